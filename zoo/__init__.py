@@ -1,0 +1,1 @@
+"""A zoo of interchangeable GAN parts."""

@@ -1,0 +1,1 @@
+"""Data modules, in-memory loading and the resumable sampler."""

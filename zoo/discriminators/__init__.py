@@ -1,0 +1,1 @@
+"""Discriminators: trunks that give features to a head."""

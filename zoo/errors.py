@@ -1,0 +1,24 @@
+"""The one exception that means "the input was wrong", and the "did you mean" of its texts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Bad input, told in one sentence: what was wrong, where, and what would be right.
+
+    The command line prints the text alone and exits with 1; Python users catch it as any exception.
+    """
+
+
+def suggest(wrong: str, choices: Iterable[str]) -> str:
+    """`" Did you mean 'dcgan'?"` where a choice is close to `wrong`, else the empty string."""
+    close = difflib.get_close_matches(str(wrong), [str(c) for c in choices], n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def listing(choices: Iterable[object]) -> str:
+    """Choices as `a, b, c`, or `(none)` where there is none."""
+    return ", ".join(str(c) for c in choices) or "(none)"

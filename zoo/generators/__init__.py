@@ -1,0 +1,1 @@
+"""Generators: networks from latents (and labels) to images."""

@@ -1,0 +1,1 @@
+"""Heads: what scores the features of a discriminator."""

@@ -1,0 +1,1 @@
+"""Penalties and weight constraints."""
