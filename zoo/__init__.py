@@ -1,1 +1,99 @@
-"""A zoo of interchangeable GAN parts."""
+"""A zoo of interchangeable GAN parts: generators, discriminators, losses, regularizers.
+
+    import zoo
+
+    generator = zoo.create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)
+    zoo.list_parts("loss")
+    images = zoo.load("outputs/train/…").sample(64, label=5)
+
+Importing `zoo` is cheap; torch and Lightning are imported by the first name that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+from zoo.registry import (
+    augmentation,
+    create,
+    datamodule,
+    discriminator,
+    factory,
+    generator,
+    head,
+    list_parts,
+    loss,
+    regularizer,
+    task,
+)
+
+if TYPE_CHECKING:
+    from zoo.base import (
+        Augmentation,
+        Discriminator,
+        Generator,
+        Head,
+        Loss,
+        Regularizer,
+        check_image_size,
+    )
+    from zoo.checkpoint import load
+    from zoo.data.base import DataModule
+    from zoo.gan import GAN
+    from zoo.step import AdversarialStep, Update
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Augmentation": "zoo.base",
+    "Discriminator": "zoo.base",
+    "Generator": "zoo.base",
+    "Head": "zoo.base",
+    "Loss": "zoo.base",
+    "Regularizer": "zoo.base",
+    "check_image_size": "zoo.base",
+    "AdversarialStep": "zoo.step",
+    "Update": "zoo.step",
+    "DataModule": "zoo.data.base",
+    "GAN": "zoo.gan",
+    "load": "zoo.checkpoint",
+}
+
+__all__ = [
+    "GAN",
+    "AdversarialStep",
+    "Augmentation",
+    "DataModule",
+    "Discriminator",
+    "Generator",
+    "Head",
+    "Loss",
+    "Regularizer",
+    "Update",
+    "ZooError",
+    "augmentation",
+    "check_image_size",
+    "create",
+    "datamodule",
+    "discriminator",
+    "factory",
+    "generator",
+    "head",
+    "list_parts",
+    "load",
+    "loss",
+    "regularizer",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

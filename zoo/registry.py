@@ -1,51 +1,259 @@
-"""Stub of the registry while its real version is being written: decorators and `create` only."""
+"""The registry: every part by kind and name, found without importing it.
+
+A part is a class (or function) under one decorator, `@generator("dcgan")`. Its signature is its
+configuration, its docstring its entry in `task=list`. The registry is also the allow-list:
+`create` is the only way from a name or a `_target_` to an object, and it knows nothing else.
+
+Sources, in this order: `zoo/`, files and packages in `plugins/` and in the folders named by the
+environment variable `ZOO_PLUGINS`, pip packages with the entry-point group `zoo.plugins`.
+"""
 
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, listing, suggest
+from zoo.signature import Parameter, bind, from_callable
 
-_FOLDERS = {
-    "generator": "generators", "discriminator": "discriminators", "head": "heads", "loss": "losses",
-    "regularizer": "regularizers", "augmentation": "augmentations", "datamodule": "data", "task": "tasks",
+FOLDERS = {
+    "generator": "generators",
+    "discriminator": "discriminators",
+    "head": "heads",
+    "loss": "losses",
+    "regularizer": "regularizers",
+    "augmentation": "augmentations",
+    "datamodule": "data",
+    "task": "tasks",
 }
-_PARTS: dict[tuple[str, str], type] = {}
+KINDS = tuple(FOLDERS)
+FILLED: dict[str, frozenset[str]] = {
+    "generator": frozenset({"image_size", "channels", "latent_dim", "num_classes"}),
+    "discriminator": frozenset({"image_size", "channels", "num_classes", "head", "per_sample"}),
+    "head": frozenset({"features", "num_classes", "image_size", "wrap", "bias"}),
+    "datamodule": frozenset({"data_dir", "seed"}),
+}
+"""Arguments that the builder fills in, so that they are no options of the part."""
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 
-def _decorator(kind):
-    def named(name):
-        def register(cls):
-            _PARTS[kind, name] = cls
-            return cls
+@dataclass
+class Part:
+    """What the registry knows of a part.
+
+    Attributes:
+        parameters: the whole signature; `options` is what a user may set.
+        module: the module's dotted name; `target` is the part's `_target_`.
+        file: the source file, None for a part defined in an interactive session.
+        source: `zoo`, a plugin's path, or `package NAME`.
+    """
+
+    kind: str
+    name: str
+    qualname: str
+    module: str
+    file: Path | None
+    source: str
+    parameters: tuple[Parameter, ...]
+    summary: str = ""
+    paper: str = ""
+    _live: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def target(self) -> str:
+        return f"{self.module}.{self.qualname}"
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        filled = FILLED.get(self.kind, frozenset())
+        return tuple(p for p in self.parameters if p.name not in filled)
+
+    def load(self) -> Any:
+        """The class or function itself, importing its file on first use.
+
+        Raises:
+            ZooError: the file cannot be imported; the sentence names the file and the reason.
+        """
+        if self._live is None:
+            from zoo.discovery import import_part
+
+            self._live = import_part(self)
+        return self._live
+
+
+class Registry:
+    """Parts by kind and name, with the problems met while looking for them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[str, str], Part] = {}
+        self.problems: list[tuple[str, str]] = []
+        self._scanned = False
+        self._lock = threading.RLock()
+
+    def scan(self) -> None:
+        """Find the parts of every source, once."""
+        with self._lock:
+            if self._scanned:
+                return
+            from zoo.discovery import discover
+
+            self._scanned = True  # before the files that have to be imported, which look parts up
+            try:
+                discover(self)
+            except BaseException:
+                self._scanned = False
+                raise
+
+    def add(self, part: Part) -> None:
+        """Enter a part.
+
+        Raises:
+            ZooError: another part has its kind and name; the sentence shows both.
+        """
+        known = self._parts.get((part.kind, part.name))
+        if known and (known.module, known.qualname) != (part.module, part.qualname):
+            raise ZooError(
+                f"two parts are called {part.kind} {part.name!r}: {known.target} "
+                f"({known.file or known.source}) and {part.target} ({part.file or part.source}); "
+                "rename one."
+            )
+        self._parts[part.kind, part.name] = part
+
+    def get(self, kind: str, name: str) -> Part:
+        """The part of that kind and name (or `_target_`).
+
+        Raises:
+            ZooError: there is none; the sentence lists the choices.
+        """
+        check_kind(kind)
+        self.scan()
+        part = self._parts.get((kind, name))
+        if part is None and "." in str(name):
+            part = next((p for p in self.parts(kind) if p.target == name), None)
+        if part is not None:
+            return part
+        names = [p.name for p in self.parts(kind)]
+        if "." in str(name):
+            raise ZooError(
+                f"{name!r} is not a registered {kind}, so it is not instantiated; "
+                f"registered are: {listing(p.target for p in self.parts(kind))}."
+            )
+        broken = "".join(f" (Broken plugin {file}: {why})" for file, why in self.problems)
+        raise ZooError(
+            f"there is no {kind} {name!r}.{suggest(name, names)} Choices: {listing(names)}.{broken}"
+        )
+
+    def parts(self, kind: str | None = None) -> list[Part]:
+        """All parts (of one kind), sorted by kind and name."""
+        self.scan()
+        found = [p for p in self._parts.values() if kind in (None, p.kind)]
+        return sorted(found, key=lambda p: (KINDS.index(p.kind), p.name))
+
+    def enter_live(self, kind: str, name: str, live: Any) -> None:
+        """What a decorator does when its file is executed."""
+        from zoo.discovery import describe
+
+        known = self._parts.get((kind, name))
+        if known and (known.module, known.qualname) == (live.__module__, live.__qualname__):
+            known._live = live
+            if known.module == "__main__":  # a notebook's cell may have changed the signature
+                known.parameters = from_callable(live)
+            return
+        self.add(describe(kind, name, live))
+
+
+REGISTRY = Registry()
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind of part that does not exist."""
+    if kind not in FOLDERS:
+        raise ZooError(
+            f"there is no kind of part called {kind!r}.{suggest(kind, KINDS)} "
+            f"Choices: {listing(KINDS)}."
+        )
+
+
+def _decorator(kind: str) -> Callable[[str], Callable[[T], T]]:
+    def decorator(name: str) -> Callable[[T], T]:
+        def register(part: T) -> T:
+            REGISTRY.enter_live(kind, name, part)
+            return part
+
         return register
-    return named
+
+    decorator.__name__ = decorator.__qualname__ = kind
+    decorator.__doc__ = f"Register a {kind} under `name`; its signature becomes its configuration."
+    return decorator
 
 
-generator, discriminator, head, loss = map(_decorator, ("generator", "discriminator", "head", "loss"))
-regularizer, augmentation = map(_decorator, ("regularizer", "augmentation"))
-datamodule, task = map(_decorator, ("datamodule", "task"))
+generator = _decorator("generator")
+discriminator = _decorator("discriminator")
+head = _decorator("head")
+loss = _decorator("loss")
+regularizer = _decorator("regularizer")
+augmentation = _decorator("augmentation")
+datamodule = _decorator("datamodule")
+task = _decorator("task")
 
 
-def _load(kind):
-    package = importlib.import_module(f"zoo.{_FOLDERS[kind]}")
-    for info in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{info.name}")
+class Factory(functools.partial):
+    """A part with its options, ready to be called with what the builder fills in."""
+
+    spec: dict[str, Any]
 
 
-def factory(kind, name, **options):
-    _load(kind)
-    if (kind, name) not in _PARTS:
-        raise ZooError(f"no {kind} named {name!r}")
-    return functools.partial(_PARTS[kind, name], **options)
+def factory(kind: str, name: str, **options: Any) -> Factory:
+    """A callable that makes the part; keywords given to it later are added to `options`.
+
+    Raises:
+        ZooError: no such part, or an option that it does not have or cannot take.
+    """
+    part = REGISTRY.get(kind, name)
+    known = tuple(p for p in part.parameters if not p.required or p.name in options)
+    checked = bind(known, options, f"{kind} {part.name!r}")
+    made = Factory(part.load(), **checked)
+    made.spec = {"name": part.name, "options": checked}
+    return made
 
 
-def create(kind, name, **options):
-    return factory(kind, name, **options)()
+def create(kind: str, name: str, **options: Any) -> Any:
+    """Make a part: `create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)`.
+
+    Args:
+        kind: `generator`, `discriminator`, `head`, `loss`, `regularizer`, `augmentation`,
+            `datamodule` or `task`.
+        name: the registered name, or the part's `_target_`.
+        options: the arguments of its signature.
+
+    Raises:
+        ZooError: no such part, or an option that it does not have or cannot take.
+    """
+    part = REGISTRY.get(kind, name)
+    checked = bind(part.parameters, options, f"{kind} {part.name!r}")
+    made = part.load()(**checked)
+    plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
+    object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})
+    return made
 
 
-def list_parts(kind):
-    _load(kind)
-    return sorted(n for k, n in _PARTS if k == kind)
+def spec_of(made: Any) -> dict[str, Any] | None:
+    """Name and options with which `create` made this object; None for an object made otherwise."""
+    return getattr(made, "_zoo_spec", None)
+
+
+def list_parts(kind: str) -> list[str]:
+    """The names of all parts of a kind, sorted."""
+    check_kind(kind)
+    return [p.name for p in REGISTRY.parts(kind)]
+
+
+def iterate(*kinds: str) -> Iterator[Part]:
+    """All parts of these kinds."""
+    for kind in kinds:
+        yield from REGISTRY.parts(kind)
