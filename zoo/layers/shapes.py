@@ -47,7 +47,8 @@ def check_labels(part: object, y: Tensor | None) -> Tensor:
 def append_one_hot(z: Tensor, y: Tensor, num_classes: int) -> Tensor:
     """Append labels (N,) as one-hot vectors to latents: (N, Z) to (N, Z + num_classes).
 
+    Class weights (N, num_classes) are taken as they are, for images between two classes.
     A comparison instead of `F.one_hot`, which reads its input on the host.
     """
-    one_hot = y[:, None] == torch.arange(num_classes, device=y.device)
+    one_hot = y if y.dim() == 2 else y[:, None] == torch.arange(num_classes, device=y.device)
     return torch.cat([z, one_hot.to(z.dtype)], dim=1)
