@@ -1,0 +1,239 @@
+"""The base of all data modules: splits, loaders, resuming.
+
+A data set in about 15 lines, for instance in `plugins/blobs.py`:
+
+    import torch
+    from zoo.data.base import DataModule
+    from zoo.registry import datamodule
+
+    @datamodule("blobs")
+    class Blobs(DataModule):
+        '''Grey squares of ten brightnesses.'''
+
+        def __init__(
+            self, image_size: int = 32, batch_size: int = 64, seed: int = 0, data_dir: str = "data"
+        ) -> None:
+            classes = [str(k) for k in range(10)]
+            super().__init__("blobs", image_size, 1, classes, batch_size, seed=seed)
+
+        def load(self, split):
+            labels = torch.arange(1000 if split == "train" else 100) % 10
+            shades = (labels * 25).to(torch.uint8).view(-1, 1, 1, 1)
+            return shades.expand(-1, 1, self.image_size, self.image_size).clone(), labels
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
+from zoo.errors import ZooError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Rows(NamedTuple):
+    """A split: rows of a tensor of images, all of them where `index` is None."""
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.images) if self.index is None else len(self.index)
+
+
+class DataModule(pl.LightningDataModule):
+    """A data set in memory: uint8 images of one size, and int64 labels.
+
+    A subclass gives `load`, and `download` where there is something to download. Batches are
+    `(images, labels)`: uint8 (B, C, H, W) in [0, 255] and int64 (B,); `zoo.data.pixels.to_float`
+    makes the images float on the device.
+
+    Args:
+        name: as registered.
+        image_size: H = W of the images that `load` returns.
+        channels: C of them.
+        class_names: one per class; empty without classes, and then `num_classes` is 0.
+        batch_size: images of one update, over all processes together.
+        flip: mirror training images left-right at random.
+        train_val_test_split: how many images each split takes. Training and validation images
+            come from the set's own training part by a choice that is the same for every seed, the
+            others from its test part. None: the set's own parts as they are.
+        seed: of the order and the flips; 0 or more.
+        data_dir: the folder of data sets.
+
+    Attributes:
+        d_steps: discriminator updates whose images one training batch holds; set before
+            `train_dataloader` is called.
+        images_seen: training images consumed, over all processes. The training loop sets it to
+            what was trained on, not what was fetched; the loader starts from it and checkpoints
+            keep it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        image_size: int,
+        channels: int,
+        class_names: list[str],
+        batch_size: int = 64,
+        flip: bool = False,
+        train_val_test_split: list[int] | None = None,
+        seed: int = 0,
+        data_dir: str = "data",
+    ) -> None:
+        super().__init__()
+        if image_size < 1 or channels < 1:
+            raise ZooError(
+                f"datamodule {name}: image_size={image_size} and channels={channels} "
+                "must be 1 or more."
+            )
+        if batch_size < 1:
+            raise ZooError(f"datamodule {name}: batch_size={batch_size} must be 1 or more.")
+        if train_val_test_split is not None and (
+            len(train_val_test_split) != 3 or min(train_val_test_split) < 0
+        ):
+            raise ZooError(
+                f"datamodule {name}: train_val_test_split={train_val_test_split} must be three "
+                "numbers of images, for instance [55000, 5000, 10000]."
+            )
+        self.name = name
+        self.image_size = image_size
+        self.channels = channels
+        self.class_names = list(class_names)
+        self.batch_size = batch_size
+        self.flip = flip
+        self.train_val_test_split = train_val_test_split
+        self.seed = seed
+        self.data_dir = Path(data_dir).expanduser().resolve()
+        self.d_steps = 1
+        self.images_seen = 0
+        self._splits: dict[str, Rows] = {}
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, 0 for none."""
+        return len(self.class_names)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of one training batch over all processes: `d_steps * batch_size`."""
+        return self.d_steps * self.batch_size
+
+    @images_per_step.setter
+    def images_per_step(self, images: int) -> None:
+        if images < 1 or images % self.batch_size:
+            raise ZooError(
+                f"images_per_step={images} must be a multiple of batch_size={self.batch_size}."
+            )
+        self.d_steps = images // self.batch_size
+
+    @abstractmethod
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Images (N, C, image_size, image_size) uint8 and labels (N,) int64 of an own part.
+
+        Asked for "train" and "test"; for "val" only where `train_val_test_split` is None, and a
+        set without such a part need not know it (see `own_parts`).
+        """
+
+    own_parts: tuple[Split, ...] = ("train", "test")
+
+    def download(self) -> None:
+        """Fetch what is missing; called once per machine before `load`."""
+
+    def prepare_data(self) -> None:
+        """Lightning's hook on one process: download."""
+        self.download()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Lightning's hook on every process: load the images once and split them.
+
+        Raises:
+            ZooError: the data set is missing or damaged, or smaller than the split asks for.
+        """
+        if self._splits:
+            return
+        parts = {part: Rows(*self.load(part)) for part in self.own_parts}
+        if self.train_val_test_split is None:
+            nothing = Rows(*(tensor[:0] for tensor in parts["train"][:2]))
+            self._splits = {split: parts.get(split, nothing) for split in SPLITS}
+            return
+        train, val, test = self.train_val_test_split
+        own, held_out = parts["train"], parts["test"]
+        if train + val > own.size or test > held_out.size:
+            raise ZooError(
+                f"datamodule {self.name}: train_val_test_split={self.train_val_test_split} asks "
+                f"for {train + val} images to train and validate on and {test} to test on, but "
+                f"there are {own.size} and {held_out.size}."
+            )
+        order = _fixed_order(own.size)
+        chosen = _fixed_order(held_out.size)[:test].sort().values
+        self._splits = {
+            "train": own._replace(index=order[:train].sort().values),
+            "val": own._replace(index=order[train : train + val].sort().values),
+            "test": held_out._replace(index=chosen),
+        }
+
+    def split(self, split: Split) -> tuple[Tensor, Tensor]:
+        """All images (N, C, H, W) uint8 and labels (N,) int64 of a split, in order.
+
+        Loads the data set if that has not been done. N is 0 for a split the set does not have.
+        """
+        if split not in SPLITS:
+            raise ZooError(f"There is no split {split!r}: choose one of {', '.join(SPLITS)}.")
+        images, labels, index = self._rows(split)
+        if index is None:
+            return images, labels
+        return take_rows(images, index), labels[index]
+
+    def train_dataloader(self) -> TrainLoader:
+        """Endless random batches of `images_per_step` images, from `images_seen` on."""
+        images, labels, index = self._rows("train")
+        return TrainLoader(
+            images,
+            labels,
+            index,
+            batch_size=self.batch_size,
+            steps=self.d_steps,
+            flip=self.flip,
+            seed=self.seed,
+            position=self.images_seen,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def val_dataloader(self) -> OrderedLoader:
+        """The validation split in order, complete, on every process."""
+        return OrderedLoader(*self._rows("val"), batch_size=self.batch_size)
+
+    def test_dataloader(self) -> OrderedLoader:
+        """The test split in order, complete, on every process."""
+        return OrderedLoader(*self._rows("test"), batch_size=self.batch_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: `images_seen`, which with the seed fixes all that follows."""
+        return {"images_seen": self.images_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue at `state_dict["images_seen"]`."""
+        self.images_seen = int(state_dict["images_seen"])
+
+    def _rows(self, split: Split) -> Rows:
+        if not self._splits:
+            self.prepare_data()
+            self.setup()
+        return self._splits[split]
+
+
+def _fixed_order(size: int) -> Tensor:
+    """A random order that is the same in every run, so that runs share their validation images."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(0))

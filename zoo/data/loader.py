@@ -1,0 +1,125 @@
+"""Batches from memory: an index into one uint8 tensor instead of workers and collation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.data.sampler import EndlessSampler
+from zoo.errors import ZooError
+
+Batch = tuple[Tensor, Tensor]
+
+
+class TrainLoader:
+    """Endless random batches of a data set in memory, resumable at any image.
+
+    Every iteration gives `len(loader)` batches and continues where the last one ended. A batch
+    holds the images of `steps` consecutive updates, `batch_size` each over all processes; this
+    process gets its own `batch_size / world_size` of every update, in the order of the updates.
+
+    Args:
+        images: (N, C, H, W) uint8, also memory-mapped.
+        labels: (N,) int64.
+        index: the rows to draw from, int64; None for all.
+        batch_size: images of one update, over all processes.
+        steps: updates whose images come in one batch (`d_steps`).
+        flip: mirror each image left-right with probability 1/2.
+        seed: of the order and the flips.
+        position: images consumed so far, over all processes.
+        rank, world_size: this process among all.
+
+    Attributes:
+        position: as above, and counts on with every batch taken.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        index: Tensor | None = None,
+        batch_size: int = 64,
+        steps: int = 1,
+        flip: bool = False,
+        seed: int = 0,
+        position: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1 or steps < 1:
+            raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}.")
+        if batch_size % world_size:
+            raise ZooError(
+                f"datamodule.batch_size={batch_size} counts the images of all {world_size} "
+                f"processes together and must be a multiple of {world_size}."
+            )
+        self.images, self.labels, self.index = images, labels, index
+        self.sampler = EndlessSampler(len(images) if index is None else len(index), seed)
+        self.batch_size, self.steps, self.flip = batch_size, steps, flip
+        self.position = position
+        self.rank, self.world_size = rank, world_size
+
+    def __len__(self) -> int:
+        """Batches in an epoch: whole ones that fit into one pass, at least one."""
+        return max(1, self.sampler.size // (self.batch_size * self.steps))
+
+    def __iter__(self) -> Iterator[Batch]:
+        for _ in range(len(self)):
+            batch = self._batch(self.position)
+            self.position += self.batch_size * self.steps
+            yield batch
+
+    def _batch(self, position: int) -> Batch:
+        local = self.batch_size // self.world_size
+        if self.world_size == 1:
+            rows, flips = self.sampler.take(position, self.batch_size * self.steps)
+        else:
+            first = position + self.rank * local
+            shares = [
+                self.sampler.take(first + step * self.batch_size, local)
+                for step in range(self.steps)
+            ]
+            rows, flips = (torch.cat(column) for column in zip(*shares, strict=True))
+        if self.index is not None:
+            rows = self.index[rows]
+        rows = rows.to(self.images.device)
+        images = take_rows(self.images, rows)
+        if self.flip:
+            mirrored = flips.nonzero().squeeze(1).to(images.device)
+            images[mirrored] = images[mirrored].flip(-1)
+        return images, self.labels[rows]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the position comes from the data module, which counts images trained on.
+
+        Lightning takes a loader with this method for resumable and does not warn about it.
+        """
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to load, see `state_dict`."""
+
+
+class OrderedLoader:
+    """All images of a split in order, once, with a smaller last batch where it does not divide."""
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, index: Tensor | None = None, batch_size: int = 64
+    ) -> None:
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+        self.index = torch.arange(len(images)) if index is None else index
+
+    def __len__(self) -> int:
+        return -(-len(self.index) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self.index.split(self.batch_size):
+            yield take_rows(self.images, rows.to(self.images.device)), self.labels[rows]
+
+
+def take_rows(images: Tensor, rows: Tensor) -> Tensor:
+    """Copy the images at `rows`: one block of memory each, which is what makes it fast."""
+    return images.flatten(1).index_select(0, rows).view(len(rows), *images.shape[1:])

@@ -1,0 +1,47 @@
+"""The part of MNIST that comes with the zoo."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.data.base import DataModule, Split
+from zoo.data.make_subset import read
+from zoo.data.pixels import fit_digits
+from zoo.registry import datamodule
+
+
+@datamodule("mnist_subset")
+class MNISTSubset(DataModule):
+    """12,000 real MNIST digits that come with the zoo: no download, nothing to look for.
+
+    10,000 images of the official training part and 2,000 of the test part, as many of every
+    class. 28x28 becomes 32x32 by a border of zeros.
+
+    Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
+    recognition.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        batch_size: int = 64,
+        train_val_test_split: list[int] = [9000, 1000, 2000],  # noqa: B006
+        flip: bool = False,
+        seed: int = 0,
+        data_dir: str = "data",
+    ) -> None:
+        super().__init__(
+            "mnist_subset",
+            image_size=image_size,
+            channels=1,
+            class_names=[str(digit) for digit in range(10)],
+            batch_size=batch_size,
+            flip=flip,
+            train_val_test_split=train_val_test_split,
+            seed=seed,
+            data_dir=data_dir,
+        )
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        images, labels = read(split)
+        return fit_digits(images, self.image_size), labels

@@ -1,0 +1,60 @@
+"""The order in which images are seen: a pure function of a seed and a position."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+
+
+class EndlessSampler:
+    """An endless stream of indices: every image once per pass, each pass in its own random order.
+
+    The index at position p depends on (seed, p) alone. Batches are cut from the stream wherever
+    they fall, across the ends of passes as well, so that nothing is dropped and a run can be taken
+    up at any position with another batch size or number of processes. The random flip of an image
+    belongs to its position in the same way.
+
+    Args:
+        size: number of images, at least 1.
+        seed: 0 or more.
+
+    Raises:
+        ZooError: no images, or a negative seed.
+    """
+
+    def __init__(self, size: int, seed: int = 0) -> None:
+        if size < 1:
+            raise ZooError("There is no image to sample from: the training split is empty.")
+        if seed < 0:
+            raise ZooError(f"seed={seed} must be 0 or more.")
+        self.size = size
+        self.seed = seed
+        self._passes: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def take(self, start: int, count: int) -> tuple[Tensor, Tensor]:
+        """Indices (count,) int64 and flips (count,) bool at the positions from `start` on."""
+        indices, flips = [], []
+        while count > 0:
+            number, offset = divmod(start, self.size)
+            length = min(self.size - offset, count)
+            order, coins = self._pass(number)
+            indices.append(order[offset : offset + length])
+            flips.append(coins[offset : offset + length])
+            start, count = start + length, count - length
+        if len(indices) == 1:
+            return indices[0], flips[0]
+        return torch.cat(indices), torch.cat(flips)
+
+    def _pass(self, number: int) -> tuple[Tensor, Tensor]:
+        if number not in self._passes:
+            # Two passes are enough: a batch lies in one, or across the end of one.
+            self._passes = {k: v for k, v in self._passes.items() if k == number - 1}
+            entropy = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(entropy[0] >> 1))
+            order = torch.randperm(self.size, generator=generator)
+            coins = torch.randint(0, 2, (self.size,), generator=generator, dtype=torch.uint8)
+            self._passes[number] = (order, coins.bool())
+        return self._passes[number]
