@@ -1,0 +1,65 @@
+"""What several test files need: checkpoints made through the registry, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from zoo.registry import spec_of
+
+
+def make_checkpoint(
+    path: Path,
+    generator: str = "dcgan",
+    discriminator: str = "dcgan",
+    *,
+    image_size: int = 16,
+    channels: int = 1,
+    num_classes: int = 10,
+    latent_dim: int = 12,
+    ema: bool = True,
+    seed: int = 0,
+    generator_options: dict[str, Any] | None = None,
+    class_names: list[str] | None = None,
+    images_seen: int = 1280,
+) -> Path:
+    """Write a checkpoint of freshly initialised networks, in the format of the trainer."""
+    torch.manual_seed(seed)
+    shape = {"image_size": image_size, "channels": channels, "num_classes": num_classes}
+    g = zoo.create(
+        "generator", generator, **shape, latent_dim=latent_dim, **(generator_options or {})
+    )
+    d = zoo.create("discriminator", discriminator, **shape)
+    state = {f"generator.{k}": v.clone() for k, v in g.state_dict().items()}
+    if ema:  # something other than the raw weights
+        state |= {
+            f"ema_generator.{k}": v * 1.5 if v.is_floating_point() else v.clone()
+            for k, v in g.state_dict().items()
+        }
+    state |= {f"discriminator.{k}": v.clone() for k, v in d.state_dict().items()}
+    info = {
+        "format": 1,
+        "version": zoo.__version__,
+        "generator": spec_of(g),
+        "discriminator": {**spec_of(d), "head": None},
+        "loss": {"name": "bce", "options": {}},
+        "regularizers": [],
+        "augmentations": [],
+        "data": {
+            "name": "mnist_subset",
+            "image_size": image_size,
+            "channels": channels,
+            "num_classes": 10,
+            "class_names": class_names or [str(i) for i in range(10)],
+        },
+        "ema": ema,
+        "images_seen": images_seen,
+        "step": images_seen // 64,
+        "sources": {"generator": "zoo", "discriminator": "zoo", "loss": "zoo"},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"zoo": info, "state_dict": state}, path)
+    return path

@@ -1,0 +1,398 @@
+"""Loading a trained generator from any file the zoo writes, by the file alone.
+
+A checkpoint describes itself: under the key `zoo` it holds the names and options of its parts and
+what is to be known of the data, as plain containers. Networks are rebuilt through the registry;
+neither the data set nor a configuration file is needed, and `torch.load` runs with
+`weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zoo.base import Discriminator, Generator
+from zoo.errors import ZooError, listing, suggest
+from zoo.registry import create, factory
+from zoo.sampling import Label, class_index, draw_labels, draw_latents, seeded, standing_statistics
+
+FORMAT = 1
+PRETRAINED = Path(__file__).with_name("pretrained")
+WEIGHTS_NAME = "generator.safetensors"
+"""The weights in a published folder; `generator.json` beside it repeats the description."""
+
+Weights = Literal["ema", "raw"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: Weights | None = None,
+    device: str | torch.device = "cpu",
+) -> LoadedGenerator:
+    """Load a trained generator, ready to sample: `zoo.load("mnist").sample(64, label=5)`.
+
+    Args:
+        path: a checkpoint (`.ckpt`), a run's folder (its last checkpoint is taken), an exported
+            file (`.safetensors`, `.onnx`, `.pt2`), a model of the embedded zoo (`mnist`), or a
+            model of the Hugging Face hub (`hf:owner/name`).
+        weights: `ema` for the averaged weights, `raw` for those the optimizer sees; None takes the
+            averaged ones where the file has them.
+        device: where it samples: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`.
+
+    Raises:
+        ZooError: the file is missing, damaged or no file of the zoo, one of its parts is not
+            installed, or it does not hold the weights asked for.
+    """
+    target = choose_device(device)
+    file = locate(path)
+    if file.suffix in (".onnx", ".pt2"):
+        from zoo.export import open_exported
+
+        info, generator = open_exported(file)
+        chosen = _choose_weights(info, weights, file)
+        return LoadedGenerator(generator.to(target).eval(), info, chosen, file)
+    info, state = read(file)
+    chosen = _choose_weights(info, weights, file)
+    prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
+    generator = _rebuild("generator", info, file)
+    _fill(generator, state, prefix, file)
+    loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
+    loaded._state = {k: v for k, v in state.items() if k.startswith("discriminator.")}
+    return loaded
+
+
+class LoadedGenerator:
+    """A trained generator with all that its file says about it.
+
+    Attributes:
+        generator: the network, in eval mode.
+        info: the file's description (format, parts, data, progress), plain containers.
+        data: its part on the data: `name`, `image_size`, `channels`, `num_classes`, `class_names`.
+        images_seen: real images seen in training.
+        weights: `ema` or `raw`.
+        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`.
+        file: the file it came from.
+    """
+
+    def __init__(
+        self, generator: Generator, info: dict[str, Any], weights: Weights, file: Path
+    ) -> None:
+        self.generator = generator
+        self.info = info
+        self.weights = weights
+        self.file = file
+        self.batch_norm = "running"
+        self._state: dict[str, Tensor] = {}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.info["data"]
+
+    @property
+    def images_seen(self) -> int:
+        return int(self.info.get("images_seen", 0))
+
+    @property
+    def num_classes(self) -> int:
+        """Classes the generator takes; 0 for an unconditional one."""
+        return self.generator.num_classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes the generator takes; empty for an unconditional one."""
+        names = [str(c) for c in self.data.get("class_names") or range(self.num_classes)]
+        return names[: self.num_classes]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def __repr__(self) -> str:
+        size, channels = self.generator.image_size, self.generator.channels
+        return (
+            f"LoadedGenerator({self.info['generator']['name']}, {channels}×{size}×{size}, "
+            f"{self.num_classes or 'no'} classes, {self.images_seen:,} images seen, "
+            f"{self.weights} weights)"
+        )
+
+    def sample(
+        self,
+        n: int = 64,
+        label: Label = None,
+        seed: int = 0,
+        truncation: float | None = None,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Draw images: the same seed gives the same images, whatever the batch size.
+
+        Args:
+            n: images, or images per class where `label` names classes.
+            label: a class (index or name), a list of classes, or `"all"`; None draws classes at
+                random, and is the only choice for an unconditional model.
+            truncation: threshold on the latents in standard deviations (see
+                `zoo.sampling.truncate`); None for none.
+
+        Returns:
+            float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
+
+        Raises:
+            ZooError: `n` below 1, a label the model does not have, a truncation not above 0.
+        """
+        z, y = self.draw(n, label, seed, truncation)
+        return self.generate(z, y, batch_size)
+
+    def draw(
+        self, n: int, label: Label = None, seed: int = 0, truncation: float | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The latents (N, latent_dim) and labels (N,) of `sample`; arguments as there."""
+        y = draw_labels(label, n, self.num_classes, self.class_names, seed)
+        count = n if y is None else len(y)
+        return draw_latents(self.generator, count, seed, truncation).cpu(), y
+
+    def generate(self, z: Tensor, y: Tensor | None = None, batch_size: int = 64) -> Tensor:
+        """Images (N, C, H, W), float32 in [-1, 1] on the CPU, of latents and labels."""
+        return torch.cat(list(self.batches(z, y, batch_size)))
+
+    def batches(self, z: Tensor, y: Tensor | None = None, batch_size: int = 64) -> Iterator[Tensor]:
+        """Images as in `generate`, batch by batch, so that any number fits in memory."""
+        if batch_size < 1:
+            raise ZooError(f"batch_size={batch_size} must be 1 or more.")
+        for i in range(0, len(z), batch_size):
+            labels = None if y is None else y[i : i + batch_size].to(self.device)
+            with torch.inference_mode(), torch.random.fork_rng():
+                torch.manual_seed(i)  # networks with noise inside
+                images = self.generator(z[i : i + batch_size].to(self.device), labels)
+            yield images.float().clamp(-1, 1).cpu()
+
+    def class_index(self, label: int | str) -> int:
+        """The index of a class given by index or by name."""
+        return class_index(label, self.num_classes, self.class_names)
+
+    def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
+        """Recompute the batch-norm statistics (see `zoo.sampling.standing_statistics`)."""
+        standing_statistics(self.generator, forwards, batch, seed)
+        self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
+
+    def discriminator(self) -> Discriminator:
+        """The discriminator it was trained against, in eval mode on the same device.
+
+        Raises:
+            ZooError: the file holds none, as exported files do, or its part is not installed.
+        """
+        if not self._state:
+            raise ZooError(
+                f"{self.file} holds no discriminator (exported and published files hold the "
+                "generator alone): load the training checkpoint."
+            )
+        network = _rebuild("discriminator", self.info, self.file)
+        _fill(network, self._state, "discriminator.", self.file)
+        return network.to(self.device).eval()
+
+    def scores(self, images: Tensor, labels: Tensor | None = None, batch_size: int = 64) -> Tensor:
+        """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
+
+        Args:
+            labels: int64 (N,), needed by a conditional discriminator.
+        """
+        network = self.discriminator()
+        if network.num_classes and labels is None:
+            raise ZooError("scores(images) of a conditional model also needs the images' labels.")
+        if not network.num_classes:
+            labels = None
+        results = []
+        with torch.inference_mode():
+            for i in range(0, len(images), batch_size):
+                y = None if labels is None else labels[i : i + batch_size].to(self.device)
+                results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
+        return torch.cat(results)
+
+
+def pretrained_names() -> list[str]:
+    """The names of the models that come with the zoo."""
+    return sorted(p.parent.name for p in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """A device that is there; `auto` takes CUDA or MPS where there is one, else the CPU.
+
+    Raises:
+        ZooError: the device is unknown or absent.
+    """
+    if str(device) == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ZooError(f"device={device} cannot be used here: try device=cpu or auto.") from error
+    return chosen
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """The file that `load` reads for a path, a run's folder or a name.
+
+    Raises:
+        ZooError: there is none; the sentence shows the nearest ones.
+    """
+    text = os.fspath(path)
+    if text.startswith("hf:"):
+        from zoo.hub import fetch
+
+        return fetch(text[3:])
+    if text in pretrained_names():
+        return PRETRAINED / text / WEIGHTS_NAME
+    file = Path(text).expanduser()
+    if file.is_file():
+        return file
+    if file.is_dir():
+        for inside in ("checkpoints/last.ckpt", "last.ckpt", WEIGHTS_NAME):
+            if (file / inside).is_file():
+                return file / inside
+        raise ZooError(
+            f"the folder {file} holds no checkpoint (looked for checkpoints/last.ckpt, last.ckpt "
+            f"and {WEIGHTS_NAME}).{_nearest(file)}"
+        )
+    raise ZooError(
+        f"there is no checkpoint at {text!r}.{suggest(text, pretrained_names())}{_nearest(file)} "
+        f"Models that come with the zoo: {listing(pretrained_names())}."
+    )
+
+
+def _nearest(missing: Path) -> str:
+    """A sentence with the checkpoints closest to a path that is not there."""
+    folder = missing.absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    found: list[str] = []
+    visited = 0
+    for where, folders, files in os.walk(folder):
+        depth = len(Path(where).relative_to(folder).parts)
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < 5 else []
+        found += [os.path.join(where, f) for f in files if f.endswith((".ckpt", ".safetensors"))]
+        visited += 1 + len(files)
+        if visited > 5000:  # enough to help; a whole disk would take minutes
+            break
+    if not found:
+        return f" The folder {folder} exists, without a checkpoint below it."
+    import difflib
+
+    wanted = str(missing.absolute())
+    found.sort(key=lambda f: -difflib.SequenceMatcher(None, wanted, f).ratio())
+    return f" Nearest: {listing(os.path.relpath(f) for f in found[:3])}."
+
+
+def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description and the tensors of a `.ckpt` or `.safetensors` file, checked.
+
+    Raises:
+        ZooError: the file is damaged, foreign, or of a newer format.
+    """
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and tensor readers raise a dozen types
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ZooError(
+            f"{file} is damaged or no checkpoint ({file.stat().st_size:,} bytes; {reason[:120]})."
+        ) from error
+    if not isinstance(content, dict) or "zoo" not in content or "state_dict" not in content:
+        keys = listing(list(content)[:5]) if isinstance(content, dict) else type(content).__name__
+        raise ZooError(f"{file} is a PyTorch file, but no checkpoint of this zoo (it has: {keys}).")
+    return check_info(content["zoo"], file), content["state_dict"]
+
+
+def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as content:
+            text = (content.metadata() or {}).get("zoo")
+            state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+        info = None if text is None else json.loads(text)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ZooError(f"{file} is damaged or no safetensors file ({error}).") from error
+    if info is None:
+        raise ZooError(f"{file} is a safetensors file, but not of this zoo (no 'zoo' metadata).")
+    return check_info(info, file), state
+
+
+def check_info(info: Any, file: Path) -> dict[str, Any]:
+    """Refuse a description that cannot be one, or that a newer zoo wrote."""
+    version = info.get("format") if isinstance(info, dict) else None
+    if not isinstance(version, int):
+        raise ZooError(f"{file} has a description that this zoo cannot read.")
+    if version > FORMAT:
+        raise ZooError(
+            f"{file} has format {version}, written by zoo {info.get('version')}; this zoo reads "
+            f"up to format {FORMAT}: update it."
+        )
+    generator, data = info.get("generator"), info.get("data")
+    if not isinstance(data, dict) or not _is_spec(generator):
+        raise ZooError(f"{file} has a description without its generator or its data.")
+    return info
+
+
+def _is_spec(spec: Any) -> bool:
+    return (
+        isinstance(spec, dict)
+        and isinstance(spec.get("name"), str)
+        and isinstance(spec.get("options"), dict)
+    )
+
+
+def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
+    if weights not in (None, "ema", "raw"):
+        raise ZooError(f"weights={weights} must be ema or raw.")
+    held: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
+    if "weights" in info:  # an exported file holds one kind
+        held = [info["weights"]]
+    if weights is not None and weights not in held:
+        raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
+    return weights or held[0]
+
+
+def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
+    """Make a network of a checkpoint through the registry."""
+    spec = info.get(kind)
+    if not _is_spec(spec):
+        raise ZooError(f"{file} does not describe a {kind}.")
+    assert spec is not None
+    options = dict(spec["options"])
+    head = spec.get("head")
+    try:
+        if head:
+            options["head"] = factory("head", head["name"], **head["options"])
+        return create(kind, spec["name"], **options)
+    except (ZooError, TypeError) as error:
+        source = (info.get("sources") or {}).get(kind, "zoo")
+        origin = "" if source == "zoo" else f", which came from the plugin {source}"
+        raise ZooError(
+            f"{file} needs the {kind} {spec['name']!r}{origin}, and it cannot be made here: {error}"
+        ) from error
+
+
+def _fill(network: torch.nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
+    own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    expected = network.state_dict()
+    wrong = [k for k in expected if k not in own or own[k].shape != expected[k].shape]
+    wrong += [k for k in own if k not in expected]
+    if wrong:
+        raise ZooError(
+            f"{file} does not fit its own description: {len(wrong)} tensors of "
+            f"{prefix.rstrip('.')} are missing, surplus or of another shape (first: {wrong[0]}); "
+            "it was written by another version of that part."
+        )
+    network.load_state_dict(own)
+
+
+__all__ = ["FORMAT", "LoadedGenerator", "choose_device", "load", "locate", "read", "seeded"]

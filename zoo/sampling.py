@@ -1,0 +1,300 @@
+"""Latents, labels and batch-norm statistics for sampling: everything between a seed and a forward.
+
+Shapes: latents (N, latent_dim) float32, labels (N,) int64. All randomness comes from seeds, drawn
+on the CPU, so that a seed gives the same latents on every device.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from zoo.base import Generator
+from zoo.errors import ZooError, listing, suggest
+
+Label = int | str | Sequence[int | str] | None
+
+NO_TRUNCATION = 5.0  # a standard normal leaves [-5, 5] once in 1.7 million draws
+_SQRT2 = math.sqrt(2.0)
+
+
+def _erfinv(p: Tensor) -> Tensor:
+    """Inverse of erf on [0, 1) from operations that ONNX has (it knows Erf, not its inverse).
+
+    Winitzki's closed form (2008; relative error 2e-3), then two Halley steps on erf(x) - p, each
+    of which cubes the error.
+    """
+    a = 0.147
+    log = torch.log1p(-p * p)
+    b = 2 / (math.pi * a) + log / 2
+    x = torch.sqrt(torch.clamp(torch.sqrt(b * b - log / a) - b, min=0))
+    for _ in range(2):
+        newton = (torch.erf(x) - p) * (math.sqrt(math.pi) / 2) * torch.exp(x * x)
+        x = x - newton / (1 + x * newton)
+    return x
+
+
+def truncate(z: Tensor, truncation: Tensor | float) -> Tensor:
+    """Turn standard normal latents into latents of the normal truncated to [-t, t].
+
+    This is the truncation trick of BigGAN (Brock et al., 2019, arXiv:1809.11096): `t` is the
+    threshold in standard deviations; 2 is mild, 0.5 strong. The paper redraws the coordinates that
+    fall outside; here each coordinate is moved to the same quantile of the truncated normal,
+    z' = sign(z) √2 erf⁻¹(erf(|z|/√2) · erf(t/√2)), which has the same distribution but needs no
+    loop, keeps a seed's picture recognisable as t moves, and can be exported.
+
+    Args:
+        z: latents of any shape, float32, standard normal.
+        truncation: t > 0, a number or a scalar tensor; from 5 up it changes nothing.
+    """
+    t = torch.as_tensor(truncation, dtype=z.dtype, device=z.device)
+    mass = torch.erf(z.abs() / _SQRT2) * torch.erf(t.clamp(max=NO_TRUNCATION) / _SQRT2)
+    inside = z.sign() * _SQRT2 * _erfinv(mass.clamp(max=1 - 1e-7))
+    return torch.where(t < NO_TRUNCATION, inside, z)
+
+
+def check_truncation(generator: Generator, truncation: float | None) -> None:
+    """Refuse a truncation that is not positive, or a prior that it is not defined for.
+
+    Raises:
+        ZooError: `truncation` is zero, negative or NaN, or `generator` draws from its own prior.
+    """
+    if truncation is None:
+        return
+    if not truncation > 0:
+        raise ZooError(
+            f"truncation={truncation} must be above 0: it is the threshold in standard deviations "
+            "(2 is mild, 0.5 strong, null is none)."
+        )
+    if type(generator).sample_latent is not Generator.sample_latent:
+        raise ZooError(
+            f"truncation={truncation} is for normal latents, but {type(generator).__name__} draws "
+            "its latents from a prior of its own: leave truncation out."
+        )
+
+
+def draw_latents(
+    generator: Generator, n: int, seed: int = 0, truncation: float | None = None
+) -> Tensor:
+    """Draw `n` latents (n, latent_dim) from the generator's prior.
+
+    Raises:
+        ZooError: `n` is below 1, `seed` is no 64-bit integer, or `truncation` is refused.
+    """
+    if n < 1:
+        raise ZooError(f"n={n} must be 1 or more images.")
+    check_truncation(generator, truncation)
+    z = generator.sample_latent(n, seeded(seed))
+    return z if truncation is None else truncate(z, truncation)
+
+
+def draw_seeds(
+    generator: Generator, seeds: Sequence[int], truncation: float | None = None
+) -> Tensor:
+    """Draw one latent per seed, (len(seeds), latent_dim): image i depends on seed i alone."""
+    if not seeds:
+        raise ZooError("seeds names no seed: give for instance 0-15 or 3,7,12.")
+    return torch.cat([draw_latents(generator, 1, seed, truncation) for seed in seeds])
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A CPU random generator at `seed` (0 to 2^63 - 1)."""
+    if not 0 <= seed < 2**63:
+        raise ZooError(f"seed={seed} must be between 0 and 2^63 - 1.")
+    return torch.Generator().manual_seed(seed)
+
+
+def parse_integers(text: str, what: str) -> list[int]:
+    """Read `7`, `0-15` or `3,7 12` (brackets allowed) as a list of integers."""
+    numbers: list[int] = []
+    for item in re.split(r"[,\s]+", str(text).strip("[]() ")):
+        span = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
+        if span is None:
+            raise ZooError(f"{what}={text!r} is no list of integers: write 7, 0-15 or 3,7,12.")
+        first, last = int(span[1]), int(span[2] or span[1])
+        if not first <= last < first + 1_000_000:
+            raise ZooError(f"{what}={text!r}: the range {item} must go up, by less than a million.")
+        numbers.extend(range(first, last + 1))
+    return numbers
+
+
+def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = ()) -> int:
+    """The index of one class given by index or by name (names win; case does not matter).
+
+    Raises:
+        ZooError: there is no such class.
+    """
+    names = [str(c).casefold() for c in class_names]
+    text = str(name).strip().casefold()
+    if isinstance(name, str) and text in names:
+        return names.index(text)
+    try:
+        index = int(text)
+    except ValueError:
+        index = -1
+    if isinstance(name, bool) or not 0 <= index < num_classes:
+        known = f" ({listing(class_names)})" if class_names else ""
+        raise ZooError(
+            f"label={name} is no class of this model: its labels are 0 to {num_classes - 1}"
+            f"{known}.{suggest(str(name), class_names)}"
+        )
+    return index
+
+
+def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()) -> list[int]:
+    """Read a choice of classes: an index, a name, `"all"`, a list, or text such as `0-3` or `0,4`.
+
+    Raises:
+        ZooError: the model has no classes, or a label is none of them.
+    """
+    if num_classes < 1:
+        raise ZooError(
+            f"label={label} asks for a class, but this model is unconditional: leave label out."
+        )
+    if isinstance(label, str):
+        text = label.strip()
+        if text.casefold() == "all":
+            return list(range(num_classes))
+        if text.casefold() in [str(c).casefold() for c in class_names]:
+            return [class_index(text, num_classes, class_names)]
+        items: list[int | str] = []
+        for item in re.split(r"[,+]\s*|\s+", text.strip("[]()")):
+            span = re.fullmatch(r"(\d+)-(\d+)", item)
+            items += range(int(span[1]), min(int(span[2]), num_classes) + 1) if span else [item]
+        return [class_index(item, num_classes, class_names) for item in items]
+    if isinstance(label, Sequence):
+        if not label:
+            raise ZooError("label=[] names no class: give one class, a list, or all.")
+        return [class_index(item, num_classes, class_names) for item in label]
+    if isinstance(label, int):
+        return [class_index(label, num_classes, class_names)]
+    raise ZooError(f"label={label!r} must be a class, a list of classes, or all.")
+
+
+def draw_labels(
+    label: Label, n: int, num_classes: int, class_names: Sequence[str] = (), seed: int = 0
+) -> Tensor | None:
+    """Labels to sample with: `n` of each class that `label` names, in order.
+
+    Args:
+        label: see `parse_labels`; None draws `n` labels at random, each class as likely.
+        n: images per named class.
+
+    Returns:
+        int64 labels, (n × number of classes named,); None for an unconditional model.
+    """
+    if n < 1:
+        raise ZooError(f"n={n} must be 1 or more images.")
+    if label is not None:
+        chosen = parse_labels(label, num_classes, class_names)
+        return torch.tensor(chosen).repeat_interleave(n)
+    if num_classes == 0:
+        return None
+    # Another stream than the latents', so that a label is no function of its latent.
+    return torch.randint(num_classes, (n,), generator=seeded((seed + 2**62) % 2**63))
+
+
+def interpolate(
+    a: Tensor, b: Tensor, t: Tensor | float, how: Literal["linear", "spherical"] = "spherical"
+) -> Tensor:
+    """Points between latents `a` and `b` (broadcast, last dimension latent_dim); t = 0 gives `a`.
+
+    The spherical way, sin((1-t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b with Ω the angle between them,
+    stays where normal latents are (White, 2016, arXiv:1609.04468); the linear one passes close to
+    the mean, where they never are.
+    """
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+    if t.dim():
+        t = t.unsqueeze(-1)
+    line = a + t * (b - a)
+    if how == "linear":
+        return line
+    cosine = torch.cosine_similarity(a, b, dim=-1).clamp(-1, 1).unsqueeze(-1)
+    omega = torch.acos(cosine)
+    arc = (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+    # Along parallel or opposite latents there is no unique arc.
+    return torch.where(torch.sin(omega).abs() > 1e-4, arc, line)
+
+
+def walk(points: Tensor, frames: int, how: Literal["linear", "spherical"] = "spherical") -> Tensor:
+    """A closed path through `points` (P, latent_dim): (frames, latent_dim), evenly spaced."""
+    if frames < 2:
+        raise ZooError(f"frames={frames} must be 2 or more.")
+    position = torch.arange(frames, dtype=points.dtype) * (len(points) / frames)
+    start = position.floor().long()
+    following = (start + 1) % len(points)
+    return interpolate(points[start], points[following], position - start, how)
+
+
+@contextmanager
+def class_weights_allowed(generator: Generator) -> Iterator[None]:
+    """Within it, the generator also takes class weights (N, num_classes) in place of labels.
+
+    Labels are integers; what lies between two classes is a mix of their one-hot vectors, or of
+    their embeddings: e(y) becomes w E. Generators take mixed one-hot vectors as they are
+    (`append_one_hot`); embedding layers are taught for the time.
+    """
+
+    def mixed(table: nn.Embedding) -> Callable[[Tensor], Tensor]:
+        return lambda y: y.to(table.weight) @ table.weight
+
+    tables = [m for m in generator.modules() if isinstance(m, nn.Embedding)]
+    for table in tables:
+        setattr(table, "forward", mixed(table))  # noqa: B010 (hides the method)
+    try:
+        yield
+    finally:
+        for table in tables:
+            del table.forward
+
+
+def mix_classes(a: Tensor, b: Tensor, t: Tensor, num_classes: int) -> Tensor:
+    """Class weights (N, num_classes) between labels `a` and `b`, each (N,), at t in [0, 1]."""
+    t = t.unsqueeze(-1)
+    return (1 - t) * one_hot(a, num_classes) + t * one_hot(b, num_classes)
+
+
+def standing_statistics(
+    generator: Generator, forwards: int = 16, max_batch: int = 64, seed: int = 0
+) -> None:
+    """Replace the batch-norm statistics by their mean over `forwards` fresh passes, in place.
+
+    Reset, `forwards` passes in train mode with random batch sizes (2 to `max_batch`) and random
+    labels, then eval: the standing statistics of BigGAN (Brock et al., 2019, arXiv:1809.11096).
+    Only batch norms go into train mode; a generator without any is left as it is.
+    """
+    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [m for m in norms if m.track_running_stats]
+    if not norms:
+        return
+    if forwards < 1 or max_batch < 2:
+        raise ZooError(
+            f"standing statistics need 1 or more passes of 2 or more images: got {forwards} passes "
+            f"of up to {max_batch}."
+        )
+    random = seeded(seed)
+    device = next(generator.parameters()).device
+    generator.eval()
+    momenta = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's cumulative mean
+        norm.train()
+    with torch.inference_mode():
+        for _ in range(forwards):
+            size = int(torch.randint(2, max_batch + 1, (), generator=random))
+            z = generator.sample_latent(size, random)
+            y = None
+            if generator.num_classes:
+                y = torch.randint(generator.num_classes, (size,), generator=random).to(device)
+            generator(z.to(device), y)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

@@ -1,0 +1,210 @@
+"""`task=sample`: pictures from a checkpoint alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.errors import ZooError
+from zoo.registry import task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.checkpoint import LoadedGenerator
+
+_GRID_ROW = 16  # pictures of one class in the grid
+_GRID_MAX = 256  # pictures in a grid without classes
+
+
+@task("sample")
+class Sample:
+    """Write pictures of a trained generator: single PNGs, a labelled grid, latent walks.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, an exported file, a name of the embedded zoo
+            (`mnist`), or `hf:owner/name`.
+        n: pictures; per class where `label` names classes.
+        label: a class by index or name, several (`0-3`, `"0,4,7"`, `[0,4]`), or `all`; null draws
+            classes at random.
+        seed: of everything random.
+        seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
+        truncation: threshold on the latents in standard deviations: 2 is mild, 0.5 strong.
+        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
+            of training.
+        singles: write every picture as a file of its own.
+        walk: also write an animation between latents, or between the classes of one latent.
+        walk_points: latents the walk passes through (a walk between classes passes through the
+            classes of `label`).
+        walk_rows: walks side by side.
+        frames: pictures of the walk.
+        fps: frames a second.
+        walk_format: `gif`, `webp`, `png` (animated) or `mp4` (needs ffmpeg).
+        batch_size: pictures generated at a time.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        n: int = 64,
+        label: int | str | list[int | str] | None = None,
+        seed: int = 0,
+        seeds: int | str | list[int] | None = None,
+        truncation: float | None = None,
+        weights: Literal["ema", "raw"] | None = None,
+        standing_statistics: int = 0,
+        singles: bool = True,
+        walk: Literal["none", "linear", "spherical", "classes"] = "none",
+        walk_points: int = 6,
+        walk_rows: int = 4,
+        frames: int = 60,
+        fps: float = 20.0,
+        walk_format: Literal["gif", "webp", "png", "mp4"] = "gif",
+        batch_size: int = 64,
+        device: str = "auto",
+    ) -> None:
+        self.ckpt = ckpt
+        self.n = n
+        self.label = label
+        self.seed = seed
+        self.seeds = seeds
+        self.truncation = truncation
+        self.weights = weights
+        self.standing_statistics = standing_statistics
+        self.singles = singles
+        self.walk = walk
+        self.walk_points = walk_points
+        self.walk_rows = walk_rows
+        self.frames = frames
+        self.fps = fps
+        self.walk_format = walk_format
+        self.batch_size = batch_size
+        self.device = device
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Write everything into the folder `out` and return what is where.
+
+        Raises:
+            ZooError: no such checkpoint, a label it does not have, or an option out of range.
+        """
+        from zoo.checkpoint import load
+
+        if self.ckpt is None:
+            raise ZooError("task=sample needs ckpt=…: a checkpoint, a run's folder, or a name.")
+        model = load(self.ckpt, weights=self.weights, device=self.device)
+        if self.standing_statistics:
+            model.use_standing_statistics(self.standing_statistics, seed=self.seed)
+        out = Path(out)
+        summary: dict[str, Any] = {"model": repr(model)}
+        summary |= self._pictures(model, out)
+        if self.walk != "none":
+            summary["walk"] = self._walk(model, out)
+        return summary
+
+    def _pictures(self, model: LoadedGenerator, out: Path) -> dict[str, Any]:
+        import torch
+
+        from zoo.images import grid, to_uint8, write_png
+
+        z, y, names = self._inputs(model)
+        shown = _shown(y, len(z))
+        kept = []
+        for i, images in _numbered(model, z, y, self.batch_size):
+            for j, image in enumerate(to_uint8(images), start=i):
+                if self.singles:
+                    write_png(image, out / f"{names[j]}.png")
+                if j in shown:
+                    kept.append(image)
+        rows: list[str] = []
+        columns = None
+        if y is not None and self.label is not None:
+            rows = [model.class_names[c] for c in y.unique_consecutive().tolist()]
+            columns = len(kept) // len(rows)
+            if len(rows) == 1:
+                columns, rows = None, []
+        path = write_png(grid(torch.stack(kept), columns, rows), out / "grid.png")
+        return {"pictures": len(z), "folder": out, "grid": path}
+
+    def _inputs(self, model: LoadedGenerator) -> tuple[Tensor, Tensor | None, list[str]]:
+        """Latents, labels and file names of the pictures."""
+        from zoo.sampling import draw_labels, draw_seeds, parse_integers
+
+        if self.seeds is None:
+            z, y = model.draw(self.n, self.label, self.seed, self.truncation)
+            stems = [f"{i:05d}" for i in range(len(z))]
+        else:
+            seeds = parse_integers(str(self.seeds), "seeds")
+            y = draw_labels(self.label, len(seeds), model.num_classes, model.class_names, self.seed)
+            classes = 1 if y is None else len(y) // len(seeds)
+            z = draw_seeds(model.generator, seeds, self.truncation).repeat(classes, 1)
+            stems = [f"seed{s:05d}" for s in seeds] * classes
+        if y is not None:
+            stems = [f"{stem}_label{c}" for stem, c in zip(stems, y.tolist(), strict=True)]
+        return z, y, stems
+
+    def _walk(self, model: LoadedGenerator, out: Path) -> Path:
+        """Write an animation of `walk_rows` walks side by side."""
+        import torch
+
+        from zoo.images import grid, to_uint8, write_animation
+        from zoo.sampling import class_weights_allowed, draw_labels, mix_classes, walk
+
+        rows = self.walk_rows
+        if rows < 1 or self.walk_points < 2 or self.frames < 2:
+            raise ZooError(
+                "a walk needs walk_rows of 1 or more, walk_points and frames of 2 or more: got "
+                f"{rows}, {self.walk_points} and {self.frames}."
+            )
+        label = "all" if self.label is None and model.num_classes else self.label
+        classes = draw_labels(label, 1, model.num_classes, model.class_names)
+        y = None
+        if self.walk == "classes":
+            if classes is None or len(classes) < 2:
+                raise ZooError("walk=classes needs a conditional model and two or more classes.")
+            still, _ = model.draw(rows, None, self.seed, self.truncation)
+            z = still.repeat(self.frames, 1)
+            position = torch.arange(self.frames) * (len(classes) / self.frames)
+            start = position.floor().long()
+            following = classes[(start + 1) % len(classes)]
+            mixes = mix_classes(classes[start], following, position - start, model.num_classes)
+            y = mixes.repeat_interleave(rows, dim=0)
+        else:
+            how: Literal["linear", "spherical"] = "linear" if self.walk == "linear" else "spherical"
+            points, _ = model.draw(self.walk_points * rows, None, self.seed, self.truncation)
+            paths = [walk(p, self.frames, how) for p in points.chunk(rows)]
+            z = torch.stack(paths, dim=1).flatten(0, 1)
+            if classes is not None:  # one class per walk
+                y = classes[torch.arange(rows) % len(classes)].repeat(self.frames)
+        with class_weights_allowed(model.generator) if self.walk == "classes" else nullcontext():
+            images = to_uint8(model.generate(z, y, self.batch_size))
+        pictures = [grid(frame, columns=rows) for frame in images.split(rows)]
+        return write_animation(pictures, out / f"walk_{self.walk}.{self.walk_format}", self.fps)
+
+
+def _shown(y: Tensor | None, n: int) -> set[int]:
+    """Indices of the pictures that go into the grid: the first ones of every class drawn."""
+    if y is None or len(y.unique_consecutive()) == n:
+        return set(range(min(n, _GRID_MAX)))
+    counts = y.unique_consecutive(return_counts=True)[1].tolist()
+    if len(counts) == 1 or len(set(counts)) > 1:  # one class, or classes drawn at random
+        return set(range(min(n, _GRID_MAX)))
+    starts = range(0, n, counts[0])
+    return {i + j for i in starts for j in range(min(counts[0], _GRID_ROW))}
+
+
+def _numbered(
+    model: LoadedGenerator, z: Tensor, y: Tensor | None, batch_size: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Batches of images with the number of their first one, and a progress bar for many."""
+    from tqdm import tqdm
+
+    done = 0
+    with tqdm(total=len(z), desc="sampling", unit="image", disable=len(z) <= 1000) as bar:
+        for images in model.batches(z, y, batch_size):
+            yield done, images
+            done += len(images)
+            bar.update(len(images))
