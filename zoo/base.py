@@ -217,10 +217,13 @@ class Regularizer(nn.Module):
         update: the update it acts on.
         per_sample: it differentiates each image's score on its own, so that the network must not
             mix images (no batch norm), and it needs a double backward pass.
+        differentiates: images of the step's own passes ("real", "fake") whose gradient it takes, so
+            that the step makes them differentiable and nothing is computed twice.
     """
 
     update: ClassVar[Literal["discriminator", "generator"]] = "discriminator"
     per_sample: ClassVar[bool] = False
+    differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()

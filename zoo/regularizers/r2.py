@@ -1,0 +1,33 @@
+"""R2."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.base import Regularizer
+from zoo.registry import regularizer
+from zoo.update import Update
+
+
+@regularizer("r2")
+class R2(Regularizer):
+    """Zero-centred gradient penalty on generated images.
+
+    Paper: Mescheder et al. (2018), arXiv:1801.04406.
+
+    gamma/2 * E[sum (grad D(G(z)))^2], in fp32 and through the augmentation.
+
+    Args:
+        gamma: strength, as in `r1`.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    per_sample = True
+    differentiates = ("fake",)
+
+    def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
+        super().__init__(every)
+        self.gamma = gamma
+
+    def forward(self, update: Update) -> Tensor:
+        return 0.5 * self.gamma * update.fake_gradient().square().sum(1).mean()

@@ -1,0 +1,33 @@
+"""Weight clipping."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from zoo.base import Regularizer
+from zoo.errors import ZooError
+from zoo.registry import regularizer
+
+
+@regularizer("weight_clipping")
+class WeightClipping(Regularizer):
+    """Keeps every weight of D in a small box, so that D stays Lipschitz.
+
+    Paper: Arjovsky et al. (2017), arXiv:1701.07875.
+
+    Args:
+        clip: weights are clamped to [-clip, clip] after D's update.
+        every: act on every k-th update of D.
+    """
+
+    def __init__(self, clip: float = 0.01, every: int = 1) -> None:
+        super().__init__(every)
+        if clip <= 0:
+            raise ZooError(f"regularizer weight_clipping: clip={clip} must be above 0.")
+        self.clip = clip
+
+    def after_update(self, network: nn.Module) -> None:
+        weights: list[torch.Tensor] = list(network.parameters())
+        torch._foreach_clamp_min_(weights, -self.clip)
+        torch._foreach_clamp_max_(weights, self.clip)
