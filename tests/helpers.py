@@ -33,10 +33,13 @@ def make_checkpoint(
         "generator", generator, **shape, latent_dim=latent_dim, **(generator_options or {})
     )
     d = zoo.create("discriminator", discriminator, **shape)
+    with torch.no_grad():  # a scale at which the images have contrast, as after training
+        for weight in (p for p in g.parameters() if p.dim() > 1):
+            torch.nn.init.kaiming_normal_(weight)
     state = {f"generator.{k}": v.clone() for k, v in g.state_dict().items()}
     if ema:  # something other than the raw weights
         state |= {
-            f"ema_generator.{k}": v * 1.5 if v.is_floating_point() else v.clone()
+            f"ema_generator.{k}": v * 1.1 if v.is_floating_point() else v.clone()
             for k, v in g.state_dict().items()
         }
     state |= {f"discriminator.{k}": v.clone() for k, v in d.state_dict().items()}

@@ -1,0 +1,60 @@
+"""`task=export`: a checkpoint as a file for deployment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.errors import ZooError
+from zoo.registry import task
+
+
+@task("export")
+class Export:
+    """Write a trained generator as ONNX, torch.export or safetensors, checked against the model.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, a name of the embedded zoo, or `hf:owner/name`.
+        format: `onnx` (any runtime), `pt2` (PyTorch without this package), or `safetensors`
+            (weights with their description, for `zoo.load`).
+        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        dtype: of the weights in a safetensors file.
+        standing_statistics: forward passes to recompute batch-norm statistics with first; 0 keeps
+            those of training.
+        name: the file's name without its ending.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        format: Literal["onnx", "pt2", "safetensors"] = "onnx",
+        weights: Literal["ema", "raw"] | None = None,
+        dtype: Literal["fp32", "fp16", "bf16"] = "fp32",
+        standing_statistics: int = 0,
+        name: str = "generator",
+    ) -> None:
+        self.ckpt = ckpt
+        self.format = format
+        self.weights = weights
+        self.dtype = dtype
+        self.standing_statistics = standing_statistics
+        self.name = name
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Write the file into the folder `out`.
+
+        Raises:
+            ZooError: no such checkpoint, a missing package, or a file that differs from the model.
+        """
+        from zoo.checkpoint import load
+        from zoo.export import export
+
+        if self.ckpt is None:
+            raise ZooError("task=export needs ckpt=…: a checkpoint, a run's folder, or a name.")
+        if not self.name or Path(self.name).name != self.name:
+            raise ZooError(f"name={self.name} must be a file's name, without folders.")
+        model = load(self.ckpt, weights=self.weights)
+        if self.standing_statistics:
+            model.use_standing_statistics(self.standing_statistics)
+        path = Path(out) / f"{self.name}.{self.format}"
+        return {"model": repr(model)} | export(model, path, self.format, self.dtype)
