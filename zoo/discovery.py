@@ -128,7 +128,7 @@ def read_parts(file: Path, module: str, source: str) -> Iterator[Part]:
         NotReadable: a name or a signature is not written out.
         SyntaxError: the file is not Python.
     """
-    from zoo.registry import Part
+    from zoo.registry import FILLED, Part
 
     text = file.read_text(encoding="utf-8")
     tree = ast.parse(text, str(file))
@@ -140,7 +140,7 @@ def read_parts(file: Path, module: str, source: str) -> Iterator[Part]:
             continue
         for kind, name in _decorations(node, aliases):
             summary, paper = read_docstring(ast.get_docstring(node) or "")
-            parameters = from_source(node, tree)
+            parameters = from_source(node, tree, FILLED.get(kind, ()))
             yield Part(kind, name, node.name, module, file, source, parameters, summary, paper)
 
 

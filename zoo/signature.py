@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import types
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, Optional, Union, get_args, get_origin
 
@@ -70,29 +71,34 @@ def from_callable(target: Any) -> tuple[Parameter, ...]:
     )
 
 
-def from_source(node: ast.ClassDef | ast.FunctionDef, module: ast.Module) -> tuple[Parameter, ...]:
+def from_source(
+    node: ast.ClassDef | ast.FunctionDef, module: ast.Module, filled: Collection[str] = ()
+) -> tuple[Parameter, ...]:
     """The parameters of a class or function from its syntax tree.
+
+    Args:
+        filled: parameters that the builder fills in; their types and defaults are not read.
 
     Raises:
         NotReadable: an annotation or default is no literal, or `__init__` is inherited from
             another file.
     """
     if isinstance(node, ast.FunctionDef):
-        return _arguments(node.args, skip=0)
+        return _arguments(node.args, 0, filled)
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _arguments(item.args, skip=1)
+            return _arguments(item.args, 1, filled)
     bases = [b.id if isinstance(b, ast.Name) else getattr(b, "attr", "") for b in node.bases]
     for base in bases:
         for other in module.body:
             if isinstance(other, ast.ClassDef) and other.name == base:
-                return from_source(other, module)
+                return from_source(other, module, filled)
     if bases in ([], ["Loss"], ["Augmentation"]):
         return ()
     raise NotReadable(f"{node.name} inherits __init__ from {listing(bases)}")
 
 
-def _arguments(args: ast.arguments, skip: int) -> tuple[Parameter, ...]:
+def _arguments(args: ast.arguments, skip: int, filled: Collection[str]) -> tuple[Parameter, ...]:
     if args.vararg or args.kwarg:
         raise NotReadable("*args or **kwargs")
     positional = [*args.posonlyargs, *args.args][skip:]
@@ -101,7 +107,12 @@ def _arguments(args: ast.arguments, skip: int) -> tuple[Parameter, ...]:
         *zip(positional, [*defaults, *args.defaults], strict=True),
         *zip(args.kwonlyargs, args.kw_defaults, strict=True),
     ]
-    return tuple(Parameter(a.arg, _annotation(a.annotation), _default(d)) for a, d in pairs)
+    return tuple(
+        Parameter(a.arg, Any, None if d else REQUIRED)
+        if a.arg in filled
+        else Parameter(a.arg, _annotation(a.annotation), _default(d))
+        for a, d in pairs
+    )
 
 
 def _default(node: ast.expr | None) -> Any:

@@ -175,8 +175,8 @@ class DataModule(pl.LightningDataModule):
                 f"for {train + val} images to train and validate on and {test} to test on, but "
                 f"there are {own.size} and {held_out.size}."
             )
-        order = _fixed_order(own.size)
-        chosen = _fixed_order(held_out.size)[:test].sort().values
+        order = fixed_order(own.size)
+        chosen = fixed_order(held_out.size)[:test].sort().values
         self._splits = {
             "train": own._replace(index=order[:train].sort().values),
             "val": own._replace(index=order[train : train + val].sort().values),
@@ -234,6 +234,6 @@ class DataModule(pl.LightningDataModule):
         return self._splits[split]
 
 
-def _fixed_order(size: int) -> Tensor:
+def fixed_order(size: int) -> Tensor:
     """A random order that is the same in every run, so that runs share their validation images."""
     return torch.randperm(size, generator=torch.Generator().manual_seed(0))

@@ -88,8 +88,7 @@ class TrainLoader:
         rows = rows.to(self.images.device)
         images = take_rows(self.images, rows)
         if self.flip:
-            mirrored = flips.nonzero().squeeze(1).to(images.device)
-            images[mirrored] = images[mirrored].flip(-1)
+            images = mirror(images, flips.to(images.device))
         return images, self.labels[rows]
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,3 +122,14 @@ class OrderedLoader:
 def take_rows(images: Tensor, rows: Tensor) -> Tensor:
     """Copy the images at `rows`: one block of memory each, which is what makes it fast."""
     return images.flatten(1).index_select(0, rows).view(len(rows), *images.shape[1:])
+
+
+def mirror(images: Tensor, flips: Tensor) -> Tensor:
+    """Images (B, C, H, W) with those mirrored left-right where `flips` (B,) is true.
+
+    A choice between whole images, plain or mirrored: on the CPU twice as fast as choosing
+    between pixels with `torch.where`.
+    """
+    both = torch.cat([images, images.flip(-1)])
+    rows = torch.arange(len(images), device=images.device)
+    return take_rows(both, rows + len(images) * flips)

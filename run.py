@@ -1,0 +1,17 @@
+"""The command line: `python run.py model/generator=dcgan model/loss=hinge`, `python run.py --help`."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+from zoo import cli
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="config")
+def run(config: DictConfig) -> None:
+    cli.run_job(config)
+
+
+if __name__ == "__main__":
+    cli.main(run)

@@ -1,0 +1,142 @@
+"""Checkpoints by images seen, written atomically; the last one, also on Ctrl-C."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from zoo.errors import ZooError
+
+
+class Checkpoints(pl.callbacks.Checkpoint):
+    """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
+
+    Ctrl-C lets the running step end, writes `last.ckpt` and stops, so that the run can be resumed
+    to the same weights that it would have reached. A second Ctrl-C stops at once.
+
+    Args:
+        folder: the run's folder.
+        every_n_images: keep a numbered checkpoint whenever n more images were seen; null for none.
+        every_n_epochs: renew `last.ckpt` every n epochs, and always at the end.
+        monitor: a logged metric, for instance `fid`; null for no `best.ckpt`.
+        mode: whether a low or a high value of `monitor` is better.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        every_n_images: int | None = 500_000,
+        every_n_epochs: int = 1,
+        monitor: str | None = None,
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        if (every_n_images is not None and every_n_images < 1) or every_n_epochs < 1:
+            raise ZooError(
+                "callbacks.checkpoints: every_n_images and every_n_epochs must be 1 or more."
+            )
+        if mode not in ("min", "max"):
+            raise ZooError(f"callbacks.checkpoints.mode={mode} must be min or max.")
+        self.folder = Path(folder) / "checkpoints"
+        self.every_n_images = every_n_images
+        self.every_n_epochs = every_n_epochs
+        self.monitor = monitor
+        self.mode = mode
+        self.best_score = math.inf if mode == "min" else -math.inf
+        self.interrupted = False
+        self._seen = 0
+        self._written = -1
+        self._handler: Any = None
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._seen = pl_module.images_seen
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _on_interrupt(self, number: int, frame: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def _release(self) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        n, seen = self.every_n_images, pl_module.images_seen
+        if n is not None and seen // n > self._seen // n:
+            self.save(trainer, pl_module, self.folder / f"images_{seen:09d}.ckpt")
+        self._seen = seen
+        if self.interrupted:
+            self.save(trainer, pl_module)
+            raise KeyboardInterrupt
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self.save(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._release()
+        self.save(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._release()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.save_if_best(trainer, pl_module)
+
+    def save_if_best(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write `best.ckpt` if the monitored metric is better than ever before."""
+        if self.monitor is None or trainer.sanity_checking:
+            return
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ZooError(
+                f"callbacks.checkpoints.monitor={self.monitor} is not logged; logged are: {known}."
+            )
+        score = float(trainer.callback_metrics[self.monitor])
+        if score < self.best_score if self.mode == "min" else score > self.best_score:
+            self.best_score = score
+            self.save(trainer, pl_module, self.folder / "best.ckpt")
+
+    def save(self, trainer: pl.Trainer, pl_module: Any, path: Path | None = None) -> None:
+        """Write the state as it is now to `path` and to `last.ckpt`, replacing them in one go.
+
+        Raises:
+            NonFiniteError: the losses are not finite; the files then stay as they are.
+        """
+        pl_module.check_finite()
+        if path is None and self._written == pl_module.images_seen:
+            return
+        self._written = pl_module.images_seen
+        temporary = self.folder / ".writing.ckpt"
+        try:
+            trainer.save_checkpoint(temporary)  # on every process, as Lightning wants it
+            if trainer.is_global_zero:
+                if path is not None:
+                    shutil.copyfile(temporary, path.with_suffix(".tmp"))
+                    os.replace(path.with_suffix(".tmp"), path)
+                os.replace(temporary, self.last)
+        except OSError as error:
+            raise ZooError(
+                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}."
+            ) from error

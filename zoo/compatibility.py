@@ -1,0 +1,62 @@
+"""What does not go together, said in words before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo.base import Discriminator, Generator, Loss, Regularizer
+from zoo.errors import ZooError
+from zoo.registry import spec_of
+
+
+def check(
+    generator: Generator,
+    discriminator: Discriminator,
+    loss: Loss,
+    regularizers: Sequence[Regularizer],
+    compile: bool = False,
+) -> list[str]:
+    """Refuse combinations that are mathematically wrong.
+
+    Args:
+        regularizers: all of them, those that the loss brings along included.
+
+    Returns:
+        Notes on choices that work otherwise than asked for.
+
+    Raises:
+        ZooError: the combination is wrong; the sentence says what to choose instead.
+    """
+    if (generator.image_size, generator.channels) != (
+        discriminator.image_size,
+        discriminator.channels,
+    ):
+        raise ZooError(
+            f"generator {_name(generator)} makes {generator.channels}×{generator.image_size}² "
+            f"images, but discriminator {_name(discriminator)} takes "
+            f"{discriminator.channels}×{discriminator.image_size}²: build both for one size."
+        )
+    per_sample = [r for r in regularizers if r.per_sample]
+    if per_sample and discriminator.has_batch_statistics:
+        raise ZooError(
+            f"regularizer {_name(per_sample[0])} differentiates each image's score on its own, but "
+            f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
+            "choose model.discriminator.norm=layer or none where it has that option, or "
+            "model/discriminator=resnet, sn_cnn or mlp."
+        )
+    notes = []
+    if generator.num_classes and not discriminator.head.num_classes:
+        notes.append(
+            f"generator {_name(generator)} takes labels, but the head of discriminator "
+            f"{_name(discriminator)} does not look at them, so labels will not matter."
+        )
+    if compile and per_sample:
+        notes.append(
+            f"model.compile=true: the discriminator's update stays eager on the steps with "
+            f"{_name(per_sample[0])}, since torch.compile has no double backward pass."
+        )
+    return notes
+
+
+def _name(part: object) -> str:
+    return repr((spec_of(part) or {"name": type(part).__name__})["name"])

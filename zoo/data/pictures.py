@@ -1,0 +1,131 @@
+"""Picture files of any format, size and mode as uint8 tensors of one size."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from zoo.data.pixels import center_crop, resize
+from zoo.errors import ZooError
+
+SUFFIXES = frozenset(
+    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()
+)
+MODES = {1: "L", 3: "RGB"}
+SMALL_JPEG = 64 * 1024
+"""Bytes up to which a JPEG is decoded whole; larger ones may be decoded at a reduced scale."""
+
+
+class Picture(NamedTuple):
+    """A picture file: its path below the root with forward slashes, its bytes, its change time."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+def find_pictures(root: Path) -> list[Picture]:
+    """All picture files below `root`, sorted by name; hidden files and folders are left out.
+
+    Raises:
+        ZooError: `root` is no folder, or there is no picture in it.
+    """
+    if not root.is_dir():
+        raise ZooError(f"There is no folder of pictures {root}: name one with datamodule.folder=.")
+    found: list[Picture] = []
+    folders = [("", str(root))]
+    seen = set()
+    while folders:
+        prefix, folder = folders.pop()
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back up
+            continue
+        seen.add(real)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append((f"{prefix}{entry.name}/", entry.path))
+                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                    stat = entry.stat()
+                    found.append(Picture(prefix + entry.name, stat.st_size, stat.st_mtime_ns))
+    if not found:
+        raise ZooError(
+            f"There is no picture in {root}: files ending in {', '.join(sorted(SUFFIXES))} count, "
+            "in sub-folders too, hidden ones do not."
+        )
+    return sorted(found)
+
+
+def decode(path: str | Path, image_size: int, channels: int) -> Tensor:
+    """One picture as uint8 (channels, image_size, image_size).
+
+    It is turned upright as its EXIF data say, cropped to the centred square and resized with
+    antialiasing. Transparency is put on white; 16-bit values keep their upper byte.
+
+    Args:
+        path: of the file; of an animation the first picture is taken.
+        image_size: H = W in pixels.
+        channels: 1 for grey, 3 for RGB.
+
+    Raises:
+        ZooError: the file cannot be read as a picture.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            if _is_small_jpeg(file.fileno()):
+                image = _decode_jpeg(file.read(), channels)
+            else:
+                image = _decode_any(Path(path), image_size, channels)
+    except Exception as error:  # every format fails in its own way
+        lines = str(error).strip().splitlines()
+        raise ZooError(
+            f"{path} cannot be read as a picture ({lines[0] if lines else type(error).__name__}): "
+            "delete or replace it, or leave such files out with datamodule.on_error=skip."
+        ) from error
+    if image.shape[-2:] == (image_size, image_size):
+        return image
+    return resize(center_crop(image).unsqueeze(0), image_size).squeeze(0)
+
+
+def _is_small_jpeg(descriptor: int) -> bool:
+    start = os.read(descriptor, 3)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return start == b"\xff\xd8\xff" and os.fstat(descriptor).st_size <= SMALL_JPEG
+
+
+def _decode_jpeg(content: bytes, channels: int) -> Tensor:
+    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    return decode_jpeg(data, mode=mode, apply_exif_orientation=True)
+
+
+def _decode_any(path: Path, image_size: int, channels: int) -> Tensor:
+    mode = MODES[channels]
+    with Image.open(path) as opened:
+        # A JPEG can be decoded at 1/2, 1/4 or 1/8; twice the size is left for the resizing.
+        opened.draft(mode, (2 * image_size, 2 * image_size))
+        picture = ImageOps.exif_transpose(opened)
+    pixels = np.array(_flatten(picture).convert(mode))
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    """A picture of 8 bits per value and without transparency."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture).astype(np.float64)
+        if picture.mode != "F" and values.max(initial=0) > 255:
+            values = np.floor(values / 256)
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        top = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", top.size, "white"), top)
+    return picture

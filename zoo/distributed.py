@@ -1,0 +1,40 @@
+"""Averages over processes: gradients of one network, buffers before a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def _average(tensors: list[Tensor]) -> None:
+    if not tensors:
+        return
+    flat = torch._utils._flatten_dense_tensors([t.contiguous() for t in tensors])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for tensor, mean in zip(
+        tensors, torch._utils._unflatten_dense_tensors(flat, tensors), strict=True
+    ):
+        tensor.copy_(mean)
+
+
+@torch.no_grad()
+def average_gradients(network: nn.Module) -> None:
+    """Replace every gradient of `network` by its mean over all processes.
+
+    One reduction per network and update, after its whole backward pass, so that penalties with a
+    double backward pass and D without gradients in G's update need no special care.
+    """
+    by_type: dict[torch.dtype, list[Tensor]] = {}
+    for weight in network.parameters():
+        if weight.grad is not None:
+            by_type.setdefault(weight.grad.dtype, []).append(weight.grad)
+    for gradients in by_type.values():
+        _average(gradients)
+
+
+@torch.no_grad()
+def average_buffers(module: nn.Module) -> None:
+    """Replace batch norm's running statistics by their mean over all processes."""
+    _average([b for name, b in module.named_buffers() if name.endswith(("_mean", "_var"))])

@@ -1,0 +1,205 @@
+"""The command line's overrides: spellings that are allowed, and words for those that are wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from zoo.errors import ZooError, listing, suggest
+from zoo.registry import REGISTRY
+from zoo.store import GROUPS, experiments, node_of
+
+
+def normalise(arguments: list[str]) -> list[str]:
+    """Allow `experiment=name.yaml` for `experiment=name`, as file names come from completion."""
+    return [re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments]
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def _value(arguments: list[str], key: str) -> str | None:
+    found = [a.split("=", 1)[1] for a in arguments if "=" in a and _key(a) == key]
+    return found[-1].strip("'\"") if found else None
+
+
+def continue_run(arguments: list[str]) -> list[str]:
+    """For `resume=` (or `ckpt=`) in training: the run's own overrides first, then the new ones.
+
+    The run goes on in its own folder, unless `hydra.run.dir` says otherwise.
+    """
+    task = _value(arguments, "task") or "train"
+    path = _value(arguments, "resume") or (_value(arguments, "ckpt") if task == "train" else None)
+    if (
+        task != "train"
+        or not path
+        or path == "null"
+        or "-m" in arguments
+        or "--multirun" in arguments
+    ):
+        return arguments
+    from zoo.checkpoint import locate, read
+
+    file = locate(path).absolute()
+    saved = read(file)[0].get("overrides", [])
+    mine = {_key(a) for a in arguments}
+    kept = [o for o in saved if _key(o) not in mine and _key(o) not in ("resume", "ckpt")]
+    folder = file.parent.parent
+    if "hydra.run.dir" not in mine and (folder / ".hydra").is_dir():
+        kept.append(f"hydra.run.dir={quote(str(folder))}")
+    rest = [a for a in arguments if _key(a) not in ("resume", "ckpt")]
+    return [*kept, *rest, f"resume={quote(str(file))}"]
+
+
+def quote(text: str) -> str:
+    """A value as Hydra's grammar takes it, whatever characters it holds."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
+    """Compose the configuration once to find what is wrong with the overrides.
+
+    Raises:
+        ZooError: one sentence about the first wrong override, with the choices.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    given = [a for a in arguments if not a.startswith("-") or "=" in a.lstrip("-").split(" ")[0]]
+    given = [a for a in given if not a.startswith("--")]
+    parser = OverridesParser.create()
+    sets: list[list[str]] = [[]]
+    for text in given:
+        try:
+            parsed = parser.parse_override(text)
+        except HydraException as error:
+            raise ZooError(_grammar_sentence(text, error)) from error
+        if parsed.is_sweep_override() and not parsed.is_discrete_sweep():
+            continue
+        if parsed.is_sweep_override():
+            values = list(parsed.sweep_string_iterator())
+            if not any(a in arguments for a in ("-m", "--multirun")):
+                raise ZooError(
+                    f"{text} names several values: add -m to run them all, or choose one of {listing(values)}."
+                )
+            choices = [f"{parsed.get_key_element()}={v}" for v in values]
+            sets = [[*sets[0], choices[0]], *(s + [choices[0]] for s in sets[1:]),
+                    *([*sets[0], c] for c in choices[1:])]  # fmt: skip
+        else:
+            sets = [[*s, text] for s in sets]
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
+        for overrides in sets:
+            try:
+                config = compose("config", overrides=overrides, return_hydra_config=True)
+            except HydraException as error:
+                raise ZooError(_composition_sentence(error, overrides, config_dir)) from error
+            except OmegaConfBaseException as error:
+                raise ZooError(omegaconf_sentence(error)) from error
+            if not only_prints:
+                _check_folder(config)
+
+
+def _check_folder(config: Any) -> None:
+    folder = Path(str(OmegaConf.select(config, "hydra.run.dir", throw_on_resolution_failure=False)))
+    nearest = next(p for p in [folder, *folder.parents] if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ZooError(
+            f"the run's folder {folder} cannot be written, because {nearest} is "
+            f"{'read-only' if nearest.is_dir() else 'not a folder'}; "
+            "choose another one with hydra.run.dir=…"
+        )
+
+
+def _grammar_sentence(text: str, error: Exception) -> str:
+    if "=" not in text and not text.startswith("~"):
+        return f"{text!r} is no override: write key=value, for example model/loss=hinge."
+    reason = next((line for line in str(error).splitlines() if line.strip()), "")
+    return (
+        f"the override {text!r} cannot be read ({reason.strip()}); quote values with special "
+        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\"."
+    )
+
+
+def _composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
+    text = str(error)
+    if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
+        return _no_option(match[1], match[2], text, config_dir)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1].split("@")[0]
+        return _no_key(key, overrides) if "." in key or "/" not in key else _no_group(key)
+    if match := re.search(r"'([^']+)' is not in struct", text) or re.search(
+        r"Key '([^']+)' is not", text
+    ):
+        full = re.search(r"full_key: (\S+)", text)
+        return _no_key(full[1] if full else match[1], overrides)
+    if match := re.search(r"Multiple values for ([^.]+)\.", text):
+        return f"{match[1]} is given twice; keep one."
+    return " ".join(text.split())
+
+
+def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
+    available = text.partition("Available options in")[2].splitlines()[1:]
+    choices = [line.strip() for line in available if line.strip()]
+    if group == "experiment":
+        choices = experiments(config_dir)
+    kind = next((k for k, g in GROUPS.items() if g == group), None)
+    broken = ""
+    if kind:
+        choices = sorted({*choices, *(p.name for p in REGISTRY.parts(kind))} - {"options"})
+        broken = "".join(f" (Plugin {place} is broken: {why})" for place, why in REGISTRY.problems)
+    return f"{group}={name}: there is no such choice.{suggest(name, choices)} Choices: {listing(choices)}.{broken}"
+
+
+def _no_group(key: str) -> str:
+    return f"{key} is no group of choices.{suggest(key, GROUPS.values())} Groups: {listing(GROUPS.values())}."
+
+
+def _no_key(key: str, overrides: list[str]) -> str:
+    """Words for an unknown key: compose again without value overrides to see what there is."""
+    from hydra import compose
+    from hydra.errors import HydraException
+
+    parent, _, name = key.rpartition(".")
+    plain = [
+        o
+        for o in overrides
+        if "/" in _key(o)
+        or _key(o)
+        in ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
+    ]
+    try:
+        config = compose("config", overrides=plain)
+        node = OmegaConf.select(config, parent) if parent else config
+    except (HydraException, OmegaConfBaseException):
+        node = None
+    if node is None:
+        top = [str(k) for k in compose("config")]
+        first = key.split(".")[0]
+        return (
+            f"there is no option {key!r}.{suggest(first, top)} Top-level options: {listing(top)}."
+        )
+    if not OmegaConf.is_dict(node):
+        return f"{parent} is a single value, so {key!r} does not exist."
+    keys = [str(k) for k in node if not str(k).startswith("_")]
+    place = parent or "the configuration"
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}."
+
+
+def omegaconf_sentence(error: Exception) -> str:
+    """Words for a missing or unresolvable value."""
+    text = str(error)
+    key = getattr(error, "full_key", None) or ""
+    if "Missing mandatory value" in text or "MissingMandatoryValue" in type(error).__name__:
+        key = key or text.rsplit(":", 1)[-1].strip()
+        return f"{key} is missing: give it as {key}=…"
+    return f"{key}: {' '.join(text.split())}" if key else " ".join(text.split())
+
+
+__all__ = ["check", "continue_run", "node_of", "normalise", "omegaconf_sentence", "quote"]

@@ -1,0 +1,89 @@
+"""Parts as Hydra config groups: `model/generator=dcgan`, `task=sample`, `datamodule=mnist`.
+
+Every part becomes a config node made of its `_target_` and its defaults. Values are checked by the
+registry against the signature (`zoo.signature.bind`), the same for YAML, the command line and the
+Python API, so the nodes are plain and can be pickled, printed and stored.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from zoo.discovery import ZOO, plugin_folders
+from zoo.registry import REGISTRY, Part
+from zoo.signature import Parameter, from_source
+
+GROUPS = {
+    "generator": "model/generator",
+    "discriminator": "model/discriminator",
+    "head": "model/head",
+    "loss": "model/loss",
+    "regularizer": "model/regularizer",
+    "augmentation": "model/augmentation",
+    "datamodule": "datamodule",
+    "task": "task",
+}
+LISTS = ("regularizer", "augmentation")
+"""Kinds of which a model takes any number: `'model/regularizer=[r1,lecam]'`."""
+
+MODEL_FILLED = {"generator", "discriminator", "loss", "regularizers", "augmentations", "data"}
+
+
+class PluginConfigs(SearchPathPlugin):
+    """Adds the folder `configs/` of every plugin folder, so that plugins bring experiments along."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in plugin_folders():
+            if (folder / "configs").is_dir():
+                search_path.append("zoo-plugins", f"file://{folder / 'configs'}")
+
+
+def node_of(part: Part) -> dict[str, Any]:
+    """The config node of a part: `_target_` and its options, `???` where one is required."""
+    options = {p.name: "???" if p.required else _plain(p.default) for p in part.options}
+    if part.kind == "task":  # tasks are the program's own options: `task=sample n=64 label=5`
+        return {"task": {"_target_": part.target, "name": part.name}, **options}
+    return {"_target_": part.target, **options}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def model_parameters() -> tuple[Parameter, ...]:
+    """The options of the LightningModule (`model.lr_g`, `model.d_steps`), read from its source."""
+    file = ZOO / "gan.py"
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "GAN")
+    found = from_source(node, tree, MODEL_FILLED)
+    return tuple(p for p in found if p.name not in MODEL_FILLED)
+
+
+def store_parts() -> None:
+    """Hand all parts to Hydra; call it once before composing."""
+    store = ConfigStore.instance()
+    for part in REGISTRY.parts():
+        group = GROUPS[part.kind]
+        package = group.replace("/", ".")
+        if part.kind == "task":
+            package = "_global_"
+        elif part.kind in LISTS:
+            package = f"{package}.{part.name}"
+        store.store(group=group, name=part.name, node=node_of(part), package=package)
+    options = {p.name: _plain(p.default) for p in model_parameters()}
+    store.store(group="model", name="options", node=options)
+    if PluginConfigs not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(PluginConfigs)
+
+
+def experiments(config_dir: Path) -> list[str]:
+    """Names of all experiments, those of plugins included."""
+    folders = [config_dir, *(f / "configs" for f in plugin_folders())]
+    return sorted(p.stem for f in folders for p in (f / "experiment").glob("*.yaml"))

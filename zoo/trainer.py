@@ -1,0 +1,128 @@
+"""Lightning's trainer, loggers and callbacks from their config nodes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError, listing, suggest
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from zoo.data.base import DataModule
+
+ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
+"""Where the classes of loggers and callbacks may come from."""
+
+
+def _instantiate(name: str, node: Any, **defaults: Any) -> Any:
+    import inspect
+
+    from hydra.utils import get_class
+    from hydra.utils import instantiate
+
+    target = node.get("_target_", "") if isinstance(node, dict) else ""
+    if not str(target).startswith(ALLOWED):
+        raise ZooError(
+            f"{name}._target_={target!r} is not allowed: it must start with one of {listing(ALLOWED)}."
+        )
+    known = inspect.signature(get_class(target)).parameters
+    missing = {k: v for k, v in defaults.items() if k in known and k not in node}
+    try:
+        return instantiate(node, **missing)
+    except ZooError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ZooError):
+            raise cause from error
+        raise ZooError(f"{name}: {' '.join(str(error).split())}") from error
+
+
+def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
+    """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
+    chosen = {k: v for k, v in (node or {}).items() if v is not None}
+    return [_instantiate(f"callbacks.{k}", v, folder=str(out)) for k, v in chosen.items()]
+
+
+def make_loggers(node: dict[str, Any] | None, out: Path, config: dict[str, Any]) -> list[Any]:
+    """Loggers by name, writing below the run's folder and given the whole configuration."""
+    chosen = {k: v for k, v in (node or {}).items() if v is not None}
+    loggers = [_instantiate(f"logger.{k}", v, save_dir=str(out)) for k, v in chosen.items()]
+    for logger in loggers:
+        logger.log_hyperparams(
+            {k: v for k, v in config.items() if k not in ("callbacks", "logger")}
+        )
+    return loggers
+
+
+def make_trainer(
+    settings: dict[str, Any],
+    callbacks: list[Any],
+    loggers: list[Any],
+    out: Path,
+    data: DataModule,
+) -> pl.Trainer:
+    """A `pl.Trainer`; `gpus` and `max_images` are translated, all else goes to it as it is.
+
+    Raises:
+        ZooError: an argument that the trainer does not have, or a device that is not there.
+    """
+    import inspect
+
+    import pytorch_lightning as pl
+
+    gpus = settings.pop("gpus", None)
+    max_images = settings.pop("max_images", None)
+    if gpus is not None:
+        settings.update(_devices(gpus))
+    known = inspect.signature(pl.Trainer.__init__).parameters
+    for name in settings:
+        if name not in known:
+            raise ZooError(f"trainer has no option {name!r}.{suggest(name, known)}")
+    if max_images is not None:
+        settings["max_steps"] = math.ceil(max_images / data.images_per_step)
+        settings["max_epochs"] = -1
+    _check_accelerator(settings)
+    if settings.get("log_every_n_steps", 50) < 1:
+        raise ZooError("trainer.log_every_n_steps must be 1 or more.")
+    try:
+        return pl.Trainer(
+            **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
+        )
+    except Exception as error:
+        raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _devices(gpus: Any) -> dict[str, Any]:
+    import torch
+
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
+        raise ZooError(f"trainer.gpus={gpus} must be a number of GPUs, 0 for the processor.")
+    if gpus == 0:
+        return {"accelerator": "cpu", "devices": 1}
+    found = torch.cuda.device_count()
+    if found < gpus:
+        raise ZooError(
+            f"trainer.gpus={gpus} asks for {gpus} GPU{'s' * (gpus > 1)}, but this machine has "
+            f"{found}: use trainer.gpus={found}" + (" (the processor)." if found == 0 else ".")
+        )
+    strategy = {"strategy": "ddp"} if gpus > 1 else {}
+    return {"accelerator": "gpu", "devices": gpus, **strategy}
+
+
+def _check_accelerator(settings: dict[str, Any]) -> None:
+    import torch
+
+    wanted = settings.get("accelerator", "auto")
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ZooError(
+            f"trainer.accelerator={wanted} needs a CUDA GPU, and this machine has none: use "
+            "trainer=cpu or trainer.gpus=0."
+        )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ZooError(
+            "trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu."
+        )
