@@ -25,15 +25,8 @@ from zoo.store import store_parts
 
 CONFIGS = ROOT / "configs"
 _FLAGS_THAT_ONLY_PRINT = (
-    "--help",
-    "-h",
-    "--hydra-help",
-    "--version",
-    "--info",
-    "-i",
-    "--cfg",
-    "-c",
-)
+    "--help", "-h", "--hydra-help", "--version", "--info", "-i", "--cfg", "-c", "-sc", "--shell",
+)  # fmt: skip
 _failures: list[str] = []
 
 
@@ -44,12 +37,11 @@ def main(run: Callable[[], Any]) -> None:
             print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
         store_parts()
         sys.argv[1:] = words.normalise(sys.argv[1:])
-        flags = [a for a in sys.argv[1:] if a.startswith("-")]
-        if not any(a.startswith(("-sc", "--shell-completion")) for a in flags):
+        prints = any(a.startswith(_FLAGS_THAT_ONLY_PRINT) for a in sys.argv[1:])
+        if not prints:
             sys.argv[1:] = words.continue_run(sys.argv[1:])
-            words.check(
-                sys.argv[1:], CONFIGS, only_prints=any(a in _FLAGS_THAT_ONLY_PRINT for a in flags)
-            )
+        if not prints or any("=" in a for a in sys.argv[1:]):
+            words.check(sys.argv[1:], CONFIGS, only_prints=prints)
         run()
     if _failures:
         sys.exit(1)

@@ -69,6 +69,9 @@ def model_parameters() -> tuple[Parameter, ...]:
 def store_parts() -> None:
     """Hand all parts to Hydra; call it once before composing."""
     store = ConfigStore.instance()
+    # --help copies the store once per group, which took seconds. It is a singleton that copies every
+    # node it hands out, so a copy of it may be itself.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     for part in REGISTRY.parts():
         group = GROUPS[part.kind]
         package = group.replace("/", ".")
