@@ -17,6 +17,7 @@ from zoo.base import Generator
 from zoo.checkpoint import locate
 from zoo.errors import ZooError
 from zoo.images import grid, to_uint8, write_animation
+from zoo.registry import REGISTRY
 from zoo.sampling import (
     class_index,
     class_weights_allowed,
@@ -189,6 +190,19 @@ def test_what_the_file_says(ckpt):
     assert model.class_names == [str(i) for i in range(10)]
     assert "dcgan" in repr(model)
     assert "10 classes" in repr(model)
+
+
+def test_the_data_set_is_rebuilt_from_the_file(tmp_path):
+    images, labels = zoo.load(make_checkpoint(tmp_path / "a.ckpt")).dataset().split("train")
+    assert images.shape[1:] == (1, 16, 16)
+    assert len(images) == len(labels) == 10_000
+
+    def elsewhere(content):
+        content["zoo"]["data"]["name"] = "my_pictures"
+
+    edited = _edited(tmp_path / "a.ckpt", tmp_path / "b.ckpt", elsewhere)
+    with pytest.raises(ZooError, match="my_pictures"):
+        zoo.load(edited).dataset()
 
 
 def test_scores_are_the_discriminators(ckpt):
@@ -372,6 +386,17 @@ def test_class_weights_at_the_ends_are_the_classes():
         half = network(z, (torch.eye(3)[[1, 2]] + torch.eye(3)[[0, 0]]) / 2)
     torch.testing.assert_close(mixed, one)
     torch.testing.assert_close(half, (one + network(z, torch.tensor([0, 0]))) / 2)
+
+
+@pytest.mark.parametrize("name", [p.name for p in REGISTRY.parts("generator")])
+def test_every_generator_walks_between_classes(name, tmp_path):
+    model = zoo.load(make_checkpoint(tmp_path / "a.ckpt", name, num_classes=3))
+    z, y = model.draw(2, label=2)
+    with class_weights_allowed(model.generator):
+        at_two = model.generate(z, torch.eye(3)[y])
+        between = model.generate(z, torch.tensor([[0.5, 0.0, 0.5]] * 2))
+    torch.testing.assert_close(at_two, model.generate(z, y))
+    assert not torch.equal(at_two, between)
 
 
 # Pictures

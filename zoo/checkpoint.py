@@ -8,24 +8,22 @@ neither the data set nor a configuration file is needed, and `torch.load` runs w
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from zoo.base import Discriminator, Generator
-from zoo.errors import ZooError, listing, suggest
-from zoo.registry import create, factory
-from zoo.sampling import Label, class_index, draw_labels, draw_latents, seeded, standing_statistics
+from zoo.errors import ZooError, listing
+from zoo.files import is_spec, locate, pretrained_names, read
+from zoo.registry import REGISTRY, create, factory, list_parts
+from zoo.sampling import Label, class_index, draw_labels, draw_latents, standing_statistics
 
-FORMAT = 1
-PRETRAINED = Path(__file__).with_name("pretrained")
-WEIGHTS_NAME = "generator.safetensors"
-"""The weights in a published folder; `generator.json` beside it repeats the description."""
+if TYPE_CHECKING:
+    from zoo.data.base import DataModule
 
 Weights = Literal["ema", "raw"]
 
@@ -195,6 +193,29 @@ class LoadedGenerator:
         _fill(network, self._state, "discriminator.", self.file)
         return network.to(self.device).eval()
 
+    def dataset(self, data_dir: str = "data") -> DataModule:
+        """The data set it was trained on, built as it was then, below `data_dir`.
+
+        Raises:
+            ZooError: the file does not name a data set that is registered here, or it is missing.
+        """
+        name = self.data.get("name")
+        if name not in list_parts("datamodule"):
+            raise ZooError(
+                f"{self.file} was trained on the data set {name!r}, which is not here; there are "
+                f"{listing(list_parts('datamodule'))}."
+            )
+        known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
+        options = {k: v for k, v in self.data.get("options", {}).items() if k in known}
+        if "data_dir" in known:
+            options["data_dir"] = data_dir
+        if "image_size" in known:
+            options["image_size"] = self.generator.image_size
+        data = create("datamodule", name, **options)
+        data.prepare_data()
+        data.setup()
+        return data
+
     def scores(self, images: Tensor, labels: Tensor | None = None, batch_size: int = 64) -> Tensor:
         """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
 
@@ -212,11 +233,6 @@ class LoadedGenerator:
                 y = None if labels is None else labels[i : i + batch_size].to(self.device)
                 results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
         return torch.cat(results)
-
-
-def pretrained_names() -> list[str]:
-    """The names of the models that come with the zoo."""
-    return sorted(p.parent.name for p in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -237,119 +253,6 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def locate(path: str | os.PathLike[str]) -> Path:
-    """The file that `load` reads for a path, a run's folder or a name.
-
-    Raises:
-        ZooError: there is none; the sentence shows the nearest ones.
-    """
-    text = os.fspath(path)
-    if text.startswith("hf:"):
-        from zoo.hub import fetch
-
-        return fetch(text[3:])
-    if text in pretrained_names():
-        return PRETRAINED / text / WEIGHTS_NAME
-    file = Path(text).expanduser()
-    if file.is_file():
-        return file
-    if file.is_dir():
-        for inside in ("checkpoints/last.ckpt", "last.ckpt", WEIGHTS_NAME):
-            if (file / inside).is_file():
-                return file / inside
-        raise ZooError(
-            f"the folder {file} holds no checkpoint (looked for checkpoints/last.ckpt, last.ckpt "
-            f"and {WEIGHTS_NAME}).{_nearest(file)}"
-        )
-    raise ZooError(
-        f"there is no checkpoint at {text!r}.{suggest(text, pretrained_names())}{_nearest(file)} "
-        f"Models that come with the zoo: {listing(pretrained_names())}."
-    )
-
-
-def _nearest(missing: Path) -> str:
-    """A sentence with the checkpoints closest to a path that is not there."""
-    folder = missing.absolute()
-    while not folder.is_dir():
-        folder = folder.parent
-    found: list[str] = []
-    visited = 0
-    for where, folders, files in os.walk(folder):
-        depth = len(Path(where).relative_to(folder).parts)
-        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < 5 else []
-        found += [os.path.join(where, f) for f in files if f.endswith((".ckpt", ".safetensors"))]
-        visited += 1 + len(files)
-        if visited > 5000:  # enough to help; a whole disk would take minutes
-            break
-    if not found:
-        return f" The folder {folder} exists, without a checkpoint below it."
-    import difflib
-
-    wanted = str(missing.absolute())
-    found.sort(key=lambda f: -difflib.SequenceMatcher(None, wanted, f).ratio())
-    return f" Nearest: {listing(os.path.relpath(f) for f in found[:3])}."
-
-
-def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The description and the tensors of a `.ckpt` or `.safetensors` file, checked.
-
-    Raises:
-        ZooError: the file is damaged, foreign, or of a newer format.
-    """
-    if file.suffix == ".safetensors":
-        return _read_safetensors(file)
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and tensor readers raise a dozen types
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ZooError(
-            f"{file} is damaged or no checkpoint ({file.stat().st_size:,} bytes; {reason[:120]})."
-        ) from error
-    if not isinstance(content, dict) or "zoo" not in content or "state_dict" not in content:
-        keys = listing(list(content)[:5]) if isinstance(content, dict) else type(content).__name__
-        raise ZooError(f"{file} is a PyTorch file, but no checkpoint of this zoo (it has: {keys}).")
-    return check_info(content["zoo"], file), content["state_dict"]
-
-
-def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt") as content:
-            text = (content.metadata() or {}).get("zoo")
-            state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
-        info = None if text is None else json.loads(text)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ZooError(f"{file} is damaged or no safetensors file ({error}).") from error
-    if info is None:
-        raise ZooError(f"{file} is a safetensors file, but not of this zoo (no 'zoo' metadata).")
-    return check_info(info, file), state
-
-
-def check_info(info: Any, file: Path) -> dict[str, Any]:
-    """Refuse a description that cannot be one, or that a newer zoo wrote."""
-    version = info.get("format") if isinstance(info, dict) else None
-    if not isinstance(version, int):
-        raise ZooError(f"{file} has a description that this zoo cannot read.")
-    if version > FORMAT:
-        raise ZooError(
-            f"{file} has format {version}, written by zoo {info.get('version')}; this zoo reads "
-            f"up to format {FORMAT}: update it."
-        )
-    generator, data = info.get("generator"), info.get("data")
-    if not isinstance(data, dict) or not _is_spec(generator):
-        raise ZooError(f"{file} has a description without its generator or its data.")
-    return info
-
-
-def _is_spec(spec: Any) -> bool:
-    return (
-        isinstance(spec, dict)
-        and isinstance(spec.get("name"), str)
-        and isinstance(spec.get("options"), dict)
-    )
-
-
 def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
     if weights not in (None, "ema", "raw"):
         raise ZooError(f"weights={weights} must be ema or raw.")
@@ -364,7 +267,7 @@ def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -
 def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
     """Make a network of a checkpoint through the registry."""
     spec = info.get(kind)
-    if not _is_spec(spec):
+    if not is_spec(spec):
         raise ZooError(f"{file} does not describe a {kind}.")
     assert spec is not None
     options = dict(spec["options"])
@@ -395,4 +298,4 @@ def _fill(network: torch.nn.Module, state: dict[str, Tensor], prefix: str, file:
     network.load_state_dict(own)
 
 
-__all__ = ["FORMAT", "LoadedGenerator", "choose_device", "load", "locate", "read", "seeded"]
+__all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

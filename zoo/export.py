@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from zoo.base import Generator
-from zoo.checkpoint import LoadedGenerator, check_info, load
+from zoo.checkpoint import LoadedGenerator, load
 from zoo.errors import ZooError
 from zoo.extras import require
+from zoo.files import check_info
 from zoo.sampling import truncate
 
 Format = Literal["onnx", "pt2", "safetensors"]

@@ -6,24 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from zoo.data.pixels import to_uint8
 from zoo.errors import ZooError
 
-AnimationFormat = Literal["gif", "webp", "png", "mp4"]
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Map float images in [-1, 1] to uint8 in [0, 255], same shape: clamp, then round.
-
-    An image is never stretched to its own minimum and maximum: -1 is black and 1 is white.
-    """
-    return images.float().add(1).mul(127.5).clamp(0, 255).round().to(torch.uint8)
+__all__ = ["grid", "to_pil", "to_uint8", "write_animation", "write_png"]
 
 
 def to_pil(image: Tensor) -> Image.Image:

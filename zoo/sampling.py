@@ -243,9 +243,14 @@ def class_weights_allowed(generator: Generator) -> Iterator[None]:
     """
 
     def mixed(table: nn.Embedding) -> Callable[[Tensor], Tensor]:
-        return lambda y: y.to(table.weight) @ table.weight
+        def forward(y: Tensor) -> Tensor:
+            classes = torch.arange(table.num_embeddings, device=y.device)
+            return y @ type(table).forward(table, classes)
+
+        return forward
 
     tables = [m for m in generator.modules() if isinstance(m, nn.Embedding)]
+    tables = [m for m in tables if m.num_embeddings == generator.num_classes]
     for table in tables:
         setattr(table, "forward", mixed(table))  # noqa: B010 (hides the method)
     try:
