@@ -1,0 +1,139 @@
+"""Convolution, linear layer and embedding with spectral norm and folded resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+from zoo.layers.weights import DerivedWeight
+
+Resample = Literal["none", "pool", "upsample"]
+
+# Row k of a 4-tap kernel is the sum of the rows of the 3-tap kernel marked here: the convolution
+# of (w0, w1, w2) with (1, 1). Both foldings are this matrix along each axis.
+_SPREAD = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+
+
+def fold_matrix(resample: Literal["pool", "upsample"]) -> Tensor:
+    """The matrix (16, 9) from a 3x3 kernel to the 4x4 kernel that also resamples.
+
+    `pool`: 3x3 convolution, then 2x2 mean, is one 4x4 convolution with stride 2.
+    `upsample`: nearest upsampling, then 3x3 convolution, is one transposed 4x4 convolution with
+    stride 2, whose taps are reversed.
+    """
+    if resample == "pool":
+        return torch.kron(_SPREAD, _SPREAD) / 4
+    return torch.kron(_SPREAD.flip(0), _SPREAD.flip(0))
+
+
+def fold(kernel: Tensor, matrix: Tensor) -> Tensor:
+    """Spread 3x3 kernels (O, I, 3, 3) to 4x4 kernels (O, I, 4, 4); keeps the memory format."""
+    outputs, inputs = kernel.shape[:2]
+    matrix = matrix.to(kernel.dtype)
+    if kernel.is_contiguous(memory_format=torch.channels_last):
+        rows = kernel.permute(0, 2, 3, 1).reshape(outputs, 9, inputs)
+        return (matrix @ rows).view(outputs, 4, 4, inputs).permute(0, 3, 1, 2)
+    return (kernel.reshape(-1, 9) @ matrix.T).view(outputs, inputs, 4, 4)
+
+
+class Conv2d(DerivedWeight, nn.Conv2d):
+    """2-D convolution, optionally spectral-normalised and folded with the resampling next to it.
+
+    The parameter `weight` is the plain kernel in every case. `resample="pool"` follows a 3x3
+    convolution with a 2x2 average pool, `resample="upsample"` precedes it with nearest 2x
+    upsampling; both are exact and cost 16 instead of 36 multiplications per output (pool) or per
+    input (upsample) and channel pair.
+
+    Args:
+        inputs, outputs: channels.
+        kernel_size, stride, padding, bias: as in `nn.Conv2d`; folding needs 3, 1 and 1.
+        resample: what the convolution is folded with.
+        spectral_norm: divide the weight by its largest singular value.
+        gain: gain of the Xavier-uniform initialisation; the bias starts at 0.
+    """
+
+    fold_matrix: Tensor | None
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        resample: Resample = "none",
+        spectral_norm: bool = False,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel_size, stride, padding, bias=bias)
+        if resample != "none" and (kernel_size, stride, padding) != (3, 1, 1):
+            raise ValueError("only a 3x3 convolution with stride 1 and padding 1 can be folded")
+        self.resample = resample
+        folding = None if resample == "none" else fold_matrix(resample)
+        self.register_buffer("fold_matrix", folding, persistent=False)
+        self.initialise(gain, spectral_norm)
+
+    def derive(self) -> Tensor:
+        weight = super().derive()
+        if self.fold_matrix is None:
+            return weight
+        with torch.autocast(weight.device.type, enabled=False):
+            return fold(weight, self.fold_matrix)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.effective_weight()
+        if self.resample == "upsample":
+            return F.conv_transpose2d(x, weight.transpose(0, 1), self.bias, stride=2, padding=1)
+        stride = 2 if self.resample == "pool" else self.stride
+        return F.conv2d(x, weight, self.bias, stride, self.padding)
+
+
+class Linear(DerivedWeight, nn.Linear):
+    """Linear layer with Xavier-uniform initialisation and an optional spectral norm."""
+
+    def __init__(
+        self, inputs: int, outputs: int, bias: bool = True, spectral_norm: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        self.initialise(1.0, spectral_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.effective_weight(), self.bias)
+
+
+class Embedding(DerivedWeight, nn.Embedding):
+    """Embedding with Xavier-uniform initialisation and an optional spectral norm."""
+
+    def __init__(self, entries: int, width: int, spectral_norm: bool = False) -> None:
+        super().__init__(entries, width)
+        self.initialise(1.0, spectral_norm)
+
+    def forward(self, index: Tensor) -> Tensor:
+        return F.embedding(index, self.effective_weight())
+
+
+def head_wrap(spectral_norm: bool) -> Callable[[nn.Module], nn.Module]:
+    """What a ResNet hands to its head: weight layers become ours, with or without spectral norm.
+
+    Raises:
+        ZooError: (the returned function) the layer is neither `nn.Linear` nor `nn.Embedding`.
+    """
+
+    def wrap(layer: nn.Module) -> nn.Module:
+        if isinstance(layer, nn.Linear):
+            bias = layer.bias is not None
+            return Linear(layer.in_features, layer.out_features, bias, spectral_norm)
+        if isinstance(layer, nn.Embedding):
+            return Embedding(layer.num_embeddings, layer.embedding_dim, spectral_norm)
+        raise ZooError(
+            f"a head wraps a {type(layer).__name__}, but only nn.Linear and nn.Embedding can be "
+            "spectral-normalised in a head."
+        )
+
+    return wrap

@@ -1,0 +1,162 @@
+"""Residual blocks of the SNGAN and WGAN-GP networks.
+
+Papers: Gulrajani et al. (2017), arXiv:1704.00028; Miyato et al. (2018), arXiv:1802.05957.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.layers.linear import Conv2d, Resample
+
+# Xavier gain of the convolutions whose output goes through a ReLU; shortcuts have gain 1.
+RELU_GAIN = math.sqrt(2)
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch norm, then (1 + gamma(y)) * x + beta(y), with gamma = beta = 0 at the start.
+
+    Maps (N, C, H, W) and labels (N,) to (N, C, H, W). With `num_classes=0` it is plain batch norm
+    and ignores labels.
+
+    Paper: Dumoulin et al. (2017), arXiv:1610.07629.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=num_classes == 0)
+        self.scale_and_shift = nn.Embedding(num_classes, 2 * channels) if num_classes else None
+        if self.scale_and_shift is not None:
+            nn.init.zeros_(self.scale_and_shift.weight)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        x = self.norm(x)
+        if self.scale_and_shift is None:
+            return x
+        gamma, beta = self.scale_and_shift(y)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return torch.addcmul(beta, x, 1 + gamma)
+
+
+class GeneratorBlock(nn.Module):
+    """Norm, ReLU, upsample, 3x3 conv, norm, ReLU, 3x3 conv; plus the upsampled 1x1 shortcut.
+
+    Maps (N, inputs, H, W) to (N, outputs, 2H, 2W). The shortcut's convolution runs before the
+    upsampling: a 1x1 convolution and a repetition of pixels commute.
+    """
+
+    def __init__(self, inputs: int, outputs: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm2d(inputs, num_classes)
+        self.conv1 = Conv2d(inputs, outputs, 3, padding=1, resample="upsample", gain=RELU_GAIN)
+        self.norm2 = ConditionalBatchNorm2d(outputs, num_classes)
+        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, gain=RELU_GAIN)
+        self.shortcut = Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        h = self.conv1(F.relu(self.norm1(x, y), inplace=True))
+        h = self.conv2(F.relu(self.norm2(h, y), inplace=True))
+        return h.add_(F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest"))
+
+
+class DiscriminatorBlock(nn.Module):
+    """ReLU, 3x3 conv, ReLU, 3x3 conv, mean pool; plus the pooled 1x1 shortcut.
+
+    Maps (N, inputs, H, W) to (N, outputs, H/2, W/2), or without `pool` to (N, outputs, H, W), where
+    the shortcut is the identity if `inputs == outputs`. The shortcut sees x itself, not its ReLU.
+    In every block the shortcut pools before its 1x1 convolution: the two commute.
+
+    Args:
+        inputs, outputs: channels.
+        pool: halve the map.
+        first: the block that sees the image: no ReLU before its first convolution, which
+            widens to `outputs` (elsewhere the second one does).
+        spectral_norm: normalise the convolutions.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, pool: bool, first: bool, spectral_norm: bool
+    ) -> None:
+        super().__init__()
+        self.pool = pool
+        self.first = first
+        hidden = outputs if first else inputs
+        resample: Resample = "pool" if pool else "none"
+        self.conv1 = Conv2d(
+            inputs, hidden, 3, padding=1, spectral_norm=spectral_norm, gain=RELU_GAIN
+        )
+        self.conv2 = Conv2d(
+            hidden,
+            outputs,
+            3,
+            padding=1,
+            resample=resample,
+            spectral_norm=spectral_norm,
+            gain=RELU_GAIN,
+        )
+        self.shortcut = (
+            Conv2d(inputs, outputs, 1, spectral_norm=spectral_norm)
+            if pool or inputs != outputs
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(x if self.first else F.relu(x))
+        h = self.conv2(F.relu(h, inplace=True))
+        if self.pool:
+            x = F.avg_pool2d(x, 2)
+        return h.add_(x if self.shortcut is None else self.shortcut(x))
+
+
+class ResNetTrunk(nn.Module):
+    """The convolutional part of the SNGAN / WGAN-GP discriminator, up to the pooled features.
+
+    Maps (N, inputs, S, S) to (N, self.width). Two plans, `base` being `base_channels`:
+
+    - `constant` (32 pixels): four blocks of width `base`, of which the first two halve the map.
+    - `pyramid` (48 pixels and more): at least five blocks of width base/2, base, 2 base ... up to
+      8 base, which halve the map as long as it is even and above 2.
+
+    Args:
+        inputs: channels of the image.
+        image_size: S, a multiple of 4.
+        base_channels: see above.
+        pyramid: which plan.
+        spectral_norm: normalise every weight.
+        mean: pool features by mean over the positions, else by sum.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        image_size: int,
+        base_channels: int,
+        pyramid: bool,
+        spectral_norm: bool,
+        mean: bool,
+    ) -> None:
+        super().__init__()
+        self.mean = mean
+        halvings, size = 0, image_size
+        while size % 2 == 0 and size > 2 and (pyramid or halvings < 2):
+            size, halvings = size // 2, halvings + 1
+        count = max(5 if pyramid else 4, halvings)
+        widths = [
+            base_channels * min(2**i, 16) // 2 if pyramid else base_channels for i in range(count)
+        ]
+        self.width = widths[-1]
+        self.blocks = nn.Sequential(
+            *(
+                DiscriminatorBlock(narrow, wide, i < halvings, i == 0, spectral_norm)
+                for i, (narrow, wide) in enumerate(zip([inputs, *widths], widths, strict=False))
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.blocks(x), inplace=True)
+        # Sums over positions in fp32 at least: under autocast they lose bits in bf16.
+        dtype = torch.promote_types(h.dtype, torch.float32)
+        return h.mean((2, 3), dtype=dtype) if self.mean else h.sum((2, 3), dtype=dtype)

@@ -1,0 +1,61 @@
+"""Spectral normalisation: a weight divided by an estimate of its largest singular value.
+
+Paper: Miyato et al. (2018), arXiv:1802.05957.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+INITIAL_ITERATIONS = 15
+
+
+class SpectralNorm(nn.Module):
+    """Divide a weight, seen as a matrix (out, -1), by its largest singular value sigma.
+
+    The singular vectors `u` and `v` are buffers, tracked by one power iteration per call in
+    training and none in eval. Gradients pass through sigma = u^T W v, not through u and v. The
+    estimate is made in fp32, whatever the autocast.
+
+    Args:
+        weight: the weight to be normalised, of any shape with the outputs first.
+        eps: floor of the norms that divide.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.eps = eps
+        matrix = weight.detach().flatten(1).float()
+        self.register_buffer("u", F.normalize(torch.randn(len(matrix)).to(matrix), dim=0, eps=eps))
+        self.register_buffer("v", torch.zeros_like(matrix[0]))
+        for _ in range(INITIAL_ITERATIONS):
+            self._iterate(matrix)
+
+    @torch.no_grad()
+    def _iterate(self, matrix: Tensor) -> None:
+        self.v.copy_(F.normalize(matrix.T.mv(self.u), dim=0, eps=self.eps))
+        self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=self.eps))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return `weight / sigma`, in the shape and dtype of `weight`."""
+        with torch.autocast(weight.device.type, enabled=False):
+            matrix = weight.flatten(1).to(self.u.dtype)
+            if self.training:
+                self._iterate(matrix.detach())
+            # Clones: a second pass moves the buffers before the first one's backward reads them.
+            u, v = self.u.clone(), self.v.clone()
+            sigma = torch.dot(u, matrix.mv(v))
+            return weight / sigma.to(weight.dtype)
+
+
+def is_spectral_buffer(name: str) -> bool:
+    """Whether a `state_dict` key names a `u` or `v`: an EMA copies these and never averages them.
+
+    An average of unit vectors is no singular vector.
+    """
+    return name.endswith(("spectral_norm.u", "spectral_norm.v"))
