@@ -69,11 +69,11 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         ZooError: one sentence about the first wrong override, with the choices.
     """
     from hydra import compose, initialize_config_dir
+    from hydra._internal.utils import get_args_parser  # knows which flags take a value
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    given = [a for a in arguments if not a.startswith("-") or "=" in a.lstrip("-").split(" ")[0]]
-    given = [a for a in given if not a.startswith("--")]
+    given = get_args_parser().parse_known_args(arguments)[0].overrides
     parser = OverridesParser.create()
     sets: list[list[str]] = [[]]
     for text in given:
