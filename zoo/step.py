@@ -2,7 +2,8 @@
 
 What it keeps to: no host synchronisation and no Python branch on a tensor's value (what is due is
 decided by host integers), static shapes, fakes for D without a graph, no gradient for D's
-parameters in the update of G, one backward pass per update, penalties in fp32 under autocast.
+parameters in the update of G, spectral norms and folded kernels once per update, one backward pass
+per update, penalties in fp32 under autocast.
 
 One step is `d_steps` updates of D, each on its own slice of the batch, then one update of G on the
 last slice. A fake has the label of the real image at its index.
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
 from zoo.ema import EMA
-from zoo.errors import ZooError
+from zoo.errors import ZooError, listing
+from zoo.layers.weights import cached_weights
 from zoo.registry import spec_of
 from zoo.update import Update, full_precision
 
@@ -32,9 +34,12 @@ class Backend:
 
     Attributes:
         world_size: processes that train together.
+        obstacle: why these calls cannot be captured in a CUDA graph, as a clause ("a gradient
+            scaler waits for the device"); empty where they can.
     """
 
     world_size: int = 1
+    obstacle: str = ""
 
     def backward(self, loss: Tensor) -> None:
         """Compute gradients; a gradient scaler scales here."""
@@ -46,6 +51,9 @@ class Backend:
     def optimize(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
         """Step the optimizer of `network`; clipping and unscaling belong here."""
         optimizer.step()
+
+    def count_step(self) -> None:
+        """Called after every whole step, also where the rest was replayed from a CUDA graph."""
 
 
 class AdversarialStep:
@@ -106,6 +114,7 @@ class AdversarialStep:
         self.reuse_fakes = d_steps == 1 if reuse_fakes is None else reuse_fakes
         self.backend = backend or Backend()
         self._mixes = discriminator.has_batch_statistics  # a property that walks all modules
+        self._shared_weights = cached_weights(discriminator)
         self._d_parameters = [p for p in discriminator.parameters() if p.requires_grad]
         self._check_regularizers()
         self._forward: Callable[..., Tensor] = generator
@@ -120,8 +129,8 @@ class AdversarialStep:
             eager = [name for name, r in self.regularizers.items() if r.per_sample]
             if eager:
                 self.compile_note = (
-                    f"{', '.join(eager)} takes a double backward pass, which torch.compile does "
-                    "not have: that part of the update stays eager."
+                    f"torch.compile has no double backward pass, which {listing(eager)} needs: "
+                    "that part of the update stays eager."
                 )
 
     def __call__(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
@@ -138,7 +147,9 @@ class AdversarialStep:
             regularizer that was due, before `every` multiplies it.
         """
         self.prepare(len(images), index)
-        return self.run(images, labels, index)
+        metrics = self.run(images, labels, index)
+        self.backend.count_step()
+        return metrics
 
     def prepare(self, batch_size: int, index: int) -> None:
         """What depends on the number `index` beyond the schedule, before `run` (the average)."""
@@ -201,9 +212,10 @@ class AdversarialStep:
             fake = fake.float().requires_grad_()
         self.optimizer_d.zero_grad(set_to_none=True)
         compute = self.discriminator_loss if wanted else self._d_loss
-        loss, real_scores, fake_scores = compute(real, fake, labels)
-        update = self._update(real, fake, labels, real_scores, fake_scores)
-        total, penalties = _penalize(loss, due, update)
+        with self._shared_weights:
+            loss, real_scores, fake_scores = compute(real, fake, labels)
+            update = self._update(real, fake, labels, real_scores, fake_scores)
+            total, penalties = _penalize(loss, due, update)
         self._apply(total, self.optimizer_d, self.discriminator, due)
         return {
             "loss_d": loss.detach(),
@@ -226,7 +238,7 @@ class AdversarialStep:
             fake = self.generate(len(images), labels)
         due = self._due("generator", number)
         self.optimizer_g.zero_grad(set_to_none=True)
-        with self._frozen_discriminator():
+        with self._frozen_discriminator(), self._shared_weights:
             real_scores = None
             if self.loss.needs_real:
                 with torch.no_grad():

@@ -1,0 +1,175 @@
+"""The whole adversarial step as a CUDA graph: one launch instead of hundreds.
+
+At 32x32 pixels a GPU waits for Python most of the time. A graph records the kernels of a step once
+and replays them: updates of D and G, optimizers, average, random numbers. The numbers are those of
+the eager step, since the graph reads the same generator, learning rates and averages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.step import AdversarialStep
+
+Replay = Callable[[], Tensor]
+Capture = Callable[[Callable[[], Tensor]], Replay]
+
+
+class GraphedStep:
+    """An `AdversarialStep` that is captured as CUDA graphs, with the same call.
+
+    There is one graph for each distinct schedule (which lazy regularizers are due), all in one
+    memory pool. The first `warmup` steps of a schedule run eagerly on a side stream: they are real
+    steps of training, which fill what must exist before a capture (the optimizers' state, the
+    workspaces of libraries). Recording itself computes nothing, so no step is lost or done twice.
+
+    Where capture is impossible, every step runs eagerly and `note` says why.
+
+    Args:
+        step: the step; its optimizers are made capturable (their learning rates become tensors,
+            which `fill_` and torch's schedulers change in place).
+        warmup: eager steps before the first capture; later schedules have one each.
+        capture: makes a replay of a function; CUDA graphs unless a test puts its own in place.
+
+    Attributes:
+        note: why it runs eagerly, in words; empty while nothing is in the way.
+        captured: schedules captured so far.
+    """
+
+    def __init__(
+        self, step: AdversarialStep, *, warmup: int = 3, capture: Capture | None = None
+    ) -> None:
+        self.step = step
+        self.warmup = warmup
+        self.note = obstacle(step) if capture is None else ""
+        self._capture = capture or _CudaCapture()
+        self._replays: dict[Hashable, Replay] = {}
+        self._names: dict[Hashable, list[str]] = {}
+        self._seen: dict[Hashable, int] = {}
+        self._images: Tensor | None = None
+        self._labels: Tensor | None = None
+        if not self.note:
+            for optimizer in (step.optimizer_g, step.optimizer_d):
+                make_capturable(optimizer)
+            if step.ema is not None:
+                step.ema.make_capturable()
+
+    @property
+    def captured(self) -> int:
+        return len(self._replays)
+
+    def __call__(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+        """As `AdversarialStep.__call__`; batches of another shape than the first run eagerly."""
+        if self.note or not self._fits(images, labels):
+            return self.step(images, labels, index)
+        self.step.prepare(len(images), index)
+        metrics = self._run(images, labels, index)
+        self.step.backend.count_step()
+        return metrics
+
+    def _fits(self, images: Tensor, labels: Tensor | None) -> bool:
+        if self._images is None:
+            self._images = torch.empty_like(images)
+            self._labels = None if labels is None else torch.empty_like(labels)
+        return images.shape == self._images.shape and (labels is None) == (self._labels is None)
+
+    def _run(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+        step = self.step
+        key = (step.schedule(index), step.generator.training, step.discriminator.training)
+        if key not in self._replays:
+            seen = self._seen[key] = self._seen.get(key, 0) + 1
+            if seen <= (1 if self._replays else self.warmup):
+                return self._warm_up(images, labels, index)
+        self._fill(images, labels)
+        if key not in self._replays:
+            try:
+                self._replays[key] = self._capture(lambda: self._recorded(key, index))
+            except RuntimeError as error:
+                self.note = f"the step could not be captured as a CUDA graph: {error}"
+                return step.run(images, labels, index)
+        # A copy: the next replay overwrites what this one returns.
+        values = self._replays[key]().clone()
+        return dict(zip(self._names[key], values.unbind(), strict=True))
+
+    def _recorded(self, key: Hashable, index: int) -> Tensor:
+        """The work of a graph, on its static inputs: all metrics in one tensor."""
+        assert self._images is not None
+        metrics = self.step.run(self._images, self._labels, index)
+        self._names[key] = list(metrics)
+        return torch.stack([value.float() for value in metrics.values()])
+
+    def _fill(self, images: Tensor, labels: Tensor | None) -> None:
+        assert self._images is not None
+        self._images.copy_(images)
+        if labels is not None and self._labels is not None:
+            self._labels.copy_(labels)
+
+    def _warm_up(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+        """A real step on a side stream, as capturing asks for."""
+        if images.device.type != "cuda":
+            return self.step.run(images, labels, index)
+        main, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(main)
+        with torch.cuda.stream(side):
+            metrics = self.step.run(images, labels, index)
+        main.wait_stream(side)
+        for value in metrics.values():
+            value.record_stream(main)
+        return metrics
+
+
+class _CudaCapture:
+    """Captures functions as CUDA graphs in one memory pool.
+
+    Sharing it is safe in any order of replays: nothing but the metrics, copied at once, outlives a
+    replay inside the pool. Weights, averages and optimizer states are older than any capture.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[[], Tensor]) -> Replay:
+        # Casts that autocast cached outside of the graph must not be baked into it.
+        torch.clear_autocast_cache()
+        graph = torch.cuda.CUDAGraph()
+        # Other threads (a loader that pins memory) may go on calling CUDA meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = function()
+        self._pool = graph.pool()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
+
+
+def obstacle(step: AdversarialStep) -> str:
+    """Why `step` cannot be captured as a CUDA graph, as a sentence; empty where it can."""
+    device = next(step.generator.parameters()).device.type
+    if device != "cuda":
+        return f"CUDA graphs need a CUDA device; the networks are on {device}."
+    if step.backend.obstacle:
+        return f"no CUDA graph: {step.backend.obstacle}."
+    if step.backend.world_size > 1:
+        return "no CUDA graph: gradients are averaged over processes within the step."
+    for optimizer in (step.optimizer_g, step.optimizer_d):
+        if any("capturable" not in group for group in optimizer.param_groups):
+            return f"no CUDA graph: {type(optimizer).__name__} cannot be captured."
+    return ""
+
+
+def make_capturable(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer work inside a CUDA graph: learning rates and step counts on the device."""
+    for group in optimizer.param_groups:
+        device = group["params"][0].device
+        group["capturable"] = True
+        if not isinstance(group["lr"], Tensor):
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+    for parameter, state in optimizer.state.items():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(parameter.device)
