@@ -131,11 +131,11 @@ def _backbone(
             f"{len(timm.list_models())}."
         )
     options: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
-    default = timm.get_pretrained_cfg(model)
-    own_size = default.input_size[-1] if default and default.fixed_input_size else None
-    if own_size and input_size:
-        options["img_size"] = input_size
     try:
+        default = timm.get_pretrained_cfg(model)
+        own_size = default.input_size[-1] if default and default.fixed_input_size else None
+        if own_size and input_size:
+            options["img_size"] = input_size
         return timm.create_model(model, pretrained=pretrained, **options), own_size
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
