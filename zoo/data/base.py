@@ -35,20 +35,23 @@ from torch import Tensor
 from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
 from zoo.errors import ZooError
 
+DEVICE_BYTES = 2 * 10**9
+"""Images up to this size are kept on a CUDA device, so that no batch has to be copied there."""
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Rows(NamedTuple):
-    """A split: rows of a tensor of images, all of them where `index` is None."""
+    """A split: the chosen rows of images and labels, all of them where `chosen` is None."""
 
     images: Tensor
     labels: Tensor
-    index: Tensor | None = None
+    chosen: Tensor | None = None
 
     @property
     def size(self) -> int:
-        return len(self.images) if self.index is None else len(self.index)
+        return len(self.images) if self.chosen is None else len(self.chosen)
 
 
 class DataModule(pl.LightningDataModule):
@@ -77,7 +80,10 @@ class DataModule(pl.LightningDataModule):
         images_seen: training images consumed, over all processes. The training loop sets it to
             what was trained on, not what was fetched; the loader starts from it and checkpoints
             keep it.
+        own_parts: the parts that `load` knows.
     """
+
+    own_parts: tuple[Split, ...] = ("train", "test")
 
     def __init__(
         self,
@@ -139,13 +145,11 @@ class DataModule(pl.LightningDataModule):
 
     @abstractmethod
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Images (N, C, image_size, image_size) uint8 and labels (N,) int64 of an own part.
+        """Images (N, C, image_size, image_size) uint8 and labels (N,) int64 of one of `own_parts`.
 
-        Asked for "train" and "test"; for "val" only where `train_val_test_split` is None, and a
-        set without such a part need not know it (see `own_parts`).
+        A set with a "val" of its own names it in `own_parts` and leaves `train_val_test_split`
+        None.
         """
-
-    own_parts: tuple[Split, ...] = ("train", "test")
 
     def download(self) -> None:
         """Fetch what is missing; called once per machine before `load`."""
@@ -162,9 +166,9 @@ class DataModule(pl.LightningDataModule):
         """
         if self._splits:
             return
-        parts = {part: Rows(*self.load(part)) for part in self.own_parts}
+        parts = {part: self._load(part) for part in self.own_parts}
         if self.train_val_test_split is None:
-            nothing = Rows(*(tensor[:0] for tensor in parts["train"][:2]))
+            nothing = parts["train"]._replace(chosen=torch.arange(0))
             self._splits = {split: parts.get(split, nothing) for split in SPLITS}
             return
         train, val, test = self.train_val_test_split
@@ -176,11 +180,10 @@ class DataModule(pl.LightningDataModule):
                 f"there are {own.size} and {held_out.size}."
             )
         order = fixed_order(own.size)
-        chosen = fixed_order(held_out.size)[:test].sort().values
         self._splits = {
-            "train": own._replace(index=order[:train].sort().values),
-            "val": own._replace(index=order[train : train + val].sort().values),
-            "test": held_out._replace(index=chosen),
+            "train": own._replace(chosen=order[:train].sort().values),
+            "val": own._replace(chosen=order[train : train + val].sort().values),
+            "test": held_out._replace(chosen=fixed_order(held_out.size)[:test].sort().values),
         }
 
     def split(self, split: Split) -> tuple[Tensor, Tensor]:
@@ -193,11 +196,13 @@ class DataModule(pl.LightningDataModule):
         images, labels, index = self._rows(split)
         if index is None:
             return images, labels
-        return take_rows(images, index), labels[index]
+        return take_rows(images, index), take_rows(labels, index)
 
     def train_dataloader(self) -> TrainLoader:
         """Endless random batches of `images_per_step` images, from `images_seen` on."""
         images, labels, index = self._rows("train")
+        if self.trainer:
+            images, labels = _near(images, labels, self.trainer.strategy.root_device)
         return TrainLoader(
             images,
             labels,
@@ -227,6 +232,10 @@ class DataModule(pl.LightningDataModule):
         """Continue at `state_dict["images_seen"]`."""
         self.images_seen = int(state_dict["images_seen"])
 
+    def _load(self, part: Split) -> Rows:
+        images, labels = self.load(part)
+        return Rows(images.contiguous(), labels)
+
     def _rows(self, split: Split) -> Rows:
         if not self._splits:
             self.prepare_data()
@@ -237,3 +246,10 @@ class DataModule(pl.LightningDataModule):
 def fixed_order(size: int) -> Tensor:
     """A random order that is the same in every run, so that runs share their validation images."""
     return torch.randperm(size, generator=torch.Generator().manual_seed(0))
+
+
+def _near(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The data on the CUDA device that trains on it, where it is small enough; else as it is."""
+    if device.type != "cuda" or images.nbytes > DEVICE_BYTES:
+        return images, labels
+    return images.to(device), labels.to(device)

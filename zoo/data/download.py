@@ -69,7 +69,7 @@ class Source:
             raise self._not_there("")
         try:
             return reader()
-        except (ImportError, MemoryError):
+        except (ImportError, MemoryError, ZooError):
             raise
         except Exception as error:  # pickles, idx and mat files each fail in their own ways
             raise ZooError(

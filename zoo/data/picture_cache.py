@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zoo.data.pictures import Picture, decode
+from zoo.data.pictures import Picture, decode_into
 from zoo.errors import ZooError
 
 VERSION = 1
 """Counts changes of `decode` that give other pixels."""
-CHUNK = 128
+CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
 
 
@@ -119,8 +119,8 @@ class PictureCache:
     def _make_room(self, root: Path, needed: int, place: str) -> None:
         if needed > self.limit:
             raise ZooError(
-                f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, more than the limit of "
-                f"{self.limit / 1e9:.1f} GB: raise datamodule.cache_limit_gb, or lower "
+                f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, more than the limit "
+                f"of {self.limit / 1e9:.1f} GB: raise datamodule.cache_limit_gb, or lower "
                 "datamodule.image_size."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ class PictureCache:
         if needed > free:
             raise ZooError(
                 f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, but {self.folder} has "
-                f"{free / 1e9:.1f} GB free: name a folder with more room with datamodule.cache_dir=."
+                f"{free / 1e9:.1f} GB free: name another folder with datamodule.cache_dir=."
             )
 
     def _write(
@@ -172,19 +172,14 @@ def decode_all(
     on_error: Literal["raise", "skip"] = "raise",
 ) -> list[Skipped]:
     """Decode pictures below `root` into `out` (N, C, S, S) on all cores; what was skipped."""
-    channels, image_size = out.shape[1], out.shape[2]
 
     def decode_some(first: int) -> list[Skipped]:
-        skipped = []
-        for row, picture in enumerate(pictures[first : first + CHUNK], first):
-            try:
-                out[row] = decode(f"{root}/{picture.name}", image_size, channels)
-            except ZooError as error:
-                if on_error == "raise":
-                    raise
-                out[row] = 0
-                skipped.append(Skipped(row, str(error)))
-        return skipped
+        paths = [f"{root}/{picture.name}" for picture in pictures[first : first + CHUNK]]
+        errors = decode_into(out[first : first + CHUNK], paths)
+        failed = [Skipped(row, str(error)) for row, error in enumerate(errors, first) if error]
+        if failed and on_error == "raise":
+            raise ZooError(failed[0].error)
+        return failed
 
     skipped: list[Skipped] = []
     # `disable=None`: no bar where nobody watches.
