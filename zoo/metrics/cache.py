@@ -1,0 +1,79 @@
+"""Features of reference images, kept on disk between runs.
+
+The folder is `$ZOO_CACHE`, else `~/.cache/gan-zoo`. A file's name is a hash of all that the
+features depend on: the images themselves, the network, its weights and its resizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zoo.metrics.features import Features, extract, tensors_hash
+
+FORMAT = 1
+
+
+def cache_dir() -> Path:
+    """Where reference statistics are kept."""
+    return Path(os.environ.get("ZOO_CACHE") or Path.home() / ".cache" / "gan-zoo").expanduser()
+
+
+def images_hash(images: Tensor) -> str:
+    """The first 12 hex digits of a hash of uint8 images: type, shape and pixels."""
+    return tensors_hash([("images", images)])
+
+
+def cache_path(network: Features, data_hash: str) -> Path:
+    """The file that holds the features of the images with hash `data_hash`."""
+    key = [FORMAT, data_hash, network.name, network.weights_hash, network.resizer]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+    return cache_dir() / "features" / f"{digest}.safetensors"
+
+
+def reference_features(
+    network: Features, images: Tensor, batch_size: int = 500, progress: bool = False
+) -> Tensor:
+    """Features (N, D) of uint8 images (N, C, H, W), from the cache where it has them.
+
+    A damaged file is replaced, and a folder that cannot be written costs time, not the result.
+    """
+    path = cache_path(network, images_hash(images))
+    stored = _read(path)
+    if stored is not None and len(stored) == len(images):
+        return stored
+    vectors, _ = extract(network, images, batch_size, "reference features" if progress else None)
+    try:
+        _write(path, vectors)
+    except OSError as error:
+        warnings.warn(f"reference features are not kept in {path.parent}: {error}", stacklevel=2)
+    return vectors
+
+
+def _read(path: Path) -> Tensor | None:
+    try:
+        return load_file(path)["features"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
+def _write(path: Path, vectors: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file({"features": vectors.to(torch.float32).contiguous()}, temporary)
+        os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)

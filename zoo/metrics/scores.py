@@ -1,0 +1,314 @@
+"""The metrics that `task.metrics=[fid,kid,...]` chooses from, each a function on a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError, listing, suggest
+from zoo.metrics.classifier import SmallClassifier, predict, train_classifier
+from zoo.metrics.distances import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    nearest_rows,
+    precision_recall,
+    random_rows,
+)
+from zoo.metrics.features import Features
+
+NEAREST = 5
+NEIGHBOUR_IMAGES = 10_000
+CAS_EPOCHS = 3
+PAIRS = 32
+MAX_CLASSES = 100
+SETTINGS = (
+    "KID 100 subsets of up to 1000; IS 10 splits; "
+    f"PRDC up to the {NEAREST}th neighbour of up to {NEIGHBOUR_IMAGES:,} images a side; "
+    f"CAS {CAS_EPOCHS} epochs"
+)
+
+
+@dataclass
+class Reference:
+    """The real images that generated ones are held against.
+
+    Attributes:
+        dataset: its name, as the data module's.
+        split: of the data set.
+        images: uint8 (N, C, S, S).
+        labels: int64 (N,), or None.
+        num_classes: 0 without labels.
+        test_images, test_labels: real images that the classification accuracy score tests on;
+            None for the reference itself.
+    """
+
+    dataset: str
+    split: str
+    images: Tensor
+    labels: Tensor | None = None
+    num_classes: int = 0
+    test_images: Tensor | None = None
+    test_labels: Tensor | None = None
+
+    @property
+    def name(self) -> str:
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return f"{self.dataset}/{self.split} {shape}"
+
+
+@dataclass
+class Comparison:
+    """Generated and reference images with their features: what a metric works on.
+
+    Attributes:
+        images: generated, uint8 (N, C, S, S).
+        labels: int64 (N,) that they were generated from; None for an unconditional generator.
+        vectors, logits: features (N, D) and class logits (N, K) or None of the generated images.
+        reference: the real images.
+        reference_vectors: their features (M, D).
+        network: that gave the features.
+        seed: of random subsets.
+        device: where to train a classifier.
+        per_class, pairs, notes: see `Result`; a metric may add to them.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    vectors: Tensor
+    logits: Tensor | None
+    reference: Reference
+    reference_vectors: Tensor
+    network: Features
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    per_class: dict[str, list[float]] = field(default_factory=dict)
+    pairs: list[tuple[int, int, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+Metric = Callable[[Comparison], dict[str, float]]
+_METRICS: dict[str, Metric] = {}
+T = TypeVar("T", bound=Metric)
+
+
+def metric(name: str) -> Callable[[T], T]:
+    """Make a function from a comparison to figures selectable under `name`."""
+
+    def register(function: T) -> T:
+        _METRICS[name] = function
+        return function
+
+    return register
+
+
+def list_metrics() -> list[str]:
+    """The names of all metrics."""
+    return list(_METRICS)
+
+
+def get_metric(name: str) -> Metric:
+    """The function of a metric.
+
+    Raises:
+        ZooError: there is none of this name.
+    """
+    if name not in _METRICS:
+        raise ZooError(
+            f"no metric is named {name!r}; there are {listing(_METRICS)}.{suggest(name, _METRICS)}"
+        )
+    return _METRICS[name]
+
+
+def default_metrics(network: Features, reference: Reference, conditional: bool) -> list[str]:
+    """The metrics that make sense for a data set, a feature network and a kind of generator."""
+    reads = reference.dataset in network.labels_of
+    few = 0 < reference.num_classes <= MAX_CLASSES
+    choice = {
+        "fid": True,
+        "kid": True,
+        "inception_score": network.classes > 0,
+        "prdc": True,
+        "modes": reads,
+        "conditional_accuracy": conditional and reads,
+        "per_class_fid": conditional and few,
+        "cas": conditional and few,
+        "memorization": True,
+    }
+    return [name for name, chosen in choice.items() if chosen]
+
+
+@metric("fid")
+def fid(data: Comparison) -> dict[str, float]:
+    count, width = data.vectors.shape
+    if count <= width:
+        data.notes.append(
+            f"FID of {count} images in {width} dimensions: the covariance is singular and the "
+            "figure strongly biased; use more images."
+        )
+    return {"fid": frechet_distance(data.vectors, data.reference_vectors)}
+
+
+@metric("kid")
+def kid(data: Comparison) -> dict[str, float]:
+    estimate = kernel_distance(data.vectors, data.reference_vectors, seed=data.seed)
+    return {"kid": estimate.mean, "kid_std": estimate.std}
+
+
+@metric("inception_score")
+def score(data: Comparison) -> dict[str, float]:
+    estimate = inception_score(_logits(data, "inception_score"), seed=data.seed)
+    return {"inception_score": estimate.mean, "inception_score_std": estimate.std}
+
+
+@metric("prdc")
+def prdc(data: Comparison) -> dict[str, float]:
+    generated, reference = (
+        vectors[random_rows(NEIGHBOUR_IMAGES, len(vectors), data.seed)]
+        for vectors in (data.vectors, data.reference_vectors)
+    )
+    precision, recall = precision_recall(generated, reference, NEAREST)
+    density, coverage = density_coverage(generated, reference, NEAREST)
+    return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
+
+
+@metric("modes")
+def modes(data: Comparison) -> dict[str, float]:
+    logits = _logits(data, "modes")
+    hit, divergence = count_modes(logits.argmax(dim=1), logits.shape[1])
+    return {"modes": hit, "mode_kl": divergence}
+
+
+@metric("conditional_accuracy")
+def conditional_accuracy(data: Comparison) -> dict[str, float]:
+    labels = _labels(data, "conditional_accuracy")
+    logits = _logits(data, "conditional_accuracy")
+    classes = data.reference.num_classes
+    if logits.shape[1] != classes:
+        raise ZooError(
+            f"metric conditional_accuracy needs a feature network that reads the {classes} classes "
+            f"of {data.reference.dataset}, {data.network.name} reads {logits.shape[1]} others: "
+            "leave it out or use features=mnist or fashion_mnist where they fit."
+        )
+    if data.reference.dataset not in data.network.labels_of:
+        data.notes.append(
+            f"Conditional accuracy takes {data.network.name}'s classes for those of "
+            f"{data.reference.dataset}."
+        )
+    right = (logits.argmax(dim=1) == labels).double()
+    if classes <= MAX_CLASSES:
+        data.per_class["conditional_accuracy"] = [
+            right[labels == c].mean().item() for c in range(classes)
+        ]
+    return {"conditional_accuracy": right.mean().item()}
+
+
+@metric("per_class_fid")
+def per_class_fid(data: Comparison) -> dict[str, float]:
+    labels = _labels(data, "per_class_fid")
+    reference_labels = data.reference.labels
+    assert reference_labels is not None
+    values = []
+    for c in range(data.reference.num_classes):
+        generated = data.vectors[labels == c]
+        real = data.reference_vectors[reference_labels == c]
+        if min(len(generated), len(real)) < 2:
+            raise ZooError(
+                f"metric per_class_fid needs 2 or more images of every class: class {c} has "
+                f"{len(generated)} generated and {len(real)} reference images. Raise n."
+            )
+        values.append(frechet_distance(generated, real))
+    data.per_class["fid"] = values
+    return {"per_class_fid": sum(values) / len(values)}
+
+
+@metric("cas")
+def classification_accuracy_score(data: Comparison) -> dict[str, float]:
+    """Accuracy on real images of a classifier trained on generated ones.
+
+    Paper: Ravuri and Vinyals (2019), arXiv:1905.10887.
+    """
+    labels = _labels(data, "cas")
+    images, truth = data.reference.test_images, data.reference.test_labels
+    if images is None or truth is None:
+        images, truth = data.reference.images, data.reference.labels
+    assert truth is not None
+    rows = random_rows(NEIGHBOUR_IMAGES, len(images), data.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(data.seed)
+        network = SmallClassifier(images.shape[1], data.reference.num_classes).to(data.device)
+        train_classifier(
+            network,
+            data.images.to(data.device),
+            labels.to(data.device),
+            epochs=CAS_EPOCHS,
+            seed=data.seed,
+        )
+    predicted = predict(network, images[rows].to(data.device)).cpu()
+    return {"cas": (predicted == truth[rows]).double().mean().item()}
+
+
+@metric("memorization")
+def memorization(data: Comparison) -> dict[str, float]:
+    """How much nearer generated images are to reference images than those are to each other.
+
+    `nearest_ratio` is the median distance of a generated image to its nearest reference image,
+    over the same among the reference images: about 1 is healthy, near 0 is copying. `copies` is
+    the share of generated images nearer than all but 1 % of real ones: 0.01 is healthy.
+    """
+    if len(data.reference_vectors) < 2:
+        raise ZooError("metric memorization needs 2 or more reference images.")
+    distance, index = nearest_rows(data.vectors, data.reference_vectors)
+    rows = random_rows(NEIGHBOUR_IMAGES, len(data.reference_vectors), data.seed)
+    among, _ = nearest_rows(data.reference_vectors[rows], data.reference_vectors, own=rows)
+    order = distance.argsort()[:PAIRS]
+    data.pairs += [(int(i), int(index[i]), float(distance[i])) for i in order]
+    return {
+        "nearest_ratio": (distance.median() / among.median().clamp(min=1e-12)).item(),
+        "copies": (distance < among.quantile(0.01)).double().mean().item(),
+    }
+
+
+def count_modes(classes: Tensor, num_modes: int) -> tuple[int, float]:
+    """Modes hit by at least one sample, and KL(p ‖ uniform) in nats.
+
+    Args:
+        classes: int64 (N,), the mode of each sample; samples at no mode are left out before.
+        num_modes: modes there are: 1000 for Stacked-MNIST, whose protocol is 26,000 samples.
+    """
+    share = torch.bincount(classes, minlength=num_modes).double() / max(1, len(classes))
+    hit = share[share > 0]
+    return len(hit), float((hit * (hit * num_modes).log()).sum())
+
+
+def nearest_modes(points: Tensor, centers: Tensor, radius: float) -> Tensor:
+    """The mode of each 2-D point (N, 2) that lies within `radius` of a center (K, 2).
+
+    Points that lie nowhere are left out, so that the share of good ones is the length of the
+    result over N.
+    """
+    distance, index = torch.cdist(points, centers).min(dim=1)
+    return index[distance <= radius]
+
+
+def _labels(data: Comparison, name: str) -> Tensor:
+    if data.labels is None or data.reference.labels is None:
+        raise ZooError(
+            f"metric {name} needs a conditional generator and labelled reference images; "
+            f"{'the generator takes no labels' if data.labels is None else 'there are no labels'}."
+        )
+    return data.labels
+
+
+def _logits(data: Comparison, name: str) -> Tensor:
+    if data.logits is None:
+        raise ZooError(
+            f"metric {name} needs a feature network with a classifier, {data.network.name} has "
+            "none: leave it out or choose other features."
+        )
+    return data.logits
