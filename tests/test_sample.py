@@ -195,7 +195,7 @@ def test_what_the_file_says(ckpt):
 def test_the_data_set_is_rebuilt_from_the_file(tmp_path):
     images, labels = zoo.load(make_checkpoint(tmp_path / "a.ckpt")).dataset().split("train")
     assert images.shape[1:] == (1, 16, 16)
-    assert len(images) == len(labels) == 10_000
+    assert len(images) == len(labels) > 1000
 
     def elsewhere(content):
         content["zoo"]["data"]["name"] = "my_pictures"

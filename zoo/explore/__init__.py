@@ -1,0 +1,1 @@
+"""Pictures that show what a generator learned, and the report that holds them."""

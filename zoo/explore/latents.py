@@ -1,0 +1,146 @@
+"""What the latent space of a generator looks like: interpolations and SeFa directions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.base import Generator
+from zoo.checkpoint import LoadedGenerator
+from zoo.errors import ZooError
+from zoo.images import grid, to_uint8
+from zoo.sampling import class_weights_allowed, interpolate, mix_classes
+
+
+def interpolation_grid(
+    model: LoadedGenerator,
+    rows: int = 10,
+    columns: int = 11,
+    how: Literal["linear", "spherical"] = "spherical",
+    seed: int = 0,
+    truncation: float | None = None,
+) -> Image.Image:
+    """Every row goes from one latent to another; with classes, one class per row."""
+    if model.num_classes:
+        rows = min(rows, model.num_classes)
+    ends, _ = model.draw(2 * rows, None, seed, truncation)
+    t = torch.linspace(0, 1, columns)
+    first, last = (e[:, None].expand(-1, columns, -1) for e in (ends[:rows], ends[rows:]))
+    z = interpolate(first, last, t.expand(rows, -1), how).flatten(0, 1)
+    y = torch.arange(rows).repeat_interleave(columns) if model.num_classes else None
+    names = model.class_names[:rows] if model.num_classes else []
+    return grid(to_uint8(model.generate(z, y)), columns, rows=names)
+
+
+def class_grid(
+    model: LoadedGenerator,
+    rows: int = 10,
+    columns: int = 11,
+    seed: int = 0,
+    truncation: float | None = None,
+) -> Image.Image:
+    """Every row keeps a latent and goes from one class to the next, through mixed labels.
+
+    Raises:
+        ZooError: the model has fewer than two classes.
+    """
+    if model.num_classes < 2:
+        raise ZooError("interpolation between classes needs a conditional model.")
+    rows = min(rows, model.num_classes)
+    z, _ = model.draw(rows, None, seed, truncation)
+    first = torch.arange(rows)
+    last = (first + 1) % model.num_classes
+    first, last = (c.repeat_interleave(columns) for c in (first, last))
+    t = torch.linspace(0, 1, columns).repeat(rows)
+    weights = mix_classes(first, last, t, model.num_classes)
+    with class_weights_allowed(model.generator):
+        images = to_uint8(model.generate(z.repeat_interleave(columns, 0), weights))
+    classes = model.class_names
+    names = [f"{classes[i]} to {classes[(i + 1) % len(classes)]}" for i in range(rows)]
+    return grid(images, columns, rows=names)
+
+
+def first_layer(generator: Generator) -> Tensor:
+    """The matrix A (units, latent_dim) of the linear layer that the latent enters first.
+
+    Found by running the network: it is the first `nn.Linear` whose input starts with the latent.
+    It is read off the layer's answers, so that derived weights (spectral norm) count as they act.
+
+    Raises:
+        ZooError: the latent does not enter such a layer.
+    """
+    found: list[nn.Linear] = []
+    reference = next(generator.parameters())
+    z = generator.sample_latent(2, torch.Generator().manual_seed(0)).to(reference)
+
+    def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        given = args[0]
+        fits = given.dim() == 2 and given.shape[1] >= generator.latent_dim
+        if not found and fits and torch.equal(given[:, : generator.latent_dim].to(z), z):
+            assert isinstance(module, nn.Linear)
+            found.append(module)
+
+    layers = [m for m in generator.modules() if isinstance(m, nn.Linear)]
+    handles = [layer.register_forward_pre_hook(look) for layer in layers]
+    try:
+        with torch.inference_mode():
+            y = torch.zeros(2, dtype=torch.long, device=z.device) if generator.num_classes else None
+            generator(z, y)
+            if not found:
+                raise ZooError(
+                    f"SeFa factorizes the linear layer that the latent enters, and "
+                    f"{type(generator).__name__} has none."
+                )
+            unit = torch.eye(found[0].in_features, device=z.device)
+            answers = found[0](unit) - found[0](torch.zeros_like(unit[:1]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return answers[: generator.latent_dim].T.float().cpu().clone()
+
+
+def sefa(generator: Generator, k: int = 5) -> tuple[Tensor, Tensor]:
+    """The `k` latent directions that move the first layer most: closed-form factorization.
+
+    Eigenvectors of AᵀA for the largest eigenvalues, A the weight of the first layer (SeFa: Shen
+    and Zhou, 2021, arXiv:2007.06600).
+
+    Returns:
+        Unit directions (k, latent_dim), their largest component positive, and eigenvalues (k,),
+        largest first.
+
+    Raises:
+        ZooError: `k` is out of range, or the generator has no such layer.
+    """
+    if not 1 <= k <= generator.latent_dim:
+        raise ZooError(f"directions={k} must be from 1 to the latent's {generator.latent_dim}.")
+    weight = first_layer(generator).double()
+    values, vectors = torch.linalg.eigh(weight.T @ weight)  # ascending
+    chosen = vectors.T.flip(0)[:k]
+    largest = chosen.abs().argmax(dim=1, keepdim=True)
+    chosen = chosen * chosen.gather(1, largest).sign()
+    return chosen.float(), values.flip(0)[:k].float()
+
+
+def sefa_grid(
+    model: LoadedGenerator,
+    k: int = 5,
+    columns: int = 9,
+    reach: float = 3.0,
+    label: int | None = None,
+    seed: int = 0,
+) -> Image.Image:
+    """Every row moves one latent along one SeFa direction, from -reach to +reach."""
+    directions, _ = sefa(model.generator, k)
+    z, _ = model.draw(1, None, seed)
+    steps = torch.linspace(-reach, reach, columns)
+    moved = (z + steps[None, :, None] * directions[:, None]).flatten(0, 1)
+    y = None
+    if model.num_classes:
+        y = torch.full((len(moved),), label if label is not None else 0)
+    names = [f"direction {i + 1}" for i in range(k)]
+    heads = [f"{s:+.1f}" for s in steps.tolist()]
+    return grid(to_uint8(model.generate(moved, y)), columns, rows=names, heads=heads)

@@ -1,0 +1,103 @@
+"""Diagrams of the report, drawn without a screen and without pyplot's global state."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+REAL, FAKE = "#1f77b4", "#d95f02"  # told apart by colour-blind readers too
+
+
+def _figure(width: float = 7, height: float = 4) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plot_spectra(real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], path: Path) -> Path:
+    """Power over spatial frequency, real and generated."""
+    figure = _figure()
+    axes = figure.add_subplot()
+    axes.semilogy(real[0], real[1], "o-", color=REAL, label="real", markersize=4)
+    axes.semilogy(fake[0], fake[1], "s--", color=FAKE, label="generated", markersize=4)
+    axes.set(xlabel="spatial frequency (cycles per pixel)", ylabel="power")
+    axes.legend()
+    figure.savefig(path)
+    return path
+
+
+def plot_points(points: Tensor, real: int, path: Path) -> Path:
+    """A map whose first `real` points are real images and whose others are generated."""
+    figure = _figure(6, 6)
+    axes = figure.add_subplot()
+    axes.scatter(points[:real, 0], points[:real, 1], s=8, color=REAL, label="real", alpha=0.6)
+    axes.scatter(
+        points[real:, 0],
+        points[real:, 1],
+        s=8,
+        color=FAKE,
+        label="generated",
+        alpha=0.6,
+        marker="^",
+    )
+    axes.set(xticks=[], yticks=[])
+    axes.legend()
+    figure.savefig(path)
+    return path
+
+
+def plot_scores(real: Tensor, fake: Tensor, path: Path) -> Path:
+    """Histograms of the discriminator's logits."""
+    figure = _figure()
+    axes = figure.add_subplot()
+    low, high = min(real.min(), fake.min()).item(), max(real.max(), fake.max()).item()
+    edges = [low + (high - low + 1e-6) * i / 40 for i in range(41)]
+    axes.hist(real.numpy(), edges, color=REAL, alpha=0.6, label="real")
+    axes.hist(fake.numpy(), edges, color=FAKE, alpha=0.6, label="generated", hatch="//")
+    axes.set(xlabel="score of the discriminator (logit)", ylabel="images")
+    axes.legend()
+    figure.savefig(path)
+    return path
+
+
+def read_curves(file: Path) -> dict[str, list[tuple[float, float]]]:
+    """The columns of a `metrics.csv` as curves over images seen (or steps), without gaps."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            place = row.get("images_seen") or row.get("step")
+            for name, value in row.items():
+                if name in ("images_seen", "step", "epoch", None) or not value or not place:
+                    continue
+                try:
+                    curves.setdefault(name, []).append((float(place), float(value)))
+                except ValueError:
+                    continue
+    return curves
+
+
+def plot_curves(curves: dict[str, Sequence[tuple[float, float]]], path: Path) -> Path:
+    """One panel per group of names: losses, scores, the others each on its own."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(curves):
+        stem = name.split("_")[0] if name.startswith(("loss_", "score_")) else name
+        groups.setdefault(stem, []).append(name)
+    columns = 2 if len(groups) > 1 else 1
+    rows = -(-len(groups) // columns)
+    figure = _figure(4.5 * columns, 2.8 * rows)
+    for i, (title, names) in enumerate(groups.items(), start=1):
+        axes = figure.add_subplot(rows, columns, i)
+        for name, style in zip(names, ("-", "--", ":", "-.") * len(names), strict=False):
+            axes.plot(*zip(*curves[name], strict=True), style, label=name, linewidth=1.2)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("images seen", fontsize=8)
+        axes.tick_params(labelsize=8)
+        if len(names) > 1:
+            axes.legend(fontsize=8)
+    figure.savefig(path)
+    return path

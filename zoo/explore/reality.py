@@ -1,0 +1,96 @@
+"""Generated images held against real ones: neighbours, t-SNE, spectra, the scores of D."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.checkpoint import LoadedGenerator
+from zoo.data.pixels import to_float
+from zoo.errors import ZooError
+from zoo.extras import require
+from zoo.images import grid
+
+
+def nearest(queries: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Euclidean distances and rows (Q, k) of the `k` vectors of `among` nearest to each query."""
+    if not 1 <= k <= len(among):
+        raise ZooError(f"neighbours={k} must be from 1 to the {len(among)} real images.")
+    distances, rows = [], []
+    for block in queries.split(256):
+        found = torch.cdist(block.float(), among.float()).topk(k, largest=False)
+        distances.append(found.values)
+        rows.append(found.indices)
+    return torch.cat(distances), torch.cat(rows)
+
+
+def neighbour_grid(
+    fake: Tensor, real: Tensor, fake_vectors: Tensor, real_vectors: Tensor, k: int = 7
+) -> tuple[Image.Image, Tensor]:
+    """Each row: a generated image, then the real ones nearest to it.
+
+    Args:
+        fake, real: uint8 images (N, C, H, W) and (M, C, H, W).
+        fake_vectors, real_vectors: what distances are measured on, (N, D) and (M, D).
+
+    Returns:
+        The picture and the distances (N, k).
+    """
+    distances, rows = nearest(fake_vectors, real_vectors, k)
+    lines = torch.cat([fake[:, None], real[rows]], dim=1).flatten(0, 1)
+    heads = ["made", *(f"real {i + 1}" for i in range(k))]
+    return grid(lines, k + 1, heads=heads), distances
+
+
+def tsne(vectors: Tensor, seed: int = 0, perplexity: float = 30.0) -> Tensor:
+    """A map of vectors (N, D) onto the plane, (N, 2): t-SNE (van der Maaten and Hinton, 2008).
+
+    Raises:
+        ZooError: scikit-learn is missing, or there are too few vectors for the perplexity.
+    """
+    require("explore", "t-SNE", "sklearn")
+    from sklearn.manifold import TSNE
+
+    if len(vectors) <= perplexity:
+        raise ZooError(f"t-SNE at perplexity {perplexity:g} needs more than {len(vectors)} images.")
+    placed = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32).fit_transform(
+        vectors.float().numpy()
+    )
+    return torch.from_numpy(placed)
+
+
+def spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The azimuthally averaged power spectrum of images: what generators tend to get wrong.
+
+    |FFT|² of each image (its channels averaged to gray), averaged over images and then over rings
+    of equal spatial frequency (Durall et al., 2020, arXiv:2003.01826).
+
+    Args:
+        images: uint8 (N, C, S, S).
+
+    Returns:
+        Frequencies in cycles per pixel and power, each (S // 2,), without the constant.
+    """
+    size = images.shape[-1]
+    gray = to_float(images).mean(dim=1)
+    power = torch.fft.fft2(gray).abs().square().mean(dim=0) / size**2
+    axis = torch.fft.fftfreq(size) * size
+    radius = torch.hypot(axis[:, None], axis[None, :]).round().long()
+    rings = torch.arange(1, size // 2 + 1)
+    mean = torch.stack([power[radius == r].mean() for r in rings.tolist()])
+    return rings / size, mean
+
+
+def discriminator_scores(
+    model: LoadedGenerator,
+    real: Tensor,
+    real_labels: Tensor | None,
+    fake: Tensor,
+    fake_labels: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The logits that D gives uint8 images, real (N,) and generated (M,)."""
+    return (
+        model.scores(to_float(real), real_labels),
+        model.scores(to_float(fake), fake_labels),
+    )

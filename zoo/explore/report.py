@@ -1,0 +1,94 @@
+"""One HTML file that holds pictures, figures and curves, and needs nothing from a network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; }
+img { max-width: 100%; image-rendering: pixelated; background: #fff; }
+img.diagram { image-rendering: auto; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
+th { font-weight: 600; vertical-align: top; } .note { opacity: .75; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+"""
+
+
+@dataclass
+class Section:
+    """A chapter of the report: a picture with words, or the reason why it is missing."""
+
+    name: str
+    title: str
+    text: str
+    picture: Path | None = None
+    diagram: bool = False
+
+
+def write_report(
+    path: Path,
+    title: str,
+    facts: dict[str, Any],
+    sections: Sequence[Section],
+    figures: Sequence[dict[str, Any]] = (),
+) -> Path:
+    """Write the report.
+
+    Args:
+        facts: what the model is, shown as a table at the top.
+        figures: `figures` and `protocol` of each evaluation, as `task=evaluate` writes them.
+    """
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{html.escape(title)}</h1>",
+        _table(facts),
+    ]
+    if figures:
+        parts.append("<h2>Figures</h2>")
+    for result in figures:
+        parts += [_table(result["figures"]), _protocol(result["protocol"])]
+    for section in sections:
+        parts.append(f'<h2 id="{section.name}">{html.escape(section.title)}</h2>')
+        parts.append(f"<p>{html.escape(section.text)}</p>")
+        if section.picture is not None:
+            parts.append(_image(section))
+    parts.append("</body></html>")
+    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    return path
+
+
+def _table(values: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(_text(value))}</td></tr>"
+        for name, value in values.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    text = "; ".join(f"{name}: {_text(value)}" for name, value in protocol.items())
+    return f'<p class="note">Measured with {html.escape(text)}.</p>'
+
+
+def _image(section: Section) -> str:
+    assert section.picture is not None
+    data = base64.b64encode(section.picture.read_bytes()).decode("ascii")
+    kind = ' class="diagram"' if section.diagram else ""
+    return f'<img{kind} alt="{html.escape(section.title)}" src="data:image/png;base64,{data}">'
