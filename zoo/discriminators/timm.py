@@ -69,15 +69,18 @@ class TimmDiscriminator(Discriminator):
             for module in self.trunk.modules():
                 if hasattr(module, "fused_attn"):
                     vars(module)["fused_attn"] = False
-        mean = std = None
+        self.register_buffer("mean", None, persistent=False)
+        self.register_buffer("std", None, persistent=False)
         if pretrained and self.in_channels == 3:
-            # From [-1, 1] to the statistics of the training: ((x + 1) / 2 - mean) / std.
-            training: Any = self.trunk.pretrained_cfg
-            mean = (2 * torch.tensor(training["mean"]) - 1).view(3, 1, 1)
-            std = 2 * torch.tensor(training["std"]).view(3, 1, 1)
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+            self.normalise_as_trained()
         self.attach_head(self._probe(model, per_sample))
+
+    def normalise_as_trained(self) -> None:
+        """Give the trunk images with the statistics of its training, instead of [-1, 1]."""
+        training: Any = self.trunk.pretrained_cfg
+        # ((x + 1) / 2 - mean) / std, written as one difference and one quotient.
+        self.mean = (2 * torch.tensor(training["mean"]) - 1).view(3, 1, 1)
+        self.std = (2 * torch.tensor(training["std"])).view(3, 1, 1)
 
     def _probe(self, model: str, per_sample: bool) -> int:
         """Width of the feature vector, which not every model states, from passing one image.
