@@ -1,0 +1,1 @@
+"""Throughput of the zoo against plain PyTorch: `python -m benchmarks`, `pytest --benchmark`."""

@@ -1,0 +1,143 @@
+"""Interleaved measuring: every contender runs in every round, so that noise hits all alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per call of one contender, one number per round."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def speedup(self, baseline: Timing) -> float:
+        """How many times faster than `baseline`: the median of the ratios within each round."""
+        return statistics.median(b / s for s, b in zip(self.seconds, baseline.seconds, strict=True))
+
+
+def timed(function: Callable[[], object], iterations: int, device: torch.device) -> float:
+    """Seconds per call; on CUDA by events, from an idle device to an idle device."""
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        for _ in range(iterations):
+            function()
+        end.record()
+        torch.cuda.synchronize()
+        return start.elapsed_time(end) / 1e3 / iterations
+    before = time.perf_counter()
+    for _ in range(iterations):
+        function()
+    return (time.perf_counter() - before) / iterations
+
+
+def iterations_for(seconds: float, least: float = 0.05) -> int:
+    """Calls per timing, so that one lasts `least` seconds and the clock does not matter."""
+    return max(1, round(least / max(seconds, 1e-9)))
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    rounds: int = 15,
+    budget: float = 60.0,
+    warmup: int = 2,
+) -> dict[str, Timing]:
+    """Time all contenders in turn, `rounds` times.
+
+    The order turns by one in each round. After three rounds no new one starts once `budget` seconds
+    are spent.
+    """
+    iterations = {}
+    for name, function in contenders.items():
+        for _ in range(warmup):
+            function()
+        iterations[name] = iterations_for(timed(function, 1, device))
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    end = time.perf_counter() + budget
+    for turn in range(rounds):
+        if turn >= 3 and time.perf_counter() > end:
+            break
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            seconds[name].append(timed(contenders[name], iterations[name], device))
+    return {name: Timing(tuple(s)) for name, s in seconds.items()}
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """FLOP/s of the fastest of several large matrix products."""
+    n = 2048 if device.type == "cpu" else 8192
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    torch.mm(a, b)
+    return 2 * n**3 / min(timed(lambda: torch.mm(a, b), 1, device) for _ in range(7))
+
+
+def flops(function: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in a call."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def machine(device: torch.device) -> dict[str, object]:
+    """What was measured on, and with which versions."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        name = next((v.strip() for k, _, v in lines if k.strip() == "model name"), name)
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def child(command: list[str], timeout: float = 600.0) -> tuple[float, float, str]:
+    """Run a process in the repository: CPU seconds, wall seconds, output.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=True
+    )
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, wall, done.stdout
+
+
+def peak_memory(card: str, contender: str, batch_size: int) -> float:
+    """Bytes that three steps add to the peak memory of a fresh process (of the GPU, on CUDA)."""
+    command = [sys.executable, "-m", "benchmarks.memory", card, contender, str(batch_size)]
+    return float(json.loads(child(command)[2].splitlines()[-1]))

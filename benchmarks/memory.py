@@ -1,0 +1,36 @@
+"""Peak memory of a contender in a process of its own.
+
+`python -m benchmarks.memory dcgan_32 zoo 64` prints bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+import torch
+
+from benchmarks.cards import CARDS, contenders
+
+STEPS = 3
+
+
+def main(card: str, contender: str, batch_size: str) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # Libraries and their first-use buffers come before the count.
+    torch.nn.functional.conv2d(
+        torch.randn(1, 3, 8, 8, device=device), torch.randn(4, 3, 3, 3).to(device)
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    step = contenders(device)[contender](CARDS[card], int(batch_size), device)["step"]
+    for _ in range(STEPS):
+        step()
+    if device.type == "cuda":
+        print(json.dumps(torch.cuda.max_memory_allocated(device)))
+    else:
+        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

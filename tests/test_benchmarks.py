@@ -1,0 +1,107 @@
+"""The benchmark compares like with like: same networks, same step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.cards import CARDS
+from benchmarks.measure import Timing, interleaved
+from benchmarks.plain import PlainLoop
+from zoo.optimizers import adam
+from zoo.registry import create
+from zoo.step import AdversarialStep
+
+
+def copy_weights(zoo, plain):
+    """From the zoo's networks to the plain ones, which name and shape some of them otherwise."""
+    theirs = dict(plain.state_dict())
+    converted = {}
+    for name, value in zoo.state_dict().items():
+        name = name.replace("trunk.", "").replace("head.", "").replace("norm.norm.", "norm.")
+        for number in "12":
+            name = name.replace(f"norm{number}.norm.", f"norm{number}.")
+        if "spectral_norm." in name:
+            name = name.replace("spectral_norm.u", "parametrizations.weight.0._u")
+            name = name.replace("spectral_norm.v", "parametrizations.weight.0._v")
+        elif name.endswith("weight") and name not in theirs:
+            parametrized = name.removesuffix("weight") + "parametrizations.weight.original"
+            name = parametrized if parametrized in theirs else name
+        converted[name] = value
+    if set(converted) != set(theirs):  # layers in the same order under other names
+        assert len(converted) == len(theirs)
+        converted = dict(zip(theirs, converted.values(), strict=True))
+    for name, value in converted.items():
+        want = theirs[name].shape
+        if value.shape != want and value.dim() == 2 and len(want) == 4:
+            if want[0] == value.shape[1]:  # (H*W*C, Z) -> (Z, C, H, W)
+                value = value.view(*want[2:], want[1], want[0]).permute(3, 2, 0, 1)
+            else:  # (1, H*W*C) -> (1, C, H, W)
+                value = value.view(1, *want[2:], want[1]).permute(0, 3, 1, 2)
+        if name.startswith("project."):  # (H*W*C, ...) -> (C*H*W, ...)
+            value = value.view(4, 4, plain.width, -1).permute(2, 0, 1, 3)
+        converted[name] = value.reshape(want) if value.shape != want else value
+    plain.load_state_dict(converted)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_plain_networks_are_the_zoos(name):
+    card = CARDS[name]
+    torch.manual_seed(0)
+    (g, d), (plain_g, plain_d) = card.zoo(), card.plain()
+    for ours, theirs in ((g, plain_g), (d, plain_d)):
+        assert sum(p.numel() for p in ours.parameters()) == sum(
+            p.numel() for p in theirs.parameters()
+        )
+        copy_weights(ours, theirs)
+        ours.eval()
+        theirs.eval()
+    with torch.no_grad():
+        z = torch.randn(2, card.latent_dim)
+        images = g(z)
+        torch.testing.assert_close(images, plain_g(z), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(d(images), plain_d(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mlp_28", "dcgan_32"])
+def test_the_plain_step_is_the_zoos(name):
+    card = CARDS[name]
+    torch.manual_seed(0)
+    (g, d), (plain_g, plain_d) = card.zoo(), card.plain()
+    copy_weights(g, plain_g)
+    copy_weights(d, plain_d)
+    step = AdversarialStep(
+        g,
+        d,
+        create("loss", card.loss),
+        adam(g.parameters(), card.lr, card.betas),
+        adam(d.parameters(), card.lr, card.betas),
+    )
+    loop = PlainLoop(plain_g, plain_d, card.loss, card.latent_dim, card.lr, card.betas)
+    images = card.images(4, torch.device("cpu"))
+    for index in range(2):
+        torch.manual_seed(index)
+        values = step(images, None, index)
+        torch.manual_seed(index)
+        loss_d, loss_g = loop.step(images)
+        torch.testing.assert_close(values["loss_d"], loss_d, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(values["loss_g"], loss_g, rtol=1e-3, atol=1e-3)
+
+
+def test_measuring():
+    calls = {"a": 0, "b": 0}
+
+    def count(name):
+        calls[name] += 1
+        sum(range(20_000))
+
+    timings = interleaved(
+        {name: lambda name=name: count(name) for name in calls},
+        torch.device("cpu"),
+        rounds=4,
+        warmup=1,
+    )
+    assert {name: len(t.seconds) for name, t in timings.items()} == {"a": 4, "b": 4}
+    assert min(calls.values()) > 4
+    assert Timing((1.0, 2.0, 4.0)).speedup(Timing((2.0, 4.0, 6.0))) == 2
+    assert Timing((3.0, 1.0, 2.0)).median == 2
