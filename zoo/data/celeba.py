@@ -112,7 +112,7 @@ class CelebADataModule(DataModule):
 
     def _read_partition(self) -> dict[str, str]:
         lines = (self.root.parent / "list_eval_partition.txt").read_text().splitlines()
-        return dict(tuple(line.split()) for line in lines)
+        return dict(line.split(maxsplit=1) for line in lines)
 
     def _read_attribute(self) -> set[str]:
         """Names of the pictures with the attribute."""

@@ -114,7 +114,8 @@ class OrderedLoader:
         return -(-len(self.index) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for rows in self.index.split(self.batch_size):
+        for start in range(0, len(self.index), self.batch_size):
+            rows = self.index[start : start + self.batch_size]
             yield take_rows(self.images, rows), take_rows(self.labels, rows)
 
 

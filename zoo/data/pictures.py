@@ -158,7 +158,8 @@ def _flatten(picture: Image.Image) -> Image.Image:
     """A picture of 8 bits per value and without transparency."""
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture).astype(np.float64)
-        if picture.mode != "F" and values.max(initial=0) > 255:
+        # "I;16" says 16 bits; "I" holds 32, of which files use 8 or 16.
+        if ";16" in picture.mode or (picture.mode == "I" and values.max(initial=0) > 255):
             values = np.floor(values / 256)
         return Image.fromarray(values.clip(0, 255).astype(np.uint8))
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
