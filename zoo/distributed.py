@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -38,3 +40,10 @@ def average_gradients(network: nn.Module) -> None:
 def average_buffers(module: nn.Module) -> None:
     """Replace batch norm's running statistics by their mean over all processes."""
     _average([b for name, b in module.named_buffers() if name.endswith(("_mean", "_var"))])
+
+
+def gather_objects(mine: Any) -> list[Any]:
+    """What every process gave, in the order of their ranks."""
+    everything: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everything, mine)
+    return everything

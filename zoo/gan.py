@@ -12,17 +12,24 @@ import torch
 from torch import Tensor, nn
 
 from zoo import __version__, compatibility
+from zoo.backend import LightningBackend, check_strategy
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
+from zoo.cuda_graph import GraphedStep, obstacle
 from zoo.data.pixels import to_float
-from zoo.distributed import average_buffers, average_gradients
+from zoo.describe import source, spec, unknown_data
+from zoo.distributed import average_buffers, gather_objects
 from zoo.ema import EMA
 from zoo.errors import ZooError
+from zoo.files import FORMAT
 from zoo.optimizers import adam
 from zoo.registry import spec_of
-from zoo.step import AdversarialStep, Backend
+from zoo.step import AdversarialStep
+from zoo.window import NonFiniteError, Window
 
-FORMAT = 1
-"""Of the description under the key `zoo` of a checkpoint."""
+__all__ = ["GAN", "NonFiniteError"]
+
+_LONGEST_WINDOW = 1000
+"""Steps after which values are read even where nobody asks for them, so that memory stays flat."""
 
 
 class GAN(pl.LightningModule):
@@ -30,6 +37,20 @@ class GAN(pl.LightningModule):
 
     One `training_step` is `d_steps` updates of D, each on a batch of its own, and one update of G;
     `trainer.global_step` counts updates of G, `images_seen` real images over all processes.
+
+    Without the command line, on a data module of the zoo or on any loader of images (N, C, H, W),
+    uint8 or float in [-1, 1], or of pairs of images and labels (N,) int64:
+
+        shape = {"image_size": 32, "channels": 1, "num_classes": 10}
+        gan = zoo.GAN(
+            zoo.create("generator", "dcgan", **shape, latent_dim=100),
+            zoo.create("discriminator", "dcgan", **shape),
+            zoo.create("loss", "hinge"),
+        )
+        trainer = pl.Trainer(max_epochs=2)
+        trainer.fit(gan, datamodule=zoo.create("datamodule", "mnist_subset"))
+        trainer.save_checkpoint("mine.ckpt")
+        images = zoo.load("mine.ckpt").sample(64, label=5)
 
     Args:
         generator, discriminator, loss, regularizers, augmentations: parts, made by `zoo.create`
@@ -48,6 +69,13 @@ class GAN(pl.LightningModule):
         compile: `torch.compile` the updates where a double backward pass does not forbid it.
         cuda_graph: capture the whole step as a CUDA graph; null does so where it is safe.
         channels_last: memory format of convolutions; null takes it, as it is measured faster.
+
+    Attributes:
+        images_seen: real images trained on, over all processes.
+        trained_steps: steps of this process, not counting those before a resume.
+        sampler: the generator to sample from.
+        notes: what works otherwise than asked for, in words.
+        shown: the last means of losses, scores and penalties, with `images_per_second`.
     """
 
     def __init__(
@@ -89,11 +117,17 @@ class GAN(pl.LightningModule):
         self.notes = compatibility.check(
             generator, discriminator, loss, list(self.regularizers), compile=compile
         )
-        self.data = data or {}
+        self.notes += [
+            f"{type(part).__name__} was not made by zoo.create: checkpoints continue this training, "
+            "but zoo.load cannot rebuild it."
+            for part in (generator, discriminator)
+            if spec_of(part) is None
+        ]
+        self.data = data or unknown_data(generator)
         self.d_steps = d_steps
         self.optimizer_name = optimizer
         self.lr = (lr_g, lr_d)
-        self.betas = tuple(betas)
+        self.betas = (float(betas[0]), float(betas[1]))
         self.lr_decay = lr_decay
         self.lr_decay_start = lr_decay_start
         self.clip_grad_norm = clip_grad_norm
@@ -109,66 +143,116 @@ class GAN(pl.LightningModule):
             self.ema = EMA(generator, half_life=ema_half_life or 1.0, beta=ema_beta)
             self.ema_generator = self.ema.module
         self.images_seen = 0
+        self.shown: dict[str, float] = {}
         self.run_description: dict[str, Any] = {}
+        self.trained_steps = 0
         self._updates = 0
-        self._window: list[dict[str, Tensor]] = []
-        self._rng: dict[str, Tensor] | None = None
+        self._window = Window(self._part_of)
+        self._rng: dict[str, Any] | None = None
         self._clock = (0.0, 0)
 
     @property
     def sampler(self) -> Generator:
-        """The generator to sample from: the averaged one where there is one."""
+        """The averaged generator where there is one, else the trained one."""
         return self.ema_generator if self.ema is not None else self.generator  # type: ignore[return-value]
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
+        return self.sampler(z, y)
 
     # Training ------------------------------------------------------------------------------------
 
+    def setup(self, stage: str) -> None:
+        if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
+            self._datamodule.d_steps = self.d_steps
+
+    @property
+    def _datamodule(self) -> Any:
+        return getattr(self.trainer, "datamodule", None)
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        made = []
+        made: list[torch.optim.Optimizer] = []
         for network, lr in zip((self.generator, self.discriminator), self.lr, strict=True):
             weights = [p for p in network.parameters() if p.requires_grad]
             if self.optimizer_name == "adam":
-                made.append(adam(weights, lr, self.betas))  # type: ignore[arg-type]
+                made.append(adam(weights, lr, self.betas))
             else:
                 made.append(torch.optim.RMSprop(weights, lr=lr))
         return made
 
     def on_train_start(self) -> None:
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
-        raw_g, raw_d = self.trainer.optimizers
-        if self.trainer.world_size > 1:
+        trainer = self.trainer
+        self._world_size = trainer.world_size
+        check_strategy(trainer)
+        if self._world_size > 1:
             # DDP would wait for gradients of both networks in every backward pass; the step
             # averages those of the updated network itself (zoo.distributed).
-            if hasattr(self.trainer.model, "require_backward_grad_sync"):
-                self.trainer.model.require_backward_grad_sync = False  # type: ignore[union-attr]
-            torch.manual_seed(torch.initial_seed() + 1000 * self.trainer.global_rank)
-        self._step = AdversarialStep(
+            if hasattr(trainer.model, "require_backward_grad_sync"):
+                trainer.model.require_backward_grad_sync = False  # type: ignore[union-attr]
+            # Noise of its own on every process, also after a resume from other processes' state.
+            torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
+        self._window = Window(self._part_of, self._world_size)
+        self._log_every = min(max(1, trainer.log_every_n_steps), _LONGEST_WINDOW)
+        self._conditional = bool(self.generator.num_classes or self.discriminator.num_classes)
+        self._counts_images = hasattr(self._datamodule, "images_seen")
+        self._reset_optimizers()
+        if self.lr_decay != "none":
+            self._total_steps = self._planned_steps()
+        self._step = self._make_step()
+        self._clock = (time.perf_counter(), self.images_seen)
+
+    def _make_step(self) -> AdversarialStep | GraphedStep:
+        optimizer_g, optimizer_d = self.trainer.optimizers
+        step = AdversarialStep(
             self.generator,
             self.discriminator,
             self.loss,
-            raw_g,
-            raw_d,
+            optimizer_g,
+            optimizer_d,
             regularizers=[*self.regularizers],  # type: ignore[list-item]
             augmentations=[*self.augmentations],  # type: ignore[list-item]
             ema=self.ema,
             d_steps=self.d_steps,
-            backend=_LightningBackend(self, optimizers[0]),
             compile=self.compile_step,
+            backend=LightningBackend(self),
         )
-        self._total_steps = self._planned_steps()
-        self._clock = (time.perf_counter(), self.images_seen)
+        if step.compile_note:
+            self._say(f"model.compile=true: {step.compile_note}")
+        in_the_way = obstacle(step)
+        if self.cuda_graph and in_the_way:
+            self._say(f"model.cuda_graph=true has no effect: {in_the_way}")
+        automatic = self.cuda_graph is None and not self.compile_step
+        if (self.cuda_graph or automatic) and not in_the_way:
+            return GraphedStep(step)
+        return step
+
+    def _say(self, note: str) -> None:
+        if self.trainer.is_global_zero:
+            print(f"note: {note}")
+
+    def _reset_optimizers(self) -> None:
+        """Settings of this run rather than those that a checkpoint brought along."""
+        for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+                if (
+                    "capturable" in group
+                ):  # a checkpoint of a captured step sets it; see GraphedStep
+                    group["capturable"] = False
+                if "betas" in group:
+                    group["betas"] = self.betas
 
     def _planned_steps(self) -> float:
         total = self.trainer.estimated_stepping_batches
-        if self.lr_decay != "none" and not math.isfinite(total):
+        if not math.isfinite(total):
             raise ZooError(
-                f"model.lr_decay={self.lr_decay} needs an end: set trainer.max_epochs or "
-                "trainer.max_steps."
+                f"model.lr_decay={self.lr_decay} needs an end: set trainer.max_epochs, "
+                "trainer.max_steps or trainer.max_images."
             )
         return total
 
     def _set_learning_rates(self) -> None:
-        done = self._updates / self._total_steps
+        done = min(1.0, self._updates / self._total_steps)
         share = max(0.0, (done - self.lr_decay_start) / (1 - self.lr_decay_start))
         factor = 1 - share if self.lr_decay == "linear" else 0.5 * (1 + math.cos(math.pi * share))
         for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
@@ -178,72 +262,65 @@ class GAN(pl.LightningModule):
                 else:
                     group["lr"] = lr * factor
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, labels = batch
+    def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
+        images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
         if self._rng is not None:
             self._restore_rng()
         if self.lr_decay != "none":
             self._set_learning_rates()
-        real = to_float(images).contiguous(memory_format=self.memory_format)
-        conditional = self.generator.num_classes or self.discriminator.num_classes
-        values = self._step(real, labels if conditional else None, self._updates)
-        self._updates += 1
-        self.images_seen += len(images) * self.trainer.world_size
-        self.trainer.datamodule.images_seen = self.images_seen  # type: ignore[attr-defined]
-        self._window.append(values)
-        every = self.trainer.log_every_n_steps
-        if self._updates % every == 0 or self.trainer.is_last_batch:
+        if images.dtype == torch.uint8:
+            images = to_float(images, torch.get_default_dtype())
+        images = images.contiguous(memory_format=self.memory_format)
+        values = self._step(images, labels if self._conditional else None, self._updates)
+        self._window.add(values)
+        updates = self._updates = self._updates + 1
+        self.trained_steps += 1
+        seen = self.images_seen = self.images_seen + len(images) * self._world_size
+        if self._counts_images:
+            self._datamodule.images_seen = seen
+        if updates % self._log_every == 0:
             self._log_window()
 
+    def on_train_epoch_end(self) -> None:
+        self._log_window()
+
     def _log_window(self) -> None:
-        """Log the means since the last time; the one place where the host waits for the device."""
-        means = self.check_finite()
-        if means is None:
+        """Show the means since the last time; the one place where the host waits for the device.
+
+        Straight to the loggers: `self.log` would cost more than a small step, on every step.
+        """
+        values = self.check_finite()
+        if not values:
             return
         self._window.clear()
-        now, images = time.perf_counter(), self.images_seen
-        then, before = self._clock
-        self._clock = (now, images)
-        values = {**means, "images_per_second": (images - before) / max(now - then, 1e-9)}
-        shown = ("loss_d", "loss_g", "images_per_second")
-        for name, value in values.items():
-            self.log(name, value, prog_bar=name in shown, batch_size=1)
-        self.log("images_seen", float(images), batch_size=1)
+        (then, before), now = self._clock, time.perf_counter()
+        self._clock = (now, self.images_seen)
+        values["images_per_second"] = (self.images_seen - before) / max(now - then, 1e-9)
+        self.shown = values
+        trainer = self.trainer
+        trainer.callback_metrics.update({k: torch.tensor(v) for k, v in values.items()})
+        row = {**values, "images_seen": self.images_seen, "epoch": trainer.current_epoch}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=self._updates)
+            logger.save()
 
-    def check_finite(self) -> dict[str, float] | None:
-        """Means of all values since they were last logged, None where there were none.
+    def check_finite(self) -> dict[str, float]:
+        """Means of all values since they were last logged; empty where there are none.
 
         Raises:
-            ZooError: one of them is NaN or infinite; the sentence names it and its step.
+            NonFiniteError: one of them is NaN or infinite; the sentence names it and its step.
         """
-        if not self._window:
-            return None
-        names = [name for row in self._window for name in row]
-        flat = torch.stack([v.float() for row in self._window for v in row.values()]).tolist()
-        steps = [
-            self._updates - len(self._window) + 1 + i
-            for i, row in enumerate(self._window)
-            for _ in row
-        ]
-        totals: dict[str, list[float]] = {}
-        for name, value, step in zip(names, flat, steps, strict=True):
-            if not math.isfinite(value):
-                raise NonFiniteError(
-                    f"training stopped at step {step}: {name} of {self._part_of(name)} is {value}. "
-                    "Weights from before are in the last checkpoint; try a lower model.lr_d and "
-                    "model.lr_g, model.clip_grad_norm=1, or model/regularizer=r1."
-                )
-            totals.setdefault(name, []).append(value)
-        return {name: sum(values) / len(values) for name, values in totals.items()}
+        return self._window.means(self._updates)
 
     def _part_of(self, value: str) -> str:
-        loss = (spec_of(self.loss) or {"name": type(self.loss).__name__})["name"]
-        sides = {"loss_g": "generator", "score_fake": "generator"}
-        if value in ("loss_d", "score_real", *sides):
-            part = getattr(self, sides.get(value, "discriminator"))
-            name = (spec_of(part) or {"name": type(part).__name__})["name"]
-            return f"{sides.get(value, 'discriminator')} {name!r} under loss {loss!r}"
-        return f"regularizer {value!r}"
+        if value in ("loss_g", "score_fake"):
+            side = "generator"
+        elif value in ("loss_d", "score_real"):
+            side = "discriminator"
+        else:
+            return f"regularizer {value!r}"
+        name, loss = spec(getattr(self, side))["name"], spec(self.loss)["name"]
+        return f"{side} {name!r} under loss {loss!r}"
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Under fp16 the gradients are unscaled only now, so that clipping belongs here.
@@ -254,25 +331,30 @@ class GAN(pl.LightningModule):
     # Checkpoints ---------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        rng: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state(self.device)
+        processes = [rng]
         if self.trainer.world_size > 1:
             average_buffers(self)
+            processes = gather_objects(rng)
         checkpoint["zoo"] = self.describe()
-        checkpoint["rng"] = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            checkpoint["rng"]["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["rng"] = processes
 
     def describe(self) -> dict[str, Any]:
         """All that rebuilds the networks without config files or data set, as plain values."""
-        discriminator = _spec(self.discriminator)
-        head = discriminator["options"].pop("head", None)
+        parts = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "loss": self.loss,
+        }
         return {
             "format": FORMAT,
             "version": __version__,
-            "generator": _spec(self.generator),
-            "discriminator": {**discriminator, "head": head},
-            "loss": _spec(self.loss),
-            "regularizers": [_spec(r) for r in self._given],
-            "augmentations": [_spec(a) for a in self.augmentations],
+            **{kind: spec(part) for kind, part in parts.items()},
+            "regularizers": [spec(r) for r in self._given],
+            "augmentations": [spec(a) for a in self.augmentations],
+            "sources": {kind: source(kind, part) for kind, part in parts.items()},
             "data": self.data,
             "ema": self.ema is not None,
             "images_seen": self.images_seen,
@@ -283,7 +365,9 @@ class GAN(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
-        self._rng = checkpoint.get("rng")
+        processes = checkpoint.get("rng") or []
+        if len(processes) == self.trainer.world_size:
+            self._rng = processes[self.trainer.global_rank]
 
     def _restore_rng(self) -> None:
         """At the first batch, since Lightning draws random numbers of its own before it."""
@@ -292,54 +376,6 @@ class GAN(pl.LightningModule):
         if "cuda" in self._rng and self.device.type == "cuda":
             torch.cuda.set_rng_state(self._rng["cuda"].cpu(), self.device)
         self._rng = None
-
-
-class NonFiniteError(ZooError):
-    """A loss or penalty became NaN or infinite."""
-
-
-class _LightningBackend(Backend):
-    """Backward passes and optimizer steps through Lightning's precision, counting updates of G.
-
-    Lightning counts every step of its wrapped optimizers as a global step. Only G's goes through
-    the wrapper; D's goes to the strategy, or, where no gradient scaler is at work, straight to the
-    optimizer, which saves a millisecond a step.
-    """
-
-    def __init__(self, module: GAN, optimizer_g: Any) -> None:
-        self.module = module
-        self.optimizer_g = optimizer_g
-        self.scaled = getattr(module.trainer.precision_plugin, "scaler", None) is not None
-        self.world_size = module.trainer.world_size
-
-    def backward(self, loss: Tensor) -> None:
-        if self.scaled:
-            self.module.manual_backward(loss)
-        else:
-            loss.backward()
-
-    def sync_gradients(self, network: nn.Module) -> None:
-        if self.world_size > 1:
-            average_gradients(network)
-
-    def optimize(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
-        if network is self.module.generator:
-            self.optimizer_g.step()
-        elif self.scaled:
-            self.module.trainer.strategy.optimizer_step(optimizer, lambda: None)
-        else:
-            self.module.on_before_optimizer_step(optimizer)
-            optimizer.step()
-
-
-def _spec(part: Any) -> dict[str, Any]:
-    spec = spec_of(part)
-    if spec is None:
-        raise ZooError(
-            f"{type(part).__name__} was not made by zoo.create, so that a checkpoint could not "
-            "rebuild it: register it and use zoo.create."
-        )
-    return {"name": spec["name"], "options": dict(spec["options"])}
 
 
 def _check_positive(**values: float | None) -> None:

@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 
 ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
 """Where the classes of loggers and callbacks may come from."""
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 
 
 def _instantiate(name: str, node: Any, **defaults: Any) -> Any:
     import inspect
 
-    from hydra.utils import get_class
-    from hydra.utils import instantiate
+    from hydra.utils import get_class, instantiate
 
     target = node.get("_target_", "") if isinstance(node, dict) else ""
     if not str(target).startswith(ALLOWED):
         raise ZooError(
             f"{name}._target_={target!r} is not allowed: it must start with one of {listing(ALLOWED)}."
         )
-    known = inspect.signature(get_class(target)).parameters
+    try:
+        known = inspect.signature(get_class(target)).parameters
+    except Exception as error:
+        raise ZooError(f"{name}._target_={target} cannot be imported: {error}") from error
     missing = {k: v for k, v in defaults.items() if k in known and k not in node}
     try:
         return instantiate(node, **missing)
@@ -38,7 +41,8 @@ def _instantiate(name: str, node: Any, **defaults: Any) -> Any:
         cause = error.__cause__ or error
         if isinstance(cause, ZooError):
             raise cause from error
-        raise ZooError(f"{name}: {' '.join(str(error).split())}") from error
+        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise ZooError(f"{name}: {reason}") from error
 
 
 def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
@@ -81,19 +85,42 @@ def make_trainer(
     known = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
         if name not in known:
-            raise ZooError(f"trainer has no option {name!r}.{suggest(name, known)}")
+            choices = [*known, "gpus", "max_images"]
+            raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
     if max_images is not None:
+        if max_images < 1:
+            raise ZooError(f"trainer.max_images={max_images} must be 1 or more.")
         settings["max_steps"] = math.ceil(max_images / data.images_per_step)
         settings["max_epochs"] = -1
+    _check_settings(settings)
     _check_accelerator(settings)
-    if settings.get("log_every_n_steps", 50) < 1:
-        raise ZooError("trainer.log_every_n_steps must be 1 or more.")
+    bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
+    settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
     try:
         return pl.Trainer(
             **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Refuse what Lightning would refuse in its own terms, or not at all."""
+    if settings.get("log_every_n_steps", 50) < 1:
+        raise ZooError("trainer.log_every_n_steps must be 1 or more.")
+    precision = str(settings.get("precision", PRECISIONS[0]))
+    if precision not in (*PRECISIONS, "32", "64"):
+        raise ZooError(
+            f"trainer.precision={precision} is none of {listing(PRECISIONS)}: weights and penalties "
+            "need at least 32 bits."
+        )
+    if settings.get("gradient_clip_val"):
+        raise ZooError("trainer.gradient_clip_val does not clip a GAN: use model.clip_grad_norm.")
+    if settings.get("accumulate_grad_batches", 1) != 1:
+        raise ZooError(
+            "trainer.accumulate_grad_batches cannot be used, since a step of a GAN has several "
+            "updates: give datamodule.batch_size instead."
+        )
 
 
 def _devices(gpus: Any) -> dict[str, Any]:

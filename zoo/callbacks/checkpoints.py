@@ -11,15 +11,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 
+from zoo.describe import spec
 from zoo.errors import ZooError
+from zoo.window import NonFiniteError
+
+_VOTE_EVERY = 10
+"""Steps between two questions to all processes whether one was told to stop."""
 
 
 class Checkpoints(pl.callbacks.Checkpoint):
     """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
 
     Ctrl-C lets the running step end, writes `last.ckpt` and stops, so that the run can be resumed
-    to the same weights that it would have reached. A second Ctrl-C stops at once.
+    to the same weights that it would have reached. A second Ctrl-C stops at once. SIGTERM, with
+    which batch systems and containers end a program, does as the first Ctrl-C.
 
     Args:
         folder: the run's folder.
@@ -27,6 +34,10 @@ class Checkpoints(pl.callbacks.Checkpoint):
         every_n_epochs: renew `last.ckpt` every n epochs, and always at the end.
         monitor: a logged metric, for instance `fid`; null for no `best.ckpt`.
         mode: whether a low or a high value of `monitor` is better.
+
+    Attributes:
+        last: the newest checkpoint.
+        interrupted: the process was told to stop.
     """
 
     def __init__(
@@ -52,7 +63,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self.interrupted = False
         self._seen = 0
         self._written = -1
-        self._handler: Any = None
+        self._world_size = 1
+        self._handlers: dict[int, Any] = {}
 
     @property
     def last(self) -> Path:
@@ -66,18 +78,23 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
+        self._world_size = trainer.world_size
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._on_interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def _on_interrupt(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
+        if number == signal.SIGINT:
+            # Not print, which might be interrupted in the middle of itself.
+            os.write(2, "\nfinishing the step; Ctrl-C again stops at once\n".encode())
 
     def _release(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -86,9 +103,20 @@ class Checkpoints(pl.callbacks.Checkpoint):
         if n is not None and seen // n > self._seen // n:
             self.save(trainer, pl_module, self.folder / f"images_{seen:09d}.ckpt")
         self._seen = seen
-        if self.interrupted:
+        if self._told_to_stop(trainer, batch_idx):
             self.save(trainer, pl_module)
             raise KeyboardInterrupt
+        if trainer.global_step == trainer.max_steps:
+            # Now rather than at the end, when Lightning has closed the epoch: a longer run goes on
+            # in the middle of this one.
+            self.save(trainer, pl_module)
+
+    def _told_to_stop(self, trainer: pl.Trainer, batch_idx: int) -> bool:
+        if self._world_size == 1:
+            return self.interrupted
+        if batch_idx % _VOTE_EVERY:
+            return False
+        return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
@@ -122,21 +150,47 @@ class Checkpoints(pl.callbacks.Checkpoint):
         """Write the state as it is now to `path` and to `last.ckpt`, replacing them in one go.
 
         Raises:
-            NonFiniteError: the losses are not finite; the files then stay as they are.
+            NonFiniteError: losses or weights are not finite; the files then stay as they are.
+            ZooError: the folder cannot be written.
         """
         pl_module.check_finite()
         if path is None and self._written == pl_module.images_seen:
             return
+        check_weights(pl_module)
         self._written = pl_module.images_seen
         temporary = self.folder / ".writing.ckpt"
         try:
-            trainer.save_checkpoint(temporary)  # on every process, as Lightning wants it
+            # On every process, as Lightning wants it; `weights_only` would leave the optimizers out.
+            trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
                 if path is not None:
                     shutil.copyfile(temporary, path.with_suffix(".tmp"))
                     os.replace(path.with_suffix(".tmp"), path)
                 os.replace(temporary, self.last)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # torch's writer has a RuntimeError of its own for a full disk or a missing folder.
+            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+                raise
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise ZooError(
-                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}."
+                f"cannot write a checkpoint to {self.folder}: {reason}. "
+                "The one written before it is untouched."
             ) from error
+
+
+def check_weights(gan: Any) -> None:
+    """Refuse weights that no training recovers from, which would spoil a checkpoint.
+
+    Raises:
+        NonFiniteError: a weight is NaN or infinite.
+    """
+    for kind in ("generator", "discriminator"):
+        network = getattr(gan, kind)
+        norms = torch._foreach_norm(list(network.parameters()))
+        if not torch.stack([norm.float() for norm in norms]).isfinite().all():
+            raise NonFiniteError(
+                f"training stopped at step {gan.trainer.global_step}: weights of {kind} "
+                f"{spec(network)['name']!r} are NaN or infinite. The last checkpoint holds the "
+                "weights from before; try a lower model.lr_d and model.lr_g, or "
+                "model.clip_grad_norm=1."
+            )

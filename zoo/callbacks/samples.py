@@ -108,7 +108,9 @@ class SampleGrid(pl.Callback):
             z = z[: self.rows].repeat_interleave(number // self.rows, 0)
         was_training = network.training
         network.eval()
-        with torch.no_grad():
+        devices = [pl_module.device] if pl_module.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):  # some networks draw noise inside
+            torch.manual_seed(self.seed)
             images = network(z, labels)
         network.train(was_training)
         return images, labels

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -31,12 +33,12 @@ class Train:
         self.seed = seed
 
     def __call__(self, out: Path) -> dict[str, Any]:
-        _quiet()
         import pytorch_lightning as pl
 
         from zoo.build import build_data, build_gan, describe_data
         from zoo.trainer import make_callbacks, make_loggers, make_trainer
 
+        _quiet()
         config = self.config
         settings = dict(config["trainer"])
         pl.seed_everything(self.seed, verbose=False)
@@ -48,16 +50,20 @@ class Train:
             "overrides": [o for o in self.overrides if not o.startswith(("resume=", "ckpt="))]
         }
         data.images_per_step = gan.d_steps * data.batch_size
-        for note in gan.notes:
-            print(f"note: {note}")
         checkpoint = self._checkpoint(gan)
         callbacks = make_callbacks(config["callbacks"], out)
         loggers = make_loggers(config["logger"], out, config)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         if trainer.is_global_zero:
-            print(_headline(gan, data, trainer, out))
+            for note in gan.notes:
+                print(f"note: {note}")
+            print(_headline(gan, data, trainer, out), flush=True)
         start = time.perf_counter()
         _fit(trainer, gan, data, checkpoint)
+        if not trainer.is_global_zero:
+            return {}
+        if checkpoint is not None and not gan.trained_steps:
+            return _nothing_left(checkpoint, gan, trainer)
         return self._summary(trainer, gan, out, time.perf_counter() - start)
 
     def _checkpoint(self, gan: Any) -> Path | None:
@@ -67,6 +73,11 @@ class Train:
 
         file = locate(self.resume)
         info, _ = read(file)
+        if file.suffix != ".ckpt" or "step" not in info:
+            raise ZooError(
+                f"{file} holds a generator to sample from, but no training to continue: give a "
+                "run's folder or one of its checkpoints."
+            )
         mine = gan.describe()
         for kind in ("generator", "discriminator", "loss", "regularizers", "augmentations"):
             if kind in info and info[kind] != mine[kind]:
@@ -83,33 +94,55 @@ class Train:
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
             if isinstance(callback, SampleGrid) and callback.last is not None:
-                lines["pictures"] = callback.last
+                lines["pictures"] = shown(callback.last)
             if isinstance(callback, Checkpoints):
-                lines["checkpoint"] = callback.last
-        lines["log"] = listing(
-            logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)
-        )
+                lines["checkpoint"] = shown(callback.last)
+        logs = [logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)]
+        if logs:
+            lines["log"] = listing(shown(folder) for folder in logs)
         for logger in trainer.loggers:
             if hasattr(logger, "sync_hint"):
                 lines["W&B"] = logger.sync_hint()
-        lines["sample"] = f"python run.py task=sample ckpt={out} n=64"
+        run = shown(out)
+        lines["sample"] = f"python run.py task=sample ckpt={run} n=64"
         if gan.generator.num_classes:
-            lines["sample"] += " label=5"
-        lines["continue"] = f"python run.py resume={out} trainer.max_epochs={_more(trainer)}"
-        for name in ("loss_d", "loss_g", "images_per_second"):
-            if name in trainer.callback_metrics:
-                lines[name] = round(float(trainer.callback_metrics[name]), 4)
+            lines["sample"] += " label=5" if gan.generator.num_classes > 5 else " label=0"
+        lines["continue"] = f"python run.py resume={run} {_more(trainer)}"
+        for name in ("loss_d", "loss_g"):
+            if name in gan.shown:
+                lines[name] = round(gan.shown[name], 4)
+        trained = gan.trained_steps * trainer.datamodule.images_per_step
+        lines["images_per_second"] = round(trained / seconds)  # pictures and checkpoints included
         return lines
 
 
-def _more(trainer: Any) -> int:
-    return 2 * max(1, trainer.current_epoch)
+def shown(path: str | Path) -> str:
+    """A path relative to the current folder where it lies inside it."""
+    path = Path(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _more(trainer: Any) -> str:
+    """The setting with which twice as long is trained."""
+    if trainer.max_steps > 0:
+        return f"trainer.max_steps={2 * trainer.max_steps}"
+    return f"trainer.max_epochs={2 * max(1, trainer.max_epochs or trainer.current_epoch)}"
+
+
+def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
+    print(
+        f"{shown(checkpoint)} has reached its end after {gan.images_seen:,} images, so there is "
+        f"nothing left to train: add {_more(trainer)} to go on."
+    )
+    return {}
 
 
 def _short(spec: Any) -> str:
     if isinstance(spec, list):
         return listing(_short(s) for s in spec)
-    return f"{spec['name']} {spec['options']}"
+    options = listing(f"{k}={v}" for k, v in spec["options"].items())
+    return f"{spec['name']} with {options}" if spec["options"] else spec["name"]
 
 
 def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
@@ -122,31 +155,55 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['discriminator']['name']} ({count(gan.discriminator)}) under "
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
         f", on {len(data.split('train')[0]):,} images of {data.name} at {data.channels}×"
-        f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}, "
-        f"{trainer.precision}; everything goes to {out}"
+        f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
+        f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
+        f"{trainer.precision}; everything goes to {shown(out)}"
     )
 
 
 def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
-    """`trainer.fit`, with Ctrl-C as KeyboardInterrupt rather than Lightning's exit."""
+    """`trainer.fit`, with errors in words and Ctrl-C as KeyboardInterrupt."""
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
     from zoo.callbacks.checkpoints import Checkpoints
+    from zoo.window import NonFiniteError
 
     try:
-        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
-        if any(isinstance(c, Checkpoints) and c.interrupted for c in trainer.callbacks):
+        stopped = any(isinstance(c, Checkpoints) and c.interrupted for c in trainer.callbacks)
+        if not trainer.is_global_zero:
+            sys.stdout.flush()
+            os._exit(130)  # the first process tells; this one must not wait for it
+        if stopped:
             raise KeyboardInterrupt from None
         raise
-    if checkpoint is not None and gan.images_seen == 0:
-        raise ZooError(f"{checkpoint} could not be continued.")
+    except NonFiniteError:
+        if not trainer.is_global_zero:  # all processes stop together, and the first one tells
+            sys.exit(0)
+        raise
+    except MisconfigurationException as error:
+        raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise ZooError(
+                f"torch.compile failed ({reason.strip()}): train without model.compile=true."
+            ) from error
+        raise
 
 
 def _quiet() -> None:
     """Silence hints of Lightning's that do not hold for this program."""
-    for name in ("pytorch_lightning", "lightning.pytorch"):
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*resuming from a checkpoint that ended before.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", message=".*tensorboardX.*")
+    for text in (
+        "does not have many workers",  # batches come from memory
+        "Checkpoint directory .* exists and is not empty",
+        "tensorboardX",
+        "have no `validation_step`",  # callbacks evaluate
+        r"Found \d+ module\(s\) in eval mode",  # the averaged generator is meant to be
+        "is smaller than the logging interval",  # the end of an epoch is logged always
+    ):
+        warnings.filterwarnings("ignore", message=f".*{text}.*")
     warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

@@ -1,0 +1,37 @@
+"""What a checkpoint says of its parts and its data, as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.base import Generator
+from zoo.registry import REGISTRY, spec_of
+
+
+def spec(part: Any) -> dict[str, Any]:
+    """Name and options of a part; for one that `zoo.create` did not make, its class alone.
+
+    A discriminator's head stands beside its options, since it is a part of its own.
+    """
+    known = spec_of(part) or {"name": type(part).__name__, "options": {}}
+    options = dict(known["options"])
+    head = {"head": options.pop("head")} if "head" in options else {}
+    return {"name": known["name"], "options": options, **head}
+
+
+def source(kind: str, part: Any) -> str:
+    """Where a part comes from: `zoo`, a plugin's path, `package NAME`, or `python`."""
+    known = spec_of(part)
+    return "python" if known is None else REGISTRY.get(kind, known["name"]).source
+
+
+def unknown_data(generator: Generator) -> dict[str, Any]:
+    """What is known of the data where nobody described it."""
+    return {
+        "name": "unnamed",
+        "options": {},
+        "image_size": generator.image_size,
+        "channels": generator.channels,
+        "num_classes": generator.num_classes,
+        "class_names": [str(i) for i in range(generator.num_classes)],
+    }
