@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Explore:
         truncation: threshold on the latents in standard deviations.
         seed: of everything random.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
-        data_dir: the folder of data sets.
+        data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
@@ -65,7 +66,7 @@ class Explore:
         truncation: float | None = None,
         seed: int = 0,
         weights: str | None = None,
-        data_dir: str = "data",
+        data_dir: str | None = None,
         device: str = "auto",
     ) -> None:
         self.ckpt = ckpt
@@ -78,7 +79,7 @@ class Explore:
         self.truncation = truncation
         self.seed = seed
         self.weights = weights
-        self.data_dir = data_dir
+        self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
         self.device = device
 
     def __call__(self, out: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""A page on this machine on which one plays with trained generators."""

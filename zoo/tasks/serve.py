@@ -1,0 +1,72 @@
+"""`task=serve`: a page on this machine to play with a generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.errors import ZooError
+from zoo.registry import task
+
+
+@task("serve")
+class Serve:
+    """Open a local page with sliders for seed, label, truncation, interpolation and directions.
+
+    The page needs nothing but this program and a browser, and no network. Ctrl-C ends it.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
+        compare: a second one, shown beside it under the same settings.
+        host: address to listen on; 127.0.0.1 is reached from this machine alone.
+        port: 0 takes any free one.
+        browser: open the page in the browser.
+        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        compare: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 7860,
+        browser: bool = False,
+        weights: Literal["ema", "raw"] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.ckpt = ckpt
+        self.compare = compare
+        self.host = host
+        self.port = port
+        self.browser = browser
+        self.weights = weights
+        self.device = device
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Serve until Ctrl-C.
+
+        Raises:
+            ZooError: no such checkpoint, or an address or port that cannot be used.
+        """
+        import webbrowser
+
+        from zoo.checkpoint import load
+        from zoo.serve.server import LOOPBACK, Server
+        from zoo.serve.studio import Studio
+
+        if self.ckpt is None:
+            raise ZooError("task=serve needs ckpt=…: a checkpoint, a run's folder, or a name.")
+        files = [self.ckpt, *([self.compare] if self.compare else [])]
+        models = [load(file, weights=self.weights, device=self.device) for file in files]
+        with Server(Studio(models), self.host, self.port) as server:
+            print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
+            if self.host not in LOOPBACK:
+                print("warning: anyone who reaches this machine can use the page.", flush=True)
+            if self.browser:
+                webbrowser.open(server.url)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                print()
+            return {"served": server.url}
