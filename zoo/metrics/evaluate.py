@@ -24,10 +24,12 @@ from zoo.metrics.cache import images_hash, reference_features
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.scores import SETTINGS, Comparison, Reference, default_metrics, get_metric
-from zoo.sampling import draw_latents, seeded, truncate
+from zoo.sampling import check_truncation, seeded, truncate
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
+
+LATENT_BLOCK = 1000
 
 Sampler = Callable[[int, Tensor | None], Tensor]
 """From a number of images and their labels (n,), or None, to images (n, C, S, S) in [-1, 1]."""
@@ -69,13 +71,17 @@ def default_features(dataset: str) -> str:
 
 
 def sampler(generator: Generator, seed: int = 0, truncation: float | None = None) -> Sampler:
-    """A sampler that draws latents from one stream of random numbers, on the generator's device."""
+    """A sampler whose latents depend on the seed, and not on how many are asked for at a time."""
+    check_truncation(generator, truncation)
     random = seeded(seed)
     device = next(generator.parameters()).device
-    draw_latents(generator, 1, seed, truncation)  # refuses a wrong truncation
+    drawn: list[Tensor] = []
 
     def sample(n: int, labels: Tensor | None) -> Tensor:
-        z = generator.sample_latent(n, random)
+        while sum(map(len, drawn)) < n:
+            drawn.append(generator.sample_latent(LATENT_BLOCK, random))
+        z, rest = torch.cat(drawn).tensor_split([n])
+        drawn[:] = [rest]
         z = z if truncation is None else truncate(z, truncation)
         return generator(z.to(device), None if labels is None else labels.to(device))
 
@@ -103,7 +109,7 @@ def evaluate(
 
     Args:
         sample: gives the images; its latents are its own business, other randomness inside it is
-            fixed by `seed`.
+            fixed by `seed`, and the caller's stream of random numbers is left as it was.
         reference: real images, uint8.
         conditional: the generator gets labels, drawn at random from those of the reference.
         metrics: names (`list_metrics()`); None takes those that make sense here.
@@ -131,32 +137,34 @@ def evaluate(
             f"the generator needs labels, and {reference.name} has none: "
             "evaluate it on the data set it was trained on."
         )
-    if isinstance(features, Features):
-        network = features
-    else:
-        network = create_features(features or default_features(reference.dataset))
-    network = network.to(device)
-    chosen = list(metrics or default_metrics(network, reference, conditional))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if isinstance(features, Features):
+            network = features
+        else:
+            network = create_features(features or default_features(reference.dataset))
+        network = network.to(device)
+        chosen = list(metrics or default_metrics(network, reference, conditional))
 
-    labels = _draw_labels(reference, n, seed) if conditional else None
-    images = _generate(sample, labels, n, batch_size, seed, reference, progress)
-    vectors, logits = extract(network, images, batch_size, "features" if progress else None)
-    comparison = Comparison(
-        images=images,
-        labels=labels,
-        vectors=vectors,
-        logits=logits,
-        reference=reference,
-        reference_vectors=reference_features(network, reference.images, batch_size, progress),
-        network=network,
-        seed=seed,
-        device=torch.device(device),
-    )
-    figures: dict[str, float] = {}
-    with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
-        for name in bar:
-            bar.set_postfix_str(name)
-            figures |= get_metric(name)(comparison)
+        labels = _draw_labels(reference, n, seed) if conditional else None
+        images = _generate(sample, labels, n, batch_size, reference, progress)
+        vectors, logits = extract(network, images, batch_size, "features" if progress else None)
+        comparison = Comparison(
+            images=images,
+            labels=labels,
+            vectors=vectors,
+            logits=logits,
+            reference=reference,
+            reference_vectors=reference_features(network, reference.images, batch_size, progress),
+            network=network,
+            seed=seed,
+            device=torch.device(device),
+        )
+        figures: dict[str, float] = {}
+        with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
+            for name in bar:
+                bar.set_postfix_str(name)
+                figures |= get_metric(name)(comparison)
     protocol = Protocol(
         reference=reference.name,
         reference_hash=images_hash(reference.images),
@@ -199,15 +207,13 @@ def _generate(
     labels: Tensor | None,
     n: int,
     batch_size: int,
-    seed: int,
     reference: Reference,
     progress: bool,
 ) -> Tensor:
     """`n` generated images as uint8 on the CPU."""
     parts = []
     bar = tqdm(total=n, desc="sampling", unit="img", disable=not progress, leave=False)
-    with bar, torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with bar:
         for first in range(0, n, batch_size):
             count = min(batch_size, n - first)
             given = None if labels is None else labels[first : first + count]
