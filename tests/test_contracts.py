@@ -98,7 +98,7 @@ def inputs(part: Part, n: int = BATCH, size: int | None = None, channels: int = 
 
 
 def awaken(network: nn.Module) -> nn.Module:
-    """Fill what starts at zero (gains of residual branches, label tables), which blocks gradients."""
+    """Fill what starts at zero (residual gains, label tables) and so blocks gradients."""
     torch.manual_seed(2)
     for parameter in network.parameters():
         if not parameter.any():
