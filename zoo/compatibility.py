@@ -14,7 +14,6 @@ def check(
     discriminator: Discriminator,
     loss: Loss,
     regularizers: Sequence[Regularizer],
-    compile: bool = False,
 ) -> list[str]:
     """Refuse combinations that are mathematically wrong.
 
@@ -49,11 +48,6 @@ def check(
         notes.append(
             f"generator {_name(generator)} takes labels, but the head of discriminator "
             f"{_name(discriminator)} does not look at them, so labels will not matter."
-        )
-    if compile and per_sample:
-        notes.append(
-            f"model.compile=true: the discriminator's update stays eager on the steps with "
-            f"{_name(per_sample[0])}, since torch.compile has no double backward pass."
         )
     return notes
 

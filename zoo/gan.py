@@ -73,6 +73,7 @@ class GAN(pl.LightningModule):
     Attributes:
         images_seen: real images trained on, over all processes.
         trained_steps: steps of this process, not counting those before a resume.
+        started: when it began to train, by `time.perf_counter`.
         sampler: the generator to sample from.
         notes: what works otherwise than asked for, in words.
         shown: the last means of losses, scores and penalties, with `images_per_second`.
@@ -111,15 +112,14 @@ class GAN(pl.LightningModule):
         self.generator = generator
         self.discriminator = discriminator
         self.loss = loss
-        self.regularizers = nn.ModuleList([*loss.regularizers(), *regularizers])
+        in_force = [*loss.regularizers(), *regularizers]
+        self.regularizers = nn.ModuleList(in_force)
         self._given = list(regularizers)  # without those of the loss, which brings them itself
         self.augmentations = nn.ModuleList(augmentations)
-        self.notes = compatibility.check(
-            generator, discriminator, loss, list(self.regularizers), compile=compile
-        )
+        self.notes = compatibility.check(generator, discriminator, loss, in_force)
         self.notes += [
-            f"{type(part).__name__} was not made by zoo.create: checkpoints continue this training, "
-            "but zoo.load cannot rebuild it."
+            f"{type(part).__name__} was not made by zoo.create: its checkpoints continue this "
+            "training, but zoo.load cannot rebuild it."
             for part in (generator, discriminator)
             if spec_of(part) is None
         ]
@@ -146,6 +146,7 @@ class GAN(pl.LightningModule):
         self.shown: dict[str, float] = {}
         self.run_description: dict[str, Any] = {}
         self.trained_steps = 0
+        self.started = 0.0
         self._updates = 0
         self._window = Window(self._part_of)
         self._rng: dict[str, Any] | None = None
@@ -192,14 +193,15 @@ class GAN(pl.LightningModule):
             # Noise of its own on every process, also after a resume from other processes' state.
             torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
         self._window = Window(self._part_of, self._world_size)
-        self._log_every = min(max(1, trainer.log_every_n_steps), _LONGEST_WINDOW)
+        self._log_every = min(max(1, trainer.log_every_n_steps), _LONGEST_WINDOW)  # type: ignore[attr-defined]
         self._conditional = bool(self.generator.num_classes or self.discriminator.num_classes)
         self._counts_images = hasattr(self._datamodule, "images_seen")
         self._reset_optimizers()
         if self.lr_decay != "none":
             self._total_steps = self._planned_steps()
         self._step = self._make_step()
-        self._clock = (time.perf_counter(), self.images_seen)
+        self.started = time.perf_counter()
+        self._clock = (self.started, self.images_seen)
 
     def _make_step(self) -> AdversarialStep | GraphedStep:
         optimizer_g, optimizer_d = self.trainer.optimizers
@@ -235,9 +237,7 @@ class GAN(pl.LightningModule):
         for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = lr
-                if (
-                    "capturable" in group
-                ):  # a checkpoint of a captured step sets it; see GraphedStep
+                if "capturable" in group:  # as in a checkpoint of a captured step
                     group["capturable"] = False
                 if "betas" in group:
                     group["betas"] = self.betas

@@ -26,7 +26,8 @@ def _instantiate(name: str, node: Any, **defaults: Any) -> Any:
     target = node.get("_target_", "") if isinstance(node, dict) else ""
     if not str(target).startswith(ALLOWED):
         raise ZooError(
-            f"{name}._target_={target!r} is not allowed: it must start with one of {listing(ALLOWED)}."
+            f"{name}._target_={target!r} is not allowed: it must start with one of "
+            f"{listing(ALLOWED)}."
         )
     try:
         known = inspect.signature(get_class(target)).parameters
@@ -111,8 +112,8 @@ def _check_settings(settings: dict[str, Any]) -> None:
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32", "64"):
         raise ZooError(
-            f"trainer.precision={precision} is none of {listing(PRECISIONS)}: weights and penalties "
-            "need at least 32 bits."
+            f"trainer.precision={precision} is none of {listing(PRECISIONS)}: weights and "
+            "penalties need at least 32 bits."
         )
     if settings.get("gradient_clip_val"):
         raise ZooError("trainer.gradient_clip_val does not clip a GAN: use model.clip_grad_norm.")

@@ -89,7 +89,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self.interrupted = True
         if number == signal.SIGINT:
             # Not print, which might be interrupted in the middle of itself.
-            os.write(2, "\nfinishing the step; Ctrl-C again stops at once\n".encode())
+            os.write(2, b"\nfinishing the step; Ctrl-C again stops at once\n")
 
     def _release(self) -> None:
         for number, handler in self._handlers.items():
@@ -160,7 +160,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._written = pl_module.images_seen
         temporary = self.folder / ".writing.ckpt"
         try:
-            # On every process, as Lightning wants it; `weights_only` would leave the optimizers out.
+            # On every process, as Lightning wants it; with the optimizers.
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
                 if path is not None:

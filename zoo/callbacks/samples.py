@@ -15,7 +15,7 @@ from zoo.images import grid, to_uint8, write_png
 
 
 class SampleGrid(pl.Callback):
-    """Writes `samples/images_NNNNNNNNN.png`: the same latents each time, so that one sees them form.
+    """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
 
     A conditional GAN gets a column per class (the first `max_classes`), in order and named.
 
@@ -69,7 +69,7 @@ class SampleGrid(pl.Callback):
 
     @rank_zero_only
     def write(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write a grid of what the generator makes now, and hand it to the loggers that show images."""
+        """Write a grid of what the generator makes now, and give it to loggers of images."""
         path = self.folder / f"images_{pl_module.images_seen:09d}.png"
         if path == self.last:
             return
@@ -94,7 +94,7 @@ class SampleGrid(pl.Callback):
         return self.columns if labels is None else len(labels) // self.rows
 
     def _sample(self, pl_module: Any) -> tuple[Tensor, Tensor | None]:
-        """Images from the averaged generator, in eval mode; training's random numbers are untouched."""
+        """Images from the averaged generator, in eval mode; training's randomness is untouched."""
         network = pl_module.sampler
         labels = None
         number = self.rows * self.columns

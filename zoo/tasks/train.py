@@ -58,13 +58,12 @@ class Train:
             for note in gan.notes:
                 print(f"note: {note}")
             print(_headline(gan, data, trainer, out), flush=True)
-        start = time.perf_counter()
         _fit(trainer, gan, data, checkpoint)
         if not trainer.is_global_zero:
             return {}
         if checkpoint is not None and not gan.trained_steps:
             return _nothing_left(checkpoint, gan, trainer)
-        return self._summary(trainer, gan, out, time.perf_counter() - start)
+        return self._summary(trainer, gan, out, time.perf_counter() - gan.started)
 
     def _checkpoint(self, gan: Any) -> Path | None:
         if self.resume is None:
