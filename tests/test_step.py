@@ -91,6 +91,19 @@ def test_compiled_equals_eager(loss):
     torch.compiler.reset()
 
 
+def test_double_precision_stays_double():
+    g, d = (network.double() for network in networks())
+    penalties = [registry.create("regularizer", n) for n in ("r1", "r2", "gradient_penalty")]
+    step = make_step(g, d, "hinge", penalties)
+    images, labels = batch(0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        values = step(images.double(), labels, 0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {value.dtype for value in values.values()} == {torch.float64}
+
+
 class Scale(Augmentation):
     """Twice the image: a pass that skips it shows."""
 

@@ -24,7 +24,7 @@ from zoo.ema import EMA
 from zoo.errors import ZooError, listing
 from zoo.layers.weights import cached_weights
 from zoo.registry import spec_of
-from zoo.update import Update, full_precision
+from zoo.update import Update, full_precision, widen
 
 __all__ = ["AdversarialStep", "Backend", "Update"]
 
@@ -209,7 +209,7 @@ class AdversarialStep:
         if "real" in wanted:
             real.requires_grad_()
         if "fake" in wanted:
-            fake = fake.float().requires_grad_()
+            fake = widen(fake).requires_grad_()
         self.optimizer_d.zero_grad(set_to_none=True)
         compute = self.discriminator_loss if wanted else self._d_loss
         with self._shared_weights:
@@ -284,7 +284,7 @@ class AdversarialStep:
         """Scores (N,) in fp32; `precise`: also computed in fp32, for the gradient of a penalty."""
         with full_precision(images.device) if precise else nullcontext():
             scores = self.discriminator(self.augment(images), labels)
-        return scores.float()
+        return widen(scores)
 
     def _update(
         self,

@@ -51,7 +51,7 @@ class Update:
 
         A pass of its own, in fp32 and through the augmentation; `images` are taken as constants.
         """
-        images = images.detach().float().requires_grad_()
+        images = widen(images.detach()).requires_grad_()
         with full_precision(images.device):
             scores = self.discriminator(self.augment(images), self.labels)
         return _input_gradient(scores, images)
@@ -63,6 +63,11 @@ class Update:
             else:
                 self._gradients[which] = self.gradient(images)
         return self._gradients[which]
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """The tensor in fp32 at least: half precisions are widened, doubles kept."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

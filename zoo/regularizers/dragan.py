@@ -8,7 +8,7 @@ from torch import Tensor
 from zoo.base import Regularizer
 from zoo.registry import regularizer
 from zoo.regularizers.gradient_penalty import slope_penalty
-from zoo.update import Update
+from zoo.update import Update, widen
 
 
 @regularizer("dragan")
@@ -45,6 +45,6 @@ class Dragan(Regularizer):
         self.one_sided = one_sided
 
     def forward(self, update: Update) -> Tensor:
-        real = update.real.detach().float()
+        real = widen(update.real.detach())
         perturbed = real + self.strength * real.std() * torch.rand_like(real)
         return self.penalty * slope_penalty(update.gradient(perturbed), self.center, self.one_sided)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoo.base import Regularizer
 from zoo.registry import regularizer
-from zoo.update import Update
+from zoo.update import Update, widen
 
 
 def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
@@ -50,7 +50,7 @@ class GradientPenalty(Regularizer):
         self.one_sided = one_sided
 
     def forward(self, update: Update) -> Tensor:
-        real, fake = update.real.detach().float(), update.fake.detach().float()
-        epsilon = torch.rand(len(real), 1, 1, 1, device=real.device)
+        real, fake = widen(update.real.detach()), widen(update.fake.detach())
+        epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
         gradient = update.gradient(torch.lerp(fake, real, epsilon))
         return self.penalty * slope_penalty(gradient, self.center, self.one_sided)
