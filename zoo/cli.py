@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,26 +23,28 @@ from zoo.discovery import ROOT
 from zoo.errors import ZooError
 from zoo.registry import REGISTRY, create
 from zoo.store import store_parts
+from zoo.validation import validate
 
 CONFIGS = ROOT / "configs"
-_FLAGS_THAT_ONLY_PRINT = (
-    "--help", "-h", "--hydra-help", "--version", "--info", "-i", "--cfg", "-c", "-sc", "--shell",
-)  # fmt: skip
 _failures: list[str] = []
+_full = False  # show tracebacks
 
 
 def main(run: Callable[[], Any]) -> None:
     """Check the command line, hand it to Hydra, and turn errors into one sentence each."""
     with _told_in_words():
-        for place, reason in REGISTRY.problems if REGISTRY.parts() else ():
-            print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
-        store_parts()
         sys.argv[1:] = words.normalise(sys.argv[1:])
-        prints = any(a.startswith(_FLAGS_THAT_ONLY_PRINT) for a in sys.argv[1:])
-        if not prints:
-            sys.argv[1:] = words.continue_run(sys.argv[1:])
-        if not prints or any("=" in a for a in sys.argv[1:]):
-            words.check(sys.argv[1:], CONFIGS, only_prints=prints)
+        flags = words.flags(sys.argv[1:])
+        store_parts()
+        if not flags.shell_completion:  # whose lines are read by a shell
+            for place, reason in REGISTRY.problems:
+                print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
+            prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
+            if not prints:
+                sys.argv[1:] = words.continue_run(sys.argv[1:])
+                flags = words.flags(sys.argv[1:])
+            if flags.overrides or not prints:
+                words.check(flags, CONFIGS, only_prints=prints)
         run()
     if _failures:
         sys.exit(1)
@@ -57,13 +60,22 @@ def run_job(config: DictConfig) -> None:
     if hydra.mode != RunMode.MULTIRUN:
         run_task(config, out, list(hydra.overrides.task))
         return
+    summary = try_task(config, out, list(hydra.overrides.task))
+    if "error" in summary:  # the sweep goes on; its table tells which run failed, and why
+        _failures.append(summary["error"])
+        print(f"error: run {hydra.job.num}: {summary['error']}", file=sys.stderr)
+
+
+def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
+    """`run_task` as one of many: writes `summary.json`; a failure becomes the entry `error`."""
     try:
-        summary = run_task(config, out, list(hydra.overrides.task))
-    except ZooError as error:  # the sweep goes on; its table tells which run failed, and why
-        _failures.append(str(error))
-        print(f"error: run {hydra.job.num}: {error}", file=sys.stderr)
-        summary = {"error": str(error)}
+        summary = run_task(config, out, overrides)
+    except Exception as error:
+        if _full:
+            traceback.print_exc()
+        summary = {"error": sentence_of(error)}
     write_json(out / "summary.json", summary)
+    return summary
 
 
 def run_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
@@ -77,15 +89,28 @@ def run_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
     except OmegaConfBaseException as error:
         raise ZooError(words.omegaconf_sentence(error)) from error
     assert isinstance(plain, dict)
+    validate(config)
     part = REGISTRY.get("task", plain["task"]["_target_"])
-    task = create("task", part.name, **{str(p.name): plain[p.name] for p in part.options})
+    options = {p.name: plain[p.name] for p in part.parameters if p.name in plain}
+    task = create("task", part.name, **options)
     task.config, task.overrides = plain, overrides
     summary: dict[str, Any] = task(out) or {}
+    if not getattr(task, "writes_files", True):
+        _remove_unused(out)
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
         width = max(map(len, summary), default=0)
         for label, value in summary.items():
             print(f"{label:<{width}}  {value}")
     return summary
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove the folder of a task that wrote nothing, with parents that are empty then."""
+    with contextlib.suppress(OSError):
+        if {p.name for p in folder.iterdir()} <= {".hydra"}:
+            shutil.rmtree(folder / ".hydra", ignore_errors=True)
+            for empty in (folder, *folder.parents[:2]):
+                empty.rmdir()
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -98,33 +123,35 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _told_in_words() -> Iterator[None]:
-    """Print an error as one sentence and exit with 1; `HYDRA_FULL_ERROR=1` or `debug=true` shows all."""
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1" or "debug=true" in sys.argv[1:]
-    if full:
-        os.environ["HYDRA_FULL_ERROR"] = "1"
+    """Print an error as one sentence and exit with 1; `debug=true` shows its traceback."""
+    global _full
+    _full = os.environ.get("HYDRA_FULL_ERROR") == "1" or "debug=true" in sys.argv[1:]
     # Hydra prints a traceback of its own unless it is asked to let exceptions through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
-    except ZooError as error:
-        _fail(str(error), full)
     except KeyboardInterrupt:
-        _fail("stopped by Ctrl-C.", full, code=130)
+        _fail("stopped by Ctrl-C.", code=130)
     except BrokenPipeError:  # the reader of `run.py --help | head` has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), full)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        _fail(
-            f"{type(error).__name__}: {reason} (This is a defect or an unforeseen input; "
-            "the same command with debug=true shows where.)",
-            full,
-        )
+        _fail(sentence_of(error))
 
 
-def _fail(sentence: str, full: bool, code: int = 1) -> None:
-    if full:
+def sentence_of(error: Exception) -> str:
+    """What the user reads of an error."""
+    if isinstance(error, ZooError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+    return (
+        f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
+        "unforeseen input; the same command with debug=true shows where.)"
+    )
+
+
+def _fail(sentence: str, code: int = 1) -> None:
+    if _full:
         traceback.print_exc()
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(code)

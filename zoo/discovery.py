@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -40,11 +41,11 @@ def discover(registry: Registry) -> None:
     for folder in FOLDERS.values():
         for file in sorted((ZOO / folder).glob("*.py")):
             _read(registry, file, f"zoo.{folder}.{file.stem}", "zoo")
-    for folder in plugin_folders():
-        if not folder.is_dir():
-            registry.problems.append((str(folder), "ZOO_PLUGINS names it, but there is no folder"))
+    for place in plugin_folders():
+        if not place.is_dir():
+            registry.problems.append((str(place), "ZOO_PLUGINS names it, but there is no folder"))
             continue
-        for file, module in _plugin_files(folder):
+        for file, module in _plugin_files(place):
             _read(registry, file, module, _relative(file))
     for file, module, package in _installed_files(registry):
         _read(registry, file, module, f"package {package}")
@@ -58,7 +59,7 @@ def _plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
     default = folder == ROOT / "plugins"
     prefix = PLUGIN_PACKAGE if default else f"{PLUGIN_PACKAGE}.{_identifier(folder)}"
     for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "_", "test_")):
+        if path.name.startswith((".", "_", "test_")) or path.name == "conftest.py":
             continue
         if path.suffix == ".py":
             yield path, f"{prefix}.{path.stem}"
@@ -82,10 +83,10 @@ def _package_files(folder: Path, module: str) -> Iterator[tuple[Path, str]]:
 def _installed_files(registry: Registry) -> Iterator[tuple[Path, str, str]]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = entry.dist.name if entry.dist else entry.name
-        try:
+        try:  # imports the parents of a dotted module, which may fail in any way
             spec = importlib.util.find_spec(entry.module)
-        except ImportError as error:
-            registry.problems.append((f"package {package}", str(error)))
+        except Exception as error:
+            registry.problems.append((f"package {package}", f"{type(error).__name__}: {error}"))
             continue
         if spec is None or spec.origin is None:
             registry.problems.append((f"package {package}", f"no module {entry.module}"))
@@ -100,25 +101,39 @@ def _installed_files(registry: Registry) -> Iterator[tuple[Path, str, str]]:
 
 
 def _read(registry: Registry, file: Path, module: str, source: str) -> None:
+    from zoo.registry import DuplicateError
+
     try:
         try:
             found = list(read_parts(file, module, source))
         except NotReadable:
-            before = {id(p) for p in registry._parts.values()}
             import_module(module, file)
-            found = [p for p in registry._parts.values() if id(p) not in before]
+            found = [p for p in registry.known() if p.module == module]
             for part in found:
                 part.source = source
-            return
         for part in found:
             registry.add(part)
-    except ZooError:
+    except DuplicateError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if source == "zoo":
             raise
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        registry.problems.append((f"{_relative(file)}{where}", f"{type(error).__name__}: {error}"))
+        registry.forget(file)
+        registry.problems.append((_place(file, error), _reason(error)))
+
+
+def _place(file: Path, error: BaseException) -> str:
+    """The file, with the line of it that failed."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(file):
+            line = frame.lineno
+    return f"{_relative(file)}, line {line}" if line else _relative(file)
+
+
+def _reason(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def read_parts(file: Path, module: str, source: str) -> Iterator[Part]:
@@ -130,61 +145,84 @@ def read_parts(file: Path, module: str, source: str) -> Iterator[Part]:
     """
     from zoo.registry import FILLED, Part
 
-    text = file.read_text(encoding="utf-8")
-    tree = ast.parse(text, str(file))
-    aliases = _decorator_names(tree)
+    tree = ast.parse(file.read_bytes(), str(file))
+    names = _decorator_names(tree)
+    read = 0
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
-            if isinstance(node, ast.For | ast.While) and any(a in ast.dump(node) for a in aliases):
-                raise NotReadable("parts registered in a loop")
             continue
-        for kind, name in _decorations(node, aliases):
+        marks = [d for d in node.decorator_list if _kind(d, names)]
+        if marks and len(marks) < len(node.decorator_list):
+            raise NotReadable("another decorator, which may change the signature")
+        for mark in marks:
+            kind, name = _kind(mark, names), _name(mark)
             summary, paper = read_docstring(ast.get_docstring(node) or "")
             parameters = from_source(node, tree, FILLED.get(kind, ()))
+            read += 1
             yield Part(kind, name, node.name, module, file, source, parameters, summary, paper)
+    if _registrations(tree, names) > read:
+        raise NotReadable("parts registered in a loop, a condition or a function")
 
 
 def _decorator_names(tree: ast.Module) -> dict[str, str]:
-    """Local names of the decorators: `from zoo import generator as g` gives `{"g": "generator"}`."""
+    """How the file writes the decorators: `{"generator": "generator", "z.loss": "loss"}`.
+
+    Raises:
+        NotReadable: a star import, which hides them.
+    """
     from zoo.registry import FOLDERS
 
-    return {
-        alias.asname or alias.name: alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module in ("zoo", "zoo.registry")
-        for alias in node.names
-        if alias.name in FOLDERS
-    }
-
-
-def _decorations(
-    node: ast.ClassDef | ast.FunctionDef, aliases: dict[str, str]
-) -> Iterator[tuple[str, str]]:
-    from zoo.registry import FOLDERS
-
-    for decorator in node.decorator_list:
-        if not isinstance(decorator, ast.Call):
-            continue
-        called = decorator.func
-        if isinstance(called, ast.Name):
-            kind = aliases.get(called.id)
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [a for a in node.names if a.name in ("zoo", "zoo.registry")]
+            owners = [a.asname or a.name for a in modules]
+        elif isinstance(node, ast.ImportFrom) and node.module in ("zoo", "zoo.registry"):
+            if node.names[0].name == "*":
+                raise NotReadable("a star import")
+            owners = [a.asname or a.name for a in node.names if a.name == "registry"]
+            names |= {a.asname or a.name: a.name for a in node.names if a.name in FOLDERS}
         else:
-            owner = getattr(getattr(called, "value", None), "id", "")
-            attribute = getattr(called, "attr", "")
-            kind = attribute if owner == "zoo" and attribute in FOLDERS else None
-        if kind is None:
             continue
-        arguments = [*decorator.args, *(k.value for k in decorator.keywords)]
-        if len(arguments) != 1 or not isinstance(arguments[0], ast.Constant):
-            raise NotReadable("a part's name is not written out")
-        yield kind, str(arguments[0].value)
+        names |= {f"{owner}.{kind}": kind for owner in owners for kind in FOLDERS}
+    return names
+
+
+def _kind(node: ast.expr, names: dict[str, str]) -> str:
+    """The kind that `node` registers if it is a call of a decorator, else the empty string."""
+    return names.get(ast.unparse(node.func), "") if isinstance(node, ast.Call) else ""
+
+
+def _name(mark: ast.expr) -> str:
+    assert isinstance(mark, ast.Call)
+    arguments = [*mark.args, *(k.value for k in mark.keywords)]
+    if len(arguments) != 1 or not isinstance(arguments[0], ast.Constant):
+        raise NotReadable("a part's name is not written out")
+    return str(arguments[0].value)
+
+
+def _registrations(tree: ast.Module, names: dict[str, str]) -> int:
+    """How often the file uses a decorator, at any depth: above a class, or as `loss("a")(Class)`.
+
+    A decorator that comes by another way than from `zoo` (`from .common import loss`) counts too.
+    """
+    from zoo.registry import FOLDERS
+
+    count = 0
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            calls = [ast.unparse(d.func) for d in node.decorator_list if isinstance(d, ast.Call)]
+            count += sum(c in names or c.rpartition(".")[2] in FOLDERS for c in calls)
+        elif isinstance(node, ast.Call):
+            count += bool(_kind(node.func, names))
+    return count
 
 
 def read_docstring(text: str) -> tuple[str, str]:
     """First line and the paper (the paragraph that starts with `Paper:`) of a docstring."""
     summary = text.strip().partition("\n")[0].strip()
-    match = re.search(r"^\s*Papers?:\s*(.+?)(?:\n\s*\n|\Z)", text, re.MULTILINE | re.DOTALL)
-    return summary, " ".join(match[1].split()).rstrip(".") if match else ""
+    found = re.findall(r"^\s*Papers?:\s*(.+?)(?=\n\s*\n|\n\s*Papers?:|\Z)", text, re.M | re.S)
+    return summary, "; ".join(" ".join(p.split()).rstrip(".") for p in found)
 
 
 def describe(kind: str, name: str, live: Any) -> Part:
@@ -194,7 +232,9 @@ def describe(kind: str, name: str, live: Any) -> Part:
     module = sys.modules.get(live.__module__)
     file = getattr(module, "__file__", None)
     summary, paper = read_docstring(live.__doc__ or "")
-    source = "zoo" if live.__module__.startswith("zoo.") else (file or live.__module__)
+    source = "zoo" if live.__module__.startswith("zoo.") else live.__module__
+    if file and source != "zoo":
+        source = _relative(Path(file))
     parameters = from_callable(live)
     path = Path(file) if file else None
     return Part(
@@ -231,7 +271,7 @@ def _import_parents(module: str, file: Path) -> None:
     for depth in range(1, len(names) + 1):
         name = ".".join(names[:depth])
         up = len(names) - depth + (file.name == "__init__.py")
-        folder = file.parents[up] if up < len(file.parents) else file.parent
+        folder = ROOT / "plugins" if depth == 1 else file.parents[up]
         init = folder / "__init__.py"
         if name in sys.modules:
             continue
@@ -253,12 +293,10 @@ def import_part(part: Part) -> Any:
     try:
         module = import_module(part.module, part.file)
         return getattr(module, part.qualname)
-    except ZooError:
-        raise
     except Exception as error:
         if part.source == "zoo":
             raise
         raise ZooError(
-            f"{part.kind} {part.name!r} cannot be used, because its file {part.file} cannot be "
-            f"imported: {type(error).__name__}: {error}"
+            f"{part.kind} {part.name!r} cannot be used, because {_place(part.file, error)} cannot "
+            f"be imported: {_reason(error)}"
         ) from error

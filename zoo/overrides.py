@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY
-from zoo.store import GROUPS, experiments, node_of
+from zoo.store import GROUPS, experiments
+from zoo.validation import validate
 
 
 def normalise(arguments: list[str]) -> list[str]:
@@ -62,58 +64,87 @@ def quote(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
-    """Compose the configuration once to find what is wrong with the overrides.
+def flags(arguments: list[str]) -> argparse.Namespace:
+    """The command line as Hydra's own parser takes it apart.
+
+    Raises:
+        ZooError: an unknown flag, or several that exclude each other.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> NoReturn:
+        raise ZooError(f"{message}; options are written key=value (see python run.py --help).")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args(arguments)
+
+
+def check(flags: argparse.Namespace, config_dir: Path, only_prints: bool = False) -> None:
+    """Compose the configuration to find what is wrong with the overrides; takes no torch.
+
+    Of a sweep, every value is composed once, not every combination.
+
+    Args:
+        flags: as `flags` returns them.
+        only_prints: nothing will run, so that the run's folder does not matter.
 
     Raises:
         ZooError: one sentence about the first wrong override, with the choices.
     """
     from hydra import compose, initialize_config_dir
-    from hydra._internal.utils import get_args_parser  # knows which flags take a value
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob, IntervalSweep
     from hydra.errors import HydraException
 
-    given = get_args_parser().parse_known_args(arguments)[0].overrides
     parser = OverridesParser.create()
     sets: list[list[str]] = [[]]
-    for text in given:
+    for text in flags.overrides:
         try:
             parsed = parser.parse_override(text)
         except HydraException as error:
             raise ZooError(_grammar_sentence(text, error)) from error
-        if parsed.is_sweep_override() and not parsed.is_discrete_sweep():
-            continue
-        if parsed.is_sweep_override():
-            values = list(parsed.sweep_string_iterator())
-            if not any(a in arguments for a in ("-m", "--multirun")):
-                raise ZooError(
-                    f"{text} names several values: add -m to run them all, or choose one of {listing(values)}."
-                )
-            choices = [f"{parsed.get_key_element()}={v}" for v in values]
-            sets = [[*sets[0], choices[0]], *(s + [choices[0]] for s in sets[1:]),
-                    *([*sets[0], c] for c in choices[1:])]  # fmt: skip
-        else:
+        if not parsed.is_sweep_override():
             sets = [[*s, text] for s in sets]
+            continue
+        if isinstance(parsed.value(), IntervalSweep):
+            raise ZooError(f"{text} has no end of values: search it with task=tune.")
+        if not flags.multirun:
+            choices = "" if isinstance(parsed.value(), Glob) else (
+                f", or choose one of {listing(parsed.sweep_string_iterator())}"
+            )  # fmt: skip
+            raise ZooError(f"{text} names several values: add -m to run them all{choices}.")
+        if isinstance(parsed.value(), Glob):
+            continue  # it names only what there is
+        each = [f"{parsed.get_key_element()}={v}" for v in parsed.sweep_string_iterator()]
+        # Every value once, each with the first value of all other sweeps.
+        sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
+    folders = [f"file://{Path(d).absolute()}" for d in [flags.config_dir] if d]
+    search = [f"hydra.searchpath=[{','.join(map(quote, folders))}]"] if folders else []
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
         for overrides in sets:
             try:
-                config = compose("config", overrides=overrides, return_hydra_config=True)
+                config = compose("config", overrides=overrides + search, return_hydra_config=True)
             except HydraException as error:
                 raise ZooError(_composition_sentence(error, overrides, config_dir)) from error
             except OmegaConfBaseException as error:
                 raise ZooError(omegaconf_sentence(error)) from error
             if not only_prints:
-                _check_folder(config)
+                validate(config)
+                _check_folder(config, "hydra.sweep.dir" if flags.multirun else "hydra.run.dir")
 
 
-def _check_folder(config: Any) -> None:
-    folder = Path(str(OmegaConf.select(config, "hydra.run.dir", throw_on_resolution_failure=False)))
+def _check_folder(config: Any, key: str) -> None:
+    try:
+        folder = Path(str(OmegaConf.select(config, key)))
+    except OmegaConfBaseException as error:
+        raise ZooError(f"{key}: {' '.join(str(error).split())}") from error
     nearest = next(p for p in [folder, *folder.parents] if p.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ZooError(
             f"the run's folder {folder} cannot be written, because {nearest} is "
             f"{'read-only' if nearest.is_dir() else 'not a folder'}; "
-            "choose another one with hydra.run.dir=…"
+            f"choose another one with {key}=…"
         )
 
 
@@ -145,8 +176,8 @@ def _composition_sentence(error: Exception, overrides: list[str], config_dir: Pa
 
 
 def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
-    available = text.partition("Available options in")[2].splitlines()[1:]
-    choices = [line.strip() for line in available if line.strip()]
+    available = text.partition("Available options in")[2].partition("Config search path")[0]
+    choices = [line.strip() for line in available.splitlines()[1:] if line.strip()]
     if group == "experiment":
         choices = experiments(config_dir)
     kind = next((k for k, g in GROUPS.items() if g == group), None)
@@ -154,11 +185,17 @@ def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
     if kind:
         choices = sorted({*choices, *(p.name for p in REGISTRY.parts(kind))} - {"options"})
         broken = "".join(f" (Plugin {place} is broken: {why})" for place, why in REGISTRY.problems)
-    return f"{group}={name}: there is no such choice.{suggest(name, choices)} Choices: {listing(choices)}.{broken}"
+    return (
+        f"{group}={name}: there is no such choice.{suggest(name, choices)} "
+        f"Choices: {listing(choices)}.{broken}"
+    )
 
 
 def _no_group(key: str) -> str:
-    return f"{key} is no group of choices.{suggest(key, GROUPS.values())} Groups: {listing(GROUPS.values())}."
+    return (
+        f"{key} is no group of choices.{suggest(key, GROUPS.values())} "
+        f"Groups: {listing(GROUPS.values())}."
+    )
 
 
 def _no_key(key: str, overrides: list[str]) -> str:
@@ -200,6 +237,3 @@ def omegaconf_sentence(error: Exception) -> str:
         key = key or text.rsplit(":", 1)[-1].strip()
         return f"{key} is missing: give it as {key}=…"
     return f"{key}: {' '.join(text.split())}" if key else " ".join(text.split())
-
-
-__all__ = ["check", "continue_run", "node_of", "normalise", "omegaconf_sentence", "quote"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo.errors import ZooError, listing, suggest
-from zoo.signature import Parameter, bind, from_callable
+from zoo.signature import Parameter, bind
 
 FOLDERS = {
     "generator": "generators",
@@ -47,10 +47,12 @@ class Part:
     """What the registry knows of a part.
 
     Attributes:
-        parameters: the whole signature; `options` is what a user may set.
         module: the module's dotted name; `target` is the part's `_target_`.
         file: the source file, None for a part defined in an interactive session.
         source: `zoo`, a plugin's path, or `package NAME`.
+        parameters: the whole signature; `options` is what a user may set.
+        shares_target: another part of its kind has the same class (parts made in a loop), so that
+            its `_target_` ends with its name.
     """
 
     kind: str
@@ -62,16 +64,23 @@ class Part:
     parameters: tuple[Parameter, ...]
     summary: str = ""
     paper: str = ""
+    shares_target: bool = False
     _live: Any = field(default=None, repr=False, compare=False)
 
     @property
     def target(self) -> str:
-        return f"{self.module}.{self.qualname}"
+        target = f"{self.module}.{self.qualname}"
+        return f"{target}:{self.name}" if self.shares_target else target
 
     @property
     def options(self) -> tuple[Parameter, ...]:
         filled = FILLED.get(self.kind, frozenset())
         return tuple(p for p in self.parameters if p.name not in filled)
+
+    @property
+    def origin(self) -> tuple[str, str, Path | None]:
+        """What tells one part from another of the same name."""
+        return self.module, self.qualname, self.file and self.file.resolve()
 
     def load(self) -> Any:
         """The class or function itself, importing its file on first use.
@@ -84,6 +93,10 @@ class Part:
 
             self._live = import_part(self)
         return self._live
+
+
+class DuplicateError(ZooError):
+    """Two parts of one kind have one name."""
 
 
 class Registry:
@@ -103,6 +116,7 @@ class Registry:
             from zoo.discovery import discover
 
             self._scanned = True  # before the files that have to be imported, which look parts up
+            self.problems.clear()
             try:
                 discover(self)
             except BaseException:
@@ -113,16 +127,27 @@ class Registry:
         """Enter a part.
 
         Raises:
-            ZooError: another part has its kind and name; the sentence shows both.
+            DuplicateError: another part has its kind and name; the sentence shows both.
         """
         known = self._parts.get((part.kind, part.name))
-        if known and (known.module, known.qualname) != (part.module, part.qualname):
-            raise ZooError(
+        if known and known.origin != part.origin:
+            raise DuplicateError(
                 f"two parts are called {part.kind} {part.name!r}: {known.target} "
                 f"({known.file or known.source}) and {part.target} ({part.file or part.source}); "
                 "rename one."
             )
+        part.shares_target = any(
+            p.name != part.name and p.target == part.target for p in self._parts.values()
+        )
         self._parts[part.kind, part.name] = part
+
+    def known(self) -> list[Part]:
+        """The parts entered so far, without looking for more."""
+        return list(self._parts.values())
+
+    def forget(self, file: Path) -> None:
+        """Leave out the parts of a file that failed half-way."""
+        self._parts = {k: p for k, p in self._parts.items() if p.file != file}
 
     def get(self, kind: str, name: str) -> Part:
         """The part of that kind and name (or `_target_`).
@@ -151,7 +176,7 @@ class Registry:
     def parts(self, kind: str | None = None) -> list[Part]:
         """All parts (of one kind), sorted by kind and name."""
         self.scan()
-        found = [p for p in self._parts.values() if kind in (None, p.kind)]
+        found = [p for p in self.known() if kind in (None, p.kind)]
         return sorted(found, key=lambda p: (KINDS.index(p.kind), p.name))
 
     def enter_live(self, kind: str, name: str, live: Any) -> None:
@@ -159,12 +184,13 @@ class Registry:
         from zoo.discovery import describe
 
         known = self._parts.get((kind, name))
-        if known and (known.module, known.qualname) == (live.__module__, live.__qualname__):
+        made = describe(kind, name, live)
+        if known and known.origin == made.origin:
             known._live = live
             if known.module == "__main__":  # a notebook's cell may have changed the signature
-                known.parameters = from_callable(live)
+                known.parameters = made.parameters
             return
-        self.add(describe(kind, name, live))
+        self.add(made)
 
 
 REGISTRY = Registry()
@@ -208,7 +234,7 @@ class Factory(functools.partial):
     spec: dict[str, Any]
 
 
-def factory(kind: str, name: str, **options: Any) -> Factory:
+def factory(kind: str, name: str, /, **options: Any) -> Factory:
     """A callable that makes the part; keywords given to it later are added to `options`.
 
     Raises:
@@ -222,7 +248,7 @@ def factory(kind: str, name: str, **options: Any) -> Factory:
     return made
 
 
-def create(kind: str, name: str, **options: Any) -> Any:
+def create(kind: str, name: str, /, **options: Any) -> Any:
     """Make a part: `create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)`.
 
     Args:

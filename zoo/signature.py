@@ -140,7 +140,8 @@ def convert(value: Any, kind: Any, place: str) -> Any:
     Raises:
         ZooError: it does not fit; the sentence names `place`, the type and the choices.
     """
-    wrong = ZooError(f"{place}={value} is not {_article(kind)}.{_literal_hint(value, kind)}")
+    shown = "null" if value is None else value
+    wrong = ZooError(f"{place}={shown} is not {_article(kind)}.{suggest(shown, _words(kind))}")
     if kind is Any or not (isinstance(kind, type) or get_origin(kind) is not None):
         return value
     origin, args = get_origin(kind), get_args(kind)
@@ -188,13 +189,22 @@ def _convert_union(value: Any, args: tuple[Any, ...], place: str, wrong: ZooErro
 def _article(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {listing(get_args(kind))}"
-    return {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
-        kind, f"of type {type_name(kind)}"
-    )
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(map(_article, get_args(kind)))
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    words |= {list: "a list", dict: "a mapping", type(None): "null"}
+    if get_origin(kind) is list:
+        return f"a list of {type_name(get_args(kind)[0])}"
+    return words.get(kind, f"of type {type_name(kind)}")
 
 
-def _literal_hint(value: Any, kind: Any) -> str:
-    return suggest(value, get_args(kind)) if get_origin(kind) is Literal else ""
+def _words(kind: Any) -> tuple[Any, ...]:
+    """The texts that a type allows."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return tuple(w for a in get_args(kind) for w in _words(a))
+    return ()
 
 
 def bind(parameters: tuple[Parameter, ...], options: dict[str, Any], place: str) -> dict[str, Any]:

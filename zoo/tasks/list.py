@@ -1,0 +1,108 @@
+"""`task=list`: every part of the zoo, of the plugins and of installed packages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from zoo.discovery import ROOT
+from zoo.registry import KINDS, REGISTRY, Part, task
+from zoo.store import GROUPS, LISTS
+
+
+@task("list")
+class ListParts:
+    """List every part: name, options with types and defaults, what it is, paper, where it is from.
+
+    Args:
+        kind: list only `generator`, `discriminator`, `head`, `loss`, `regularizer`,
+            `augmentation`, `datamodule` or `task`.
+        format: `table` for reading here, `markdown` for a document.
+    """
+
+    writes_files = False
+
+    def __init__(
+        self,
+        kind: Literal[
+            "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
+            "datamodule", "task",
+        ] | None = None,
+        format: Literal["table", "markdown"] = "table",
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.format = format
+
+    def __call__(self, out: Path) -> dict[str, str]:
+        parts = REGISTRY.parts(self.kind)
+        if self.format == "markdown":
+            print(markdown_table(parts))
+        else:
+            print(text_table(parts, min(160, shutil.get_terminal_size((120, 24)).columns)))
+        return {}
+
+
+def readme_table() -> str:
+    """The table of the zoo's own parts, as it stands in README.md."""
+    return markdown_table(p for p in REGISTRY.parts() if p.source == "zoo")
+
+
+def markdown_table(parts: Iterable[Part]) -> str:
+    """A Markdown table: kind, name, what it is, paper (arXiv numbers are links)."""
+    lines = ["| kind | name | what | paper |", "|---|---|---|---|"]
+    for part in parts:
+        paper = re.sub(
+            r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", part.paper
+        )
+        cells = [part.kind, f"`{part.name}`", part.summary, paper]
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return "\n".join(lines)
+
+
+def text_table(parts: Iterable[Part], width: int = 120) -> str:
+    """A section per kind; per part its name, its options, and what, paper and source."""
+    by_kind: dict[str, list[Part]] = {}
+    for part in parts:
+        by_kind.setdefault(part.kind, []).append(part)
+    return "\n\n".join(
+        "\n".join([_heading(kind), *_rows(by_kind[kind], max(80, width))])
+        for kind in KINDS
+        if kind in by_kind
+    )
+
+
+def _heading(kind: str) -> str:
+    group = GROUPS[kind]
+    option = "OPTION=…" if kind == "task" else f"{group.replace('/', '.')}.OPTION=…"
+    if kind in LISTS:
+        return f"{kind.upper()}   '{group}=[NAME,…]'   {group.replace('/', '.')}.NAME.OPTION=…"
+    return f"{kind.upper()}   {group}=NAME   {option}"
+
+
+def _rows(parts: list[Part], width: int) -> Iterator[str]:
+    names = max(len(p.name) for p in parts)
+    options = (width - names - 6) * 2 // 5
+    for part in parts:
+        left = [line for o in part.options for line in _wrap(str(o), options)] or ["-"]
+        words = [part.summary, *([part.paper] if part.paper else []), f"from {_source(part)}"]
+        right = [line for w in words for line in _wrap(w, width - names - options - 6)]
+        for i in range(max(len(left), len(right))):
+            cells = (
+                part.name if i == 0 else "",
+                *(c[i] if i < len(c) else "" for c in (left, right)),
+            )
+            yield f"  {cells[0]:<{names}}  {cells[1]:<{options}}  {cells[2]}".rstrip()
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _source(part: Part) -> str:
+    if part.source == "zoo" and part.file is not None:
+        return str(part.file.relative_to(ROOT))
+    return part.source
