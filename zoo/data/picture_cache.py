@@ -82,7 +82,7 @@ class PictureCache:
         if skipped is None:
             shape = (len(pictures), channels, image_size, image_size)
             try:
-                self._make_room(root, int(np.prod(shape)), place)
+                self._make_room(root, int(np.prod(shape)), place, file)
                 skipped = self._write(file, root, pictures, shape, on_error)
             except OSError as error:
                 raise ZooError(
@@ -116,7 +116,7 @@ class PictureCache:
             os.utime(file)  # the time of last use
         return [Skipped(*entry) for entry in entries]
 
-    def _make_room(self, root: Path, needed: int, place: str) -> None:
+    def _make_room(self, root: Path, needed: int, place: str, own: Path) -> None:
         if needed > self.limit:
             raise ZooError(
                 f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, more than the limit "
@@ -127,14 +127,15 @@ class PictureCache:
         for partial in self.folder.glob("*.tmp"):
             if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
                 _delete(partial)
-        for outdated in self.folder.glob(f"{place}-*.npy"):
+        # Another process may have made `own` since it was looked for.
+        for outdated in set(self.folder.glob(f"{place}-*.npy")) - {own}:
             _delete(outdated)
-        files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
-        used = sum(file.stat().st_size for file in files)
-        for file in files:
+        others = [(file.stat(), file) for file in self.folder.glob("*.npy") if file != own]
+        used = sum(stat.st_size for stat, _ in others)
+        for stat, file in sorted(others, key=lambda entry: entry[0].st_mtime):
             if used + needed <= self.limit:
                 break
-            used -= file.stat().st_size
+            used -= stat.st_size
             _delete(file)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
@@ -196,8 +197,9 @@ def _digest(text: str) -> str:
 
 
 def _write_text(file: Path, text: str) -> None:
-    partial = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    partial.write_text(text)
+    descriptor, partial = tempfile.mkstemp(suffix=".tmp", prefix=file.stem, dir=file.parent)
+    with open(descriptor, "w") as opened:
+        opened.write(text)
     os.replace(partial, file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from zoo.data.pixels import center_crop, resize
 from zoo.errors import ZooError
@@ -25,7 +25,11 @@ MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
 """Bytes up to which a JPEG is decoded whole; larger ones may be decoded at a reduced scale."""
 
-# Torchvision plans to leave decoding to another package; until then nothing decodes faster.
+# Torchvision means to give up decoding; Pillow, which is half as fast, then does all of it.
+try:
+    from torchvision.io import decode_jpeg
+except ImportError:
+    decode_jpeg = None
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities of TorchVision")
 
 
@@ -86,9 +90,8 @@ def decode(path: str | Path, image_size: int, channels: int) -> Tensor:
         ZooError: the file cannot be read as a picture.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(SMALL_JPEG + 1)
-        if content.startswith(b"\xff\xd8\xff") and len(content) <= SMALL_JPEG:
+        content = _read_small_jpeg(path)
+        if content is not None:
             (image,) = _decode_jpegs([content], channels)
         else:
             image = _decode_any(Path(path), image_size, channels)
@@ -107,12 +110,13 @@ def decode_into(out: Tensor, paths: Sequence[str]) -> list[ZooError | None]:
     Small JPEGs of one size go through together, which saves most of what Python adds.
     """
     channels, image_size = out.shape[1:3]
-    try:
-        contents = [_read_small_jpeg(path) for path in paths]
-        out[:] = _fit(torch.stack(_decode_jpegs(contents, channels)), image_size)
-    except Exception:  # they are of several kinds or sizes, or some are damaged
-        return [_decode_into(image, path) for image, path in zip(out, paths, strict=True)]
-    return [None] * len(paths)
+    # What fails here, for instance pictures of several sizes, is told apart one by one below.
+    with contextlib.suppress(Exception):
+        contents = [content for path in paths if (content := _read_small_jpeg(path)) is not None]
+        if len(contents) == len(paths):
+            out[:] = _fit(torch.stack(_decode_jpegs(contents, channels)), image_size)
+            return [None] * len(paths)
+    return [_decode_into(image, path) for image, path in zip(out, paths, strict=True)]
 
 
 def _decode_into(out: Tensor, path: str) -> ZooError | None:
@@ -130,16 +134,18 @@ def _fit(images: Tensor, image_size: int) -> Tensor:
     return resize(center_crop(images), image_size)
 
 
-def _read_small_jpeg(path: str) -> bytes:
+def _read_small_jpeg(path: str | Path) -> bytes | None:
+    """The content of a file for `_decode_jpegs`; None for one that Pillow has to read."""
+    if decode_jpeg is None:
+        return None
     with open(path, "rb", buffering=0) as file:
         content = file.read(SMALL_JPEG + 1)
-    if len(content) > SMALL_JPEG or not content.startswith(b"\xff\xd8\xff"):
-        raise ValueError(f"{path} is no small JPEG")
-    return content
+    is_jpeg = content.startswith(b"\xff\xd8\xff")
+    return content if is_jpeg and len(content) <= SMALL_JPEG else None
 
 
 def _decode_jpegs(contents: Sequence[bytes], channels: int) -> list[Tensor]:
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    mode = "GRAY" if channels == 1 else "RGB"
     data = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
     return decode_jpeg(data, mode=mode, apply_exif_orientation=True)
 
