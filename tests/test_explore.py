@@ -33,7 +33,10 @@ def run(tmp_path_factory):
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
     }
-    Result("a", Protocol(**fields), {"fid": 12.345678}).save(folder / "evaluation.json")
+    kept = folder / "evaluations"
+    kept.mkdir()
+    Result("a", Protocol(**fields), {"fid": 12.345678}).save(kept / "images_000001280_a.json")
+    Result("a", Protocol(**fields), {"fid": 99.5}).save(kept / "images_000000640_a.json")
     return folder
 
 
@@ -189,6 +192,7 @@ def test_explore_writes_every_picture_and_one_offline_report(run, tmp_path):
     report = summary["report"].read_text()
     assert report.count("data:image/png;base64,") == len(SECTIONS)
     assert "12.35" in report
+    assert "99.5" not in report, "figures of another checkpoint"
     assert "the weights_hash" in report
     # Nothing is fetched: every source is inside the file.
     assert not re.findall(r"(?:src|href)=[\"'](?!data:)", report)

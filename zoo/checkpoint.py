@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.base import Discriminator, Generator
 from zoo.errors import ZooError, listing
@@ -216,17 +216,29 @@ class LoadedGenerator:
         data.setup()
         return data
 
-    def scores(self, images: Tensor, labels: Tensor | None = None, batch_size: int = 64) -> Tensor:
+    def scores(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        batch_size: int = 64,
+        batch_statistics: bool = False,
+    ) -> Tensor:
         """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
 
         Args:
             labels: int64 (N,), needed by a conditional discriminator.
+            batch_statistics: let batch norms take the mean and variance of each batch, as in
+                training, where reals and fakes come in batches of their own. Only so are the
+                scores of a network with batch norms those that it was trained to give.
         """
         network = self.discriminator()
         if network.num_classes and labels is None:
             raise ZooError("scores(images) of a conditional model also needs the images' labels.")
         if not network.num_classes:
             labels = None
+        if batch_statistics:
+            for module in network.modules():
+                module.train(isinstance(module, nn.modules.batchnorm._BatchNorm))
         results = []
         with torch.inference_mode():
             for i in range(0, len(images), batch_size):

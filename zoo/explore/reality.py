@@ -89,8 +89,8 @@ def discriminator_scores(
     fake: Tensor,
     fake_labels: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The logits that D gives uint8 images, real (N,) and generated (M,)."""
+    """The logits that D gives uint8 images, each kind in its own batches: (N,) real, (M,) fake."""
     return (
-        model.scores(to_float(real), real_labels),
-        model.scores(to_float(fake), fake_labels),
+        model.scores(to_float(real), real_labels, batch_statistics=True),
+        model.scores(to_float(fake), fake_labels, batch_statistics=True),
     )

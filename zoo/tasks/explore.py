@@ -89,6 +89,7 @@ class Explore:
             ZooError: no such checkpoint, an unknown section, or an option out of range.
         """
         from zoo.checkpoint import load
+        from zoo.explore.evaluations import find_results
         from zoo.explore.report import write_report
 
         if self.ckpt is None:
@@ -112,13 +113,15 @@ class Explore:
             except ZooError as error:
                 left_out.append(f"{name} ({error})")
                 sections.append(makers.missing(name, str(error)))
-        run = _run_folder(model.file)
         path = write_report(
             out / "report.html",
             f"{model.info['generator']['name']} on {model.data.get('name')}",
             _facts(model),
             sections,
-            _evaluations(run),
+            [
+                {"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)}
+                for r in find_results(model)
+            ],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:
@@ -308,16 +311,18 @@ class _Makers:
         ranked = (scores[0][:, None] > scores[1][None, :]).float().mean().item()
         return self.section(
             "scores",
-            f"Scores of D: on average {scores[0].mean():.3g} for real and {scores[1].mean():.3g} "
+            "Scores of D, which sees real and generated images in batches of their own as in "
+            f"training: on average {scores[0].mean():.3g} for real and {scores[1].mean():.3g} "
             f"for generated images; a real image scores above a generated one in {ranked:.0%} of "
             "pairs (50 % means that D cannot tell them apart).",
             diagram=True,
         )
 
     def curves(self) -> Section:
+        from zoo.explore.evaluations import run_folder
         from zoo.explore.plots import plot_curves, read_curves
 
-        run = _run_folder(self.model.file)
+        run = run_folder(self.model.file)
         files = sorted(run.glob("**/metrics.csv"), key=lambda f: f.stat().st_mtime)
         curves: dict[str, Any] = {}
         for file in files:  # one per resumed part of the run
@@ -327,10 +332,6 @@ class _Makers:
             raise ZooError(f"there is no metrics.csv of the run below {run}.")
         plot_curves(curves, self.out / "curves.png")
         return self.section("curves", f"From {listing(f.name for f in files)} of {run}.", True)
-
-
-def _run_folder(file: Path) -> Path:
-    return file.parent.parent if file.parent.name == "checkpoints" else file.parent
 
 
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
@@ -351,16 +352,3 @@ def _facts(model: LoadedGenerator) -> dict[str, Any]:
 
 def _spec(spec: dict[str, Any]) -> str:
     return f"{spec['name']} ({listing(f'{k}={v}' for k, v in spec['options'].items())})"
-
-
-def _evaluations(run: Path) -> list[dict[str, Any]]:
-    """Results of `task=evaluate` that lie in the run's folder."""
-    from zoo.metrics.protocol import Result
-
-    found = []
-    for file in sorted(run.glob("**/*.json")):
-        try:
-            found.append(dataclasses.asdict(Result.from_json(file.read_text(encoding="utf-8"))))
-        except (ZooError, OSError, UnicodeDecodeError):
-            continue
-    return found

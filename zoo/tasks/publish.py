@@ -1,0 +1,76 @@
+"""`task=publish`: a checkpoint with a model card on the hub, or in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.errors import ZooError
+from zoo.registry import task
+
+
+@task("publish")
+class Publish:
+    """Publish a trained generator with a model card, on the Hugging Face hub or into a folder.
+
+    Figures that `task=evaluate` wrote into the run's folder go into the card with their protocol.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, an exported file, or a name.
+        repo: `owner/name` on the hub, or `file:/some/folder`.
+        evaluation: a result of `task=evaluate` (JSON) that lies elsewhere.
+        dtype: of the weights.
+        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        standing_statistics: forward passes to recompute batch-norm statistics with first; 0 keeps
+            those of training.
+        license: an identifier of the hub for the card: `mit`, `cc-by-4.0`.
+        private: of a repository that is made by this.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        repo: str | None = None,
+        evaluation: str | None = None,
+        dtype: Literal["fp32", "fp16", "bf16"] = "bf16",
+        weights: Literal["ema", "raw"] | None = None,
+        standing_statistics: int = 0,
+        license: str | None = None,
+        private: bool = False,
+    ) -> None:
+        self.ckpt = ckpt
+        self.repo = repo
+        self.evaluation = evaluation
+        self.dtype = dtype
+        self.weights = weights
+        self.standing_statistics = standing_statistics
+        self.license = license
+        self.private = private
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Publish.
+
+        Raises:
+            ZooError: no such checkpoint or result, or the hub refuses or cannot be reached.
+        """
+        from zoo.checkpoint import load
+        from zoo.explore.evaluations import find_results, read_result
+        from zoo.hub import publish
+
+        if self.ckpt is None or self.repo is None:
+            raise ZooError("task=publish needs ckpt=… and repo=owner/name or repo=file:/folder.")
+        model = load(self.ckpt, weights=self.weights)
+        if self.standing_statistics:
+            model.use_standing_statistics(self.standing_statistics)
+        if self.evaluation is not None:
+            results = [read_result(Path(self.evaluation))]
+        else:
+            results = find_results(model)
+        return publish(
+            model,
+            self.repo,
+            dtype=self.dtype,
+            license=self.license,
+            private=self.private,
+            results=results,
+        )
