@@ -1,0 +1,96 @@
+"""The input pipeline against torchvision's: images/s from memory and from a folder of JPEGs."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+import zoo.registry as registry
+from zoo.data.loader import TrainLoader
+from zoo.data.pixels import to_float
+
+SIZE, BATCH = 32, 64
+
+
+class TorchvisionLike(Dataset):
+    """Images in memory that become PIL pictures and then tensors, as torchvision's MNIST does."""
+
+    def __init__(self, images: torch.Tensor, flip: bool) -> None:
+        self.images = images
+        flipping = [transforms.RandomHorizontalFlip()] if flip else []
+        self.transform = transforms.Compose(
+            [*flipping, transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index, 0].numpy(), mode="L")), 0
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    """Batches of `loader`, over and over."""
+    return itertools.chain.from_iterable(itertools.repeat(loader))
+
+
+def from_memory(flip: bool) -> dict[str, Callable[[], object]]:
+    """Functions that each take one batch of 64 images of 32x32 in [-1, 1]: torchvision's, ours."""
+    images = torch.randint(0, 256, (10_000, 1, SIZE, SIZE), dtype=torch.uint8)
+    theirs = endless(DataLoader(TorchvisionLike(images, flip), BATCH, shuffle=True, drop_last=True))
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    ours = endless(TrainLoader(images, labels, batch_size=BATCH, flip=flip))
+    return {
+        "torchvision in a DataLoader": lambda: next(theirs),
+        "zoo": lambda: to_float(next(ours)[0]),
+    }
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """JPEGs of 32x32 in two classes."""
+    pixels = torch.randint(0, 256, (count, SIZE, SIZE, 3), dtype=torch.uint8).numpy()
+    for index, picture in enumerate(pixels):
+        place = folder / f"class{index % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{index}.jpg")
+
+
+def folder_rates(folder: Path, cache: Path, count: int) -> dict[str, float]:
+    """Images/s of one epoch over `folder`: torchvision with two workers, ours first and later."""
+    transform = transforms.Compose(
+        [
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5], [0.5]),
+        ]
+    )
+    loader = DataLoader(ImageFolder(str(folder), transform), BATCH, shuffle=True, num_workers=2)
+    rates = {"torchvision ImageFolder, 2 workers": count / _epoch(loader)}
+    start = time.perf_counter()
+    data = registry.create(
+        "datamodule", "image_folder", folder=str(folder), image_size=SIZE, cache_dir=str(cache)
+    )
+    data.setup()
+    ours = data.train_dataloader()
+    trained = len(ours) * BATCH
+    first = time.perf_counter() - start + _epoch(ours)
+    rates["zoo, first epoch"] = trained / first
+    rates["zoo, later epochs"] = trained / min(_epoch(ours) for _ in range(5))
+    return rates
+
+
+def _epoch(loader: Any) -> float:
+    start = time.perf_counter()
+    for images, _ in loader:
+        if images.dtype == torch.uint8:
+            to_float(images)
+    return time.perf_counter() - start

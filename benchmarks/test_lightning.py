@@ -1,0 +1,25 @@
+"""What `run.py` adds to the step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.cards import CARDS
+from benchmarks.lightning import measure
+
+
+@pytest.mark.parametrize("card", ["mlp_28", "dcgan_32", "dcgan_64"])
+def test_lightning(benchmark: Any, card: str, pytestconfig: pytest.Config) -> None:
+    if pytestconfig.getoption("benchmark_quick") and CARDS[card].heavy:
+        pytest.skip("quick mode")
+    segments = 4 if pytestconfig.getoption("benchmark_quick") else 15
+    timings = benchmark.pedantic(lambda: measure(CARDS[card], 64, segments), rounds=1)
+    benchmark.extra_info.update(
+        ms=1e3 * timings["run.py"].median,
+        baseline_ms=1e3 * timings["plain"].median,
+        bare_ms=1e3 * timings["zoo"].median,
+        speedup=timings["run.py"].speedup(timings["plain"]),
+        images_per_second=64 / timings["run.py"].median,
+    )

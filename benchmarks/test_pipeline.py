@@ -1,0 +1,30 @@
+"""Input pipeline: batches from memory and from folders of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.pipeline import BATCH, folder_rates, from_memory, write_pictures
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["memory", "memory-flips"])
+def test_pipeline(flip: bool, against: Any) -> None:
+    baseline, ours = from_memory(flip).values()
+    against(ours, baseline, BATCH)
+
+
+def test_folder(benchmark: Any, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    count = 512 if pytestconfig.getoption("benchmark_quick") else 4096
+    write_pictures(tmp_path / "pictures", count)
+    runs: list[dict[str, float]] = []
+    benchmark.pedantic(
+        lambda: runs.append(
+            folder_rates(tmp_path / "pictures", tmp_path / f"cache{len(runs)}", count)
+        ),
+        rounds=3,
+    )
+    for name in runs[0]:
+        benchmark.extra_info[f"{name}, images/s"] = sorted(run[name] for run in runs)[1]
