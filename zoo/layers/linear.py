@@ -31,14 +31,14 @@ def fold_matrix(resample: Literal["pool", "upsample"]) -> Tensor:
     return torch.kron(_SPREAD.flip(0), _SPREAD.flip(0))
 
 
-def fold(kernel: Tensor, matrix: Tensor) -> Tensor:
-    """Spread 3x3 kernels (O, I, 3, 3) to 4x4 kernels (O, I, 4, 4); keeps the memory format."""
-    outputs, inputs = kernel.shape[:2]
+def fold(kernel: Tensor, matrix: Tensor, channels_last: bool) -> Tensor:
+    """Spread 3x3 kernels (A, B, 3, 3) to (A, B, 4, 4), in the memory format asked for."""
+    a, b = kernel.shape[:2]
     matrix = matrix.to(kernel.dtype)
-    if kernel.is_contiguous(memory_format=torch.channels_last):
-        rows = kernel.permute(0, 2, 3, 1).reshape(outputs, 9, inputs)
-        return (matrix @ rows).view(outputs, 4, 4, inputs).permute(0, 3, 1, 2)
-    return (kernel.reshape(-1, 9) @ matrix.T).view(outputs, inputs, 4, 4)
+    if channels_last:
+        taps = kernel.permute(0, 2, 3, 1).reshape(a, 9, b)
+        return (matrix @ taps).view(a, 4, 4, b).permute(0, 3, 1, 2)
+    return (kernel.reshape(-1, 9) @ matrix.T).view(a, b, 4, 4)
 
 
 class Conv2d(DerivedWeight, nn.Conv2d):
@@ -83,13 +83,17 @@ class Conv2d(DerivedWeight, nn.Conv2d):
         weight = super().derive()
         if self.fold_matrix is None:
             return weight
+        channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+        if self.resample == "upsample":
+            # A transposed convolution has (inputs, outputs): swapped while the kernel is small.
+            weight = weight.transpose(0, 1)
         with torch.autocast(weight.device.type, enabled=False):
-            return fold(weight, self.fold_matrix)
+            return fold(weight, self.fold_matrix, channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.effective_weight()
         if self.resample == "upsample":
-            return F.conv_transpose2d(x, weight.transpose(0, 1), self.bias, stride=2, padding=1)
+            return F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
         stride = 2 if self.resample == "pool" else self.stride
         return F.conv2d(x, weight, self.bias, stride, self.padding)
 
