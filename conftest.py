@@ -1,4 +1,7 @@
-"""`pytest` runs the tests; `pytest --benchmark` measures throughput instead (see benchmarks/)."""
+"""`pytest` runs the tests, `pytest --plugin NAME` those of one part.
+
+`pytest --benchmark` measures throughput instead (see benchmarks/).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+ROOT = Path(__file__).parent
+BENCHMARKS = ROOT / "benchmarks"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,9 +31,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="with --benchmark: only this part or card (again for more), e.g. step, dcgan_32",
     )
+    parser.addoption(
+        "--plugin",
+        metavar="NAME",
+        help="only the contract tests of the part NAME and the tests that lie beside it",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("plugin"):
+        _select_plugin(config, config.getoption("plugin"))
     if not config.getoption("benchmark"):
         return
     if not config.pluginmanager.hasplugin("benchmark"):
@@ -42,3 +53,30 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     inside = BENCHMARKS in (collection_path, *collection_path.parents)
     return True if inside and not config.getoption("benchmark") else None
+
+
+def _select_plugin(config: pytest.Config, name: str) -> None:
+    from zoo.errors import suggest
+    from zoo.registry import REGISTRY
+
+    files = [p.file for p in REGISTRY.parts() if p.name == name and p.file]
+    if not files:
+        problems = "".join(f" {place} is broken: {reason}." for place, reason in REGISTRY.problems)
+        hint = suggest(name, (p.name for p in REGISTRY.parts()))
+        raise pytest.UsageError(f"--plugin: there is no part {name!r}.{hint}{problems}")
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        return
+    beside = [t for f in files for t in sorted(f.parent.glob("test_*.py"))]
+    own = [t for t in beside if (t.parent / "__init__.py").exists() or t.stem[5:] == name]
+    config.args = [str(ROOT / "tests" / "test_contracts.py"), *map(str, own)]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--plugin`: of the contract tests, those whose `part` is (kind, NAME)."""
+    name = config.getoption("plugin")
+    if not name:
+        return
+    parts = [getattr(item, "callspec", None) for item in items]
+    chosen = [p is None or p.params.get("part", (0, name))[1] == name for p in parts]
+    config.hook.pytest_deselected(items=[i for i, c in zip(items, chosen, strict=True) if not c])
+    items[:] = [i for i, c in zip(items, chosen, strict=True) if c]

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from zoo.checkpoint import load
     from zoo.data.base import DataModule
     from zoo.gan import GAN
+    from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.step import AdversarialStep, Update
 
 __version__ = "0.1.0"
@@ -53,7 +54,9 @@ _LAZY = {
     "Head": "zoo.base",
     "Loss": "zoo.base",
     "Regularizer": "zoo.base",
+    "append_one_hot": "zoo.layers.shapes",
     "check_image_size": "zoo.base",
+    "check_labels": "zoo.layers.shapes",
     "AdversarialStep": "zoo.step",
     "Update": "zoo.step",
     "DataModule": "zoo.data.base",
@@ -73,8 +76,10 @@ __all__ = [
     "Regularizer",
     "Update",
     "ZooError",
+    "append_one_hot",
     "augmentation",
     "check_image_size",
+    "check_labels",
     "create",
     "datamodule",
     "discriminator",

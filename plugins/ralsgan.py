@@ -1,0 +1,41 @@
+"""A worked example of a plugin: a loss that the zoo does not have."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from zoo import Loss, ZooError, loss
+
+
+@loss("ralsgan")
+class RaLSGAN(Loss):
+    """Relativistic average least squares: a score is judged against the mean of the other side.
+
+    Paper: Jolicoeur-Martineau (2018), arXiv:1807.00734.
+
+    With r = D(x), f = D(G(z)) and means over the batch (of one process),
+    D: (r - mean f - m)^2 + (f - mean r + m)^2; G: (f - mean r - m)^2 + (r - mean f + m)^2.
+    Only differences count, so D's scores may drift together: a zero-centred penalty
+    (`'model/regularizer=[r1]'`) goes well with it.
+
+    Args:
+        margin: m, by how much one side should score above the other; 1 in the paper.
+    """
+
+    needs_real: ClassVar[bool] = True  # the generator's side sees real scores too
+
+    def __init__(self, margin: float = 1.0) -> None:
+        if margin <= 0:
+            raise ZooError(f"loss ralsgan: margin={margin} must be positive.")
+        self.margin = margin
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        above, below = real - fake.mean(), fake - real.mean()
+        return (above - self.margin).square() + (below + self.margin).square()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        if real is None:
+            raise ZooError("loss ralsgan: the generator's side needs the scores of real images.")
+        return self.discriminator(fake, real)  # the same game with the sides exchanged

@@ -1,0 +1,85 @@
+"""`task=new`: a plugin to start from."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.discovery import ROOT
+from zoo.errors import ZooError
+from zoo.registry import REGISTRY, check_kind, task
+
+
+@task("new")
+class New:
+    """Write a plugin that works as it stands, and its test: `task=new kind=loss name=my_loss`.
+
+    Args:
+        kind: `generator`, `discriminator`, `head`, `loss`, `regularizer`, `augmentation`,
+            `datamodule` or `task`.
+        name: of the part and its file: small letters, digits and underscores.
+        folder: where to; null is `plugins/`.
+    """
+
+    writes_files = False
+
+    def __init__(
+        self,
+        kind: Literal[
+            "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
+            "datamodule", "task",
+        ],
+        name: str,
+        folder: str | None = None,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.name = name
+        self.folder = Path(folder).expanduser() if folder else ROOT / "plugins"
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Write the two files.
+
+        Raises:
+            ZooError: a name that cannot be one, or that is taken by a part or a file.
+        """
+        from zoo.templates import TEMPLATES
+
+        self._check_name()
+        words = {"name": self.name, "Class": "".join(w.title() for w in self.name.split("_"))}
+        part, test = self.folder / f"{self.name}.py", self.folder / f"test_{self.name}.py"
+        for path in (part, test, self.folder / self.name):
+            if path.exists():
+                raise ZooError(f"{path} exists and is not overwritten: choose another name=… .")
+        templates = TEMPLATES[self.kind]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(templates.part.substitute(words), encoding="utf-8")
+        test.write_text(templates.test.substitute(words), encoding="utf-8")
+        prefix = "" if self.folder.resolve() == ROOT / "plugins" else f"ZOO_PLUGINS={self.folder} "
+        return {
+            "plugin": _short(part),
+            "its test": _short(test),
+            "use it": prefix + templates.use.format(**words),
+            "test it": f"{prefix}pytest --plugin {self.name}",
+        }
+
+    def _check_name(self) -> None:
+        check_kind(self.kind)
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or keyword.iskeyword(self.name):
+            wish = re.sub(r"\W+", "_", self.name.lower()).strip("_0123456789")
+            raise ZooError(
+                f"name={self.name} cannot name a part and its file: use small letters, digits and "
+                f"underscores, beginning with a letter, for example name={wish or 'my_part'}."
+            )
+        for known in REGISTRY.parts(self.kind):
+            if known.name == self.name:
+                raise ZooError(
+                    f"there is a {self.kind} {self.name!r} already ({known.file or known.source}): "
+                    "choose another name=… ."
+                )
+
+
+def _short(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
