@@ -115,12 +115,13 @@ def generator_collapsed(fake: Tensor, real: Tensor, labels: Tensor | None = None
     )
 
 
-def slope_off(penalty: float, weight: float = 10.0) -> str | None:
-    """The gradient penalty stays large: the critic's slope is away from 1.
+def slope_off(penalty: float, weight: float = 10.0, center: float = 1.0) -> str | None:
+    """The gradient penalty stays large: the critic's slope is away from the one asked for.
 
     Args:
-        penalty: weight · mean((‖∇D‖ - 1)²), as logged.
+        penalty: weight · mean((‖∇D‖ - center)²), as logged.
         weight: of the penalty.
+        center: the slope asked for.
     """
     if weight <= 0:
         return None
@@ -128,9 +129,9 @@ def slope_off(penalty: float, weight: float = 10.0) -> str | None:
     if distance <= SLOPE:
         return None
     return (
-        f"the critic's slope is {distance:.2g} away from 1 (root mean square): the penalty does "
-        "not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or more "
-        "model.d_steps."
+        f"the critic's slope is {distance:.2g} away from {center:g} (root mean square): the "
+        "penalty does not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or "
+        "more model.d_steps."
     )
 
 

@@ -20,7 +20,7 @@ from zoo import __version__
 from zoo.base import Generator
 from zoo.data.pixels import to_uint8
 from zoo.errors import ZooError
-from zoo.metrics.cache import images_hash, reference_features
+from zoo.metrics.cache import images_hash
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.scores import SETTINGS, Comparison, Reference, default_metrics, get_metric
@@ -74,7 +74,7 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
     """A sampler whose latents depend on the seed, and not on how many are asked for at a time."""
     check_truncation(generator, truncation)
     random = seeded(seed)
-    device = next(generator.parameters()).device
+    weight = next(generator.parameters())
     drawn: list[Tensor] = []
 
     def sample(n: int, labels: Tensor | None) -> Tensor:
@@ -83,7 +83,7 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
         z, rest = torch.cat(drawn).tensor_split([n])
         drawn[:] = [rest]
         z = z if truncation is None else truncate(z, truncation)
-        return generator(z.to(device), None if labels is None else labels.to(device))
+        return generator(z.to(weight), None if labels is None else labels.to(weight.device))
 
     return sample
 
@@ -155,8 +155,9 @@ def evaluate(
             vectors=vectors,
             logits=logits,
             reference=reference,
-            reference_vectors=reference_features(network, reference.images, batch_size, progress),
             network=network,
+            batch_size=batch_size,
+            progress=progress,
             seed=seed,
             device=torch.device(device),
         )
@@ -187,8 +188,21 @@ def evaluate(
         figures=figures,
         per_class=comparison.per_class,
         pairs=comparison.pairs,
+        pictures=_pictures(comparison),
         seconds=round(time.perf_counter() - start, 1),
         notes=comparison.notes,
+    )
+
+
+def _pictures(comparison: Comparison) -> Tensor | None:
+    """The images of `pairs`."""
+    if not comparison.pairs:
+        return None
+    return torch.stack(
+        [
+            torch.stack([comparison.images[g], comparison.reference.images[r]])
+            for g, r, _ in comparison.pairs
+        ]
     )
 
 

@@ -74,12 +74,14 @@ def list_features() -> list[str]:
 
 
 def create_features(name: str, **options: Any) -> Features:
-    """Build the feature network `name`.
+    """Build the feature network `name`; `timm/resnet18` is `timm` with `model="resnet18"`.
 
     Raises:
         ZooError: no such name or option, or its weights cannot be had.
     """
     names = list_features()
+    if name.startswith("timm/"):
+        name, options["model"] = name.split("/", 1)
     if name not in names:
         raise ZooError(
             f"no feature network is named {name!r}; there are {listing(names)}."

@@ -7,9 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError, listing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HIGHER_IS_BETTER = frozenset(
     {
@@ -90,6 +93,7 @@ class Result:
         per_class: name to one value per class.
         pairs: the generated images nearest to reference images: (generated index, reference
             index, distance), closest first.
+        pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.
     """
@@ -99,11 +103,14 @@ class Result:
     figures: dict[str, float]
     per_class: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
+    pictures: Tensor | None = field(default=None, repr=False, compare=False)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        content = dataclasses.asdict(dataclasses.replace(self, pictures=None))
+        del content["pictures"]
+        return json.dumps(content, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -123,8 +130,11 @@ class Result:
             ) from error
 
     def save(self, path: Path) -> None:
-        """Write `path` as JSON."""
-        path.write_text(self.to_json())
+        """Write `path` as JSON, in one go."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(self.to_json(), encoding="utf-8")
+        temporary.replace(path)
 
     def log_dict(self, prefix: str = "metrics/") -> dict[str, float]:
         """The figures under the names a logger shows."""
@@ -171,6 +181,19 @@ def table(results: Sequence[Result]) -> str:
         protocol = protocol.replace(f"seed {results[0].protocol.seed}", f"seeds {listing(seeds)}")
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     return "\n".join([*lines, "", f"Protocol: {protocol}", *notes]) + "\n"
+
+
+def tables(results: Sequence[Result]) -> str:
+    """One table for each protocol, in the order in which they first occur."""
+    groups: list[list[Result]] = []
+    for result in results:
+        for group in groups:
+            if not group[0].protocol.differences(result.protocol):
+                group.append(result)
+                break
+        else:
+            groups.append([result])
+    return "\n".join(table(group) for group in groups)
 
 
 def heading(name: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ZooError, listing, suggest
+from zoo.metrics.cache import reference_features
 from zoo.metrics.classifier import SmallClassifier, predict, train_classifier
 from zoo.metrics.distances import (
     density_coverage,
@@ -71,8 +73,8 @@ class Comparison:
         labels: int64 (N,) that they were generated from; None for an unconditional generator.
         vectors, logits: features (N, D) and class logits (N, K) or None of the generated images.
         reference: the real images.
-        reference_vectors: their features (M, D).
         network: that gave the features.
+        batch_size, progress: for the features of the reference.
         seed: of random subsets.
         device: where to train a classifier.
         per_class, pairs, notes: see `Result`; a metric may add to them.
@@ -83,13 +85,20 @@ class Comparison:
     vectors: Tensor
     logits: Tensor | None
     reference: Reference
-    reference_vectors: Tensor
     network: Features
+    batch_size: int = 500
+    progress: bool = False
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     per_class: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def reference_vectors(self) -> Tensor:
+        """Features (M, D) of the reference, from the cache or computed when first asked for."""
+        images = self.reference.images
+        return reference_features(self.network, images, self.batch_size, self.progress)
 
 
 Metric = Callable[[Comparison], dict[str, float]]

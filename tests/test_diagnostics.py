@@ -1,0 +1,132 @@
+"""Symptoms of a failing training: seen where they are, silent where all is well."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_train import TINY, train
+from torch import Tensor, nn
+
+import zoo
+from zoo.metrics.diagnostics import (
+    Diagnostics,
+    discriminator_saturated,
+    diversity,
+    generator_collapsed,
+    gradient_norm,
+    gradients_exploded,
+    mean_pairwise_distance,
+    modes_lost,
+    slope_off,
+)
+
+
+@pytest.mark.parametrize("loss", ["bce", "minimax", "lsgan", "hinge", "rpgan"])
+def test_saturation_is_a_flat_loss(loss: str) -> None:
+    part = zoo.create("loss", loss)
+    goal = (1.0, 0.0) if loss == "lsgan" else (12.0, -12.0)
+    sentence = discriminator_saturated(part, torch.full((8,), goal[0]), torch.full((8,), goal[1]))
+    assert sentence is not None
+    assert "D is saturated" in sentence
+    assert "model.lr_d" in sentence
+    near = torch.tensor([0.3, -0.2, 0.1, 0.4])
+    assert discriminator_saturated(part, near, near - 0.1) is None
+
+
+def test_critics_never_saturate_and_a_losing_d_is_not_saturated() -> None:
+    far = torch.full((8,), 50.0)
+    assert discriminator_saturated(zoo.create("loss", "wgan"), far, -far) is None
+    assert discriminator_saturated(zoo.create("loss", "bce"), -far, far) is None
+
+
+def test_diversity_in_closed_form() -> None:
+    square = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]).view(4, 1, 1, 2)
+    assert mean_pairwise_distance(square) == pytest.approx((4 + 2 * math.sqrt(2)) / 6)
+    assert diversity(square / 2, square) == pytest.approx(0.5)
+    # within classes: pairs (0, 1) and (2, 3), each at distance 1
+    labels = torch.tensor([0, 0, 1, 1])
+    assert diversity(square * 3, square, labels) == pytest.approx(3)
+    assert diversity(square, square, torch.arange(4)) is None
+
+
+def test_a_generator_that_ignores_its_latents_is_found_within_classes() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(40) % 10
+    real = torch.randn(40, 1, 8, 8)
+    ten = torch.randn(10, 1, 8, 8)[labels] + 0.01 * torch.randn(40, 1, 8, 8)
+    assert generator_collapsed(ten, real) is None
+    sentence = generator_collapsed(ten, real, labels)
+    assert sentence is not None
+    assert "of one class" in sentence
+    assert generator_collapsed(torch.zeros_like(real), real) is not None
+    assert generator_collapsed(torch.randn(40, 1, 8, 8), real, labels) is None
+
+
+def test_slopes_and_gradients() -> None:
+    assert slope_off(10 * 0.3**2) is None
+    assert "0.8 away from 1" in str(slope_off(10 * 0.8**2))
+    assert "away from 0" in str(slope_off(2 * 3.0**2, weight=2, center=0))
+    assert gradients_exploded("D", 5.0, usual=1.0) is None
+    assert gradients_exploded("D", 1e9, usual=0.0) is None
+    assert "500 times its usual" in str(gradients_exploded("D", 500.0, usual=1.0))
+    assert "model.lr_g" in str(gradients_exploded("G", math.inf, usual=0.0))
+    layer = nn.Linear(2, 1, bias=False)
+    assert gradient_norm(list(layer.parameters())) == 0
+    layer.weight.grad = torch.tensor([[3.0, 4.0]])
+    assert gradient_norm(list(layer.parameters())) == pytest.approx(5)
+
+
+def test_lost_modes_are_named() -> None:
+    counts = torch.full((10,), 50)
+    assert modes_lost(counts) is None
+    counts[[2, 7]] = torch.tensor([0, 4])
+    sentence = modes_lost(counts, list("abcdefghij"))
+    assert sentence is not None
+    assert "c, h hardly occur" in sentence
+    many = torch.zeros(1000, dtype=torch.int64)
+    many[0] = 1
+    assert "and 989 more" in str(modes_lost(many))
+
+
+def test_each_kind_speaks_once_per_epoch() -> None:
+    notes = Diagnostics()
+    assert notes.note(0, "D", None) is None
+    assert notes.note(0, "D", "first") is not None
+    assert notes.note(0, "D", "again") is None
+    assert notes.note(0, "G", "other") is not None
+    assert notes.note(1, "D", "next") is not None
+    assert [f.sentence for f in notes.findings] == ["first", "other", "next"]
+
+
+CALLBACK = [
+    "+callbacks.diagnostics._target_=zoo.callbacks.diagnostics.Diagnose",
+    "+callbacks.diagnostics.every_n_steps=3",
+    "+callbacks.diagnostics.after_images=0",
+]
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_callback_tells_without_touching_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # spectral norm has buffers that every forward pass in training mode changes
+    overrides = [o for o in TINY if "discriminator" not in o]
+    overrides += ["model/discriminator=sn_cnn", "model.discriminator.base_channels=8"]
+    overrides += ["trainer.max_epochs=2", "model.lr_g=1e-6"]
+    train(tmp_path / "plain", *overrides, tiny=False)
+    train(tmp_path / "watched", *overrides, *CALLBACK, tiny=False)
+    findings = json.loads((tmp_path / "watched" / "diagnostics.json").read_text())
+    # an untrained G draws noise, which does not read as ten digits
+    assert {(0, "modes"), (1, "modes")} <= {(f["epoch"], f["kind"]) for f in findings}
+    assert len({(f["epoch"], f["kind"]) for f in findings}) == len(findings)
+    assert "epoch 0: modes are lost: of 10 classes" in capsys.readouterr().out
+    plain, watched = weights(tmp_path / "plain"), weights(tmp_path / "watched")
+    assert plain.keys() == watched.keys()
+    assert all(torch.equal(plain[k], watched[k]) for k in plain)

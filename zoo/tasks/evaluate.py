@@ -1,0 +1,209 @@
+"""`task=evaluate`: how good a trained generator is, with the protocol beside every figure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.errors import ZooError, listing, suggest
+from zoo.registry import task
+
+if TYPE_CHECKING:
+    from zoo.checkpoint import LoadedGenerator
+    from zoo.metrics.features import Features
+    from zoo.metrics.protocol import Result
+    from zoo.metrics.scores import Reference
+
+STACKED_SAMPLES = 26_000
+SAMPLES = 10_000
+PICTURE_COLUMNS = 16
+
+
+@task("evaluate")
+class Evaluate:
+    """Score trained generators: FID, KID, IS, PRDC, class and mode figures, memorization.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, an exported file, a name of the embedded zoo
+            (`mnist`), `hf:owner/name`, or a list of them for one table.
+        metrics: some of `fid`, `kid`, `inception_score`, `prdc`, `modes`, `conditional_accuracy`,
+            `per_class_fid`, `cas`, `memorization`; null takes those that make sense.
+        features: the network to compare by: `mnist`, `fashion_mnist`, `inception`, `timm/NAME`,
+            `efficientnet_lite0` to `4`; null takes the one for the data set.
+        features_weights: a weight file for `inception` or `timm`.
+        features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
+            their own.
+        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST.
+        dataset: the data set to compare with; null takes the one it was trained on.
+        split: of it.
+        seed: of latents, labels and subsets.
+        truncation: threshold on the latents in standard deviations.
+        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
+            of training.
+        batch_size: images generated and looked at together.
+        data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | list[str] | None = None,
+        metrics: list[str] | None = None,
+        features: str | None = None,
+        features_weights: str | None = None,
+        features_resolution: int = 0,
+        n: int | None = None,
+        dataset: str | None = None,
+        split: Literal["train", "val", "test"] = "train",
+        seed: int = 0,
+        truncation: float | None = None,
+        weights: Literal["ema", "raw"] | None = None,
+        standing_statistics: int = 0,
+        batch_size: int = 500,
+        data_dir: str | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.ckpt = ckpt
+        self.metrics = metrics
+        self.features = features
+        self.features_weights = features_weights
+        self.features_resolution = features_resolution
+        self.n = n
+        self.dataset = dataset
+        self.split = split
+        self.seed = seed
+        self.truncation = truncation
+        self.weights = weights
+        self.standing_statistics = standing_statistics
+        self.batch_size = batch_size
+        self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
+        self.device = device
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into `out`.
+
+        Results of a run's checkpoint also go to `evaluations/` in the run's folder.
+
+        Raises:
+            ZooError: no such checkpoint, metric or feature network, or one that does not go with
+                the data.
+        """
+        from zoo.checkpoint import load
+        from zoo.metrics.protocol import tables
+        from zoo.metrics.scores import get_metric
+
+        files = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
+        if not files:
+            raise ZooError("task=evaluate needs ckpt=…: a checkpoint, a run's folder, or a name.")
+        for name in self.metrics or []:
+            get_metric(name)
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        results, written = [], []
+        for i, file in enumerate(files):
+            model = load(file, weights=self.weights, device=self.device)
+            result = self._evaluate(model, _name(model, file))
+            stem = "metrics" if len(files) == 1 else f"metrics_{i}"
+            result.save(out / f"{stem}.json")
+            written.append(out / f"{stem}.json")
+            _keep_with_run(result, model)
+            if result.pictures is not None:
+                self._write_pairs(result, out / f"nearest{stem.removeprefix('metrics')}.png")
+            results.append(result)
+        text = tables(results)
+        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        print(text)
+        summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
+        if any(result.pictures is not None for result in results):
+            summary["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
+        summary["seconds"] = round(sum(result.seconds for result in results), 1)
+        if len(results) == 1:
+            summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
+        return summary
+
+    def _evaluate(self, model: LoadedGenerator, name: str) -> Result:
+        from zoo.metrics.evaluate import evaluate, sampler
+
+        reference = self._reference(model)
+        if model.num_classes and model.num_classes != reference.num_classes:
+            raise ZooError(
+                f"{model.file} has {model.num_classes} classes, and {reference.name} has "
+                f"{reference.num_classes}: compare it with data of its own classes."
+            )
+        if self.standing_statistics:
+            model.use_standing_statistics(self.standing_statistics, seed=self.seed)
+        stacked = reference.dataset == "stacked_mnist"
+        return evaluate(
+            sampler(model.generator, self.seed, self.truncation),
+            reference,
+            conditional=model.num_classes > 0,
+            metrics=self.metrics,
+            features=self._features(reference),
+            n=self.n if self.n is not None else STACKED_SAMPLES if stacked else SAMPLES,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            weights=model.weights,
+            batch_norm=model.batch_norm,
+            truncation=self.truncation,
+            model=name,
+            device=model.device,
+        )
+
+    def _reference(self, model: LoadedGenerator) -> Reference:
+        from zoo.metrics.evaluate import reference_of
+        from zoo.registry import create, list_parts
+
+        if self.dataset is None:
+            return reference_of(model.dataset(self.data_dir), self.split)
+        names = list_parts("datamodule")
+        if self.dataset not in names:
+            raise ZooError(
+                f"dataset={self.dataset} is no data set; there are {listing(names)}."
+                f"{suggest(self.dataset, names)}"
+            )
+        size = model.generator.image_size
+        data = create("datamodule", self.dataset, image_size=size, data_dir=self.data_dir)
+        return reference_of(data, self.split)
+
+    def _features(self, reference: Reference) -> Features:
+        from zoo.metrics.evaluate import default_features
+        from zoo.metrics.features import create_features
+
+        options: dict[str, Any] = {}
+        if self.features_weights is not None:
+            options["weights"] = self.features_weights
+        if self.features_resolution:
+            options["resolution"] = self.features_resolution
+        return create_features(self.features or default_features(reference.dataset), **options)
+
+    def _write_pairs(self, result: Result, path: Path) -> None:
+        import torch
+
+        from zoo.images import grid, write_png
+
+        assert result.pictures is not None
+        rows = [row.transpose(0, 1).flatten(0, 1) for row in result.pictures.split(PICTURE_COLUMNS)]
+        write_png(grid(torch.cat(rows), PICTURE_COLUMNS), path)
+
+
+def _name(model: LoadedGenerator, file: str) -> str:
+    run = _run_folder(model.file)
+    where = run.name if run is not None else file
+    return f"{model.info['generator']['name']} ({where}, {model.images_seen:,} images seen)"
+
+
+def _run_folder(file: Path) -> Path | None:
+    """The training run that a checkpoint belongs to."""
+    return file.parent.parent if file.parent.name == "checkpoints" else None
+
+
+def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
+    """Put the result where the report of the run finds it."""
+    run = _run_folder(model.file)
+    if run is None or not os.access(run, os.W_OK):
+        return
+    key = hashlib.sha256(str(result.protocol).encode()).hexdigest()[:8]
+    result.save(run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json")
