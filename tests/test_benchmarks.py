@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from benchmarks import report
 from benchmarks.cards import CARDS
-from benchmarks.measure import Timing, interleaved
+from benchmarks.measure import ROOT, Timing, interleaved, machine
 from benchmarks.plain import PlainLoop
+from benchmarks.suite import LOSSES, cases
 from zoo.optimizers import adam
-from zoo.registry import create
+from zoo.registry import create, iterate
 from zoo.step import AdversarialStep
 
 
@@ -105,3 +111,56 @@ def test_measuring():
     assert min(calls.values()) > 4
     assert Timing((1.0, 2.0, 4.0)).speedup(Timing((2.0, 4.0, 6.0))) == 2
     assert Timing((3.0, 1.0, 2.0)).median == 2
+
+
+def test_report(tmp_path):
+    row = {"ms": 10.0, "images_per_second": 6400.0, "speedup": 1.0, "gflop": 0.5, "rounds": 5}
+    case = {"part": "step", "name": "mlp_28", "batch_size": 64}
+    found = {
+        "machine": machine(torch.device("cpu")),
+        "peak": {"fp32": 1e11, "bf16": 2e11},
+        "cases": {"step mlp_28": case | {"rows": {"plain": row, "zoo": row | {"speedup": 1.5}}}},
+        "lightning": {"mlp_28": {"plain": {"ms": 9.0, "speedup": 1.0}}},
+        "scale": {"batch": {n: {1: 0.001, 4: 0.002} for n in ("plain", "zoo")},
+                  "image_size": {16: 0.002}},
+        "memory": {"mlp_28": {"plain": 10.0, "zoo": 9.0}},
+        "startup": {"--help, CPU seconds": 0.6},
+    }  # fmt: skip
+    report.write(found, tmp_path, "cpu")
+    text = (tmp_path / "cpu.md").read_text(encoding="utf-8")
+    assert "| mlp_28, batch 64 | zoo | 10.00 | 6,400 | 1.50 × | 50% | 5 |" in text
+    assert "| mlp_28 | 10.00 | 9.00 |" in text
+    assert json.loads((tmp_path / "cpu.json").read_text())["peak"]["fp32"] == 1e11
+    assert (tmp_path / "cpu.png").stat().st_size > 1000
+
+
+def test_cases_cover_every_loss_and_card():
+    full, quick = cases(), cases(quick=True)
+    assert {c.card.name for c in quick if c.part == "step"} == set(CARDS)
+    assert {c.loss for c in full if c.part == "loss"} == set(LOSSES)
+    assert set(LOSSES) == {p.name for p in iterate("loss") if p.source == "zoo"}
+    for case in full:
+        assert next(iter(case.contenders(torch.device("cpu")))) == "plain"
+
+
+def test_without_the_option_nothing_is_timed():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks", "--collect-only"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_the_option_collects_benchmarks_by_part():
+    command = [sys.executable, "-m", "pytest", "--benchmark", "--collect-only"]
+    some = [*command, "--benchmark-quick", "--benchmark-part=step", "--benchmark-part=mlp_28"]
+    done = subprocess.run(some, cwd=ROOT, capture_output=True, text=True)
+    assert "test_step[mlp_28-zoo]" in done.stdout
+    assert "dcgan" not in done.stdout
+    unknown = subprocess.run(
+        [*command, "--benchmark-part=nothing"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert unknown.returncode != 0
+    assert "no benchmark part nothing: choose from" in unknown.stdout + unknown.stderr

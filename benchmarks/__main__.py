@@ -1,0 +1,137 @@
+"""`python -m benchmarks`: measure everything and write the report as Markdown, PNG and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import lightning, pipeline, report, scale, startup
+from benchmarks.cards import CARDS
+from benchmarks.measure import ROOT, flops, interleaved, machine, peak_flops, peak_memory
+from benchmarks.suite import TITLES, Case, cases
+
+PARTS = (*TITLES, "lightning", "pipeline", "folder", "startup", "memory", "scale", "drift", "ddp")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small batches, few rounds")
+    parser.add_argument(
+        "--part", action="append", choices=PARTS, metavar="NAME", help=f"of {', '.join(PARTS)}"
+    )
+    parser.add_argument("--card", action="append", choices=list(CARDS), help="only these cards")
+    parser.add_argument("--compiled", action="store_true", help="also with torch.compile (minutes)")
+    parser.add_argument("--update", action="store_true", help="keep what the last report has")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    file = options.out / f"{device.type}.json"
+    found: dict[str, Any] = {}
+    if options.update and file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+    parts = options.part or [p for p in PARTS if not (options.quick and p in ("drift", "ddp"))]
+    found["machine"] = machine(device)
+    found.setdefault("cases", {})
+    if set(parts) & set(TITLES):
+        found["peak"] = {
+            "fp32": peak_flops(device),
+            "bf16": peak_flops(device, torch.bfloat16),
+        }
+    for case in cases(options.quick, device):
+        if case.part in parts and (not options.card or case.card.name in options.card):
+            print(f"{case.part} {case.name} …", flush=True)
+            found["cases"][f"{case.part} {case.name}"] = run(case, device, options)
+            report.write(found, options.out, device.type)
+    for part in parts:
+        if part not in TITLES:
+            print(f"{part} …", flush=True)
+            found[part] = other(part, device, options.quick)
+            report.write(found, options.out, device.type)
+    print(f"report: {options.out / f'{device.type}.md'}")
+
+
+def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
+    """Time all contenders of a case, interleaved."""
+    functions = {}
+    for name, contender in case.contenders(device, options.compiled).items():
+        function = case.function(contender, device)
+        if function is not None:
+            functions[name] = function
+    # A captured or compiled step hides its operations from the counter: it does what "zoo" does.
+    work = {name: flops(f) for name, f in functions.items() if not _hidden(name)}
+    budget, rounds = (8.0, 5) if options.quick else (90.0, 25)
+    timings = interleaved(
+        functions, device, rounds, budget, warmup=5 if device.type == "cuda" else 2
+    )
+    rows = {}
+    for name, timing in timings.items():
+        rows[name] = {
+            "ms": 1e3 * timing.median,
+            "images_per_second": case.batch_size / timing.median,
+            "speedup": timing.speedup(timings["plain"]),
+            "gflop": work.get(name, work["zoo"]) / 1e9,
+            "rounds": len(timing.seconds),
+        }
+    return {"part": case.part, "name": case.name, "batch_size": case.batch_size, "rows": rows}
+
+
+def _hidden(name: str) -> bool:
+    return "captured" in name or "compiled" in name
+
+
+def other(part: str, device: torch.device, quick: bool) -> dict[str, Any]:
+    """Measure a part that is no comparison of training steps."""
+    if part == "lightning":
+        found = {}
+        for card in [CARDS["mlp_28"], CARDS["dcgan_32"]] + ([] if quick else [CARDS["dcgan_64"]]):
+            timings = lightning.measure(card, 64, 4 if quick else 20)
+            found[card.name] = {
+                name: {"ms": 1e3 * t.median, "speedup": t.speedup(timings["plain"])}
+                for name, t in timings.items()
+            }
+        return found
+    if part == "pipeline":
+        found = {}
+        for flip in (False, True):
+            timings = interleaved(pipeline.from_memory(flip), torch.device("cpu"), 7, 10.0)
+            found["from memory, with flips" if flip else "from memory"] = {
+                name: pipeline.BATCH / t.median for name, t in timings.items()
+            }
+        return found
+    if part == "folder":
+        count = 512 if quick else 8192
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline.write_pictures(Path(folder) / "pictures", count)
+            return dict(pipeline.folder_rates(Path(folder) / "pictures", Path(folder) / "c", count))
+    if part == "startup":
+        return {
+            "--help, CPU seconds": min(startup.help_cpu() for _ in range(1 if quick else 5)),
+            "one step of the default, seconds": startup.first_step(),
+            "its imports alone, seconds": startup.imports(),
+        }
+    if part == "memory":
+        chosen = ["mlp_28", "dcgan_32"] if quick else list(CARDS)
+        return {card: {n: _megabytes(card, n, device) for n in ("plain", "zoo")} for card in chosen}
+    if part == "scale":
+        budget = 2.0 if quick else 20.0
+        return {
+            "batch": scale.over_batches(device, budget),
+            "image_size": scale.over_sizes(device, budget),
+        }
+    if part == "drift":
+        return scale.drift(device, 20_000)
+    return scale.processes(60 if quick else 300)
+
+
+def _megabytes(card: str, contender: str, device: torch.device) -> float:
+    heavy = CARDS[card].heavy and device.type == "cpu"
+    return peak_memory(card, contender, 16 if heavy else 64) / 1e6
+
+
+if __name__ == "__main__":
+    main()

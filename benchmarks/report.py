@@ -1,0 +1,162 @@
+"""The report: tables as Markdown, pictures as PNG, all numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.suite import TITLES
+
+HEADINGS = {
+    "lightning": "Through run.py: Lightning, progress bar, log and checkpoints on",
+    "pipeline": "Input from memory, images/s (32×32, batch 64, in [−1, 1])",
+    "folder": "Input from a folder of 32×32 JPEGs, images/s",
+    "startup": "Start-up",
+    "memory": "Peak memory that three steps add, MB",
+    "scale": "Time per DCGAN step, ms",
+    "drift": "A long run of the MLP step, batch 16",
+    "ddp": "Two processes: images/s of run.py, one thread each",
+}
+
+
+def write(found: dict[str, Any], folder: Path, name: str) -> None:
+    """Write `name`.json, `name`.md and `name`.png into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(found, indent=1)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    found = json.loads(text)  # keys as a reader of the file has them
+    (folder / f"{name}.md").write_text(markdown(found, name), encoding="utf-8")
+    if found["cases"]:
+        picture(found, folder / f"{name}.png")
+
+
+def markdown(found: dict[str, Any], name: str) -> str:
+    """The report as Markdown."""
+    machine = found["machine"]
+    lines = [
+        f"# Throughput on {machine['device'] if name == 'cuda' else machine['processor']}",
+        "",
+        f"{machine['cores']} cores, {machine['threads']} threads, {machine['system']}, "
+        f"Python {machine['python']}, torch {machine['torch']}, {machine['date']}. Every figure is "
+        "a median over rounds in which all contenders ran in turn; × is the speed-up over the "
+        "plain PyTorch loop (`benchmarks/plain.py`), the median of the ratios within each round. "
+        "Differences under 10 % mean nothing.",
+    ]
+    if "peak" in found:
+        peaks = ", ".join(f"{k} {v / 1e9:,.0f} GFLOP/s" for k, v in found["peak"].items())
+        lines += ["", f"Measured peak of a large matrix product: {peaks}."]
+    if found["cases"]:
+        lines += ["", f"![speed-ups]({name}.png)"]
+    for part, title in TITLES.items():
+        chosen = [case for case in found["cases"].values() if case["part"] == part]
+        if chosen:
+            lines += ["", f"## {title}", "", *_case_table(chosen, found.get("peak", {}))]
+    for part, title in HEADINGS.items():
+        if part in found:
+            lines += ["", f"## {title}", "", *_other(part, found[part])]
+    return "\n".join(lines) + "\n"
+
+
+def _case_table(chosen: list[dict[str, Any]], peak: dict[str, float]) -> list[str]:
+    rows = []
+    for case in chosen:
+        for name, row in case["rows"].items():
+            of_peak = ""
+            if peak:
+                best = peak["bf16" if "bf16" in name else "fp32"]
+                of_peak = f"{1e9 * row['gflop'] / (row['ms'] / 1e3) / best:.0%}"
+            rows.append(
+                [
+                    f"{case['name']}, batch {case['batch_size']}",
+                    name,
+                    f"{row['ms']:,.2f}",
+                    f"{row['images_per_second']:,.0f}",
+                    f"{row['speedup']:.2f} ×",
+                    of_peak,
+                    row["rounds"],
+                ]
+            )
+    head = ["case", "contender", "ms", "images/s", "over plain", "of peak FLOP/s", "rounds"]
+    return _table(head, rows)
+
+
+def _other(part: str, values: dict[str, Any]) -> list[str]:
+    if part == "lightning":
+        rows = [
+            [card, name, f"{row['ms']:.2f}", f"{row['speedup']:.2f} ×"]
+            for card, contenders in values.items()
+            for name, row in contenders.items()
+        ]
+        return _table(["card", "contender", "ms per step", "over plain"], rows)
+    if part == "scale":
+        batches = values["batch"]
+        rows = [
+            [f"batch {b}", f"{1e3 * batches['plain'][b]:.1f}", f"{1e3 * batches['zoo'][b]:.1f}"]
+            for b in batches["zoo"]
+        ]
+        rows += [
+            [f"{size}×{size}, batch 16", "", f"{1e3 * s:.1f}"]
+            for size, s in values["image_size"].items()
+        ]
+        return _table(["", "plain", "zoo"], rows)
+    if all(isinstance(v, dict) for v in values.values()):
+        columns = list(next(iter(values.values())))
+        return _table(
+            ["", *columns], [[k, *(_number(v[c]) for c in columns)] for k, v in values.items()]
+        )
+    return _table(["", ""], [[k, _number(v)] for k, v in values.items()])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _table(head: list[str], rows: Iterable[list[Any]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def picture(found: dict[str, Any], file: Path) -> None:
+    """Speed-ups over the plain loop by part, the share of peak FLOP/s, and how time scales."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    chosen = [c for c in found["cases"].values() if c["part"] in ("step", "discriminator")]
+    chosen = chosen or list(found["cases"].values())
+    names = list(dict.fromkeys(name for case in chosen for name in case["rows"]))
+    labels = [f"{c['name']}\n{c['part']}, {c['batch_size']}" for c in chosen]
+    panels = 3 if "scale" in found else 2
+    figure, axes = plt.subplots(panels, 1, figsize=(11, 3.6 * panels), layout="constrained")
+    colors = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))
+    width = 0.85 / len(names)
+    for i, name in enumerate(names):
+        present = [(x, c["rows"][name]) for x, c in enumerate(chosen) if name in c["rows"]]
+        places = [x + (i - (len(names) - 1) / 2) * width for x, _ in present]
+        axes[0].bar(
+            places, [r["speedup"] for _, r in present], width, label=name, color=colors[name]
+        )
+        if "peak" in found:
+            best = found["peak"]["bf16" if "bf16" in name else "fp32"]
+            shares = [1e14 * r["gflop"] / r["ms"] / best for _, r in present]
+            axes[1].bar(places, shares, width, color=colors[name])
+    axes[0].axhline(1, color="black", linewidth=0.8)
+    axes[0].set_ylabel("speed-up over the plain loop")
+    axes[0].legend(fontsize=8, ncols=4)
+    axes[1].set_ylabel("% of measured peak FLOP/s")
+    for ax in axes[:2]:
+        ax.set_xticks(range(len(chosen)), labels, fontsize=8)
+    if panels == 3:
+        for name, values in found["scale"]["batch"].items():
+            xs = [int(b) for b in values]
+            axes[2].plot(xs, [1e3 * s for s in values.values()], "o-", label=f"{name}, DCGAN 32×32")
+        sizes = found["scale"]["image_size"]
+        pixels = [1e3 * s for s in sizes.values()]
+        axes[2].plot([int(s) for s in sizes], pixels, "s--", label="zoo, batch 16, by image size")
+        axes[2].set(xscale="log", yscale="log", xlabel="batch or image size", ylabel="ms per step")
+        axes[2].legend(fontsize=8)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
