@@ -294,7 +294,7 @@ def test_default_needs_no_files(tmp_path):
     data.prepare_data()
     data.setup()
     sizes = [len(data.split(split)[0]) for split in ("train", "val", "test")]
-    assert sizes == [9000, 1000, 2000]
+    assert sizes == [10000, 0, 2000]
     everything = torch.cat([data.split(split)[0] for split in ("train", "val")]).flatten(1)
     official = make_subset.read("train")[0].flatten(1)
     assert len(everything.unique(dim=0)) == len(official.unique(dim=0))

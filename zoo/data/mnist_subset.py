@@ -25,7 +25,7 @@ class MNISTSubset(DataModule):
         self,
         image_size: int = 32,
         batch_size: int = 64,
-        train_val_test_split: list[int] = [9000, 1000, 2000],  # noqa: B006
+        train_val_test_split: list[int] = [10000, 0, 2000],  # noqa: B006
         flip: bool = False,
         seed: int = 0,
         data_dir: str = "data",
