@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from benchmarks.cards import CARDS
-from benchmarks.lightning import measure
 
 
 @pytest.mark.parametrize("card", ["mlp_28", "dcgan_32", "dcgan_64"])
 def test_lightning(benchmark: Any, card: str, pytestconfig: pytest.Config) -> None:
+    from benchmarks.lightning import measure  # seconds of imports that collecting does without
+
     if pytestconfig.getoption("benchmark_quick") and CARDS[card].heavy:
         pytest.skip("quick mode")
     segments = 4 if pytestconfig.getoption("benchmark_quick") else 15
