@@ -17,8 +17,7 @@ class RaLSGAN(Loss):
 
     With r = D(x), f = D(G(z)) and means over the batch (of one process),
     D: (r - mean f - m)^2 + (f - mean r + m)^2; G: (f - mean r - m)^2 + (r - mean f + m)^2.
-    Only differences count, so D's scores may drift together: a zero-centred penalty
-    (`'model/regularizer=[r1]'`) goes well with it.
+    Only differences count: adding a constant to all scores changes nothing.
 
     Args:
         margin: m, by how much one side should score above the other; 1 in the paper.

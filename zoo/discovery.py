@@ -237,9 +237,11 @@ def describe(kind: str, name: str, live: Any) -> Part:
         source = _relative(Path(file))
     parameters = from_callable(live)
     path = Path(file) if file else None
-    return Part(
-        kind, name, live.__qualname__, live.__module__, path, source, parameters, summary, paper, live
-    )  # fmt: skip
+    made = Part(
+        kind, name, live.__qualname__, live.__module__, path, source, parameters, summary, paper
+    )
+    made._live = live
+    return made
 
 
 def import_module(module: str, file: Path) -> ModuleType:
@@ -263,6 +265,19 @@ def import_module(module: str, file: Path) -> ModuleType:
         del sys.modules[module]
         raise
     return made
+
+
+def import_plugin(module: str) -> ModuleType:
+    """Import a plugin file by its module name (`zoo_plugins.my_file`), also one without parts.
+
+    Raises:
+        ImportError: no plugin file has that name.
+    """
+    for folder in plugin_folders():
+        for file, name in _plugin_files(folder) if folder.is_dir() else ():
+            if name == module:
+                return import_module(name, file)
+    raise ImportError(f"no plugin file is called {module}")
 
 
 def _import_parents(module: str, file: Path) -> None:

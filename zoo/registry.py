@@ -36,6 +36,7 @@ FILLED: dict[str, frozenset[str]] = {
     "discriminator": frozenset({"image_size", "channels", "num_classes", "head", "per_sample"}),
     "head": frozenset({"features", "num_classes", "image_size", "wrap", "bias"}),
     "datamodule": frozenset({"data_dir", "seed"}),
+    "task": frozenset({"data_dir"}),
 }
 """Arguments that the builder fills in, so that they are no options of the part."""
 
@@ -136,6 +137,7 @@ class Registry:
                 f"({known.file or known.source}) and {part.target} ({part.file or part.source}); "
                 "rename one."
             )
+        part.shares_target = False
         part.shares_target = any(
             p.name != part.name and p.target == part.target for p in self._parts.values()
         )

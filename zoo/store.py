@@ -33,6 +33,12 @@ GROUPS = {
 LISTS = ("regularizer", "augmentation")
 """Kinds of which a model takes any number: `'model/regularizer=[r1,lecam]'`."""
 
+RESERVED = frozenset(
+    {"task", "datamodule", "model", "trainer", "logger", "callbacks", "experiment",
+     "hparams_search", "hydra", "debug"}
+)  # fmt: skip
+"""Top-level names of the configuration, which no option of a task can have."""
+
 MODEL_FILLED = {"generator", "discriminator", "loss", "regularizers", "augmentations", "data"}
 
 
@@ -73,6 +79,11 @@ def store_parts() -> None:
     # node it hands out, so a copy of it may be itself.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     for part in REGISTRY.parts():
+        taken = RESERVED & {p.name for p in part.options} if part.kind == "task" else ()
+        if taken:
+            reason = f"{part.kind} {part.name!r} has the option {min(taken)!r}, which is a section"
+            REGISTRY.problems.append((str(part.file), f"{reason} of the configuration"))
+            continue
         group = GROUPS[part.kind]
         package = group.replace("/", ".")
         if part.kind == "task":
