@@ -227,7 +227,7 @@ def test_inception_refuses_other_files(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": torch.zeros(1)}, "other.pth")
     Path("text.pth").write_text("no weights")
-    Path("trap.pth").write_bytes(pickle.dumps(Trap()))
+    Path("trap.pth").write_bytes(pickle.dumps(Trap(), protocol=2))
     for name in ("other.pth", "text.pth", "trap.pth"):
         with pytest.raises(ZooError, match="does not hold the weights"):
             create_features("inception", weights=name)

@@ -34,7 +34,7 @@ class _Embedded(Features):
         self.name = self.dataset
         self.weights_hash = file_hash(path)
         self.resizer = f"28 padded, else bilinear antialiased to {INPUT_SIZE}"
-        self.card = json.loads(path.with_suffix(".json").read_text())
+        self.test_accuracy = json.loads(path.with_suffix(".json").read_text())["test_accuracy"]
         self.network = SmallClassifier(batch_norm=False)
         self.network.load_state_dict({k: w.float() for k, w in load_file(path).items()})
         self.freeze()

@@ -38,6 +38,7 @@ class Features(nn.Module, ABC):
         classes: number of classes of the logits for one-channel input; 0 without logits.
         labels_of: data sets whose classes the logits are, so that they can say whether an image
             is of its class.
+        test_accuracy: of those logits on the real test images; None where it is not known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Features(nn.Module, ABC):
     resizer: str
     classes: int = 0
     labels_of: ClassVar[tuple[str, ...]] = ()
+    test_accuracy: float | None = None
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -38,10 +38,10 @@ class InceptionFeatures(Features):
                 "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
             )
         except FileNotFoundError as error:
-            raise ZooError(f"features.weights={path}: there is no such file.") from error
+            raise ZooError(f"features_weights={path}: there is no such file.") from error
         except (OSError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError) as error:
             raise ZooError(
-                f"features.weights={path} does not hold the weights of torch-fidelity's "
+                f"features_weights={path} does not hold the weights of torch-fidelity's "
                 f"Inception-v3 ({type(error).__name__})."
             ) from error
         self.name = "inception"
@@ -70,6 +70,6 @@ def _downloaded() -> Path:
         raise ZooError(
             f"features=inception needs {path.name}: it is not in {path.parent}, and could not be "
             f"downloaded from {URL_INCEPTION_V3} ({error}). Put it there or give "
-            f"features.weights=PATH; {OFFLINE_CHOICES}."
+            f"features_weights=PATH; {OFFLINE_CHOICES}."
         ) from error
     return path

@@ -209,6 +209,11 @@ def conditional_accuracy(data: Comparison) -> dict[str, float]:
             f"Conditional accuracy takes {data.network.name}'s classes for those of "
             f"{data.reference.dataset}."
         )
+    elif data.network.test_accuracy is not None:
+        data.notes.append(
+            f"Conditional accuracy is read by a classifier that is right on "
+            f"{data.network.test_accuracy:.2%} of the real test images."
+        )
     right = (logits.argmax(dim=1) == labels).double()
     if classes <= MAX_CLASSES:
         data.per_class["conditional_accuracy"] = [

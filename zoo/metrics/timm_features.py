@@ -74,11 +74,11 @@ class TimmFeatures(_Backbone):
 
         if not timm.is_model(model):
             raise ZooError(
-                f"features.model={model!r}: timm {timm.__version__} has no such model."
+                f"features=timm with model={model!r}: timm {timm.__version__} has no such model."
                 f"{suggest(model, timm.list_models() + timm.list_pretrained())}"
             )
         if weights and not Path(weights).is_file():
-            raise ZooError(f"features.weights={weights}: there is no such file.")
+            raise ZooError(f"features_weights={weights}: there is no such file.")
         options: dict[str, Any] = {"img_size": resolution} if resolution else {}
         try:
             network = _seeded(timm, model, pretrained and not weights, weights, options)
@@ -120,14 +120,14 @@ def _seeded(
         raise
     except Exception as error:  # timm, huggingface_hub and httpx each raise their own kinds
         if weights:
-            problem = f"features.weights={weights} does not fit {model}"
+            problem = f"features_weights={weights} does not fit {model}"
         elif pretrained:
             problem = (
-                f"features=timm cannot get the weights of {model}: give features.weights=PATH; "
+                f"features=timm cannot get the weights of {model}: give features_weights=PATH; "
                 f"{OFFLINE_CHOICES}"
             )
         else:
-            problem = f"features.model={model} cannot be built"
+            problem = f"features=timm with model={model} cannot be built"
         reason = str(error).strip().splitlines() or [""]
         raise ZooError(f"{problem} ({type(error).__name__}: {reason[0][:200]}).") from error
     return network.eval()
