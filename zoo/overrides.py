@@ -61,7 +61,9 @@ def continue_run(arguments: list[str]) -> list[str]:
 
 def quote(text: str) -> str:
     """A value as Hydra's grammar takes it, whatever characters it holds."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Backslashes stand for themselves, except before a quote.
+    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
+    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def flags(arguments: list[str]) -> argparse.Namespace:
