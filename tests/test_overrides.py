@@ -21,7 +21,7 @@ def _stored():
 
 
 def check(*arguments: str) -> None:
-    overrides.check(overrides.flags(overrides.normalise(list(arguments))), CONFIGS)
+    overrides.check(overrides.normalise(list(arguments)), CONFIGS)
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,8 @@ def main(run: Callable[[], Any]) -> None:
             prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
             if not prints:
                 sys.argv[1:] = words.continue_run(sys.argv[1:])
-                flags = words.flags(sys.argv[1:])
             if flags.overrides or not prints:
-                words.check(flags, CONFIGS, only_prints=prints)
+                words.check(sys.argv[1:], CONFIGS, only_prints=prints)
         run()
     if _failures:
         sys.exit(1)
@@ -60,6 +59,7 @@ def run_job(config: DictConfig) -> None:
     if hydra.mode != RunMode.MULTIRUN:
         run_task(config, out, list(hydra.overrides.task))
         return
+    print(f"\nrun {hydra.job.num}: {' '.join(hydra.overrides.task)}")
     summary = try_task(config, out, list(hydra.overrides.task))
     if "error" in summary:  # the sweep goes on; its table tells which run failed, and why
         _failures.append(summary["error"])

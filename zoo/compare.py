@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,27 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class CompareRuns(Callback):
-    """Hydra's callback: after `-m`, writes `comparison.md` and `comparison.png` and prints the table."""
+    """Hydra's callback: after `-m`, compares the runs of the sweep."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        runs = read_runs(folder)
-        if not runs:
-            return
-        table = as_table(runs)
-        (folder / "comparison.md").write_text(table + "\n", encoding="utf-8")
-        print(table)
-        picture = draw(folder, runs)
-        print(f"table    {folder / 'comparison.md'}")
-        if picture is not None:
-            print(f"picture  {picture}")
+        for label, value in compare(Path(config.hydra.sweep.dir)).items():
+            print(f"{label:<7}  {value}")
+
+
+def compare(folder: Path) -> dict[str, Path]:
+    """Print the table of the runs below `folder`, and write it and the picture of them there.
+
+    Returns:
+        Where `comparison.md` and `comparison.png` are, as far as there is something to show.
+    """
+    runs = read_runs(folder)
+    if not runs:
+        return {}
+    table = as_table(runs)
+    (folder / "comparison.md").write_text(table + "\n", encoding="utf-8")
+    print(table)
+    picture = draw(folder, runs)
+    return {"table": folder / "comparison.md"} | ({"picture": picture} if picture else {})
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
@@ -40,33 +49,41 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
 def changed(runs: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The overrides in which the runs differ, as short name -> value per run."""
     pairs = [dict(o.split("=", 1) for o in r["overrides"] if "=" in o) for r in runs]
-    keys = [k for k in pairs[0] if len({str(p.get(k)) for p in pairs}) > 1]
-    return [{k.split("/")[-1].split(".")[-1]: str(p.get(k, "")) for k in keys} for p in pairs]
+    every = dict.fromkeys(k for p in pairs for k in p)
+    keys = [k for k in every if len({str(p.get(k)) for p in pairs}) > 1]
+    short = [re.split(r"[/.]", k)[-1] for k in keys]
+    names = [s if short.count(s) == 1 else k for s, k in zip(short, keys, strict=True)]
+    return [{n: p.get(k, "") for n, k in zip(names, keys, strict=True)} for p in pairs]
 
 
 def as_table(runs: list[dict[str, Any]]) -> str:
-    """A Markdown table: a row per run with what was changed and the numbers of its summary."""
+    """A Markdown table: a row per run with what was changed and the numbers of its summary.
+
+    Why runs failed is told below it.
+    """
     settings = changed(runs)
     numbers: list[str] = []
     for run in runs:
         for name, value in run["summary"].items():
             if isinstance(value, int | float) and name not in numbers:
                 numbers.append(name)
-    failed = any("error" in r["summary"] for r in runs)
+    failed = [r for r in runs if "error" in r["summary"]]
     head = ["run", *settings[0], *numbers, *(["outcome"] if failed else [])]
     rows = []
     for run, setting in zip(runs, settings, strict=True):
         cells = [run["folder"].name, *setting.values()]
         cells += [_number(run["summary"].get(n)) for n in numbers]
         if failed:
-            cells.append(str(run["summary"].get("error", "ok")))
+            cells.append("failed" if run in failed else "ok")
         rows.append(cells)
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    lines = [head, ["-" * w for w in widths], *rows]
-    return "\n".join(
+    lines = [
         "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
+        for line in [head, ["-" * w for w in widths], *rows]
+    ]
+    if failed:
+        lines += ["", *(f"run {r['folder'].name} failed: {r['summary']['error']}" for r in failed)]
+    return "\n".join(lines)
 
 
 def _number(value: Any) -> str:
@@ -74,31 +91,38 @@ def _number(value: Any) -> str:
 
 
 def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
-    """Every run's last samples side by side with its loss curves, or None where no run has samples."""
+    """Every run's last samples above its loss curves; None where no run has samples.
+
+    The values of the last sweep are the columns, if there are at most six.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [r for r in runs if list((r["folder"] / "samples").glob("*.png"))]
-    if not shown:
+    pictures = [sorted((r["folder"] / "samples").glob("*.png")) for r in runs]
+    if not any(pictures):
         return None
     settings = changed(runs)
-    columns = min(4, len(shown))
-    lines = -(-len(shown) // columns)
+    last = len({list(s.values())[-1] for s in settings}) if settings[0] else 1
+    columns = last if 1 < last <= 6 and len(runs) % last == 0 else min(4, len(runs))
+    lines = -(-len(runs) // columns)
     figure, axes = plt.subplots(
-        2 * lines, columns, figsize=(3.2 * columns, 5.2 * lines), squeeze=False, layout="constrained",
-        height_ratios=[3, 1.6] * lines,
+        2 * lines, columns, figsize=(3.2 * columns, 5.2 * lines), squeeze=False,
+        layout="constrained", height_ratios=[3, 1.6] * lines,
     )  # fmt: skip
     for axis in axes.flat:
         axis.axis("off")
-    for i, run in enumerate(shown):
+    for i, run in enumerate(runs):
         row, column = divmod(i, columns)
-        title = ", ".join(settings[runs.index(run)].values()) or run["folder"].name
-        picture = sorted((run["folder"] / "samples").glob("*.png"))[-1]
-        axes[2 * row, column].imshow(plt.imread(picture), cmap="gray")
-        axes[2 * row, column].set_title(title)
-        _curves(axes[2 * row + 1, column], run["folder"])
+        top = axes[2 * row, column]
+        top.set_title(", ".join(settings[i].values()) or run["folder"].name)
+        if pictures[i]:
+            top.imshow(plt.imread(pictures[i][-1]), cmap="gray")
+            _curves(axes[2 * row + 1, column], run["folder"])
+        else:
+            reason = textwrap.shorten(run["summary"].get("error", "no samples"), 200)
+            top.text(0.5, 0.5, textwrap.fill(reason, 30), ha="center", va="center", fontsize=8)
     path = folder / "comparison.png"
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -82,13 +82,13 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check(flags: argparse.Namespace, config_dir: Path, only_prints: bool = False) -> None:
+def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
     """Compose the configuration to find what is wrong with the overrides; takes no torch.
 
     Of a sweep, every value is composed once, not every combination.
 
     Args:
-        flags: as `flags` returns them.
+        arguments: the command line.
         only_prints: nothing will run, so that the run's folder does not matter.
 
     Raises:
@@ -99,9 +99,10 @@ def check(flags: argparse.Namespace, config_dir: Path, only_prints: bool = False
     from hydra.core.override_parser.types import Glob, IntervalSweep
     from hydra.errors import HydraException
 
+    given = flags(arguments)
     parser = OverridesParser.create()
     sets: list[list[str]] = [[]]
-    for text in flags.overrides:
+    for text in given.overrides:
         try:
             parsed = parser.parse_override(text)
         except HydraException as error:
@@ -111,7 +112,7 @@ def check(flags: argparse.Namespace, config_dir: Path, only_prints: bool = False
             continue
         if isinstance(parsed.value(), IntervalSweep):
             raise ZooError(f"{text} has no end of values: search it with task=tune.")
-        if not flags.multirun:
+        if not given.multirun:
             choices = "" if isinstance(parsed.value(), Glob) else (
                 f", or choose one of {listing(parsed.sweep_string_iterator())}"
             )  # fmt: skip
@@ -121,7 +122,7 @@ def check(flags: argparse.Namespace, config_dir: Path, only_prints: bool = False
         each = [f"{parsed.get_key_element()}={v}" for v in parsed.sweep_string_iterator()]
         # Every value once, each with the first value of all other sweeps.
         sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
-    folders = [f"file://{Path(d).absolute()}" for d in [flags.config_dir] if d]
+    folders = [f"file://{Path(d).absolute()}" for d in [given.config_dir] if d]
     search = [f"hydra.searchpath=[{','.join(map(quote, folders))}]"] if folders else []
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
         for overrides in sets:
@@ -133,7 +134,7 @@ def check(flags: argparse.Namespace, config_dir: Path, only_prints: bool = False
                 raise ZooError(omegaconf_sentence(error)) from error
             if not only_prints:
                 validate(config)
-                _check_folder(config, "hydra.sweep.dir" if flags.multirun else "hydra.run.dir")
+                _check_folder(config, "hydra.sweep.dir" if given.multirun else "hydra.run.dir")
 
 
 def _check_folder(config: Any, key: str) -> None:
