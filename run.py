@@ -1,4 +1,4 @@
-"""The command line: `python run.py model/generator=dcgan model/loss=hinge`, `python run.py --help`."""
+"""The command line: `python run.py model/loss=hinge`, `python run.py --help`."""
 
 from __future__ import annotations
 

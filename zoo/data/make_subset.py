@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
@@ -36,14 +37,12 @@ def choose(labels: Tensor, size: int) -> Tensor:
 
 def to_mosaic(images: Tensor) -> Tensor:
     """Images (N, 28, 28) as one picture (28 N / 100, 2800)."""
-    tiles = images.view(-1, COLUMNS, SIDE, SIDE)
-    return tiles.transpose(1, 2).reshape(-1, COLUMNS * SIDE)
+    return rearrange(images, "(row column) h w -> (row h) (column w)", column=COLUMNS)
 
 
 def from_mosaic(mosaic: Tensor) -> Tensor:
     """The inverse of `to_mosaic`."""
-    tiles = mosaic.view(-1, SIDE, COLUMNS, SIDE)
-    return tiles.transpose(1, 2).reshape(-1, SIDE, SIDE)
+    return rearrange(mosaic, "(row h) (column w) -> (row column) h w", h=SIDE, w=SIDE)
 
 
 def read(split: str) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,74 @@
+"""README's commands compose, its Python runs, its table of parts is current."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo import overrides
+from zoo.cli import CONFIGS
+from zoo.discovery import ROOT
+from zoo.store import store_parts
+from zoo.tasks.list import markdown_table
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    found = re.findall(r"python run\.py[^`\n]*", README)
+    return list(dict.fromkeys(c.split("  #")[0].strip() for c in found))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_compose(command: str) -> None:
+    store_parts()
+    arguments = overrides.normalise(shlex.split(command)[2:])
+    overrides.check(arguments, CONFIGS, only_prints="--help" in arguments)
+
+
+def test_readme_has_commands() -> None:
+    assert len(commands()) > 15
+
+
+def test_table_of_parts_is_current() -> None:
+    between = README.partition("format=markdown` -->")[2].partition("<!-- end of parts -->")[0]
+    assert between.strip() == markdown_table().strip()
+
+
+def test_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = [b for b in blocks("python") if "# plugins/" not in b]
+    assert examples
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
+
+
+def test_plugin_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plugin,) = [b for b in blocks("python") if "# plugins/" in b]
+    assert len([line for line in plugin.splitlines() if line.strip()]) <= 15
+    namespace: dict[str, object] = {"__name__": "readme_plugin"}
+    exec(compile(plugin, "README.md", "exec"), namespace)
+    name = re.search(r"@loss\(\"(\w+)\"\)", plugin)
+    assert name is not None
+    import torch
+
+    made = zoo.create("loss", name[1])
+    scores = torch.randn(8, requires_grad=True)
+    made.discriminator(scores, -scores).mean().backward()
+    assert made.generator(scores).shape == (8,)
+    assert scores.grad is not None
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "README.md" in ci
+    assert "<!-- the test command -->" in ci
+    assert "<!-- the test command -->" in README
