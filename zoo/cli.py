@@ -41,7 +41,7 @@ def main(run: Callable[[], Any]) -> None:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
             prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
             if not prints:
-                sys.argv[1:] = words.continue_run(sys.argv[1:])
+                sys.argv[1:] = words.collect_space(words.continue_run(sys.argv[1:]))
             if flags.overrides or not prints:
                 words.check(sys.argv[1:], CONFIGS, only_prints=prints)
         run()

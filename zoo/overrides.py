@@ -31,6 +31,30 @@ def _value(arguments: list[str], key: str) -> str | None:
     return found[-1].strip("'\"") if found else None
 
 
+def collect_space(arguments: list[str]) -> list[str]:
+    """For `task=tune`: overrides with several values become the list `space`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if _value(arguments, "task") != "tune" and _value(arguments, "hparams_search") in (
+        None,
+        "null",
+    ):
+        return arguments
+    parser = OverridesParser.create()
+    rest: list[str] = []
+    space: list[str] = []
+    for text in arguments:
+        try:
+            searched = parser.parse_override(text).is_sweep_override()
+        except HydraException:  # a flag, or a mistake that is told later
+            searched = False
+        (space if searched else rest).append(text)
+    if space and _value(rest, "space"):
+        raise ZooError(f"{space[0]} stands beside space=…: write what is searched in one of them.")
+    return [*rest, f"space=[{','.join(map(quote, space))}]"] if space else arguments
+
+
 def continue_run(arguments: list[str]) -> list[str]:
     """For `resume=` (or `ckpt=`) in training: the run's own overrides first, then the new ones.
 
@@ -129,7 +153,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
             try:
                 config = compose("config", overrides=overrides + search, return_hydra_config=True)
             except HydraException as error:
-                raise ZooError(_composition_sentence(error, overrides, config_dir)) from error
+                raise ZooError(composition_sentence(error, overrides, config_dir)) from error
             except OmegaConfBaseException as error:
                 raise ZooError(omegaconf_sentence(error)) from error
             if not only_prints:
@@ -161,7 +185,8 @@ def _grammar_sentence(text: str, error: Exception) -> str:
     )
 
 
-def _composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
+def composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
+    """What Hydra's error in composing `overrides` means, with the choices."""
     text = str(error)
     if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
         return _no_option(match[1], match[2], text, config_dir)

@@ -1,0 +1,225 @@
+"""`task=tune`: settings searched with Optuna.
+
+Hydra's own Optuna sweeper is not used: its last release (1.3.0) asks for Optuna below 3, which has
+not been maintained since 2022.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.errors import ZooError, listing, suggest
+from zoo.registry import task
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from optuna import Study, Trial
+
+OWN = ("task", "space", "trials", "metric", "direction", "samples", "hydra.run.dir")
+"""Overrides that are not handed on to the trials."""
+
+
+@task("tune")
+class Tune:
+    """Search settings with Optuna: every trial is a training in a folder of its own.
+
+    `python run.py task=tune trials=20 model/loss=bce,hinge 'model.lr_g=interval(1e-5,1e-3)'`: what
+    names several values is searched, everything else holds for all trials. In the same
+    `hydra.run.dir` a search goes on where it ended.
+
+    Paper: Akiba et al. (2019), arXiv:1907.10902.
+
+    Args:
+        space: what is searched, in Hydra's words for a sweep: `model/loss=bce,hinge`,
+            `model.d_steps=range(1,6)`, `model.lr_g=tag(log,interval(1e-5,1e-3))`.
+        trials: trainings in all, those of an earlier search in this folder included.
+        metric: what is optimised: a figure of the training's log or summary, else one of
+            `task=evaluate`.
+        direction: `minimize` or `maximize` it.
+        samples: generated images where `task=evaluate` measures.
+        seed: of the search and of every training.
+    """
+
+    overrides: list[str]
+
+    def __init__(
+        self,
+        space: list[str] = (),  # type: ignore[assignment]
+        trials: int = 10,
+        metric: str = "fid",
+        direction: Literal["minimize", "maximize"] = "minimize",
+        samples: int = 2000,
+        seed: int = 0,
+    ) -> None:
+        if trials < 1:
+            raise ZooError(f"trials={trials} must be 1 or more.")
+        self.space = {o.get_key_element(): o for o in map(_parse, space)}
+        self.trials = trials
+        self.metric = metric
+        self.direction = direction
+        self.samples = samples
+        self.seed = seed
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Run the trials in the folder `out`.
+
+        Raises:
+            ZooError: nothing to search, no Optuna, or no trial that came to an end.
+        """
+        from zoo.extras import require
+
+        if not self.space:
+            raise ZooError(
+                "task=tune needs something to search, for example model/loss=bce,hinge or "
+                "'model.lr_g=interval(1e-5,1e-3)'."
+            )
+        require("tune", "task=tune", "optuna")
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        out.mkdir(parents=True, exist_ok=True)
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(out / "study.log"))),
+            study_name="tune",
+            sampler=optuna.samplers.TPESampler(seed=self.seed),
+            direction=self.direction,
+            load_if_exists=True,
+        )
+        while len(study.trials) < self.trials:
+            trial = study.ask()
+            value = self._run(trial, out)
+            state = optuna.trial.TrialState.FAIL if value is None else None
+            study.tell(trial, value, state=state)
+        return self._summary(study, out)
+
+    def _run(self, trial: Trial, out: Path) -> float | None:
+        """One training; None where it failed."""
+        from omegaconf import OmegaConf
+
+        from zoo.cli import try_task, write_json
+
+        given = getattr(self, "overrides", [])
+        kept = [o for o in given if o.split("=", 1)[0].lstrip("+~") not in OWN]
+        chosen = [f"{key}={_suggest(trial, key, o)}" for key, o in self.space.items()]
+        folder = out / str(trial.number)
+        print(f"\nrun {trial.number} (of {self.trials}): {' '.join(chosen)}")
+        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(chosen), folder / ".hydra" / "overrides.yaml")
+        trial.set_user_attr("overrides", [*kept, *chosen])
+        summary: dict[str, Any] = {}
+        try:
+            config = _compose([*kept, *chosen, "task=train"])
+            OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+            summary = try_task(config, folder, [*kept, *chosen])
+            if "error" not in summary:
+                summary[self.metric] = self._measure(folder, summary, config)
+        except ZooError as error:
+            summary["error"] = str(error)
+        write_json(folder / "summary.json", summary)
+        if "error" in summary:
+            print(f"run {trial.number} failed: {summary['error']}")
+            return None
+        return summary[self.metric]
+
+    def _measure(self, folder: Path, summary: dict[str, Any], config: DictConfig) -> float:
+        from zoo.cli import run_task
+        from zoo.compare import read_metrics
+        from zoo.metrics.scores import list_metrics
+        from zoo.overrides import quote
+
+        figures = {k: v[1][-1] for k, v in read_metrics(folder).items()} | summary
+        if self.metric not in figures:
+            wanted = [
+                "task=evaluate",
+                f"ckpt={quote(str(folder))}",
+                f"data_dir={quote(str(config.data_dir))}",
+                f"n={self.samples}",
+                *([f"metrics=[{self.metric}]"] if self.metric in list_metrics() else []),
+            ]
+            figures |= run_task(_compose(wanted), folder / "evaluation", wanted)
+        value = figures.get(self.metric)
+        if not isinstance(value, int | float):
+            names = [k for k, v in figures.items() if isinstance(v, int | float)]
+            raise ZooError(
+                f"metric={self.metric} is no figure of the training or of task=evaluate."
+                f"{suggest(self.metric, names)} There are {listing(names)}."
+            )
+        if not math.isfinite(value):
+            raise ZooError(f"{self.metric} is {value}.")
+        return float(value)
+
+    def _summary(self, study: Study, out: Path) -> dict[str, Any]:
+        from zoo.compare import compare
+
+        written = compare(out)
+        done = [t for t in study.trials if t.value is not None]
+        if not done:
+            raise ZooError(f"none of the {len(study.trials)} runs came to an end; see above why.")
+        best = study.best_trial
+        command = " ".join(_shell(o) for o in best.user_attrs["overrides"])
+        (out / "best.txt").write_text(f"python run.py {command}\n", encoding="utf-8")
+        return {
+            "best": f"run {best.number} with {self.metric} {best.value:.6g}",
+            "run it": f"python run.py {command}",
+            "sample": f"python run.py task=sample ckpt={out / str(best.number)}",
+            **written,
+        }
+
+
+def _parse(text: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ZooError(f"space: {text!r} cannot be read: {str(error).splitlines()[0]}.") from error
+    if not parsed.is_sweep_override() or isinstance(parsed.value(), Glob):
+        raise ZooError(
+            f"space: {text!r} names no values to search: write key=a,b, key=range(1,6) or "
+            "key=interval(0,1)."
+        )
+    return parsed
+
+
+def _suggest(trial: Trial, key: str, override: Any) -> Any:
+    """A value for `key` as Hydra's grammar writes it."""
+    from hydra.core.override_parser.types import IntervalSweep
+
+    sweep = override.value()
+    if not isinstance(sweep, IntervalSweep):
+        return trial.suggest_categorical(key, list(override.sweep_string_iterator()))
+    log = "log" in sweep.tags
+    if isinstance(sweep.start, int) and isinstance(sweep.end, int):
+        return trial.suggest_int(key, sweep.start, sweep.end, log=log)
+    low, high = float(sweep.start or 0), float(sweep.end or 0)
+    return f"{trial.suggest_float(key, low, high, log=log):.4g}"
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    """The configuration of a run; inside of a job of Hydra's, with its search path."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    from zoo.cli import CONFIGS
+    from zoo.overrides import composition_sentence
+
+    try:
+        if GlobalHydra.instance().is_initialized():
+            return compose("config", overrides=overrides)
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+            return compose("config", overrides=overrides)
+    except HydraException as error:
+        raise ZooError(composition_sentence(error, overrides, CONFIGS)) from error
+
+
+def _shell(override: str) -> str:
+    import shlex
+
+    return shlex.quote(override)
