@@ -44,10 +44,12 @@ def check(
             "model/discriminator=resnet, sn_cnn or mlp."
         )
     notes = []
-    if generator.num_classes and not discriminator.head.num_classes:
+    head = getattr(discriminator, "head", None)  # a plugin may do without
+    asks = discriminator.requires_labels or head is None or head.requires_labels
+    if generator.num_classes and not asks:
         notes.append(
-            f"generator {_name(generator)} takes labels, but the head of discriminator "
-            f"{_name(discriminator)} does not look at them, so labels will not matter."
+            f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
+            f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
         )
     return notes
 

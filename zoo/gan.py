@@ -269,7 +269,7 @@ class GAN(pl.LightningModule):
         if self.lr_decay != "none":
             self._set_learning_rates()
         if images.dtype == torch.uint8:
-            images = to_float(images, torch.get_default_dtype())
+            images = to_float(images)
         images = images.contiguous(memory_format=self.memory_format)
         values = self._step(images, labels if self._conditional else None, self._updates)
         self._window.add(values)

@@ -15,47 +15,55 @@ if TYPE_CHECKING:
 
 ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
 """Where the classes of loggers and callbacks may come from."""
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
-def _instantiate(name: str, node: Any, **defaults: Any) -> Any:
+def _make(name: str, node: Any, **defaults: Any) -> Any:
     import inspect
-
-    from hydra.utils import get_class, instantiate
 
     target = node.get("_target_", "") if isinstance(node, dict) else ""
     if not str(target).startswith(ALLOWED):
         raise ZooError(
-            f"{name}._target_={target!r} is not allowed: it must start with one of "
+            f"{name}._target_={target} is not allowed: it must start with one of "
             f"{listing(ALLOWED)}."
         )
     try:
-        known = inspect.signature(get_class(target)).parameters
+        made = _import(target)
     except Exception as error:
-        raise ZooError(f"{name}._target_={target} cannot be imported: {error}") from error
-    missing = {k: v for k, v in defaults.items() if k in known and k not in node}
+        raise ZooError(f"{name}._target_={target} cannot be imported: {error}.") from error
+    known = inspect.signature(made).parameters
+    options = {k: v for k, v in defaults.items() if k in known}
+    options |= {k: v for k, v in node.items() if k != "_target_"}
     try:
-        return instantiate(node, **missing)
+        return made(**options)
     except ZooError:
         raise
     except Exception as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, ZooError):
-            raise cause from error
-        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ZooError(f"{name}: {reason}") from error
+
+
+def _import(target: str) -> Any:
+    """The class of a dotted name; a plugin's file is found where no package holds it."""
+    import importlib
+
+    from zoo.discovery import PLUGIN_PACKAGE, import_plugin
+
+    module, _, name = target.rpartition(".")
+    find = import_plugin if module.startswith(f"{PLUGIN_PACKAGE}.") else importlib.import_module
+    return getattr(find(module), name)
 
 
 def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
     """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
     chosen = {k: v for k, v in (node or {}).items() if v is not None}
-    return [_instantiate(f"callbacks.{k}", v, folder=str(out)) for k, v in chosen.items()]
+    return [_make(f"callbacks.{k}", v, folder=str(out)) for k, v in chosen.items()]
 
 
 def make_loggers(node: dict[str, Any] | None, out: Path, config: dict[str, Any]) -> list[Any]:
     """Loggers by name, writing below the run's folder and given the whole configuration."""
     chosen = {k: v for k, v in (node or {}).items() if v is not None}
-    loggers = [_instantiate(f"logger.{k}", v, save_dir=str(out)) for k, v in chosen.items()]
+    loggers = [_make(f"logger.{k}", v, save_dir=str(out)) for k, v in chosen.items()]
     for logger in loggers:
         logger.log_hyperparams(
             {k: v for k, v in config.items() if k not in ("callbacks", "logger")}
@@ -110,10 +118,10 @@ def _check_settings(settings: dict[str, Any]) -> None:
     if settings.get("log_every_n_steps", 50) < 1:
         raise ZooError("trainer.log_every_n_steps must be 1 or more.")
     precision = str(settings.get("precision", PRECISIONS[0]))
-    if precision not in (*PRECISIONS, "32", "64"):
+    if precision not in (*PRECISIONS, "32"):
         raise ZooError(
-            f"trainer.precision={precision} is none of {listing(PRECISIONS)}: weights and "
-            "penalties need at least 32 bits."
+            f"trainer.precision={precision} is none of {listing(PRECISIONS)}, in all of which "
+            "weights and penalties have 32 bits."
         )
     if settings.get("gradient_clip_val"):
         raise ZooError("trainer.gradient_clip_val does not clip a GAN: use model.clip_grad_norm.")
