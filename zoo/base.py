@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +154,8 @@ class Discriminator(nn.Module, ABC):
 
             head = factory("head", head)
         self._head_factory = head
-        self.in_channels = channels + getattr(head, "func", head).input_channels
+        head_class: Any = getattr(head, "func", head)
+        self.in_channels = channels + head_class.input_channels
 
     def attach_head(
         self,
@@ -199,7 +200,7 @@ class Loss(ABC):
 
     @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """Loss of G per image, (N,), from the scores (N,) of fakes (and of reals if `needs_real`)."""
+        """Loss of G per image, (N,), from the scores (N,) of fakes (and reals if `needs_real`)."""
 
     def regularizers(self) -> list[Regularizer]:
         """Penalties that belong to the method, so that naming the loss names the whole method."""
@@ -232,7 +233,7 @@ class Regularizer(nn.Module):
         self.every = every
 
     def forward(self, update: Update) -> Tensor | None:
-        """The penalty as a scalar, from what the step already computed; None where there is none."""
+        """The penalty as a scalar, from what the step already computed; None for none."""
         return None
 
     def after_update(self, network: nn.Module) -> None:

@@ -135,7 +135,7 @@ def _annotation(node: ast.expr | None) -> Any:
 
 
 def convert(value: Any, kind: Any, place: str) -> Any:
-    """`value` as the type `kind`, where nothing is lost by it (an int for a float, a tuple for a list).
+    """`value` as the type `kind`, where nothing is lost (an int for a float, a tuple for a list).
 
     Raises:
         ZooError: it does not fit; the sentence names `place`, the type and the choices.
@@ -211,7 +211,7 @@ def bind(parameters: tuple[Parameter, ...], options: dict[str, Any], place: str)
     """Check `options` against `parameters` and convert them.
 
     Raises:
-        ZooError: an unknown or missing option or one of a wrong type; the sentence starts at `place`.
+        ZooError: an unknown or missing option or a wrong type; the sentence starts at `place`.
     """
     known = {p.name: p for p in parameters}
     for name in options:

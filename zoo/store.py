@@ -43,7 +43,7 @@ MODEL_FILLED = {"generator", "discriminator", "loss", "regularizers", "augmentat
 
 
 class PluginConfigs(SearchPathPlugin):
-    """Adds the folder `configs/` of every plugin folder, so that plugins bring experiments along."""
+    """Adds the folder `configs/` of every plugin folder, so that they bring experiments."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in plugin_folders():
@@ -75,7 +75,7 @@ def model_parameters() -> tuple[Parameter, ...]:
 def store_parts() -> None:
     """Hand all parts to Hydra; call it once before composing."""
     store = ConfigStore.instance()
-    # --help copies the store once per group, which took seconds. It is a singleton that copies every
+    # --help copies the store once per group, which took seconds. It is a singleton that copies each
     # node it hands out, so a copy of it may be itself.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     for part in REGISTRY.parts():

@@ -20,7 +20,8 @@ PAGE = Path(__file__).with_name("page.html")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SECURITY = {
     "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; script-src 'unsafe-inline'; "
+        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
+        "script-src 'unsafe-inline'; "
         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
