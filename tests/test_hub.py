@@ -141,6 +141,10 @@ class _Hub(BaseHTTPRequestHandler):
                 self.answer(404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"})
             else:
                 self.answer(200, content)
+        elif path.startswith("/me/digits/resolve/"):
+            self.answer(404, {"error": "no"}, {"X-Error-Code": "RevisionNotFound"})
+        elif path == "/":
+            self.answer(200, b"")
         else:
             self.answer(404, {"error": "no"}, {"X-Error-Code": "RepoNotFound"})
 
@@ -227,12 +231,14 @@ def test_push_and_pull_through_the_real_client(hub, model, tmp_path):
         "assert summary['published'].endswith('/me/digits'), summary\n"
         "again = zoo.load('hf:me/digits')\n"
         "assert (again.sample(4, label=5) - model.sample(4, label=5)).abs().max() == 0\n"
-        "try:\n    zoo.load('hf:me/nothing')\n"
-        "except ZooError as error:\n    print(error)\n"
+        "for name in ('hf:me/nothing', 'hf:me/digits@v9'):\n"
+        "    try:\n        zoo.load(name)\n"
+        "    except ZooError as error:\n        print(error)\n"
     )
     done = run(code, tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN="hf_right")
     assert done.returncode == 0, done.stderr
     assert "hf:me/nothing cannot be loaded: the hub has no model me/nothing" in done.stdout
+    assert "hf:me/digits cannot be loaded: there is no such revision" in done.stdout
     assert sorted(hub.files) == FILES
     # Found again without a network; what was never fetched is one sentence.
     code = (

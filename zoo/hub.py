@@ -16,6 +16,7 @@ from typing import Any
 from zoo.checkpoint import LoadedGenerator
 from zoo.errors import ZooError, listing
 from zoo.export import Dtype, export
+from zoo.extras import require
 from zoo.files import WEIGHTS_NAME
 from zoo.images import grid, to_uint8, write_png
 from zoo.metrics.features import reachable
@@ -41,10 +42,11 @@ def fetch(name: str) -> Path:
     Raises:
         ZooError: no such model, a model of something else, or no way to the hub.
     """
-    from huggingface_hub import constants, hf_hub_download
-
     name, _, revision = name.partition("@")
     check_name(name)
+    require("hub", f"hf:{name}", "huggingface_hub")
+    from huggingface_hub import constants, hf_hub_download
+
     try:
         # Asked first: the client would retry for half a minute.
         away = constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT)
@@ -105,6 +107,7 @@ def _copy(made: Path, folder: Path) -> None:
 
 
 def _upload(made: Path, repo: str, private: bool) -> str:
+    require("hub", f"repo={repo}", "huggingface_hub")
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -120,7 +123,6 @@ def _upload(made: Path, repo: str, private: bool) -> str:
 
 def _reason(error: BaseException, name: str) -> str:
     """What went wrong on the way to the hub, in words."""
-    import httpx
     from huggingface_hub import errors
 
     chain: list[BaseException] = []
@@ -128,14 +130,12 @@ def _reason(error: BaseException, name: str) -> str:
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    kinds = tuple(type(e) for e in chain)
 
     def among(*wanted: type) -> bool:
-        return any(issubclass(k, wanted) for k in kinds)
+        return any(isinstance(e, wanted) for e in chain)
 
-    status = next(
-        (e.response.status_code for e in chain if isinstance(e, errors.HfHubHTTPError)), 0
-    )
+    responses = [getattr(e, "response", None) for e in chain]
+    status = next((r.status_code for r in responses if r is not None), 0)
     if among(errors.LocalTokenNotFoundError) or status in (401, 403):
         return (
             f"the hub wants a login for {name} (or there is no such model): run hf auth login, or "
@@ -143,12 +143,12 @@ def _reason(error: BaseException, name: str) -> str:
         )
     if among(errors.RepositoryNotFoundError):
         return f"the hub has no model {name}, or it is private (hf auth login)"
-    if among(errors.RemoteEntryNotFoundError):
-        return f"{name} has no file {WEIGHTS_NAME}, so it is no model of this zoo"
     if among(errors.RevisionNotFoundError):
         return "there is no such revision"
-    if among(httpx.TransportError, errors.LocalEntryNotFoundError, ConnectionError):
+    if among(errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError):
         return f"{_UNREACHABLE}, and {name} has not been downloaded before; {_NEXT}"
+    if among(errors.EntryNotFoundError):
+        return f"{name} has no file {WEIGHTS_NAME}, so it is no model of this zoo"
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
