@@ -39,6 +39,8 @@ DATA = Noise()
 def node(kind: str, name: str, **options: Any) -> dict[str, Any]:
     part = REGISTRY.get(kind, name)
     small = {p.name: SMALL[p.name] for p in part.options if p.name in SMALL}
+    if name == "timm":
+        small["model"] = "test_resnet"
     return {"_target_": part.target, **small, **options}
 
 
