@@ -1,0 +1,138 @@
+"""The end of a sweep, and the search of `task=tune`, whose runs are compared the same way."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from helpers_train import TINY
+from PIL import Image
+
+import zoo
+from zoo.compare import as_table, changed, compare, draw, read_metrics, read_runs
+from zoo.errors import ZooError
+
+
+def write_run(folder, overrides, summary, samples=True):
+    (folder / ".hydra").mkdir(parents=True)
+    lines = "".join(f"- {json.dumps(o)}\n" for o in overrides)
+    (folder / ".hydra" / "overrides.yaml").write_text(lines)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    if samples:
+        (folder / "samples").mkdir()
+        noise = np.random.default_rng(0).integers(0, 255, (16, 16), np.uint8)
+        Image.fromarray(noise).save(folder / "samples" / "images_000000001.png")
+        for version, steps in ((0, (1, 2)), (1, (3,))):  # a run and its continuation
+            log = folder / "csv" / f"version_{version}"
+            log.mkdir(parents=True)
+            rows = "".join(f"0,{s},{s / 2},\n" for s in steps)
+            (log / "metrics.csv").write_text("epoch,step,loss_d,fid\n" + rows)
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    for i, (width, loss) in enumerate([(8, "bce"), (8, "hinge"), (16, "bce"), (16, "hinge")]):
+        overrides = [f"model.generator.width={width}", f"model/loss={loss}", "seed=1"]
+        summary = {"loss_d": 1.0 + i, "trained": "x"} if i < 3 else {"error": "loss became NaN."}
+        write_run(tmp_path / str(i), overrides, summary, samples=i < 3)
+    return tmp_path
+
+
+def test_the_table_shows_what_differs_and_what_came_of_it(sweep):
+    runs = read_runs(sweep)
+    assert changed(runs)[1] == {"width": "8", "loss": "hinge"}
+    assert as_table(runs).splitlines() == [
+        "| run | width | loss  | loss_d | outcome |",
+        "| --- | ----- | ----- | ------ | ------- |",
+        "| 0   | 8     | bce   | 1      | ok      |",
+        "| 1   | 8     | hinge | 2      | ok      |",
+        "| 2   | 16    | bce   | 3      | ok      |",
+        "| 3   | 16    | hinge |        | failed  |",
+        "",
+        "run 3 failed: loss became NaN.",
+    ]
+
+
+def test_the_picture_has_the_values_of_the_last_sweep_as_columns(sweep, capsys):
+    written = compare(sweep)
+    assert written == {"table": sweep / "comparison.md", "picture": sweep / "comparison.png"}
+    assert capsys.readouterr().out == (sweep / "comparison.md").read_text()
+    width, height = Image.open(sweep / "comparison.png").size
+    assert width < height  # two columns of two
+
+
+def test_equal_short_names_are_told_apart(tmp_path):
+    for i in range(2):
+        write_run(
+            tmp_path / str(i), [f"model.generator.width={i}", f"model.discriminator.width={i}"], {}
+        )
+    assert list(changed(read_runs(tmp_path))[0]) == [
+        "model.generator.width",
+        "model.discriminator.width",
+    ]
+
+
+def test_runs_are_in_order_and_curves_go_on_over_continuations(tmp_path):
+    for i in (0, 2, 10):
+        write_run(tmp_path / str(i), [f"seed={i}"], {"loss_d": i})
+    runs = read_runs(tmp_path)
+    assert [r["folder"].name for r in runs] == ["0", "2", "10"]
+    assert read_metrics(runs[0]["folder"]) == {"loss_d": ([1.0, 2.0, 3.0], [0.5, 1.0, 1.5])}
+
+
+def test_nothing_to_compare_is_no_error(tmp_path):
+    assert compare(tmp_path) == {}
+    write_run(tmp_path / "0", [], {"error": "no data."}, samples=False)
+    assert draw(tmp_path, read_runs(tmp_path)) is None
+    assert list(compare(tmp_path)) == ["table"]
+
+
+@pytest.fixture
+def tune(tmp_path):
+    def run(*space: str, **options):
+        task = zoo.create("task", "tune", space=list(space), **options)
+        task.overrides = [*TINY, "trainer.max_steps=4", "task=tune", "trials=9"]
+        return task(tmp_path)
+
+    return run
+
+
+def test_tune_finds_the_best_run_and_goes_on(tune, tmp_path):
+    space = ("model/loss=bce,wgan", "model.lr_g=tag(log,interval(1e-4,1e-2))")
+    summary = tune(*space, trials=2, metric="loss_d")
+    runs = read_runs(tmp_path)
+    values = [r["summary"]["loss_d"] for r in runs]
+    assert summary["best"] == f"run {np.argmin(values)} with loss_d {min(values):.6g}"
+    assert "trainer.max_steps=4" in summary["run it"]
+    assert "trials" not in summary["run it"]
+    assert (tmp_path / "best.txt").read_text() == summary["run it"] + "\n"
+    for setting in changed(runs):
+        assert 1e-4 <= float(setting["lr_g"]) <= 1e-2
+    summary = tune(*space, trials=3, metric="loss_d")
+    assert len(read_runs(tmp_path)) == 3
+    assert summary["table"] == tmp_path / "comparison.md"
+
+
+def test_tune_survives_failed_runs(tune, tmp_path, capsys):
+    summary = tune("model.d_steps=0,1", trials=4, metric="loss_g", direction="maximize")
+    assert "with loss_g" in summary["best"]
+    outcomes = ["error" in r["summary"] for r in read_runs(tmp_path)]
+    assert any(outcomes) == ("failed: " in capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "words"),
+    [
+        ([], {}, "needs something to search"),
+        (["seed=1"], {}, "names no values to search"),
+        (["seed=[1"], {}, "cannot be read"),
+        (["seed=1,2"], {"trials": 0}, "trials=0 must be 1 or more"),
+        (["model/los=bce,hinge"], {"trials": 1}, "none of the 1 runs came to an end"),
+        (["seed=1,2"], {"trials": 1, "metric": "los_d"}, "none of the 1 runs"),
+    ],
+)
+def test_tune_tells_what_is_wrong(space, options, words, tune):
+    with pytest.raises(ZooError) as caught:
+        tune(*space, **({"metric": "loss_d"} | options))
+    assert words in str(caught.value)
