@@ -79,7 +79,11 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
 
     parts = [("generator", generator), ("discriminator", discriminator)]
     parts += [("head", head[0])] if head else []
-    needing = [f"{k} {n!r}" for k, n in parts if REGISTRY.get(k, n).load().requires_labels]
+    needing = [
+        f"{k} {n!r}"
+        for k, n in parts
+        if getattr(REGISTRY.get(k, n).load(), "requires_labels", False)
+    ]
     conditional = node.get("conditional")
     num_classes = data.num_classes if (bool(needing) if conditional is None else conditional) else 0
     if num_classes == 0 and (needing or conditional):

@@ -27,6 +27,7 @@ from zoo.validation import validate
 
 CONFIGS = ROOT / "configs"
 _failures: list[str] = []
+_errors: list[Exception] = []
 _full = False  # show tracebacks
 
 
@@ -45,6 +46,8 @@ def main(run: Callable[[], Any]) -> None:
             if flags.overrides or not prints:
                 words.check(sys.argv[1:], CONFIGS, only_prints=prints)
         run()
+        if _errors:
+            raise _errors[0]
     if _failures:
         sys.exit(1)
 
@@ -57,7 +60,10 @@ def run_job(config: DictConfig) -> None:
     hydra = HydraConfig.get()
     out = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
-        run_task(config, out, list(hydra.overrides.task))
+        try:
+            run_task(config, out, list(hydra.overrides.task))
+        except Exception as error:  # Hydra would print a line of its own about it
+            _errors.append(error)
         return
     print(f"\nrun {hydra.job.num}: {' '.join(hydra.overrides.task)}")
     summary = try_task(config, out, list(hydra.overrides.task))
