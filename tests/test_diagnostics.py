@@ -87,6 +87,8 @@ def test_lost_modes_are_named() -> None:
     sentence = modes_lost(counts, list("abcdefghij"))
     assert sentence is not None
     assert "c, h hardly occur" in sentence
+    assert modes_lost(counts, expected=torch.arange(10) < 2) is None
+    assert "classes, 2 hardly" in str(modes_lost(counts, expected=torch.arange(10) < 3))
     many = torch.zeros(1000, dtype=torch.int64)
     many[0] = 1
     assert "and 989 more" in str(modes_lost(many))

@@ -25,6 +25,8 @@ from zoo.regularizers.gradient_penalty import GradientPenalty
 
 PROBE = 64
 READ = 500
+MATURE = 10
+"""Times `after_images` after which every class should occur; before, those seen once."""
 
 
 class Diagnose(pl.Callback):
@@ -53,6 +55,7 @@ class Diagnose(pl.Callback):
         self.found = diagnostics.Diagnostics()
         self._norms: dict[str, deque[float]] = {"G": deque(maxlen=50), "D": deque(maxlen=50)}
         self._reader: Features | None = None
+        self._modes_seen: Tensor | None = None
         self._last: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -103,7 +106,7 @@ class Diagnose(pl.Callback):
                 told(trainer, "slope", sentence)
 
     def _modes(self, pl_module: Any) -> str | None:
-        """Classes that a sample of all of them does not hold."""
+        """Classes that a sample of all of them does not hold, or no longer."""
         if self._reader is None or pl_module.images_seen < self.after_images:
             return None
         generator = pl_module.generator
@@ -114,7 +117,12 @@ class Diagnose(pl.Callback):
             _, logits = extract(self._reader, to_uint8(fake))
         assert logits is not None
         counts = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
-        return diagnostics.modes_lost(counts, pl_module.data.get("class_names") or ())
+        present = diagnostics.modes_present(counts)
+        before = torch.zeros_like(present) if self._modes_seen is None else self._modes_seen
+        self._modes_seen = before | present
+        mature = pl_module.images_seen >= MATURE * self.after_images
+        names = pl_module.data.get("class_names") or ()
+        return diagnostics.modes_lost(counts, names, None if mature else before)
 
     def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
         finding = self.found.note(trainer.current_epoch, kind, sentence)

@@ -153,15 +153,18 @@ def gradients_exploded(network: str, norm: float, usual: float) -> str | None:
     )
 
 
-def modes_lost(counts: Tensor, names: Sequence[str] = ()) -> str | None:
+def modes_lost(
+    counts: Tensor, names: Sequence[str] = (), expected: Tensor | None = None
+) -> str | None:
     """Classes that hardly any generated image is read as.
 
     Args:
         counts: images read as each class, (K,), of a generator asked for all of them.
         names: of the classes.
+        expected: bool (K,), the classes to look at; None looks at all.
     """
-    share = counts.double() / counts.sum().clamp(min=1)
-    lost = torch.where(share < LOST / len(counts))[0].tolist()
+    gone = ~modes_present(counts)
+    lost = torch.where(gone if expected is None else gone & expected)[0].tolist()
     if not lost:
         return None
     shown = [str(names[c]) if names else str(c) for c in lost[:10]]
@@ -171,6 +174,11 @@ def modes_lost(counts: Tensor, names: Sequence[str] = ()) -> str | None:
         f"{int(counts.sum()):,} generated images. Try labels (model.conditional=true), "
         "model/loss=rpgan with model/regularizer=[r1,r2], or a smaller model.lr_g."
     )
+
+
+def modes_present(counts: Tensor) -> Tensor:
+    """Which classes (K,) occur at least a tenth as often as they would evenly."""
+    return counts.double() / counts.sum().clamp(min=1) >= LOST / len(counts)
 
 
 def gradient_norm(parameters: Sequence[torch.nn.Parameter]) -> float:
