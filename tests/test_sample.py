@@ -214,6 +214,15 @@ def test_scores_are_the_discriminators(ckpt):
         model.scores(images)
 
 
+def test_scores_by_batch_statistics_are_those_of_training(ckpt):
+    model = zoo.load(ckpt)
+    images, labels = model.sample(8, label=2), torch.full((8,), 2)
+    trained = model.discriminator().train()
+    scores = model.scores(images, labels, batch_statistics=True)
+    torch.testing.assert_close(scores, trained(images, labels).detach())
+    assert not torch.allclose(scores, model.scores(images, labels))
+
+
 def test_missing_file_names_the_nearest(ckpt):
     with pytest.raises(ZooError, match=r"no checkpoint at .*Nearest: .*last\.ckpt"):
         zoo.load(ckpt.parent / "lst.ckpt")

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.errors import ZooError, listing, suggest
 from zoo.registry import task
@@ -65,7 +65,7 @@ class Explore:
         features: str | None = None,
         truncation: float | None = None,
         seed: int = 0,
-        weights: str | None = None,
+        weights: Literal["ema", "raw"] | None = None,
         data_dir: str | None = None,
         device: str = "auto",
     ) -> None:
@@ -98,7 +98,7 @@ class Explore:
             raise ZooError(f"n={self.n} and n_real={self.n_real} must be 1 or more images.")
         chosen = self._chosen()
         self._check_features()
-        model = load(self.ckpt, weights=self.weights, device=self.device)  # type: ignore[arg-type]
+        model = load(self.ckpt, weights=self.weights, device=self.device)
         out = Path(out)
         try:
             out.mkdir(parents=True, exist_ok=True)
