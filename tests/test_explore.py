@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -14,12 +15,15 @@ import zoo
 from zoo.base import Generator
 from zoo.data.pixels import to_float, to_uint8
 from zoo.errors import ZooError
+from zoo.explore.evaluations import read_findings
 from zoo.explore.latents import class_grid, first_layer, interpolation_grid, sefa
 from zoo.explore.plots import read_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
 from zoo.metrics.protocol import Protocol, Result
 from zoo.registry import REGISTRY
 from zoo.tasks.explore import SECTIONS, Explore
+
+PICTURES = [name for name in SECTIONS if name != "diagnostics"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,8 @@ def run(tmp_path_factory):
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
     }
+    findings = [{"epoch": 3, "kind": "saturated", "sentence": "D is <saturated>"}]
+    (folder / "diagnostics.json").write_text(json.dumps(findings))
     kept = folder / "evaluations"
     kept.mkdir()
     Result("a", Protocol(**fields), {"fid": 12.345678}).save(kept / "images_000001280_a.json")
@@ -186,11 +192,12 @@ def test_class_grid_needs_classes(run, tmp_path):
 def test_explore_writes_every_picture_and_one_offline_report(run, tmp_path):
     summary = Explore(ckpt=str(run), n=60, n_real=300, directions=3)(tmp_path)
     assert "left out" not in summary
-    for name in SECTIONS:
+    for name in PICTURES:
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.width > 100
     report = summary["report"].read_text()
-    assert report.count("data:image/png;base64,") == len(SECTIONS)
+    assert report.count("data:image/png;base64,") == len(PICTURES)
+    assert "<li>epoch 3: D is &lt;saturated&gt;</li>" in report
     assert "12.35" in report
     assert "99.5" not in report, "figures of another checkpoint"
     assert "the weights_hash" in report
@@ -206,7 +213,7 @@ def test_explore_says_why_a_section_is_missing(tmp_path):
     content["zoo"]["data"]["name"] = "<my pictures>"
     torch.save(content, ckpt)
     summary = Explore(ckpt=str(ckpt), n=4)(tmp_path / "out")
-    for name in ("classes", "neighbours", "tsne", "spectrum", "scores", "curves"):
+    for name in ("classes", "neighbours", "tsne", "spectrum", "scores", "curves", "diagnostics"):
         assert f"{name} (" in summary["left out"]
     assert "&lt;my pictures&gt;" in summary["report"].read_text()
     assert "<my pictures>" not in summary["report"].read_text()
@@ -230,3 +237,14 @@ def test_explore_errors(run, tmp_path):
     ]:
         with pytest.raises(ZooError, match=message):
             Explore(**options)(tmp_path)
+
+
+def test_findings_that_cannot_be_read_are_left_out_in_words(run, tmp_path):
+    assert read_findings(run / "diagnostics.json") == ("epoch 3: D is <saturated>",)
+    (tmp_path / "diagnostics.json").write_text('[{"epoch": 3')
+    with pytest.raises(ZooError, match=r"diagnostics\.json cannot be read"):
+        read_findings(tmp_path / "diagnostics.json")
+    ckpt = make_checkpoint(tmp_path / "quiet" / "checkpoints" / "last.ckpt")
+    (tmp_path / "quiet" / "metrics.csv").write_text("images_seen,loss_d\n64,1.0\n")
+    summary = Explore(ckpt=str(ckpt), sections=["diagnostics"], n=4)(tmp_path / "out")
+    assert "nothing to complain of" in summary["report"].read_text()

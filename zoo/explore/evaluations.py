@@ -1,7 +1,8 @@
-"""A run's folder around a checkpoint, and the results of `task=evaluate` in it."""
+"""A run's folder around a checkpoint: results of `task=evaluate`, findings of the training."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from zoo.checkpoint import LoadedGenerator
@@ -32,3 +33,16 @@ def find_results(model: LoadedGenerator) -> list[Result]:
     """The results for this very checkpoint in the folder of its run."""
     folder = run_folder(model.file) / "evaluations"
     return [read_result(file) for file in sorted(folder.glob(f"images_{model.images_seen:09d}_*"))]
+
+
+def read_findings(file: Path) -> tuple[str, ...]:
+    """The sentences that a training said about itself, from its `diagnostics.json`.
+
+    Raises:
+        ZooError: the file is damaged.
+    """
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(f"epoch {row['epoch']}: {row['sentence']}" for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ZooError(f"{file} cannot be read ({type(error).__name__}: {error}).") from error

@@ -24,13 +24,14 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 
 @dataclass
 class Section:
-    """A chapter of the report: a picture with words, or the reason why it is missing."""
+    """A chapter of the report: words with a picture or a list, or the reason why it is missing."""
 
     name: str
     title: str
     text: str
     picture: Path | None = None
     diagram: bool = False
+    lines: tuple[str, ...] = ()
 
 
 def write_report(
@@ -61,6 +62,9 @@ def write_report(
     for section in sections:
         parts.append(f'<h2 id="{section.name}">{html.escape(section.title)}</h2>')
         parts.append(f"<p>{html.escape(section.text)}</p>")
+        if section.lines:
+            items = "".join(f"<li>{html.escape(line)}</li>" for line in section.lines)
+            parts.append(f"<ul>{items}</ul>")
         if section.picture is not None:
             parts.append(_image(section))
     parts.append("</body></html>")

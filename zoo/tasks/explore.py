@@ -26,6 +26,7 @@ TITLES = {
     "spectrum": "Frequency spectrum",
     "scores": "What the discriminator sees",
     "curves": "Training curves",
+    "diagnostics": "What the training said",
 }
 SECTIONS = tuple(TITLES)
 
@@ -40,7 +41,7 @@ class Explore:
     Args:
         ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
-            `scores`, `curves`; null makes all.
+            `scores`, `curves`, `diagnostics`; null makes all.
         n: generated images that are held against real ones.
         n_real: real (training) images they are held against.
         directions: SeFa directions.
@@ -332,6 +333,19 @@ class _Makers:
             raise ZooError(f"there is no metrics.csv of the run below {run}.")
         plot_curves(curves, self.out / "curves.png")
         return self.section("curves", f"From {listing(f.name for f in files)} of {run}.", True)
+
+    def diagnostics(self) -> Section:
+        from zoo.explore.evaluations import read_findings, run_folder
+        from zoo.explore.report import Section
+
+        run = run_folder(self.model.file)
+        file = run / "diagnostics.json"
+        if not file.exists():
+            if not any(run.glob("**/metrics.csv")):
+                raise ZooError(f"{run} is no folder of a training run.")
+            return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
+        text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
+        return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))
 
 
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
