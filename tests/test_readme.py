@@ -13,7 +13,7 @@ from zoo import overrides
 from zoo.cli import CONFIGS
 from zoo.discovery import ROOT
 from zoo.store import store_parts
-from zoo.tasks.list import markdown_table
+from zoo.tasks.list import readme_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -40,7 +40,7 @@ def test_readme_has_commands() -> None:
 
 def test_table_of_parts_is_current() -> None:
     between = README.partition("format=markdown` -->")[2].partition("<!-- end of parts -->")[0]
-    assert between.strip() == markdown_table().strip()
+    assert between.strip() == readme_table().strip()
 
 
 def test_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
