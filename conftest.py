@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 if "--benchmark" not in sys.argv:
-    # The tests' networks are tiny, and processes beside each other (`-n 2`, run.py) share the cores.
+    # The tests' networks are tiny, and processes beside each other (`-n 2`, run.py) share cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent
