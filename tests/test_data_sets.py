@@ -303,14 +303,14 @@ def test_default_needs_no_files(tmp_path):
 def test_stacked_mnist_stacks_digits_of_its_modes():
     data, again = (
         create(
-            "datamodule", "stacked_mnist", source="mnist_subset", train_val_test_split=[500, 20, 30]
+            "datamodule", "stacked_mnist", source="mnist_subset", train_val_test_split=[500, 0, 30]
         )
         for _ in range(2)
     )
     images, modes = data.split("train")
     assert images.shape == (500, 3, 28, 28)
     assert torch.equal(images, again.split("train")[0])
-    assert [len(data.split(split)[0]) for split in ("val", "test")] == [20, 30]
+    assert [len(data.split(split)[0]) for split in ("val", "test")] == [0, 30]
     digits, labels = create("datamodule", "mnist_subset", image_size=28).split("train")
     label_of = dict(zip((d.numpy().tobytes() for d in digits), labels.tolist(), strict=True))
     for image, mode in zip(images, modes.tolist(), strict=True):
@@ -320,3 +320,9 @@ def test_stacked_mnist_stacks_digits_of_its_modes():
             mode % 10,
         ]
     assert len(modes.unique()) > 350  # of 1000, by 500 draws: 394 expected
+
+
+def test_stacked_mnist_says_where_its_source_has_nothing_to_stack():
+    asked = {"source": "mnist_subset", "train_val_test_split": [500, 20, 30]}
+    with pytest.raises(ZooError, match="20 stacks of the val split, but mnist_subset has no"):
+        create("datamodule", "stacked_mnist", **asked).split("val")

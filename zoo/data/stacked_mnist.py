@@ -11,6 +11,7 @@ from zoo.data.base import DataModule, Split
 from zoo.data.loader import take_rows
 from zoo.data.mnist import MNISTDataModule
 from zoo.data.mnist_subset import MNISTSubset
+from zoo.errors import ZooError
 from zoo.registry import datamodule
 
 
@@ -62,8 +63,14 @@ class StackedMNIST(DataModule):
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         images, labels = self.digits.split(split)
+        if self.sizes[split] and not len(images):
+            raise ZooError(
+                f"datamodule stacked_mnist: train_val_test_split={list(self.sizes.values())} asks "
+                f"for {self.sizes[split]} stacks of the {split} split, but {self.digits.name} has "
+                "no images there: ask for 0."
+            )
         generator = torch.Generator().manual_seed(self.own_parts.index(split))
-        rows = torch.randint(len(images), (self.sizes[split], 3), generator=generator)
+        rows = torch.randint(max(1, len(images)), (self.sizes[split], 3), generator=generator)
         modes = labels[rows] @ torch.tensor([100, 10, 1])
         stacks = take_rows(images.squeeze(1), rows.flatten())
         return stacks.unflatten(0, (self.sizes[split], 3)), modes
