@@ -10,8 +10,9 @@ from helpers_train import TINY
 from PIL import Image
 
 import zoo
-from zoo.compare import as_table, changed, compare, draw, read_metrics, read_runs
+from zoo.compare import as_table, changed, compare, draw, read_metrics, read_runs, scores
 from zoo.errors import ZooError
+from zoo.metrics.protocol import Protocol, Result
 
 
 def write_run(folder, overrides, summary, samples=True):
@@ -52,6 +53,31 @@ def test_the_table_shows_what_differs_and_what_came_of_it(sweep):
         "",
         "run 3 failed: loss became NaN.",
     ]
+
+
+def test_figures_are_averaged_over_seeds_and_never_mix_protocols(tmp_path):
+    protocol = dict.fromkeys(Protocol.__dataclass_fields__, "same") | {"seed": 0}
+    for i, (loss, seed, n, fid) in enumerate(
+        [("bce", 0, 10, 1.0), ("bce", 1, 10, 2.0), ("hinge", 0, 10, 5.0), ("hinge", 1, 20, 7.0)]
+    ):
+        folder = tmp_path / str(i)
+        write_run(folder, [f"model/loss={loss}", f"seed={seed}"], {"loss_d": 1.0})
+        measured = Protocol(
+            **protocol | {"reference_count": 9, "generated_count": n, "features": "x"}
+        )
+        for images, value in ((5, 99.0), (10, fid)):  # the last one counts
+            result = Result("m", measured, {"fid": value})
+            result.save(folder / "evaluations" / f"images_{images:09d}.json")
+    first, second = scores(read_runs(tmp_path)).split("\n\n| ")
+    assert first.splitlines()[:4] == [
+        "| loss  | fid ↓      | runs |",
+        "| ----- | ---------- | ---- |",
+        "| bce   | 1.5 ± 0.71 | 2    |",
+        "| hinge | 5          | 1    |",
+    ]
+    assert "Protocol: 10 generated" in first
+    assert second.splitlines()[2] == "| hinge | 7     | 1    |"
+    assert "Protocol: 20 generated" in second
 
 
 def test_the_picture_has_the_values_of_the_last_sweep_as_columns(sweep, capsys):

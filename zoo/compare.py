@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class CompareRuns(Callback):
 
 
 def compare(folder: Path) -> dict[str, Path]:
-    """Print the table of the runs below `folder`, and write it and the picture of them there.
+    """Print the tables of the runs below `folder`, and write them and a picture of the runs there.
 
     Returns:
         Where `comparison.md` and `comparison.png` are, as far as there is something to show.
@@ -29,7 +30,7 @@ def compare(folder: Path) -> dict[str, Path]:
     runs = read_runs(folder)
     if not runs:
         return {}
-    table = as_table(runs)
+    table = "\n\n".join(filter(None, [as_table(runs), scores(runs)]))
     (folder / "comparison.md").write_text(table + "\n", encoding="utf-8")
     print(table)
     picture = draw(folder, runs)
@@ -76,14 +77,53 @@ def as_table(runs: list[dict[str, Any]]) -> str:
         if failed:
             cells.append("failed" if run in failed else "ok")
         rows.append(cells)
-    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
-        for line in [head, ["-" * w for w in widths], *rows]
-    ]
+    lines = _markdown(head, rows)
     if failed:
         lines += ["", *(f"run {r['folder'].name} failed: {r['summary']['error']}" for r in failed)]
     return "\n".join(lines)
+
+
+def scores(runs: list[dict[str, Any]]) -> str:
+    """The runs' last figures by `callbacks=evaluate`, a Markdown table for each protocol.
+
+    Runs that differ in their seed alone are one row, with the mean and standard deviation.
+    """
+    from zoo.explore.evaluations import read_result
+    from zoo.metrics.protocol import heading, same_protocol
+
+    measured = []
+    for run, setting in zip(runs, changed(runs), strict=True):
+        if files := sorted((run["folder"] / "evaluations").glob("images_*.json")):
+            setting = {k: v for k, v in setting.items() if k != "seed"}
+            measured.append((setting, read_result(files[-1])))
+    settings = {id(result): setting for setting, result in measured}
+    tables = []
+    for group in same_protocol([result for _, result in measured]):
+        rows: dict[tuple[str, ...], list[dict[str, float]]] = {}
+        for result in group:
+            rows.setdefault(tuple(settings[id(result)].values()), []).append(result.figures)
+        names = list(dict.fromkeys(n for result in group for n in result.figures))
+        head = [*settings[id(group[0])], *map(heading, names), "runs"]
+        body = [
+            [*key, *(_spread([f[n] for f in found if n in f]) for n in names), str(len(found))]
+            for key, found in rows.items()
+        ]
+        tables.append("\n".join([*_markdown(head, body), "", f"Protocol: {group[0].protocol}"]))
+    return "\n\n".join(tables)
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) < 2:
+        return _number(values[0] if values else None)
+    return f"{_number(statistics.mean(values))} ± {statistics.stdev(values):.2g}"
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
+    return [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in [head, ["-" * w for w in widths], *rows]
+    ]
 
 
 def _number(value: Any) -> str:

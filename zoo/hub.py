@@ -6,6 +6,7 @@ the header), `generator.json` (the description), `README.md` (the model card), `
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -193,9 +194,9 @@ def card(
     ]
     if info.get("overrides"):
         rows.append(("command", f"`python run.py {' '.join(map(str, info['overrides']))}`"))
-    label = (
-        f", label={model.class_names[min(5, model.num_classes - 1)]!r}" if model.num_classes else ""
-    )
+    label = ""
+    if model.num_classes:
+        label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
     figures = "None yet: `python run.py task=evaluate ckpt=…` makes them."
     if results:
         figures = "```\n" + tables(list(results)).strip() + "\n```"

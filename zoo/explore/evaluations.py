@@ -32,7 +32,9 @@ def read_result(file: Path) -> Result:
 def find_results(model: LoadedGenerator) -> list[Result]:
     """The results for this very checkpoint in the folder of its run."""
     folder = run_folder(model.file) / "evaluations"
-    return [read_result(file) for file in sorted(folder.glob(f"images_{model.images_seen:09d}_*"))]
+    return [
+        read_result(file) for file in sorted(folder.glob(f"images_{model.images_seen:09d}*.json"))
+    ]
 
 
 def read_findings(file: Path) -> tuple[str, ...]:

@@ -183,8 +183,8 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join([*lines, "", f"Protocol: {protocol}", *notes]) + "\n"
 
 
-def tables(results: Sequence[Result]) -> str:
-    """One table for each protocol, in the order in which they first occur."""
+def same_protocol(results: Sequence[Result]) -> list[list[Result]]:
+    """Results that may be compared, together; in the order in which protocols first occur."""
     groups: list[list[Result]] = []
     for result in results:
         for group in groups:
@@ -193,7 +193,12 @@ def tables(results: Sequence[Result]) -> str:
                 break
         else:
             groups.append([result])
-    return "\n".join(table(group) for group in groups)
+    return groups
+
+
+def tables(results: Sequence[Result]) -> str:
+    """One table for each protocol, in the order in which they first occur."""
+    return "\n".join(table(group) for group in same_protocol(results))
 
 
 def heading(name: str) -> str:

@@ -88,6 +88,7 @@ class Train:
 
     def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
         from zoo.callbacks.checkpoints import Checkpoints
+        from zoo.callbacks.evaluate import Evaluate
         from zoo.callbacks.samples import SampleGrid
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
@@ -96,6 +97,9 @@ class Train:
                 lines["pictures"] = shown(callback.last)
             if isinstance(callback, Checkpoints):
                 lines["checkpoint"] = shown(callback.last)
+            if isinstance(callback, Evaluate) and callback.last is not None:
+                figures = listing(f"{k} {v:.4g}" for k, v in callback.last.figures.items())
+                lines["figures"] = f"{figures} (protocol: {shown(callback.folder)})"
         logs = [logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)]
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
