@@ -20,6 +20,7 @@ from scipy.io import savemat
 from torchvision import datasets
 
 from zoo.data import make_subset
+from zoo.data.pixels import to_float
 from zoo.errors import ZooError
 from zoo.registry import create, list_parts
 
@@ -326,3 +327,16 @@ def test_stacked_mnist_says_where_its_source_has_nothing_to_stack():
     asked = {"source": "mnist_subset", "train_val_test_split": [500, 20, 30]}
     with pytest.raises(ZooError, match="20 stacks of the val split, but mnist_subset has no"):
         create("datamodule", "stacked_mnist", **asked).split("val")
+
+
+@pytest.mark.parametrize(("modes", "count"), [("ring", 8), ("grid", 25)])
+def test_gaussians_lie_around_their_modes(modes, count):
+    data = create("datamodule", "gaussians", modes=modes, train_val_test_split=[9000, 10, 20])
+    images, labels = data.split("train")
+    assert images.shape == (9000, 2, 1, 1)
+    assert [len(data.split(split)[0]) for split in ("val", "test")] == [10, 20]
+    points = to_float(images).flatten(1)
+    assert labels.bincount().shape == (count,)
+    away = points - data.centers[labels]
+    assert away.std().item() == pytest.approx(0.02, rel=0.03)
+    assert away.mean(dim=0).abs().max() < 0.001

@@ -35,7 +35,7 @@ from zoo.metrics.distances import (
 from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result, table
-from zoo.metrics.scores import Reference, count_modes, default_metrics, nearest_modes
+from zoo.metrics.scores import Reference, default_metrics
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -206,30 +206,6 @@ def test_too_few_images_are_refused() -> None:
         density_coverage(blobs(5), blobs(100))
     with pytest.raises(ZooError, match="2 or more images"):
         moments(blobs(1))
-
-
-# Modes -------------------------------------------------------------------------------------------
-
-
-def test_modes_and_their_divergence() -> None:
-    assert count_modes(torch.arange(1000).repeat(26), 1000) == (1000, pytest.approx(0, abs=1e-12))
-    assert count_modes(torch.zeros(26_000, dtype=torch.int64), 1000) == (
-        1,
-        pytest.approx(math.log(1000)),
-    )
-    half = torch.arange(500).repeat(10)
-    assert count_modes(half, 1000) == (500, pytest.approx(math.log(2)))
-    # 26,000 uniform samples: KL is (K - 1) / 2N to first order
-    drawn = torch.randint(1000, (26_000,), generator=torch.Generator().manual_seed(0))
-    hit, divergence = count_modes(drawn, 1000)
-    assert hit == 1000
-    assert divergence == pytest.approx(999 / 52_000, rel=0.1)
-
-
-def test_modes_of_points_in_the_plane() -> None:
-    centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
-    points = torch.tensor([[0.1, 0.0], [9.9, 0.2], [5.0, 5.0], [0.0, -0.2]])
-    assert nearest_modes(points, centers, radius=0.5).tolist() == [0, 1, 0]
 
 
 # Evaluation --------------------------------------------------------------------------------------

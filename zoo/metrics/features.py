@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from zoo.errors import ZooError, listing, suggest
 
-_MODULES = ("embedded", "inception", "timm_features")
+_MODULES = ("embedded", "inception", "points", "timm_features")
 _FEATURES: dict[str, type[Features]] = {}
 T = TypeVar("T", bound="type[Features]")
 
@@ -170,7 +171,7 @@ def extract(
         )
     vectors, logits = [], []
     bar = tqdm(total=len(images), desc=progress, unit="img", disable=progress is None, leave=False)
-    device = next(network.parameters()).device
+    device = next(chain(network.parameters(), network.buffers())).device
     with bar:
         for batch in images.split(batch_size):
             out, scores = network(batch.to(device))

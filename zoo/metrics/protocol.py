@@ -24,6 +24,7 @@ HIGHER_IS_BETTER = frozenset(
         "cas",
         "conditional_accuracy",
         "modes",
+        "high_quality",
     }
 )
 

@@ -143,7 +143,7 @@ def default_metrics(network: Features, reference: Reference, conditional: bool) 
         "kid": True,
         "inception_score": network.classes > 0,
         "prdc": True,
-        "modes": reads,
+        "modes": reads or network.name == "points",
         "conditional_accuracy": conditional and reads,
         "per_class_fid": conditional and few,
         "cas": conditional and few,
@@ -188,9 +188,27 @@ def prdc(data: Comparison) -> dict[str, float]:
 
 @metric("modes")
 def modes(data: Comparison) -> dict[str, float]:
+    if data.network.name == "points":
+        return _modes_of_points(data)
     logits = _logits(data, "modes")
     hit, divergence = count_modes(logits.argmax(dim=1), logits.shape[1])
     return {"modes": hit, "mode_kl": divergence}
+
+
+def _modes_of_points(data: Comparison) -> dict[str, float]:
+    """Modes of the plane; a point is at one if it lies within three standard deviations of it.
+
+    As in Srivastava et al. (2017), arXiv:1705.07761; `high_quality` is the share of such points.
+    """
+    labels = data.reference.labels
+    if labels is None:
+        raise ZooError("metric modes needs labelled reference points.")
+    real, count = data.reference_vectors, data.reference.num_classes
+    centers = torch.stack([real[labels == mode].mean(dim=0) for mode in range(count)])
+    radius = 3 * (real - centers[labels]).square().mean().sqrt().item()
+    at = nearest_modes(data.vectors, centers, radius)
+    hit, divergence = count_modes(at, count)
+    return {"modes": hit, "mode_kl": divergence, "high_quality": len(at) / len(data.vectors)}
 
 
 @metric("conditional_accuracy")

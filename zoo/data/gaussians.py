@@ -1,0 +1,74 @@
+"""Points of the plane, the smallest data to see modes on."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zoo.data.base import DataModule, Split
+from zoo.data.pixels import to_uint8
+from zoo.registry import datamodule
+
+SPREAD = 0.02
+"""Standard deviation of every mode, where the plane reaches from -1 to 1."""
+
+
+@datamodule("gaussians")
+class Gaussians(DataModule):
+    """Points of 8 modes on a ring or 25 on a grid, as images of one pixel with two channels.
+
+    The channels are x and y, where 0 is -1 and 255 is 1; every mode is a normal distribution of
+    standard deviation 0.02. Takes `model/generator=mlp` and `model/discriminator=mlp`, draws
+    samples as a scatter plot, and has `modes` counted by `task=evaluate`.
+
+    Paper: Metz, Poole, Pfau, Sohl-Dickstein (2016), arXiv:1611.02163.
+    Paper: Srivastava et al. (2017), arXiv:1705.07761.
+
+    Args:
+        modes: `ring` of 8, or `grid` of 5 by 5.
+        train_val_test_split: how many points each split takes. The same for every seed.
+    """
+
+    own_parts: tuple[Split, ...] = ("train", "val", "test")
+
+    def __init__(
+        self,
+        modes: Literal["ring", "grid"] = "ring",
+        batch_size: int = 64,
+        train_val_test_split: list[int] = [50000, 0, 10000],  # noqa: B006
+        seed: int = 0,
+        data_dir: str = "data",
+    ) -> None:
+        self.centers = centers(modes)
+        super().__init__(
+            "gaussians",
+            image_size=1,
+            channels=2,
+            class_names=[str(mode) for mode in range(len(self.centers))],
+            batch_size=batch_size,
+            train_val_test_split=train_val_test_split,
+            seed=seed,
+            data_dir=data_dir,
+        )
+        self.sizes = dict(zip(("train", "val", "test"), train_val_test_split, strict=True))
+        self.train_val_test_split = None  # `load` makes exactly these
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(self.own_parts.index(split))
+        shape = (self.sizes[split],)
+        labels = torch.randint(len(self.centers), shape, generator=generator)
+        noise = torch.randn((*shape, 2), generator=generator)
+        points = self.centers[labels] + SPREAD * noise
+        return to_uint8(points[:, :, None, None]), labels
+
+
+def centers(modes: Literal["ring", "grid"]) -> Tensor:
+    """The middles (K, 2) of the modes."""
+    if modes == "ring":
+        angles = torch.arange(8) * (2 * math.pi / 8)
+        return 0.75 * torch.stack([angles.cos(), angles.sin()], dim=1)
+    line = torch.linspace(-0.8, 0.8, 5)
+    return torch.cartesian_prod(line, line)
