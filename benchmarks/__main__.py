@@ -10,12 +10,23 @@ from typing import Any
 
 import torch
 
-from benchmarks import lightning, pipeline, report, scale, startup
-from benchmarks.cards import CARDS
+from benchmarks import allocator, drift, lightning, pipeline, report, scale, startup
+from benchmarks.cards import CARDS, has_bf16
 from benchmarks.measure import ROOT, flops, interleaved, machine, peak_flops, peak_memory
 from benchmarks.suite import TITLES, Case, cases
 
-PARTS = (*TITLES, "lightning", "pipeline", "folder", "startup", "memory", "scale", "drift", "ddp")
+PARTS = (
+    *TITLES,
+    "lightning",
+    "pipeline",
+    "folder",
+    "startup",
+    "memory",
+    "scale",
+    "drift",
+    "ddp",
+    "allocator",
+)
 
 
 def main() -> None:
@@ -34,14 +45,15 @@ def main() -> None:
     found: dict[str, Any] = {}
     if options.update and file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))
-    parts = options.part or [p for p in PARTS if not (options.quick and p in ("drift", "ddp"))]
+    parts = options.part or [
+        p for p in PARTS if not (options.quick and p in ("drift", "ddp", "allocator"))
+    ]
     found["machine"] = machine(device)
     found.setdefault("cases", {})
     if set(parts) & set(TITLES):
-        found["peak"] = {
-            "fp32": peak_flops(device),
-            "bf16": peak_flops(device, torch.bfloat16),
-        }
+        found["peak"] = {"fp32": peak_flops(device)}
+        if has_bf16(device):
+            found["peak"]["bf16"] = peak_flops(device, torch.bfloat16)
     for case in cases(options.quick, device):
         if case.part in parts and (not options.card or case.card.name in options.card):
             print(f"{case.part} {case.name} …", flush=True)
@@ -88,9 +100,13 @@ def other(part: str, device: torch.device, quick: bool) -> dict[str, Any]:
     """Measure a part that is no comparison of training steps."""
     if part == "lightning":
         found = {}
-        for card in [CARDS["mlp_28"], CARDS["dcgan_32"]] + ([] if quick else [CARDS["dcgan_64"]]):
-            timings = lightning.measure(card, 64, 4 if quick else 20)
-            found[card.name] = {
+        for card in CARDS.values():
+            if quick and card.heavy:
+                continue
+            slow = card.generator == "resnet" and device.type == "cpu"
+            batch_size, segments = 16 if slow else 64, 4 if quick else 9 if slow else 20
+            timings = lightning.measure(card, batch_size, segments)
+            found[f"{card.name}, batch {batch_size}"] = {
                 name: {"ms": 1e3 * t.median, "speedup": t.speedup(timings["plain"])}
                 for name, t in timings.items()
             }
@@ -123,8 +139,10 @@ def other(part: str, device: torch.device, quick: bool) -> dict[str, Any]:
             "batch": scale.over_batches(device, budget),
             "image_size": scale.over_sizes(device, budget),
         }
+    if part == "allocator":
+        return {card: allocator.measure(card, 16) for card in ("dcgan_64", "sngan_32")}
     if part == "drift":
-        return scale.drift(device, 20_000)
+        return drift.measure(20_000)
     return scale.processes(60 if quick else 300)
 
 

@@ -101,15 +101,22 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["zoo"] = ours
 
 
+def _ratios(extra_info: dict[str, Any]) -> dict[str, float]:
+    """The speed-up over the baseline, and `ratios` by name: the more, the better."""
+    speedup = extra_info.get("speedup")
+    return ({"speed-up": speedup} if speedup else {}) | extra_info.get("ratios", {})
+
+
 def _regressions(config: pytest.Config) -> Iterator[str]:
     session = getattr(config, "_benchmarksession", None)
     saved_runs = getattr(session, "compared_mapping", None) or {}
     for bench in getattr(session, "benchmarks", []):
-        now = bench.extra_info.get("speedup")
         for path, saved in saved_runs.items():
-            then = saved.get(bench.fullname, {}).get("extra_info", {}).get("speedup")
-            if now and then and now < (1 - TOLERANCE) * then:
-                yield f"{bench.name}: {now:.2f} x the baseline, was {then:.2f} x in {path}"
+            before = _ratios(saved.get(bench.fullname, {}).get("extra_info", {}))
+            for name, now in _ratios(bench.extra_info).items():
+                then = before.get(name)
+                if then and now < (1 - TOLERANCE) * then:
+                    yield f"{bench.name}, {name}: {now:.2f}, was {then:.2f} in {path}"
 
 
 @pytest.hookimpl(trylast=True)
@@ -131,5 +138,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                 f"baseline {b.extra_info['baseline_ms']:10.2f} ms  "
                 f"{b.extra_info['speedup']:6.2f} x"
             )
+    for b in getattr(session, "benchmarks", []):
+        for name, value in b.extra_info.get("ratios", {}).items():
+            terminalreporter.write_line(f"{b.name}, {name}: {value:.2f} x")
     for line in _regressions(config):
         terminalreporter.write_line(f"REGRESSION {line}", red=True)

@@ -60,24 +60,26 @@ class Clock(pl.Callback):
         self.start = time.perf_counter()
 
 
-def measure(card: Card, batch_size: int, segments: int, least: float = 0.5) -> dict[str, Timing]:
-    """Seconds per step of `plain`, the bare `zoo` step and `run.py`, interleaved.
+def make_run(
+    card: Card, batch_size: int, steps: int, folder: Path, callbacks: list[pl.Callback]
+) -> tuple[pl.Trainer, pl.LightningModule, DataModule]:
+    """What `run.py` would make of a card: trainer, GAN and data, everything on as by default.
 
-    Args:
-        segments: how many of each; `least`: seconds that a segment lasts about.
+    The averaged generator is off, since the plain loop has none.
     """
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     store_parts()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     overrides = [
         f"model/generator={card.generator}",
         f"model/discriminator={card.discriminator}",
         f"model/loss={card.loss}",
         f"model.latent_dim={card.latent_dim}",
         f"model.betas=[{card.betas[0]},{card.betas[1]}]",
-        "model.ema_half_life=null",  # the plain loop has no average
+        "model.ema_half_life=null",
+        f"trainer.max_steps={steps}",
+        "trainer.max_epochs=-1",
         *(f"model.discriminator.{k}={str(v).lower()}" for k, v in card.options.items()),
     ]
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
@@ -86,17 +88,29 @@ def measure(card: Card, batch_size: int, segments: int, least: float = 0.5) -> d
     data.setup()
     gan = build_gan(config["model"], data)
     data.images_per_step = batch_size
+    callbacks = [*make_callbacks(config["callbacks"], folder), *callbacks]
+    loggers = make_loggers(config["logger"], folder, config)
+    return make_trainer(config["trainer"], callbacks, loggers, folder, data), gan, data
+
+
+def measure(card: Card, batch_size: int, segments: int, least: float = 0.5) -> dict[str, Timing]:
+    """Seconds per step of `plain`, the bare `zoo` step and `run.py`, interleaved.
+
+    Args:
+        segments: how many of each; `least`: seconds that a segment lasts about.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     others = {
         "plain": plain(card, batch_size, device)["step"],
         "zoo": zoo(card, batch_size, device, graph=device.type == "cuda")["step"],
     }
-    for function in [*others.values()] * 5:
+    for function in [*others.values()] * (2 if card.heavy else 5):
         function()
-    clock = Clock(iterations_for(timed(others["zoo"], 3, device), least), others)
+    clock = Clock(
+        iterations_for(timed(others["zoo"], 1 if card.heavy else 3, device), least), others
+    )
+    steps = clock.size * (segments + 2)
     with tempfile.TemporaryDirectory() as folder:
-        config["trainer"] |= {"max_steps": clock.size * (segments + 2), "max_epochs": -1}
-        callbacks = [*make_callbacks(config["callbacks"], Path(folder)), clock]
-        loggers = make_loggers(config["logger"], Path(folder), config)
-        trainer = make_trainer(config["trainer"], callbacks, loggers, Path(folder), data)
+        trainer, gan, data = make_run(card, batch_size, steps, Path(folder), [clock])
         trainer.fit(gan, datamodule=data)
     return {name: Timing(tuple(values)) for name, values in clock.seconds.items()}

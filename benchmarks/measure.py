@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -121,15 +122,36 @@ def machine(device: torch.device) -> dict[str, object]:
     }
 
 
-def child(command: list[str], timeout: float = 600.0) -> tuple[float, float, str]:
-    """Run a process in the repository: CPU seconds, wall seconds, output.
+def resident(field: Literal["VmRSS", "VmHWM"]) -> int:
+    """Bytes of memory that this process holds (`VmRSS`), or held at its peak (`VmHWM`).
+
+    From Linux itself: `getrusage` would hand the peak of the parent process down to this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def child(
+    command: list[str], timeout: float = 600.0, **environment: str
+) -> tuple[float, float, str]:
+    """Run a process in the repository, with additions to the environment.
+
+    Returns:
+        CPU seconds, wall seconds, output.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=True,
     )
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 
 import torch
 
 from benchmarks.cards import CARDS, contenders
+from benchmarks.measure import resident
 
 STEPS = 3
 
@@ -22,14 +22,14 @@ def main(card: str, contender: str, batch_size: str) -> None:
     torch.nn.functional.conv2d(
         torch.randn(1, 3, 8, 8, device=device), torch.randn(4, 3, 3, 3).to(device)
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = resident("VmHWM")
     step = contenders(device)[contender](CARDS[card], int(batch_size), device)["step"]
     for _ in range(STEPS):
         step()
     if device.type == "cuda":
         print(json.dumps(torch.cuda.max_memory_allocated(device)))
     else:
-        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before))
+        print(json.dumps(resident("VmHWM") - before))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ HEADINGS = {
     "startup": "Start-up",
     "memory": "Peak memory that three steps add, MB",
     "scale": "Time per DCGAN step, ms",
-    "drift": "A long run of the MLP step, batch 16",
+    "drift": "A long run of the MLP under Lightning, batch 16",
+    "allocator": "trainer.keep_memory: one update of D, batch 16, a process for each",
     "ddp": "Two processes: images/s of run.py, one thread each",
 }
 

@@ -1,11 +1,8 @@
-"""How time grows with batch, image size, processes and steps done."""
+"""How time grows with batch, image size and processes."""
 
 from __future__ import annotations
 
-import os
 import re
-import resource
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from benchmarks.cards import CARDS, plain, zoo
-from benchmarks.measure import child, interleaved, timed
+from benchmarks.measure import child, interleaved
 
 BATCHES = (1, 4, 16, 64, 256)
 SIZES = (16, 32, 64, 128)
@@ -42,51 +39,24 @@ def over_sizes(device: torch.device, budget: float) -> dict[int, float]:
 _BOTH: dict[str, Callable] = {"plain": plain, "zoo": zoo}
 
 
-def drift(device: torch.device, steps: int) -> dict[str, float]:
-    """A long run of the MLP step: its time and its memory near the start and at the end."""
-    step = zoo(CARDS["mlp_28"], 16, device)["step"]
-    tenth = max(1, steps // 10)
-    seconds, peaks = [], []
-    for _ in range(10):
-        seconds.append(statistics.median(timed(step, 20, device) for _ in range(tenth // 20 or 1)))
-        peaks.append(_memory(device))
-    return {
-        "steps": float(steps),
-        "ms, second tenth": 1e3 * seconds[1],
-        "ms, last tenth": 1e3 * seconds[-1],
-        "peak MB, second tenth": peaks[1] / 1e6,
-        "peak MB, last tenth": peaks[-1] / 1e6,
-    }
-
-
-def _memory(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def processes(steps: int) -> dict[str, float]:
     """Images/s of `run.py` with one process of one thread, and with two of them under DDP.
 
     Both train DCGAN on batches of 64 per process.
     """
     rates = {}
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        for count, trainer in ((1, "cpu"), (2, "ddp")):
-            with tempfile.TemporaryDirectory() as folder:
-                options = [
-                    f"trainer={trainer}",
-                    f"trainer.max_steps={steps}",
-                    "trainer.max_epochs=-1",
-                    f"datamodule.batch_size={64 * count}",
-                    "callbacks.samples=null",
-                    f"hydra.run.dir={folder}",
-                ]
-                output = child([sys.executable, "run.py", *options])[2]
-            found = re.findall(r"^images_per_second\s+([\d.]+)", output, re.MULTILINE)
-            rates[f"{count} process" + "es" * (count > 1)] = float(found[-1])
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
+    for count, trainer in ((1, "cpu"), (2, "ddp")):
+        with tempfile.TemporaryDirectory() as folder:
+            options = [
+                f"trainer={trainer}",
+                f"trainer.max_steps={steps}",
+                "trainer.max_epochs=-1",
+                f"datamodule.batch_size={64 * count}",
+                "callbacks.samples=null",
+                f"hydra.run.dir={folder}",
+            ]
+            output = child([sys.executable, "run.py", *options], OMP_NUM_THREADS="1")[2]
+        found = re.findall(r"^images_per_second\s+([\d.]+)", output, re.MULTILINE)
+        rates[f"{count} process" + "es" * (count > 1)] = float(found[-1])
     rates["efficiency"] = rates["2 processes"] / (2 * rates["1 process"])
     return rates

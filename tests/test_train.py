@@ -202,3 +202,28 @@ def test_paths_outside_of_the_folder_stay_whole(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / "a" / "b") == "a/b"
     assert shown(Path("/usr/lib")) == "/usr/lib"
+
+
+def test_kept_memory_trains_the_same_weights(tmp_path):
+    """In a process of its own, whose allocator it changes."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from helpers_train import train;"
+        "from pathlib import Path;"
+        f"out = Path({str(tmp_path / 'kept')!r});"
+        "train(out, 'trainer.keep_memory=true', 'trainer.max_epochs=1');"
+        "import os; assert os.environ['THP_MEM_ALLOC_ENABLE'] == '1'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    train(tmp_path / "plain", "trainer.max_epochs=1")
+    kept, plain = (read(tmp_path / name)["state_dict"] for name in ("kept", "plain"))
+    assert all(torch.equal(kept[name], plain[name]) for name in plain)
+
+
+def test_matmul_precision_is_set_and_a_wrong_one_refused(tmp_path):
+    train(tmp_path / "fast", "trainer.max_steps=1", "trainer.matmul_precision=high")
+    assert torch.get_float32_matmul_precision() == "high"
+    train(tmp_path / "exact", "trainer.max_steps=1")
+    assert torch.get_float32_matmul_precision() == "highest"
+    with pytest.raises(ZooError, match="matmul_precision=tf32 is none of highest, high, medium"):
+        train(tmp_path / "wrong", "trainer.max_steps=1", "trainer.matmul_precision=tf32")

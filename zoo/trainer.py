@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
 """Where the classes of loggers and callbacks may come from."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 def _make(name: str, node: Any, **defaults: Any) -> Any:
@@ -78,7 +79,7 @@ def make_trainer(
     out: Path,
     data: DataModule,
 ) -> pl.Trainer:
-    """A `pl.Trainer`; `gpus` and `max_images` are translated, all else goes to it as it is.
+    """A `pl.Trainer`; the zoo's own options are carried out, all else goes to it as it is.
 
     Raises:
         ZooError: an argument that the trainer does not have, or a device that is not there.
@@ -89,12 +90,13 @@ def make_trainer(
 
     gpus = settings.pop("gpus", None)
     max_images = settings.pop("max_images", None)
+    _set_matmul_precision(settings.pop("matmul_precision", MATMUL_PRECISIONS[0]))
     if gpus is not None:
         settings.update(_devices(gpus))
     known = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
         if name not in known:
-            choices = [*known, "gpus", "max_images"]
+            choices = [*known, "gpus", "max_images", "keep_memory", "matmul_precision"]
             raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
     if max_images is not None:
         if max_images < 1:
@@ -111,6 +113,16 @@ def make_trainer(
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _set_matmul_precision(precision: str) -> None:
+    import torch
+
+    if precision not in MATMUL_PRECISIONS:
+        raise ZooError(
+            f"trainer.matmul_precision={precision} is none of {listing(MATMUL_PRECISIONS)}."
+        )
+    torch.set_float32_matmul_precision(precision)
 
 
 def _check_settings(settings: dict[str, Any]) -> None:

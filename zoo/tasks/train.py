@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from zoo.allocator import keep_memory
 from zoo.errors import ZooError, listing
 from zoo.registry import task
 
@@ -33,14 +34,16 @@ class Train:
         self.seed = seed
 
     def __call__(self, out: Path) -> dict[str, Any]:
+        config = self.config
+        settings = dict(config["trainer"])
+        if settings.pop("keep_memory", False):
+            keep_memory()  # before torch is imported
         import pytorch_lightning as pl
 
         from zoo.build import build_data, build_gan, describe_data
         from zoo.trainer import make_callbacks, make_loggers, make_trainer
 
         _quiet()
-        config = self.config
-        settings = dict(config["trainer"])
         pl.seed_everything(self.seed, verbose=False)
         data = build_data(config["datamodule"], config["data_dir"], self.seed)
         gan = build_gan(config["model"], data)
