@@ -15,18 +15,9 @@ from benchmarks.cards import CARDS, has_bf16
 from benchmarks.measure import ROOT, flops, interleaved, machine, peak_flops, peak_memory
 from benchmarks.suite import TITLES, Case, cases
 
-PARTS = (
-    *TITLES,
-    "lightning",
-    "pipeline",
-    "folder",
-    "startup",
-    "memory",
-    "scale",
-    "drift",
-    "ddp",
-    "allocator",
-)
+LONG = ("drift", "ddp", "allocator")
+"""Parts that the quick mode leaves out."""
+PARTS = (*TITLES, "lightning", "pipeline", "folder", "startup", "memory", "scale", *LONG)
 
 
 def main() -> None:
@@ -45,9 +36,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     if options.update and file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))
-    parts = options.part or [
-        p for p in PARTS if not (options.quick and p in ("drift", "ddp", "allocator"))
-    ]
+    parts = options.part or [p for p in PARTS if not (options.quick and p in LONG)]
     found["machine"] = machine(device)
     found.setdefault("cases", {})
     if set(parts) & set(TITLES):
@@ -76,7 +65,7 @@ def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[s
             functions[name] = function
     # A captured or compiled step hides its operations from the counter: it does what "zoo" does.
     work = {name: flops(f) for name, f in functions.items() if not _hidden(name)}
-    budget, rounds = (8.0, 5) if options.quick else (90.0, 25)
+    budget, rounds = (8.0, 5) if options.quick else (60.0, 25)
     timings = interleaved(
         functions, device, rounds, budget, warmup=5 if device.type == "cuda" else 2
     )
