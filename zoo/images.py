@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from zoo.data.pixels import to_uint8
 from zoo.errors import ZooError
+
+SMALLEST = 9
+"""Size of the smallest letters in a grid, in pixels."""
 
 __all__ = ["grid", "to_pil", "to_uint8", "write_animation", "write_png"]
 
@@ -89,10 +93,24 @@ def grid(
     for i, name in enumerate(rows[:lines]):
         middle = top + i * (height + padding) + height // 2
         draw.text((left - 6, middle), str(name), fill=black, font=font, anchor="rm")
-    for i, name in enumerate(heads[:columns]):
+    heads = [str(name) for name in heads[:columns]]
+    while heads and size > SMALLEST and max(map(font.getlength, heads)) > width:
+        size -= 1
+        font = ImageFont.load_default(size=size)
+    for i, name in enumerate(heads):
         middle = left + i * (width + padding) + width // 2
-        draw.text((middle, top - 4), str(name), fill=black, font=font, anchor="ms")
+        fitting = _cut(name, font, width)
+        draw.text((middle, top - 4), fitting, fill=black, font=font, anchor="ms")
     return canvas
+
+
+def _cut(name: str, font: Any, width: int) -> str:
+    """As much of a name as fits into `width` pixels."""
+    if font.getlength(name) <= width:
+        return name
+    while len(name) > 1 and font.getlength(name + "…") > width:
+        name = name[:-1]
+    return name + "…"
 
 
 def _scatter(points: Tensor) -> Image.Image:
