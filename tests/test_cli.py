@@ -124,7 +124,25 @@ def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):
     assert printed.count("\n") == 1
 
 
-@pytest.mark.parametrize("how", ["debug=true", "HYDRA_FULL_ERROR=1"])
+@pytest.mark.parametrize(
+    ("error", "printed"),
+    [(ZooError("wrong."), ""), (OSError(28, "No space left"), "error: process 1: No space left\n")],
+)
+def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeypatch, capsys):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as it inherits it
+    monkeypatch.setenv("ZOO_FULL_ERROR", "0")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(fail)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("how", ["debug=true", "debug=True", "HYDRA_FULL_ERROR=1"])
 def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
     def fail():
         raise ZooError("wrong.")

@@ -144,3 +144,12 @@ def test_the_checkpoint_loads_and_holds_averaged_buffers(run):
     checkpoint = read(run / "run")
     assert len(checkpoint["rng"]) == 2
     assert not torch.equal(checkpoint["rng"][0]["cpu"], checkpoint["rng"][1]["cpu"])
+
+
+def test_a_failure_of_all_processes_is_told_once_and_without_traceback(tmp_path):
+    process = start(tmp_path / "run", "trainer=ddp", "datamodule.batch_size=3")
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 1
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert "batch_size=3" in line
+    assert "Traceback" not in errors
