@@ -87,6 +87,10 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("model.lr_decay_start=2", r"must be from 0 to below 1"),
         ("model.lr_g=-1", r"model.lr_g=-1.* must be above 0"),
         ("model.betas=[0.5]", r"must be two numbers"),
+        ("model.ema_half_life=0", r"^model.ema_half_life=0.0 must be above 0.$"),
+        ("model.latent_dim=0", r"latent_dim=0 must be 1 or more.$"),
+        ("seed=-1", r"^seed=-1 must be between 0 and 2\^32 - 1.$"),
+        ("seed=99999999999", r"^seed=99999999999 must be between"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words(tmp_path, override, words):

@@ -19,7 +19,7 @@ from zoo.data.pixels import to_float
 from zoo.describe import source, spec, unknown_data
 from zoo.distributed import average_buffers, gather_objects
 from zoo.ema import EMA
-from zoo.errors import ZooError
+from zoo.errors import ZooError, above, at_least
 from zoo.files import FORMAT
 from zoo.optimizers import adam
 from zoo.registry import spec_of
@@ -103,7 +103,9 @@ class GAN(pl.LightningModule):
         channels_last: bool | None = None,
     ) -> None:
         super().__init__()
-        _check_positive(d_steps=d_steps, lr_g=lr_g, lr_d=lr_d, clip_grad_norm=clip_grad_norm)
+        at_least(1, "model.", d_steps=d_steps)
+        above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
+        above(0, "model.", clip_grad_norm=clip_grad_norm)
         if not 0 <= lr_decay_start < 1:
             raise ZooError(f"model.lr_decay_start={lr_decay_start} must be from 0 to below 1.")
         if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
@@ -376,9 +378,3 @@ class GAN(pl.LightningModule):
         if "cuda" in self._rng and self.device.type == "cuda":
             torch.cuda.set_rng_state(self._rng["cuda"].cpu(), self.device)
         self._rng = None
-
-
-def _check_positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ZooError(f"model.{name}={value} must be above 0.")

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from zoo.base import Regularizer
+from zoo.errors import ZooError, at_least
 from zoo.registry import regularizer
 from zoo.update import Update
 
@@ -35,6 +36,9 @@ class LeCam(Regularizer):
         self, weight: float = 0.3, decay: float = 0.99, start: int = 1000, every: int = 1
     ) -> None:
         super().__init__(every)
+        at_least(0, "regularizer lecam: ", weight=weight, start=start)
+        if not 0 <= decay < 1:
+            raise ZooError(f"regularizer lecam: decay={decay} must be from 0 to below 1.")
         self.weight = weight
         self.decay = decay
         self.start = start

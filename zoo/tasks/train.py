@@ -29,6 +29,8 @@ class Train:
     overrides: list[str]
 
     def __init__(self, resume: str | None = None, ckpt: str | None = None, seed: int = 0) -> None:
+        if not 0 <= seed < 2**32:
+            raise ZooError(f"seed={seed} must be between 0 and 2^32 - 1.")
         self.resume = resume or ckpt
         self.seed = seed
 
