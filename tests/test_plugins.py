@@ -149,10 +149,12 @@ def test_what_cannot_be_read_is_imported_instead(text, tmp_path):
 def test_parts_made_in_a_loop_are_told_apart(drop):
     registry = drop(
         loop="""
-            from zoo import loss
+            from zoo import Loss, loss
             for factor in (1, 2, 3):
                 @loss(f"loop{factor}")
-                class Loop:
+                class Loop(Loss):
+                    discriminator = generator = None
+
                     def __init__(self, scale: float = 10.0, by: int = factor) -> None:
                         self.value = scale * by
         """
@@ -204,6 +206,39 @@ def test_a_plugin_that_breaks_when_selected_says_where(drop):
     assert not registry.problems
     with pytest.raises(ZooError, match=r"loss 'late' cannot be used, because .*late\.py, line \d+"):
         zoo.create("loss", "late")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("self.scale = scale", "1 / 0", r", line 12 failed: ZeroDivisionError: division by zero$"),
+        ("(Loss)", "", r" makes a Plain, which must derive from zoo\.Loss\.$"),
+        ("def generator", "def g", r" failed: TypeError: Can't instantiate abstract class Plain"),
+    ],
+)
+def test_a_plugin_that_makes_no_part_of_its_kind_is_named(drop, old, new, words):
+    drop(wrong=PLAIN.replace("NAME", "wrong").replace(old, new))
+    with pytest.raises(ZooError, match=r"^loss 'wrong' of .*wrong\.py" + words):
+        zoo.create("loss", "wrong")
+
+
+def test_a_head_that_fails_inside_a_network_is_named(drop):
+    drop(
+        bad="""
+            from zoo import Head, head
+
+            @head("bad")
+            class Bad(Head):
+                def forward(self, features, y=None):
+                    return features.sum(1)
+
+                def __init__(self, features, num_classes, image_size, wrap, bias):
+                    raise KeyError("missing")
+        """
+    )
+    head = zoo.factory("head", "bad")
+    with pytest.raises(ZooError, match=r"head 'bad' of .*bad\.py, line 10 failed: KeyError"):
+        zoo.create("discriminator", "mlp", image_size=8, channels=1, head=head)
 
 
 def test_two_parts_of_one_name_are_both_shown(drop):

@@ -164,6 +164,8 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
         train(tmp_path / "out", f"resume={whole}", "model/loss=hinge")
     with pytest.raises(ZooError, match=r"another generator .mlp with .*width=8.*width=9"):
         train(tmp_path / "out", f"resume={whole}", "model.generator.width=9")
+    with pytest.raises(ZooError, match=r"another optimizer \(adam\) .* asked for \(rmsprop\)"):
+        train(tmp_path / "out", f"resume={whole}", "model.optimizer=rmsprop")
 
 
 def test_checkpoints_are_plain_and_complete(whole):

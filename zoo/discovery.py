@@ -119,10 +119,10 @@ def _read(registry: Registry, file: Path, module: str, source: str) -> None:
         if source == "zoo":
             raise
         registry.forget(file)
-        registry.problems.append((_place(file, error), _reason(error)))
+        registry.problems.append((place_of(file, error), reason_of(error)))
 
 
-def _place(file: Path, error: BaseException) -> str:
+def place_of(file: Path, error: BaseException) -> str:
     """The file, with the line of it that failed."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame in traceback.extract_tb(error.__traceback__):
@@ -131,7 +131,8 @@ def _place(file: Path, error: BaseException) -> str:
     return f"{_relative(file)}, line {line}" if line else _relative(file)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """An error of a plugin in one line."""
     text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -312,6 +313,6 @@ def import_part(part: Part) -> Any:
         if part.source == "zoo":
             raise
         raise ZooError(
-            f"{part.kind} {part.name!r} cannot be used, because {_place(part.file, error)} cannot "
-            f"be imported: {_reason(error)}"
+            f"{part.kind} {part.name!r} cannot be used, because {place_of(part.file, error)} "
+            f"cannot be imported: {reason_of(error)}"
         ) from error

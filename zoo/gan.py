@@ -356,6 +356,7 @@ class GAN(pl.LightningModule):
             **{kind: spec(part) for kind, part in parts.items()},
             "regularizers": [spec(r) for r in self._given],
             "augmentations": [spec(a) for a in self.augmentations],
+            "optimizer": self.optimizer_name,
             "sources": {kind: source(kind, part) for kind, part in parts.items()},
             "data": self.data,
             "ema": self.ema is not None,

@@ -13,6 +13,9 @@ from typing import Any
 from zoo.errors import ZooError, listing
 from zoo.registry import task
 
+_KEPT = ("generator", "discriminator", "loss", "regularizers", "augmentations", "optimizer")
+"""What has to stay as it was, for a training to continue."""
+
 
 @task("train")
 class Train:
@@ -80,7 +83,7 @@ class Train:
                 "run's folder or one of its checkpoints."
             )
         mine = gan.describe()
-        for kind in ("generator", "discriminator", "loss", "regularizers", "augmentations"):
+        for kind in _KEPT:
             if kind in info and info[kind] != mine[kind]:
                 raise ZooError(
                     f"{file} was trained with another {kind} ({_short(info[kind])}) than the one "
@@ -144,6 +147,8 @@ def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
 
 
 def _short(spec: Any) -> str:
+    if isinstance(spec, str):
+        return spec
     if isinstance(spec, list):
         return listing(_short(s) for s in spec)
     options = listing(f"{k}={v}" for k, v in spec["options"].items())
