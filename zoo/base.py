@@ -232,6 +232,11 @@ class Regularizer(nn.Module):
         at_least(1, f"{type(self).__name__}: ", every=every)
         self.every = every
 
+    @property
+    def gives_penalty(self) -> bool:
+        """Whether it adds to the loss, rather than only changing weights after the update."""
+        return type(self).forward is not Regularizer.forward
+
     def forward(self, update: Update) -> Tensor | None:
         """The penalty as a scalar, from what the step already computed; None for none."""
         return None

@@ -21,7 +21,7 @@ from zoo.distributed import average_buffers, gather_objects
 from zoo.ema import EMA
 from zoo.errors import ZooError, above, at_least
 from zoo.files import FORMAT
-from zoo.optimizers import adam
+from zoo.optimizers import adam, lazy_adam
 from zoo.registry import spec_of
 from zoo.step import AdversarialStep
 from zoo.window import NonFiniteError, Window
@@ -60,7 +60,8 @@ class GAN(pl.LightningModule):
         d_steps: updates of D per update of G.
         optimizer: `adam`, or `rmsprop` as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
-        betas: decays of Adam's moments.
+        betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
+            Karras et al. (2020), arXiv:1912.04958, and a note says so.
         lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
         lr_decay_start: share of the training after which the decay starts, in [0, 1).
         ema_half_life: of the averaged generator, in images; null for no average.
@@ -128,8 +129,9 @@ class GAN(pl.LightningModule):
         self.data = data or unknown_data(generator)
         self.d_steps = d_steps
         self.optimizer_name = optimizer
-        self.lr = (lr_g, lr_d)
-        self.betas = (float(betas[0]), float(betas[1]))
+        self._settings = self._correct_for_lazy(
+            in_force, (lr_g, lr_d), (float(betas[0]), float(betas[1]))
+        )
         self.lr_decay = lr_decay
         self.lr_decay_start = lr_decay_start
         self.clip_grad_norm = clip_grad_norm
@@ -163,6 +165,26 @@ class GAN(pl.LightningModule):
         """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
         return self.sampler(z, y)
 
+    def _correct_for_lazy(
+        self, in_force: list[Regularizer], lrs: tuple[float, float], betas: tuple[float, float]
+    ) -> list[tuple[float, tuple[float, float]]]:
+        """Learning rate and betas of G's and of D's optimizer, see `lazy_adam`; adds notes."""
+        settings = []
+        for side, lr in zip(("generator", "discriminator"), lrs, strict=True):
+            penalties = [r for r in in_force if r.update == side and r.gives_penalty]
+            every = max((r.every for r in penalties), default=1)
+            if self.optimizer_name != "adam":
+                every = 1
+            corrected, own_betas = lazy_adam(lr, betas, every)
+            settings.append((corrected, own_betas))
+            if every > 1:
+                self.notes.append(
+                    f"a penalty of the {side} acts with every={every}, so that its Adam runs at "
+                    f"lr={corrected:.4g}, betas={[round(b, 4) for b in own_betas]} instead of "
+                    f"lr={lr:.4g}, betas={list(betas)} (Karras et al., 2020)."
+                )
+        return settings
+
     # Training ------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
@@ -175,10 +197,11 @@ class GAN(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         made: list[torch.optim.Optimizer] = []
-        for network, lr in zip((self.generator, self.discriminator), self.lr, strict=True):
+        networks = (self.generator, self.discriminator)
+        for network, (lr, betas) in zip(networks, self._settings, strict=True):
             weights = [p for p in network.parameters() if p.requires_grad]
             if self.optimizer_name == "adam":
-                made.append(adam(weights, lr, self.betas))
+                made.append(adam(weights, lr, betas))
             else:
                 made.append(torch.optim.RMSprop(weights, lr=lr))
         return made
@@ -236,13 +259,13 @@ class GAN(pl.LightningModule):
 
     def _reset_optimizers(self) -> None:
         """Settings of this run rather than those that a checkpoint brought along."""
-        for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
+        for optimizer, (lr, betas) in zip(self.trainer.optimizers, self._settings, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = lr
                 if "capturable" in group:  # as in a checkpoint of a captured step
                     group["capturable"] = False
                 if "betas" in group:
-                    group["betas"] = self.betas
+                    group["betas"] = betas
 
     def _planned_steps(self) -> float:
         total = self.trainer.estimated_stepping_batches
@@ -257,7 +280,7 @@ class GAN(pl.LightningModule):
         done = min(1.0, self._updates / self._total_steps)
         share = max(0.0, (done - self.lr_decay_start) / (1 - self.lr_decay_start))
         factor = 1 - share if self.lr_decay == "linear" else 0.5 * (1 + math.cos(math.pi * share))
-        for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
+        for optimizer, (lr, _) in zip(self.trainer.optimizers, self._settings, strict=True):
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
                     group["lr"].fill_(lr * factor)
