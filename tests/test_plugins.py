@@ -201,6 +201,17 @@ def test_a_broken_plugin_is_named_and_the_rest_goes_on(drop, text, place, reason
         registry.get("loss", "half")
 
 
+@pytest.mark.parametrize("end", ["import nothing_of_this_name", "raise SystemExit('bye')"])
+def test_the_list_marks_what_cannot_be_imported(drop, end, tmp_path, monkeypatch, capsys):
+    registry = drop(late=PLAIN.replace("NAME", "late") + end, good=PLAIN.replace("NAME", "good"))
+    monkeypatch.setattr("zoo.tasks.list.REGISTRY", registry)
+    zoo.create("task", "list", kind="loss", format="markdown")(tmp_path)
+    lines = {line.split("`")[1]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    assert "BROKEN: loss 'late' cannot be used, because" in lines["late"]
+    assert "late.py, line 19 cannot be imported: " in lines["late"]
+    assert "| A loss. |" in lines["good"]
+
+
 def test_a_plugin_that_breaks_when_selected_says_where(drop):
     registry = drop(late=PLAIN.replace("NAME", "late") + "\nimport nothing_of_this_name\n")
     assert not registry.problems

@@ -309,7 +309,7 @@ def import_part(part: Part) -> Any:
     try:
         module = import_module(part.module, part.file)
         return getattr(module, part.qualname)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if part.source == "zoo":
             raise
         raise ZooError(
