@@ -168,6 +168,20 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
         train(tmp_path / "out", f"resume={whole}", "model.optimizer=rmsprop")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("name", "other", r"other \(10 classes: "), ("class_names", ["a"], r".* \(1 classes: a\)")],
+)
+def test_another_data_set_is_refused(whole, tmp_path, key, value, words):
+    content = read(whole)
+    content["zoo"]["data"][key] = value
+    torch.save(content, tmp_path / "other.ckpt")
+    config, given = configure(*TINY)
+    config["resume"] = str(tmp_path / "other.ckpt")
+    with pytest.raises(ZooError, match=rf"trained on {words}.*, not on mnist_subset \(10 class"):
+        run_task(config, tmp_path / "out", given)
+
+
 def test_checkpoints_are_plain_and_complete(whole):
     content = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)
     assert {"zoo", "state_dict", "optimizer_states", "loops", "rng"} <= content.keys()

@@ -89,6 +89,12 @@ class Train:
                     f"{file} was trained with another {kind} ({_short(info[kind])}) than the one "
                     f"asked for ({_short(mine[kind])}): leave model settings out to continue it."
                 )
+        then, now = info.get("data", mine["data"]), mine["data"]
+        if any(then.get(k) != now[k] for k in ("name", "class_names")):
+            raise ZooError(
+                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
+                "settings out to continue it."
+            )
         return file
 
     def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
@@ -135,7 +141,8 @@ def _more(trainer: Any) -> str:
     """The setting with which twice as long is trained."""
     if trainer.max_steps > 0:
         return f"trainer.max_steps={2 * trainer.max_steps}"
-    return f"trainer.max_epochs={2 * max(1, trainer.max_epochs or trainer.current_epoch)}"
+    epochs = trainer.max_epochs or -1  # -1: something else ended it
+    return f"trainer.max_epochs={2 * max(1, epochs if epochs > 0 else trainer.current_epoch)}"
 
 
 def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
@@ -144,6 +151,12 @@ def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
         f"nothing left to train: add {_more(trainer)} to go on."
     )
     return {}
+
+
+def _words(data: dict[str, Any]) -> str:
+    names = data.get("class_names") or []
+    first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
+    return f"{data.get('name')} ({len(names)} classes: {first})"
 
 
 def _short(spec: Any) -> str:
