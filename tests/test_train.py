@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from helpers_train import TINY, read, train
 import zoo
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
+from zoo.tasks.train import _more
+from zoo.trainer import make_trainer
 from zoo.window import NonFiniteError
 
 
@@ -107,6 +110,24 @@ def test_gpus_0_is_the_processor(tmp_path):
     given = [o for o in TINY if o != "trainer.accelerator=cpu"]
     train(tmp_path, *given, "trainer.gpus=0", "trainer.max_steps=2", tiny=False)
     assert read(tmp_path)["zoo"]["step"] == 2
+
+
+def test_gpus_0_keeps_the_processes_of_the_preset(tmp_path):
+    data = zoo.create("datamodule", "mnist_subset")
+    settings = {"gpus": 0, "accelerator": "auto", "devices": 2, "strategy": "ddp"}
+    trainer = make_trainer(settings, [], [], tmp_path, data)
+    assert trainer.num_devices == trainer.world_size == 2
+    assert trainer.strategy.root_device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "done", "setting"),
+    [(5, None, 1, "max_steps=10"), (-1, 3, 3, "max_epochs=6"), (-1, -1, 7, "max_epochs=14"),
+     (-1, None, 7, "max_epochs=14")],
+)  # fmt: skip
+def test_more_is_twice_what_was_trained(steps, epochs, done, setting):
+    trainer = SimpleNamespace(max_steps=steps, max_epochs=epochs, current_epoch=done)
+    assert _more(trainer) == f"trainer.{setting}"
 
 
 def test_bf16_trains_and_stays_finite(tmp_path):
