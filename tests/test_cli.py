@@ -72,6 +72,20 @@ def test_a_broken_plugin_is_a_warning(tmp_path):
     assert "broken.py, line 1 is left out: SyntaxError" in line
 
 
+def test_help_is_printed_beside_a_part_whose_name_is_taken(tmp_path):
+    twin = "from zoo import Loss, loss\n@loss('bce')\nclass Twin(Loss):\n    pass\n"
+    (tmp_path / "twin.py").write_text(twin)
+    (tmp_path / "zebra.py").write_text(twin.replace("bce", "zebra"))
+    done = run_py("--help", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 0
+    assert "zebra" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "twin.py is left out: two parts are called loss 'bce': zoo.losses.bce.BCE" in line
+    done = run_py("task=list", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: two parts are called loss 'bce'")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

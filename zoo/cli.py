@@ -37,11 +37,12 @@ def main(run: Callable[[], Any]) -> None:
     with _told_in_words():
         sys.argv[1:] = words.normalise(sys.argv[1:])
         flags = words.flags(sys.argv[1:])
+        prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
+        REGISTRY.scan(strict=not (prints or flags.shell_completion))
         store_parts()
         if not flags.shell_completion:  # whose lines are read by a shell
             for place, reason in REGISTRY.problems:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
-            prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
             if not prints:
                 sys.argv[1:] = words.collect_space(words.continue_run(sys.argv[1:]))
             if flags.overrides or not prints:

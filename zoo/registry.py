@@ -121,8 +121,16 @@ class Registry:
         self._scanned = False
         self._lock = threading.RLock()
 
-    def scan(self) -> None:
-        """Find the parts of every source, once."""
+    def scan(self, strict: bool = True) -> None:
+        """Find the parts of every source, once.
+
+        Args:
+            strict: refuse two parts of one name; otherwise the second one becomes a problem, for
+                what only prints.
+
+        Raises:
+            DuplicateError: see `strict`.
+        """
         with self._lock:
             if self._scanned:
                 return
@@ -131,7 +139,10 @@ class Registry:
             self._scanned = True  # before the files that have to be imported, which look parts up
             self.problems.clear()
             try:
-                discover(self)
+                for place, twin in discover(self):
+                    if strict:
+                        raise twin
+                    self.problems.append((place, str(twin)))
             except BaseException:
                 self._scanned = False
                 raise
