@@ -21,7 +21,7 @@ from zoo.distributed import average_buffers, gather_objects
 from zoo.ema import EMA
 from zoo.errors import ZooError, above, at_least
 from zoo.files import FORMAT
-from zoo.optimizers import adam, lazy_adam
+from zoo.optimizers import adam, lazy_adam, lazy_interval
 from zoo.registry import spec_of
 from zoo.step import AdversarialStep
 from zoo.window import NonFiniteError, Window
@@ -129,9 +129,17 @@ class GAN(pl.LightningModule):
         self.data = data or unknown_data(generator)
         self.d_steps = d_steps
         self.optimizer_name = optimizer
-        self._settings = self._correct_for_lazy(
-            in_force, (lr_g, lr_d), (float(betas[0]), float(betas[1]))
-        )
+        self._settings = []
+        for side, lr in (("generator", lr_g), ("discriminator", lr_d)):
+            every = lazy_interval(in_force, side) if optimizer == "adam" else 1
+            settings = lazy_adam(lr, (float(betas[0]), float(betas[1])), every)
+            self._settings.append(settings)
+            if every > 1:
+                self.notes.append(
+                    f"a penalty of the {side} acts with every={every}, so that its Adam runs at "
+                    f"lr={settings[0]:.4g}, betas={[round(b, 4) for b in settings[1]]} instead of "
+                    f"lr={lr:.4g}, betas={list(betas)} (Karras et al., 2020)."
+                )
         self.lr_decay = lr_decay
         self.lr_decay_start = lr_decay_start
         self.clip_grad_norm = clip_grad_norm
@@ -164,26 +172,6 @@ class GAN(pl.LightningModule):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
         return self.sampler(z, y)
-
-    def _correct_for_lazy(
-        self, in_force: list[Regularizer], lrs: tuple[float, float], betas: tuple[float, float]
-    ) -> list[tuple[float, tuple[float, float]]]:
-        """Learning rate and betas of G's and of D's optimizer, see `lazy_adam`; adds notes."""
-        settings = []
-        for side, lr in zip(("generator", "discriminator"), lrs, strict=True):
-            penalties = [r for r in in_force if r.update == side and r.gives_penalty]
-            every = max((r.every for r in penalties), default=1)
-            if self.optimizer_name != "adam":
-                every = 1
-            corrected, own_betas = lazy_adam(lr, betas, every)
-            settings.append((corrected, own_betas))
-            if every > 1:
-                self.notes.append(
-                    f"a penalty of the {side} acts with every={every}, so that its Adam runs at "
-                    f"lr={corrected:.4g}, betas={[round(b, 4) for b in own_betas]} instead of "
-                    f"lr={lr:.4g}, betas={list(betas)} (Karras et al., 2020)."
-                )
-        return settings
 
     # Training ------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from zoo.base import Regularizer
+
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
@@ -33,6 +35,11 @@ def adam(
     return torch.optim.Adam(
         weights, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=fused
     )
+
+
+def lazy_interval(regularizers: Iterable[Regularizer], update: str) -> int:
+    """The largest `every` of those that add a penalty to `update`; 1 where none is lazy."""
+    return max((r.every for r in regularizers if r.update == update and r.gives_penalty), default=1)
 
 
 def lazy_adam(
