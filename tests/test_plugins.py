@@ -1,44 +1,20 @@
-"""Plugins: by file, by folder, by pip; broken ones, twins, and what `task=new` writes."""
+"""Plugins: by file, by folder; broken ones, twins, and what `task=new` writes."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
-import zipfile
-from pathlib import Path
 
 import pytest
+from helpers import PLAIN
 
 import zoo
 from zoo.discovery import ROOT, plugin_folders, read_parts
 from zoo.errors import ZooError
 from zoo.registry import KINDS, Registry
 from zoo.signature import NotReadable, from_callable
-
-PLAIN = '''
-from zoo import Loss, loss
-
-@loss("NAME")
-class Plain(Loss):
-    """A loss.
-
-    Paper: Somebody (2020), arXiv:2001.00001.
-    """
-
-    def __init__(self, scale: float = 2.0) -> None:
-        self.scale = scale
-
-    def discriminator(self, real, fake):
-        return self.scale * (fake - real)
-
-    def generator(self, fake, real=None):
-        return -self.scale * fake
-'''
 
 
 @pytest.fixture
@@ -281,62 +257,6 @@ def test_tests_and_hidden_files_are_no_plugins(drop):
     )
     assert not {"a", "b"} & {p.name for p in registry.parts("loss")}
     assert not registry.problems
-
-
-def wheel(folder: Path, module: str, text: str) -> Path:
-    """A small pip package with the entry point, as a build would make it."""
-    info = f"{module}-1.0.dist-info"
-    files = {
-        f"{module}/__init__.py": "",
-        f"{module}/losses.py": text,
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: gan-zoo-extra\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[zoo.plugins]\nextra = {module}\n",
-    }
-    record = "".join(
-        f"{name},sha256={digest(content)},{len(content.encode())}\n"
-        for name, content in files.items()
-    )
-    path = folder / f"{module}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            archive.writestr(name, content)
-    return path
-
-
-def digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-
-
-def pip_install(package: Path, target: Path) -> None:
-    """With pip, with the pip that Python carries along, or with uv: environments differ in that."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    environment = dict(os.environ)
-    if importlib.util.find_spec("pip") is None:
-        ensurepip = importlib.util.find_spec("ensurepip")
-        bundled = ensurepip and sorted(Path(ensurepip.origin).parent.glob("_bundled/pip-*.whl"))
-        if bundled:
-            environment["PYTHONPATH"] = str(bundled[-1])
-        else:
-            command = ["uv", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*command, "--target", target, package], check=True, env=environment)
-
-
-def test_an_installed_package_is_a_plugin(tmp_path):
-    pip_install(wheel(tmp_path, "zoo_extra", PLAIN.replace("NAME", "extra")), tmp_path / "site")
-    code = (
-        "import sys, zoo; from zoo.registry import REGISTRY; part = REGISTRY.get('loss', 'extra');"
-        "print(part.source, part.target, 'zoo_extra.losses' in sys.modules, sep='|');"
-        "print(zoo.create('loss', 'extra', scale=5).scale)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.splitlines() == [
-        "package gan-zoo-extra|zoo_extra.losses.Plain|False",
-        "5.0",
-    ], done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
