@@ -10,6 +10,27 @@ import torch
 import zoo
 from zoo.registry import spec_of
 
+PLAIN = '''
+from zoo import Loss, loss
+
+@loss("NAME")
+class Plain(Loss):
+    """A loss.
+
+    Paper: Somebody (2020), arXiv:2001.00001.
+    """
+
+    def __init__(self, scale: float = 2.0) -> None:
+        self.scale = scale
+
+    def discriminator(self, real, fake):
+        return self.scale * (fake - real)
+
+    def generator(self, fake, real=None):
+        return -self.scale * fake
+'''
+"""A plugin file with the loss NAME."""
+
 
 def make_checkpoint(
     path: Path,

@@ -72,6 +72,20 @@ def test_a_broken_plugin_is_a_warning(tmp_path):
     assert "broken.py, line 1 is left out: SyntaxError" in line
 
 
+def test_help_is_printed_beside_a_part_whose_name_is_taken(tmp_path):
+    twin = "from zoo import Loss, loss\n@loss('bce')\nclass Twin(Loss):\n    pass\n"
+    (tmp_path / "twin.py").write_text(twin)
+    (tmp_path / "zebra.py").write_text(twin.replace("bce", "zebra"))
+    done = run_py("--help", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 0
+    assert "zebra" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "twin.py is left out: two parts are called loss 'bce': zoo.losses.bce.BCE" in line
+    done = run_py("task=list", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: two parts are called loss 'bce'")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -124,7 +138,25 @@ def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):
     assert printed.count("\n") == 1
 
 
-@pytest.mark.parametrize("how", ["debug=true", "HYDRA_FULL_ERROR=1"])
+@pytest.mark.parametrize(
+    ("error", "printed"),
+    [(ZooError("wrong."), ""), (OSError(28, "No space left"), "error: process 1: No space left\n")],
+)
+def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeypatch, capsys):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as it inherits it
+    monkeypatch.setenv("ZOO_FULL_ERROR", "0")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(fail)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("how", ["debug=true", "debug=True", "HYDRA_FULL_ERROR=1"])
 def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
     def fail():
         raise ZooError("wrong.")

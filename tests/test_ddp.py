@@ -38,6 +38,9 @@ class Spy(pl.Callback):
         seen = {
             "batches": self.batches,
             "weights": hashlib.sha1(weights.numpy().tobytes()).hexdigest(),
+            "buffers": {  # batch norm's become one in a checkpoint
+                n: b.tolist() for n, b in module.named_buffers() if "running_" not in n
+            },
             "noise": torch.randn(4).tolist(),
             "images_seen": module.images_seen,
             "step": trainer.global_step,
@@ -60,7 +63,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *[o for o in TINY if "mlp" not in o and ".width" not in o],
             "model.generator.base_channels=4",
             "model.discriminator.base_channels=4",
-            "model/regularizer=[gradient_penalty]",
+            "model/regularizer=[gradient_penalty,lecam]",
+            "model.regularizer.lecam.start=4",
             "model.conditional=true",
             "trainer=ddp",
             "trainer.accelerator=cpu",
@@ -85,6 +89,8 @@ def ranks(run: Path) -> list[dict]:
 
 def test_both_processes_end_with_the_same_weights(ranks):
     assert ranks[0]["weights"] == ranks[1]["weights"]
+    assert ranks[0]["buffers"] == ranks[1]["buffers"]
+    assert any("average_real" in name for name in ranks[0]["buffers"])
     assert ranks[0]["shown"] == ranks[1]["shown"]  # means over both
     assert ranks[0]["noise"] != ranks[1]["noise"]
 
@@ -144,3 +150,12 @@ def test_the_checkpoint_loads_and_holds_averaged_buffers(run):
     checkpoint = read(run / "run")
     assert len(checkpoint["rng"]) == 2
     assert not torch.equal(checkpoint["rng"][0]["cpu"], checkpoint["rng"][1]["cpu"])
+
+
+def test_a_failure_of_all_processes_is_told_once_and_without_traceback(tmp_path):
+    process = start(tmp_path / "run", "trainer=ddp", "datamodule.batch_size=3")
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 1
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert "batch_size=3" in line
+    assert "Traceback" not in errors

@@ -205,6 +205,31 @@ def test_learning_rates_decay_to_zero_over_the_training(decay, start):
         assert rate_d == pytest.approx(2e-3 * factor)
 
 
+@pytest.mark.parametrize("decay", ["none", "linear"])
+def test_adam_is_corrected_for_lazy_penalties_of_its_side(decay):
+    regularizers = [
+        zoo.create("regularizer", "r1", every=4),
+        zoo.create("regularizer", "lecam", every=2),
+        zoo.create("regularizer", "weight_clipping", every=8),  # no penalty
+    ]
+    gan = make(regularizers=regularizers, lr_g=1e-3, lr_d=2e-3, betas=[0.5, 0.9], lr_decay=decay)
+    (note,) = gan.notes
+    assert "penalty of the discriminator acts with every=4" in note
+    assert "lr=0.0016, betas=[0.5743, 0.9192] instead of lr=0.002, betas=[0.5, 0.9]" in note
+    trainer = fit(gan, make_data(), max_steps=1)
+    (group_g,), (group_d,) = (o.param_groups for o in trainer.optimizers)
+    assert (group_g["lr"], group_g["betas"]) == (1e-3, (0.5, 0.9))
+    assert group_d["lr"] == pytest.approx(2e-3 * 4 / 5)
+    assert group_d["betas"] == pytest.approx((0.5 ** (4 / 5), 0.9 ** (4 / 5)))
+
+
+def test_only_adam_is_corrected_and_only_for_lazy_penalties():
+    once, lazy = (zoo.create("regularizer", "r1", every=k) for k in (1, 4))
+    for gan in (make(regularizers=[once]), make(regularizers=[lazy], optimizer="rmsprop")):
+        assert gan.notes == []
+        assert [o.param_groups[0]["lr"] for o in gan.configure_optimizers()] == [2e-4, 2e-4]
+
+
 def test_decay_without_an_end_is_refused():
     with pytest.raises(ZooError, match=r"model.lr_decay=linear needs an end"):
         fit(make(lr_decay="linear"), make_data(), max_epochs=-1, max_time="00:00:00:10")

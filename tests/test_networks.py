@@ -271,6 +271,12 @@ def test_pooling_of_the_resnet_features(spectral_norm, pooling, mean):
     torch.testing.assert_close(d.features(x), maps.mean((2, 3)) if mean else maps.sum((2, 3)))
 
 
+@pytest.mark.parametrize("name", ["resnet", "projection"])
+def test_the_pyramid_of_one_channel_starts_with_one(name):
+    network = make("discriminator", name, 48, base_channels=1, num_classes=3)
+    assert network(torch.zeros(2, 3, 48, 48), torch.tensor([0, 2])).shape == (2,)
+
+
 def test_the_plan_can_be_chosen():
     auto = make("generator", "resnet", 64, latent_dim=128)
     assert count(make("generator", "resnet", 64, latent_dim=128, plan="pyramid")) == count(auto)

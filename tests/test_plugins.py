@@ -1,44 +1,20 @@
-"""Plugins: by file, by folder, by pip; broken ones, twins, and what `task=new` writes."""
+"""Plugins: by file, by folder; broken ones, twins, and what `task=new` writes."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
-import zipfile
-from pathlib import Path
 
 import pytest
+from helpers import PLAIN
 
 import zoo
 from zoo.discovery import ROOT, plugin_folders, read_parts
 from zoo.errors import ZooError
 from zoo.registry import KINDS, Registry
 from zoo.signature import NotReadable, from_callable
-
-PLAIN = '''
-from zoo import Loss, loss
-
-@loss("NAME")
-class Plain(Loss):
-    """A loss.
-
-    Paper: Somebody (2020), arXiv:2001.00001.
-    """
-
-    def __init__(self, scale: float = 2.0) -> None:
-        self.scale = scale
-
-    def discriminator(self, real, fake):
-        return self.scale * (fake - real)
-
-    def generator(self, fake, real=None):
-        return -self.scale * fake
-'''
 
 
 @pytest.fixture
@@ -149,10 +125,12 @@ def test_what_cannot_be_read_is_imported_instead(text, tmp_path):
 def test_parts_made_in_a_loop_are_told_apart(drop):
     registry = drop(
         loop="""
-            from zoo import loss
+            from zoo import Loss, loss
             for factor in (1, 2, 3):
                 @loss(f"loop{factor}")
-                class Loop:
+                class Loop(Loss):
+                    discriminator = generator = None
+
                     def __init__(self, scale: float = 10.0, by: int = factor) -> None:
                         self.value = scale * by
         """
@@ -199,11 +177,55 @@ def test_a_broken_plugin_is_named_and_the_rest_goes_on(drop, text, place, reason
         registry.get("loss", "half")
 
 
+@pytest.mark.parametrize("end", ["import nothing_of_this_name", "raise SystemExit('bye')"])
+def test_the_list_marks_what_cannot_be_imported(drop, end, tmp_path, monkeypatch, capsys):
+    registry = drop(late=PLAIN.replace("NAME", "late") + end, good=PLAIN.replace("NAME", "good"))
+    monkeypatch.setattr("zoo.tasks.list.REGISTRY", registry)
+    zoo.create("task", "list", kind="loss", format="markdown")(tmp_path)
+    lines = {line.split("`")[1]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    assert "BROKEN: loss 'late' cannot be used, because" in lines["late"]
+    assert "late.py, line 19 cannot be imported: " in lines["late"]
+    assert "| A loss. |" in lines["good"]
+
+
 def test_a_plugin_that_breaks_when_selected_says_where(drop):
     registry = drop(late=PLAIN.replace("NAME", "late") + "\nimport nothing_of_this_name\n")
     assert not registry.problems
     with pytest.raises(ZooError, match=r"loss 'late' cannot be used, because .*late\.py, line \d+"):
         zoo.create("loss", "late")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("self.scale = scale", "1 / 0", r", line 12 failed: ZeroDivisionError: division by zero$"),
+        ("(Loss)", "", r" makes a Plain, which must derive from zoo\.Loss\.$"),
+        ("def generator", "def g", r" failed: TypeError: Can't instantiate abstract class Plain"),
+    ],
+)
+def test_a_plugin_that_makes_no_part_of_its_kind_is_named(drop, old, new, words):
+    drop(wrong=PLAIN.replace("NAME", "wrong").replace(old, new))
+    with pytest.raises(ZooError, match=r"^loss 'wrong' of .*wrong\.py" + words):
+        zoo.create("loss", "wrong")
+
+
+def test_a_head_that_fails_inside_a_network_is_named(drop):
+    drop(
+        bad="""
+            from zoo import Head, head
+
+            @head("bad")
+            class Bad(Head):
+                def forward(self, features, y=None):
+                    return features.sum(1)
+
+                def __init__(self, features, num_classes, image_size, wrap, bias):
+                    raise KeyError("missing")
+        """
+    )
+    head = zoo.factory("head", "bad")
+    with pytest.raises(ZooError, match=r"head 'bad' of .*bad\.py, line 10 failed: KeyError"):
+        zoo.create("discriminator", "mlp", image_size=8, channels=1, head=head)
 
 
 def test_two_parts_of_one_name_are_both_shown(drop):
@@ -235,62 +257,6 @@ def test_tests_and_hidden_files_are_no_plugins(drop):
     )
     assert not {"a", "b"} & {p.name for p in registry.parts("loss")}
     assert not registry.problems
-
-
-def wheel(folder: Path, module: str, text: str) -> Path:
-    """A small pip package with the entry point, as a build would make it."""
-    info = f"{module}-1.0.dist-info"
-    files = {
-        f"{module}/__init__.py": "",
-        f"{module}/losses.py": text,
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: gan-zoo-extra\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[zoo.plugins]\nextra = {module}\n",
-    }
-    record = "".join(
-        f"{name},sha256={digest(content)},{len(content.encode())}\n"
-        for name, content in files.items()
-    )
-    path = folder / f"{module}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            archive.writestr(name, content)
-    return path
-
-
-def digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-
-
-def pip_install(package: Path, target: Path) -> None:
-    """With pip, with the pip that Python carries along, or with uv: environments differ in that."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    environment = dict(os.environ)
-    if importlib.util.find_spec("pip") is None:
-        ensurepip = importlib.util.find_spec("ensurepip")
-        bundled = ensurepip and sorted(Path(ensurepip.origin).parent.glob("_bundled/pip-*.whl"))
-        if bundled:
-            environment["PYTHONPATH"] = str(bundled[-1])
-        else:
-            command = ["uv", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*command, "--target", target, package], check=True, env=environment)
-
-
-def test_an_installed_package_is_a_plugin(tmp_path):
-    pip_install(wheel(tmp_path, "zoo_extra", PLAIN.replace("NAME", "extra")), tmp_path / "site")
-    code = (
-        "import sys, zoo; from zoo.registry import REGISTRY; part = REGISTRY.get('loss', 'extra');"
-        "print(part.source, part.target, 'zoo_extra.losses' in sys.modules, sep='|');"
-        "print(zoo.create('loss', 'extra', scale=5).scale)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.splitlines() == [
-        "package gan-zoo-extra|zoo_extra.losses.Plain|False",
-        "5.0",
-    ], done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -122,6 +122,37 @@ def test_wrong_input_is_told_with_the_choices(kind, name, options, words):
     assert words in str(caught.value)
 
 
+SHAPE = {"image_size": 16, "channels": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "option", "wrong", "words"),
+    [
+        *(("generator", n, "base_channels", 0, "1 or more") for n in ("dcgan", "resnet")),
+        *(("discriminator", n, "base_channels", 0, "1 or more") for n in ("dcgan", "resnet")),
+        *(("discriminator", n, "base_channels", 0, "1 or more") for n in ("sn_cnn", "projection")),
+        ("discriminator", "timm", "input_size", 0, "1 or more"),
+        *((kind, "mlp", "width", 0, "1 or more") for kind in ("generator", "discriminator")),
+        *((kind, "mlp", "depth", -1, "0 or more") for kind in ("generator", "discriminator")),
+        ("generator", "mlp", "latent_dim", 0, "1 or more"),
+        ("loss", "hinge", "margin", 0.0, "above 0"),
+        ("loss", "wgan", "clip", 0.0, "above 0"),
+        ("loss", "wgan_gp", "penalty", -5.0, "0 or more"),
+        *(("regularizer", n, "gamma", -1.0, "0 or more") for n in ("r1", "r2")),
+        *(("regularizer", "dragan", o, -1.0, "0 or more") for o in ("penalty", "strength")),
+        ("regularizer", "gradient_penalty", "center", -1.0, "0 or more"),
+        ("regularizer", "gradient_penalty", "penalty", float("nan"), "0 or more"),
+        ("regularizer", "lecam", "weight", -1.0, "0 or more"),
+        ("regularizer", "lecam", "decay", 1.0, "from 0 to below 1"),
+        ("regularizer", "weight_clipping", "clip", 0.0, "above 0"),
+    ],
+)
+def test_senseless_numbers_are_refused_by_the_option(kind, name, option, wrong, words):
+    filled = {"generator": {**SHAPE, "latent_dim": 4}, "discriminator": {**SHAPE, "num_classes": 2}}
+    with pytest.raises(ZooError, match=rf"{option}={wrong} must be {words}\.$"):
+        zoo.create(kind, name, **{**filled.get(kind, {}), option: wrong})
+
+
 def test_a_part_defined_in_a_session_is_selectable_and_can_be_redefined(monkeypatch):
     monkeypatch.setattr("zoo.registry.REGISTRY", Registry())
 

@@ -190,6 +190,18 @@ def test_lecam_by_hand(images):
         torch.testing.assert_close(penalty, want if step >= 1 else torch.zeros(()))
 
 
+def test_a_lazy_lecam_starts_and_averages_by_updates_not_by_calls(images):
+    lecam = registry.create("regularizer", "lecam", decay=0.9, start=10, every=4)
+    means, active = [], []
+    for update in (0, 4, 8, 12):
+        step = make_update(Linear(1.0 + update), *images)
+        active.append(lecam(step).item() > 0)
+        mean = step.real_scores.mean().item()
+        means.append(means[-1] * 0.9**4 + (1 - 0.9**4) * mean if means else mean)
+    assert active == [False, False, False, True]
+    assert lecam.average_real.item() == pytest.approx(means[-1], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "name", ["r1", "r2", "gradient_penalty", "dragan", "weight_clipping", "lecam"]
 )

@@ -164,6 +164,22 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
         train(tmp_path / "out", f"resume={whole}", "model/loss=hinge")
     with pytest.raises(ZooError, match=r"another generator .mlp with .*width=8.*width=9"):
         train(tmp_path / "out", f"resume={whole}", "model.generator.width=9")
+    with pytest.raises(ZooError, match=r"another optimizer \(adam\) .* asked for \(rmsprop\)"):
+        train(tmp_path / "out", f"resume={whole}", "model.optimizer=rmsprop")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("name", "other", r"other \(10 classes: "), ("class_names", ["a"], r".* \(1 classes: a\)")],
+)
+def test_another_data_set_is_refused(whole, tmp_path, key, value, words):
+    content = read(whole)
+    content["zoo"]["data"][key] = value
+    torch.save(content, tmp_path / "other.ckpt")
+    config, given = configure(*TINY)
+    config["resume"] = str(tmp_path / "other.ckpt")
+    with pytest.raises(ZooError, match=rf"trained on {words}.*, not on mnist_subset \(10 class"):
+        run_task(config, tmp_path / "out", given)
 
 
 def test_checkpoints_are_plain_and_complete(whole):

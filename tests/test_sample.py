@@ -127,6 +127,22 @@ def test_a_label_out_of_range_names_the_choices(ckpt, label):
         zoo.load(ckpt).sample(1, label=label)
 
 
+def test_a_number_out_of_range_is_no_slip_of_the_pen():
+    with pytest.raises(ZooError, match=r"label=11 is no class .* 0 to 2 \(0, 1, 2\)\.$"):
+        class_index(11, 3, ["0", "1", "2"])
+    with pytest.raises(ZooError, match=r"Did you mean 'Trouser'\?$"):
+        class_index("Trousers", 3, ["Shirt", "Trouser", "Bag"])
+
+
+def test_unreadable_checkpoints_are_told_from_damaged_ones(ckpt, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(ZooError, match=r"cannot be read: permission denied\.$"):
+        zoo.load(ckpt)
+
+
 def test_a_label_for_an_unconditional_model_is_refused(plain_ckpt):
     with pytest.raises(ZooError, match="unconditional"):
         zoo.load(plain_ckpt).sample(1, label=5)
@@ -241,7 +257,7 @@ def test_damaged_and_foreign_files(ckpt, tmp_path):
     empty = tmp_path / "empty.ckpt"
     empty.touch()
     for file in (half, text, empty):
-        with pytest.raises(ZooError, match="damaged or no checkpoint"):
+        with pytest.raises(ZooError, match=r"damaged or no checkpoint \([\d,]+ bytes\)\.$"):
             zoo.load(file)
     foreign = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {}, "epoch": 3}, foreign)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from helpers_train import TINY, read, train
 import zoo
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
+from zoo.tasks.train import _more
+from zoo.trainer import make_trainer
 from zoo.window import NonFiniteError
 
 
@@ -87,6 +90,10 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("model.lr_decay_start=2", r"must be from 0 to below 1"),
         ("model.lr_g=-1", r"model.lr_g=-1.* must be above 0"),
         ("model.betas=[0.5]", r"must be two numbers"),
+        ("model.ema_half_life=0", r"^model.ema_half_life=0.0 must be above 0.$"),
+        ("model.latent_dim=0", r"latent_dim=0 must be 1 or more.$"),
+        ("seed=-1", r"^seed=-1 must be between 0 and 2\^32 - 1.$"),
+        ("seed=99999999999", r"^seed=99999999999 must be between"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words(tmp_path, override, words):
@@ -103,6 +110,24 @@ def test_gpus_0_is_the_processor(tmp_path):
     given = [o for o in TINY if o != "trainer.accelerator=cpu"]
     train(tmp_path, *given, "trainer.gpus=0", "trainer.max_steps=2", tiny=False)
     assert read(tmp_path)["zoo"]["step"] == 2
+
+
+def test_gpus_0_keeps_the_processes_of_the_preset(tmp_path):
+    data = zoo.create("datamodule", "mnist_subset")
+    settings = {"gpus": 0, "accelerator": "auto", "devices": 2, "strategy": "ddp"}
+    trainer = make_trainer(settings, [], [], tmp_path, data)
+    assert trainer.num_devices == trainer.world_size == 2
+    assert trainer.strategy.root_device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "done", "setting"),
+    [(5, None, 1, "max_steps=10"), (-1, 3, 3, "max_epochs=6"), (-1, -1, 7, "max_epochs=14"),
+     (-1, None, 7, "max_epochs=14")],
+)  # fmt: skip
+def test_more_is_twice_what_was_trained(steps, epochs, done, setting):
+    trainer = SimpleNamespace(max_steps=steps, max_epochs=epochs, current_epoch=done)
+    assert _more(trainer) == f"trainer.{setting}"
 
 
 def test_bf16_trains_and_stays_finite(tmp_path):

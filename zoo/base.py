@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, at_least
 
 if TYPE_CHECKING:
     from zoo.step import Update
@@ -55,6 +55,7 @@ class Generator(nn.Module, ABC):
         self, image_size: int, channels: int, latent_dim: int, num_classes: int = 0
     ) -> None:
         super().__init__()
+        at_least(1, f"{type(self).__name__}: ", latent_dim=latent_dim)
         self.image_size = image_size
         self.channels = channels
         self.latent_dim = latent_dim
@@ -228,9 +229,13 @@ class Regularizer(nn.Module):
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
-        if every < 1:
-            raise ZooError(f"{type(self).__name__}: every={every} must be 1 or more updates.")
+        at_least(1, f"{type(self).__name__}: ", every=every)
         self.every = every
+
+    @property
+    def gives_penalty(self) -> bool:
+        """Whether it adds to the loss, rather than only changing weights after the update."""
+        return type(self).forward is not Regularizer.forward
 
     def forward(self, update: Update) -> Tensor | None:
         """The penalty as a scalar, from what the step already computed; None for none."""

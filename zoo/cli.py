@@ -29,6 +29,7 @@ CONFIGS = ROOT / "configs"
 _failures: list[str] = []
 _errors: list[Exception] = []
 _full = False  # show tracebacks
+_WISH = "ZOO_FULL_ERROR"  # `_full` for processes that a training starts
 
 
 def main(run: Callable[[], Any]) -> None:
@@ -36,11 +37,12 @@ def main(run: Callable[[], Any]) -> None:
     with _told_in_words():
         sys.argv[1:] = words.normalise(sys.argv[1:])
         flags = words.flags(sys.argv[1:])
+        prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
+        REGISTRY.scan(strict=not (prints or flags.shell_completion))
         store_parts()
         if not flags.shell_completion:  # whose lines are read by a shell
             for place, reason in REGISTRY.problems:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
-            prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
             if not prints:
                 sys.argv[1:] = words.collect_space(words.continue_run(sys.argv[1:]))
             if flags.overrides or not prints:
@@ -131,17 +133,38 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 def _told_in_words() -> Iterator[None]:
     """Print an error as one sentence and exit with 1; `debug=true` shows its traceback."""
     global _full
-    _full = os.environ.get("HYDRA_FULL_ERROR") == "1" or "debug=true" in sys.argv[1:]
-    # Hydra prints a traceback of its own unless it is asked to let exceptions through.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    asked = os.environ.get(_WISH, os.environ.get("HYDRA_FULL_ERROR", "0"))
+    _full = asked == "1" or "debug=true" in map(str.lower, sys.argv[1:])
     try:
-        yield
+        # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
+        # processes of a DDP training inherit that, and need another way to tell what the user said.
+        with _environment(HYDRA_FULL_ERROR="1", **{_WISH: str(int(_full))}):
+            yield
     except KeyboardInterrupt:
         _fail("stopped by Ctrl-C.", code=130)
     except BrokenPipeError:  # the reader of `run.py --help | head` has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     except Exception as error:
-        _fail(sentence_of(error))
+        rank = os.environ.get("LOCAL_RANK", "0")
+        if rank == "0":
+            _fail(sentence_of(error))
+        if isinstance(error, ZooError) and not _full:  # every process has it, and the first tells
+            sys.exit(1)
+        _fail(f"process {rank}: {sentence_of(error)}")
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def sentence_of(error: Exception) -> str:

@@ -19,7 +19,7 @@ from zoo.errors import ZooError
 from zoo.signature import NotReadable, from_callable, from_source
 
 if TYPE_CHECKING:
-    from zoo.registry import Part, Registry
+    from zoo.registry import DuplicateError, Part, Registry
 
 ZOO = Path(__file__).parent
 ROOT = ZOO.parent
@@ -34,21 +34,25 @@ def plugin_folders() -> list[Path]:
     return list(dict.fromkeys(p.resolve() for p in [default, *named] if p != default or p.is_dir()))
 
 
-def discover(registry: Registry) -> None:
-    """Enter the parts of every source into `registry`; what cannot be read becomes a problem."""
+def discover(registry: Registry) -> Iterator[tuple[str, DuplicateError]]:
+    """Enter the parts of every source into `registry`; what cannot be read becomes a problem.
+
+    Yields:
+        The files left out for a part whose name is taken, with the sentence about it.
+    """
     from zoo.registry import FOLDERS
 
     for folder in FOLDERS.values():
         for file in sorted((ZOO / folder).glob("*.py")):
-            _read(registry, file, f"zoo.{folder}.{file.stem}", "zoo")
+            yield from _read(registry, file, f"zoo.{folder}.{file.stem}", "zoo")
     for place in plugin_folders():
         if not place.is_dir():
             registry.problems.append((str(place), "ZOO_PLUGINS names it, but there is no folder"))
             continue
         for file, module in _plugin_files(place):
-            _read(registry, file, module, _relative(file))
+            yield from _read(registry, file, module, _relative(file))
     for file, module, package in _installed_files(registry):
-        _read(registry, file, module, f"package {package}")
+        yield from _read(registry, file, module, f"package {package}")
 
 
 def _relative(file: Path) -> str:
@@ -100,7 +104,9 @@ def _installed_files(registry: Registry) -> Iterator[tuple[Path, str, str]]:
         yield from ((path, module, package) for path, module in files)
 
 
-def _read(registry: Registry, file: Path, module: str, source: str) -> None:
+def _read(
+    registry: Registry, file: Path, module: str, source: str
+) -> Iterator[tuple[str, DuplicateError]]:
     from zoo.registry import DuplicateError
 
     try:
@@ -113,16 +119,17 @@ def _read(registry: Registry, file: Path, module: str, source: str) -> None:
                 part.source = source
         for part in found:
             registry.add(part)
-    except DuplicateError:
-        raise
+    except DuplicateError as twin:
+        registry.forget(file)
+        yield _relative(file), twin
     except (Exception, SystemExit) as error:
         if source == "zoo":
             raise
         registry.forget(file)
-        registry.problems.append((_place(file, error), _reason(error)))
+        registry.problems.append((place_of(file, error), reason_of(error)))
 
 
-def _place(file: Path, error: BaseException) -> str:
+def place_of(file: Path, error: BaseException) -> str:
     """The file, with the line of it that failed."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame in traceback.extract_tb(error.__traceback__):
@@ -131,7 +138,8 @@ def _place(file: Path, error: BaseException) -> str:
     return f"{_relative(file)}, line {line}" if line else _relative(file)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """An error of a plugin in one line."""
     text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -308,10 +316,10 @@ def import_part(part: Part) -> Any:
     try:
         module = import_module(part.module, part.file)
         return getattr(module, part.qualname)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if part.source == "zoo":
             raise
         raise ZooError(
-            f"{part.kind} {part.name!r} cannot be used, because {_place(part.file, error)} cannot "
-            f"be imported: {_reason(error)}"
+            f"{part.kind} {part.name!r} cannot be used, because {place_of(part.file, error)} "
+            f"cannot be imported: {reason_of(error)}"
         ) from error

@@ -1,4 +1,4 @@
-"""Averages over processes: gradients of one network, buffers before a checkpoint."""
+"""Averages over processes: gradients of one network, buffers before a checkpoint, scores."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def average_gradients(network: nn.Module) -> None:
 def average_buffers(module: nn.Module) -> None:
     """Replace batch norm's running statistics by their mean over all processes."""
     _average([b for name, b in module.named_buffers() if name.endswith(("_mean", "_var"))])
+
+
+@torch.no_grad()
+def mean_over_processes(values: Tensor) -> Tensor:
+    """The mean of every process's `values`, of any one shape; in a single process themselves."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    mean = values.clone()
+    _average([mean])
+    return mean
 
 
 def gather_objects(mine: Any) -> list[Any]:

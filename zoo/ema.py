@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, above
 
 _AVERAGED_BUFFERS = ("running_mean", "running_var")
 _Place = tuple[nn.Module, nn.Module, str]
@@ -46,10 +46,7 @@ class EMA:
         beta: float | None = None,
         start: int = 0,
     ) -> None:
-        if half_life <= 0 or (rampup is not None and rampup <= 0):
-            raise ZooError(
-                f"ema: half_life={half_life} images and rampup={rampup} must be above 0."
-            )
+        above(0, "ema: ", half_life=half_life, rampup=rampup)
         if beta is not None and not 0 <= beta < 1:
             raise ZooError(f"ema: beta={beta} must be from 0 to below 1.")
         self.half_life = half_life

@@ -13,6 +13,27 @@ class ZooError(Exception):
     """
 
 
+def above(bound: float, place: str, **values: float | None) -> None:
+    """Refuse options that are not above `bound`; None passes, NaN does not.
+
+    Args:
+        place: what stands before an option's name in the sentence: `model.`, `loss hinge: `.
+
+    Raises:
+        ZooError: "loss hinge: margin=0 must be above 0."
+    """
+    for name, value in values.items():
+        if value is not None and not value > bound:
+            raise ZooError(f"{place}{name}={value} must be above {bound}.")
+
+
+def at_least(bound: float, place: str, **values: float | None) -> None:
+    """Refuse options below `bound`, as `above` does."""
+    for name, value in values.items():
+        if value is not None and not value >= bound:
+            raise ZooError(f"{place}{name}={value} must be {bound} or more.")
+
+
 def suggest(wrong: str, choices: Iterable[str]) -> str:
     """`" Did you mean 'dcgan'?"` where a choice is close to `wrong`, else the empty string."""
     close = difflib.get_close_matches(str(wrong), [str(c) for c in choices], n=1, cutoff=0.6)

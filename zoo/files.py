@@ -90,10 +90,11 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return _read_safetensors(file)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise ZooError(f"{file} cannot be read: permission denied.") from error
     except Exception as error:  # zip, pickle and tensor readers raise a dozen types
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ZooError(
-            f"{file} is damaged or no checkpoint ({file.stat().st_size:,} bytes; {reason[:120]})."
+            f"{file} is damaged or no checkpoint ({file.stat().st_size:,} bytes)."
         ) from error
     if not isinstance(content, dict) or "zoo" not in content or "state_dict" not in content:
         keys = listing(list(content)[:5]) if isinstance(content, dict) else type(content).__name__

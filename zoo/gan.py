@@ -19,9 +19,9 @@ from zoo.data.pixels import to_float
 from zoo.describe import source, spec, unknown_data
 from zoo.distributed import average_buffers, gather_objects
 from zoo.ema import EMA
-from zoo.errors import ZooError
+from zoo.errors import ZooError, above, at_least
 from zoo.files import FORMAT
-from zoo.optimizers import adam
+from zoo.optimizers import adam, lazy_adam, lazy_interval
 from zoo.registry import spec_of
 from zoo.step import AdversarialStep
 from zoo.window import NonFiniteError, Window
@@ -60,7 +60,8 @@ class GAN(pl.LightningModule):
         d_steps: updates of D per update of G.
         optimizer: `adam`, or `rmsprop` as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
-        betas: decays of Adam's moments.
+        betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
+            Karras et al. (2020), arXiv:1912.04958, and a note says so.
         lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
         lr_decay_start: share of the training after which the decay starts, in [0, 1).
         ema_half_life: of the averaged generator, in images; null for no average.
@@ -103,7 +104,9 @@ class GAN(pl.LightningModule):
         channels_last: bool | None = None,
     ) -> None:
         super().__init__()
-        _check_positive(d_steps=d_steps, lr_g=lr_g, lr_d=lr_d, clip_grad_norm=clip_grad_norm)
+        at_least(1, "model.", d_steps=d_steps)
+        above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
+        above(0, "model.", clip_grad_norm=clip_grad_norm)
         if not 0 <= lr_decay_start < 1:
             raise ZooError(f"model.lr_decay_start={lr_decay_start} must be from 0 to below 1.")
         if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
@@ -126,8 +129,17 @@ class GAN(pl.LightningModule):
         self.data = data or unknown_data(generator)
         self.d_steps = d_steps
         self.optimizer_name = optimizer
-        self.lr = (lr_g, lr_d)
-        self.betas = (float(betas[0]), float(betas[1]))
+        self._settings = []
+        for side, lr in (("generator", lr_g), ("discriminator", lr_d)):
+            every = lazy_interval(in_force, side) if optimizer == "adam" else 1
+            settings = lazy_adam(lr, (float(betas[0]), float(betas[1])), every)
+            self._settings.append(settings)
+            if every > 1:
+                self.notes.append(
+                    f"a penalty of the {side} acts with every={every}, so that its Adam runs at "
+                    f"lr={settings[0]:.4g}, betas={[round(b, 4) for b in settings[1]]} instead of "
+                    f"lr={lr:.4g}, betas={list(betas)} (Karras et al., 2020)."
+                )
         self.lr_decay = lr_decay
         self.lr_decay_start = lr_decay_start
         self.clip_grad_norm = clip_grad_norm
@@ -173,10 +185,11 @@ class GAN(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         made: list[torch.optim.Optimizer] = []
-        for network, lr in zip((self.generator, self.discriminator), self.lr, strict=True):
+        networks = (self.generator, self.discriminator)
+        for network, (lr, betas) in zip(networks, self._settings, strict=True):
             weights = [p for p in network.parameters() if p.requires_grad]
             if self.optimizer_name == "adam":
-                made.append(adam(weights, lr, self.betas))
+                made.append(adam(weights, lr, betas))
             else:
                 made.append(torch.optim.RMSprop(weights, lr=lr))
         return made
@@ -234,13 +247,13 @@ class GAN(pl.LightningModule):
 
     def _reset_optimizers(self) -> None:
         """Settings of this run rather than those that a checkpoint brought along."""
-        for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
+        for optimizer, (lr, betas) in zip(self.trainer.optimizers, self._settings, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = lr
                 if "capturable" in group:  # as in a checkpoint of a captured step
                     group["capturable"] = False
                 if "betas" in group:
-                    group["betas"] = self.betas
+                    group["betas"] = betas
 
     def _planned_steps(self) -> float:
         total = self.trainer.estimated_stepping_batches
@@ -255,7 +268,7 @@ class GAN(pl.LightningModule):
         done = min(1.0, self._updates / self._total_steps)
         share = max(0.0, (done - self.lr_decay_start) / (1 - self.lr_decay_start))
         factor = 1 - share if self.lr_decay == "linear" else 0.5 * (1 + math.cos(math.pi * share))
-        for optimizer, lr in zip(self.trainer.optimizers, self.lr, strict=True):
+        for optimizer, (lr, _) in zip(self.trainer.optimizers, self._settings, strict=True):
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
                     group["lr"].fill_(lr * factor)
@@ -354,6 +367,7 @@ class GAN(pl.LightningModule):
             **{kind: spec(part) for kind, part in parts.items()},
             "regularizers": [spec(r) for r in self._given],
             "augmentations": [spec(a) for a in self.augmentations],
+            "optimizer": self.optimizer_name,
             "sources": {kind: source(kind, part) for kind, part in parts.items()},
             "data": self.data,
             "ema": self.ema is not None,
@@ -376,9 +390,3 @@ class GAN(pl.LightningModule):
         if "cuda" in self._rng and self.device.type == "cuda":
             torch.cuda.set_rng_state(self._rng["cuda"].cpu(), self.device)
         self._rng = None
-
-
-def _check_positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ZooError(f"model.{name}={value} must be above 0.")

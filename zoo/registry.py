@@ -11,6 +11,7 @@ environment variable `ZOO_PLUGINS`, pip packages with the entry-point group `zoo
 from __future__ import annotations
 
 import functools
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,17 @@ FILLED: dict[str, frozenset[str]] = {
     "task": frozenset({"data_dir"}),
 }
 """Arguments that the builder fills in, so that they are no options of the part."""
+
+BASES = {
+    "generator": "Generator",
+    "discriminator": "Discriminator",
+    "head": "Head",
+    "loss": "Loss",
+    "regularizer": "Regularizer",
+    "augmentation": "Augmentation",
+    "datamodule": "DataModule",
+}
+"""What a made part has to be: names in `zoo`. A task is anything that can be called."""
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -109,8 +121,16 @@ class Registry:
         self._scanned = False
         self._lock = threading.RLock()
 
-    def scan(self) -> None:
-        """Find the parts of every source, once."""
+    def scan(self, strict: bool = True) -> None:
+        """Find the parts of every source, once.
+
+        Args:
+            strict: refuse two parts of one name; otherwise the second one becomes a problem, for
+                what only prints.
+
+        Raises:
+            DuplicateError: see `strict`.
+        """
         with self._lock:
             if self._scanned:
                 return
@@ -119,7 +139,10 @@ class Registry:
             self._scanned = True  # before the files that have to be imported, which look parts up
             self.problems.clear()
             try:
-                discover(self)
+                for place, twin in discover(self):
+                    if strict:
+                        raise twin
+                    self.problems.append((place, str(twin)))
             except BaseException:
                 self._scanned = False
                 raise
@@ -233,7 +256,11 @@ task = _decorator("task")
 class Factory(functools.partial):
     """A part with its options, ready to be called with what the builder fills in."""
 
+    part: Part
     spec: dict[str, Any]
+
+    def __call__(self, /, **filled: Any) -> Any:
+        return _make(self.part, {**self.keywords, **filled})
 
 
 def factory(kind: str, name: str, /, **options: Any) -> Factory:
@@ -246,6 +273,7 @@ def factory(kind: str, name: str, /, **options: Any) -> Factory:
     known = tuple(p for p in part.parameters if not p.required or p.name in options)
     checked = bind(known, options, f"{kind} {part.name!r}")
     made = Factory(part.load(), **checked)
+    made.part = part
     made.spec = {"name": part.name, "options": checked}
     return made
 
@@ -260,13 +288,38 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
         options: the arguments of its signature.
 
     Raises:
-        ZooError: no such part, or an option that it does not have or cannot take.
+        ZooError: no such part, an option that it does not have or cannot take, or a plugin that
+            fails or makes something else; the sentence names its file.
     """
     part = REGISTRY.get(kind, name)
     checked = bind(part.parameters, options, f"{kind} {part.name!r}")
-    made = part.load()(**checked)
+    made = _make(part, checked)
     plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
     object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})
+    return made
+
+
+def _make(part: Part, options: dict[str, Any]) -> Any:
+    """Call a part, holding plugins to what its kind has to be."""
+    live = part.load()
+    if part.source == "zoo" or part.file is None:
+        return live(**options)
+    from zoo.discovery import place_of, reason_of
+
+    try:
+        made = live(**options)
+    except ZooError:
+        raise
+    except Exception as error:
+        raise ZooError(
+            f"{part.kind} {part.name!r} of {place_of(part.file, error)} failed: {reason_of(error)}"
+        ) from error
+    base = BASES.get(part.kind)
+    if base and not isinstance(made, getattr(importlib.import_module("zoo"), base)):
+        raise ZooError(
+            f"{part.kind} {part.name!r} of {part.source} makes a {type(made).__name__}, which must "
+            f"derive from zoo.{base}."
+        )
     return made
 
 

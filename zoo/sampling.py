@@ -135,15 +135,16 @@ def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = 
     text = str(name).strip().casefold()
     if isinstance(name, str) and text in names:
         return names.index(text)
+    hint = ""
     try:
         index = int(text)
     except ValueError:
-        index = -1
+        index, hint = -1, suggest(str(name), class_names)
     if isinstance(name, bool) or not 0 <= index < num_classes:
         known = f" ({listing(class_names)})" if class_names else ""
         raise ZooError(
             f"label={name} is no class of this model: its labels are 0 to {num_classes - 1}"
-            f"{known}.{suggest(str(name), class_names)}"
+            f"{known}.{hint}"
         )
     return index
 

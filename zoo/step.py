@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
 from zoo.ema import EMA
-from zoo.errors import ZooError, listing
+from zoo.errors import ZooError, at_least, listing
 from zoo.layers.weights import cached_weights
 from zoo.registry import spec_of
 from zoo.update import Update, full_precision, widen
@@ -100,8 +100,7 @@ class AdversarialStep:
         compile_backend: str = "inductor",
         backend: Backend | None = None,
     ) -> None:
-        if d_steps < 1:
-            raise ZooError(f"d_steps={d_steps} must be 1 or more updates of the discriminator.")
+        at_least(1, "", d_steps=d_steps)
         self.generator = generator
         self.discriminator = discriminator
         self.loss = loss

@@ -150,7 +150,7 @@ def _devices(gpus: Any) -> dict[str, Any]:
     if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
         raise ZooError(f"trainer.gpus={gpus} must be a number of GPUs, 0 for the processor.")
     if gpus == 0:
-        return {"accelerator": "cpu", "devices": 1}
+        return {"accelerator": "cpu"}  # as many processes as the preset has
     found = torch.cuda.device_count()
     if found < gpus:
         raise ZooError(

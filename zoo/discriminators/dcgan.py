@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
+from zoo.errors import at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.norm import critic_norm
 from zoo.layers.shapes import halvings, to_vector
@@ -46,6 +47,7 @@ class DCGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator dcgan", image_size)
+        at_least(1, "discriminator dcgan: ", base_channels=base_channels)
         size, downs = halvings(image_size)
         widths = [self.in_channels, *(base_channels * min(2**level, 8) for level in range(downs))]
         layers: list[nn.Module] = []

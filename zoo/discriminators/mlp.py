@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
+from zoo.errors import at_least
 from zoo.registry import discriminator
 
 
@@ -36,6 +37,8 @@ class MLPDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator mlp", image_size, multiple=1, minimum=1)
+        at_least(1, "discriminator mlp: ", width=width)
+        at_least(0, "discriminator mlp: ", depth=depth)
         features = self.in_channels * image_size**2
         layers: list[nn.Module] = []
         for level in range(depth):

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
-from zoo.errors import ZooError
+from zoo.errors import ZooError, at_least
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
 from zoo.registry import discriminator
@@ -48,6 +48,7 @@ class ProjectionDiscriminator(Discriminator):
                 "data set with classes and model.conditional=true, or discriminator resnet."
             )
         check_image_size("discriminator projection", image_size)
+        at_least(1, "discriminator projection: ", base_channels=base_channels)
         self.trunk = ResNetTrunk(
             self.in_channels,
             image_size,

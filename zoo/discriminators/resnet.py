@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
+from zoo.errors import at_least
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
 from zoo.registry import discriminator
@@ -48,6 +49,7 @@ class ResNetDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator resnet", image_size)
+        at_least(1, "discriminator resnet: ", base_channels=base_channels)
         self.trunk = ResNetTrunk(
             self.in_channels,
             image_size,

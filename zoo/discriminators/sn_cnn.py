@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
+from zoo.errors import at_least
 from zoo.layers.linear import Conv2d, head_wrap
 from zoo.layers.shapes import to_vector
 from zoo.registry import discriminator
@@ -38,6 +39,7 @@ class SNCNNDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator sn_cnn", image_size)
+        at_least(1, "discriminator sn_cnn: ", base_channels=base_channels)
         width = base_channels
         convs: list[nn.Module] = [Conv2d(self.in_channels, width, 3, padding=1, spectral_norm=True)]
         for _ in range(3):

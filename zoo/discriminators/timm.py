@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
-from zoo.errors import ZooError, suggest
+from zoo.errors import ZooError, at_least, suggest
 from zoo.registry import discriminator
 
 # Below this the deepest map of most backbones (1/32 of the image) would vanish.
@@ -60,6 +60,7 @@ class TimmDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator timm", image_size)
+        at_least(1, "discriminator timm: ", input_size=input_size)
         self.trunk, own_size = _backbone(model, pretrained, self.in_channels, input_size)
         self.input_size = input_size or own_size or max(image_size, SMALLEST_INPUT)
         if norm == "layer" or (norm == "auto" and per_sample):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.base import Generator, check_image_size
+from zoo.errors import at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.shapes import append_one_hot, check_labels, halvings, to_map
 from zoo.registry import generator
@@ -41,6 +42,7 @@ class DCGANGenerator(Generator):
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator dcgan", image_size)
+        at_least(1, "generator dcgan: ", base_channels=base_channels)
         self.start, ups = halvings(image_size)
         widths = [base_channels * min(2**level, 8) for level in reversed(range(ups))]
         # The paper's transposed convolution of a 1x1 map is a matrix product.

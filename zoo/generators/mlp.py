@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.base import Generator, check_image_size
+from zoo.errors import at_least
 from zoo.layers.shapes import append_one_hot, check_labels
 from zoo.registry import generator
 
@@ -39,6 +40,8 @@ class MLPGenerator(Generator):
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator mlp", image_size, multiple=1, minimum=1)
+        at_least(1, "generator mlp: ", width=width)
+        at_least(0, "generator mlp: ", depth=depth)
         features = latent_dim + num_classes
         layers: list[nn.Module] = []
         for level in range(depth):

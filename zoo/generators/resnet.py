@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.base import Generator, check_image_size
+from zoo.errors import at_least
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.resnet import GeneratorBlock
 from zoo.layers.shapes import check_labels, halvings, to_map
@@ -48,6 +49,7 @@ class ResNetGenerator(Generator):
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator resnet", image_size)
+        at_least(1, "generator resnet: ", base_channels=base_channels)
         self.start, ups = halvings(image_size)
         if plan == "pyramid" or (plan == "auto" and image_size > 32):
             widths = [max(base_channels * min(2**i, 16) // 4, 1) for i in range(ups, -1, -1)]

@@ -34,7 +34,8 @@ class Projection(Head):
         super().__init__(features, num_classes, image_size, wrap, bias)
         self.score = wrap(nn.Linear(features, 1, bias=bias))
         embedding = nn.Embedding(num_classes, features)
-        # torch's N(0, 1) would drown psi: the inner product sums over all features.
+        # torch's N(0, 1) would drown psi: the inner product sums over all features. (A ResNet's
+        # `wrap` draws it anew, Xavier-uniform as all its layers; see `head_wrap`.)
         nn.init.normal_(embedding.weight, 0.0, 0.02)
         self.embedding = wrap(embedding)
 

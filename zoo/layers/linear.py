@@ -125,6 +125,8 @@ class Embedding(DerivedWeight, nn.Embedding):
 def head_wrap(spectral_norm: bool) -> Callable[[nn.Module], nn.Module]:
     """What a ResNet hands to its head: weight layers become ours, with or without spectral norm.
 
+    Ours are drawn anew, Xavier-uniform; what the head itself drew is lost.
+
     Raises:
         ZooError: (the returned function) the layer is neither `nn.Linear` nor `nn.Embedding`.
     """

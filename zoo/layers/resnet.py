@@ -145,7 +145,8 @@ class ResNetTrunk(nn.Module):
             size, halvings = size // 2, halvings + 1
         count = max(5 if pyramid else 4, halvings)
         widths = [
-            base_channels * min(2**i, 16) // 2 if pyramid else base_channels for i in range(count)
+            max(base_channels * min(2**i, 16) // 2, 1) if pyramid else base_channels
+            for i in range(count)
         ]
         self.width = widths[-1]
         self.blocks = nn.Sequential(

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from zoo.base import Loss
+from zoo.errors import above
 from zoo.registry import loss
 
 
@@ -22,6 +23,7 @@ class Hinge(Loss):
     """
 
     def __init__(self, margin: float = 1.0) -> None:
+        above(0, "loss hinge: ", margin=margin)
         self.margin = margin
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.base import Loss, Regularizer
+from zoo.errors import above
 from zoo.registry import loss
 from zoo.regularizers.weight_clipping import WeightClipping
 
@@ -24,6 +25,7 @@ class WGAN(Loss):
     """
 
     def __init__(self, clip: float | None = 0.01) -> None:
+        above(0, "loss wgan: ", clip=clip)
         self.clip = clip
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.base import Loss, Regularizer
+from zoo.errors import at_least
 from zoo.registry import loss
 from zoo.regularizers.gradient_penalty import GradientPenalty
 
@@ -24,6 +25,7 @@ class WGANGP(Loss):
     """
 
     def __init__(self, penalty: float = 10.0, one_sided: bool = False) -> None:
+        at_least(0, "loss wgan_gp: ", penalty=penalty)
         self.penalty = penalty
         self.one_sided = one_sided
 

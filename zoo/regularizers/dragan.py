@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.base import Regularizer
+from zoo.errors import at_least
 from zoo.registry import regularizer
 from zoo.regularizers.gradient_penalty import slope_penalty
 from zoo.update import Update, widen
@@ -39,6 +40,7 @@ class Dragan(Regularizer):
         every: int = 1,
     ) -> None:
         super().__init__(every)
+        at_least(0, "regularizer dragan: ", penalty=penalty, center=center, strength=strength)
         self.penalty = penalty
         self.center = center
         self.strength = strength

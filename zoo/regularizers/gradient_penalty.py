@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.base import Regularizer
+from zoo.errors import at_least
 from zoo.registry import regularizer
 from zoo.update import Update, widen
 
@@ -45,6 +46,7 @@ class GradientPenalty(Regularizer):
         self, penalty: float = 10.0, center: float = 1.0, one_sided: bool = False, every: int = 1
     ) -> None:
         super().__init__(every)
+        at_least(0, "regularizer gradient_penalty: ", penalty=penalty, center=center)
         self.penalty = penalty
         self.center = center
         self.one_sided = one_sided

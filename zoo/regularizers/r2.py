@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.base import Regularizer
+from zoo.errors import at_least
 from zoo.registry import regularizer
 from zoo.update import Update
 
@@ -27,6 +28,7 @@ class R2(Regularizer):
 
     def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
         super().__init__(every)
+        at_least(0, "regularizer r2: ", gamma=gamma)
         self.gamma = gamma
 
     def forward(self, update: Update) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from zoo.base import Regularizer
-from zoo.errors import ZooError
+from zoo.errors import above
 from zoo.registry import regularizer
 
 
@@ -23,8 +23,7 @@ class WeightClipping(Regularizer):
 
     def __init__(self, clip: float = 0.01, every: int = 1) -> None:
         super().__init__(every)
-        if clip <= 0:
-            raise ZooError(f"regularizer weight_clipping: clip={clip} must be above 0.")
+        above(0, "regularizer weight_clipping: ", clip=clip)
         self.clip = clip
 
     def after_update(self, network: nn.Module) -> None:

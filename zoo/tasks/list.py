@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import textwrap
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.discovery import ROOT
+from zoo.errors import ZooError
 from zoo.registry import KINDS, REGISTRY, Part, task
 from zoo.store import GROUPS, LISTS
 
@@ -17,6 +19,8 @@ from zoo.store import GROUPS, LISTS
 @task("list")
 class ListParts:
     """List every part: name, options with types and defaults, what it is, paper, where it is from.
+
+    Plugins are imported for it, so that one that cannot be is told here, with file and reason.
 
     Args:
         kind: list only `generator`, `discriminator`, `head`, `loss`, `regularizer`,
@@ -38,12 +42,23 @@ class ListParts:
         self.format = format
 
     def __call__(self, out: Path) -> dict[str, str]:
-        parts = REGISTRY.parts(self.kind)
+        parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
         if self.format == "markdown":
             print(markdown_table(parts))
         else:
             print(text_table(parts, min(160, shutil.get_terminal_size((120, 24)).columns)))
         return {}
+
+
+def _tried(part: Part) -> Part:
+    """The part; for one of a plugin that cannot be imported, the reason in place of its summary."""
+    if part.source == "zoo":
+        return part
+    try:
+        part.load()
+    except ZooError as error:
+        return dataclasses.replace(part, summary=f"BROKEN: {error}")
+    return part
 
 
 def readme_table() -> str:

@@ -14,6 +14,9 @@ from zoo.allocator import keep_memory
 from zoo.errors import ZooError, listing
 from zoo.registry import task
 
+_KEPT = ("generator", "discriminator", "loss", "regularizers", "augmentations", "optimizer")
+"""What has to stay as it was, for a training to continue."""
+
 
 @task("train")
 class Train:
@@ -30,6 +33,8 @@ class Train:
     overrides: list[str]
 
     def __init__(self, resume: str | None = None, ckpt: str | None = None, seed: int = 0) -> None:
+        if not 0 <= seed < 2**32:
+            raise ZooError(f"seed={seed} must be between 0 and 2^32 - 1.")
         self.resume = resume or ckpt
         self.seed = seed
 
@@ -81,12 +86,18 @@ class Train:
                 "run's folder or one of its checkpoints."
             )
         mine = gan.describe()
-        for kind in ("generator", "discriminator", "loss", "regularizers", "augmentations"):
+        for kind in _KEPT:
             if kind in info and info[kind] != mine[kind]:
                 raise ZooError(
                     f"{file} was trained with another {kind} ({_short(info[kind])}) than the one "
                     f"asked for ({_short(mine[kind])}): leave model settings out to continue it."
                 )
+        then, now = info.get("data", mine["data"]), mine["data"]
+        if any(then.get(k) != now[k] for k in ("name", "class_names")):
+            raise ZooError(
+                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
+                "settings out to continue it."
+            )
         return file
 
     def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
@@ -133,7 +144,8 @@ def _more(trainer: Any) -> str:
     """The setting with which twice as long is trained."""
     if trainer.max_steps > 0:
         return f"trainer.max_steps={2 * trainer.max_steps}"
-    return f"trainer.max_epochs={2 * max(1, trainer.max_epochs or trainer.current_epoch)}"
+    epochs = trainer.max_epochs or -1  # -1: something else ended it
+    return f"trainer.max_epochs={2 * max(1, epochs if epochs > 0 else trainer.current_epoch)}"
 
 
 def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
@@ -144,7 +156,15 @@ def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
     return {}
 
 
+def _words(data: dict[str, Any]) -> str:
+    names = data.get("class_names") or []
+    first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
+    return f"{data.get('name')} ({len(names)} classes: {first})"
+
+
 def _short(spec: Any) -> str:
+    if isinstance(spec, str):
+        return spec
     if isinstance(spec, list):
         return listing(_short(s) for s in spec)
     options = listing(f"{k}={v}" for k, v in spec["options"].items())
