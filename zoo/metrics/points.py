@@ -16,6 +16,8 @@ POINT = (2, 1, 1)
 class Points(Features):
     """The coordinates in [-1, 1] of images of one pixel with two channels."""
 
+    middle: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.name = "points"
