@@ -51,7 +51,7 @@ def load(
     target = choose_device(device)
     file = locate(path)
     if file.suffix in (".onnx", ".pt2"):
-        from zoo.export import open_exported
+        from zoo.exported import open_exported
 
         info, generator = open_exported(file)
         chosen = _choose_weights(info, weights, file)
