@@ -298,12 +298,24 @@ def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
     def no_data(content):
         del content["zoo"]["data"]
 
+    def huge(content):  # a trillion weights
+        content["zoo"]["generator"]["options"]["base_channels"] = 10**6
+
+    def miscounted(content):
+        content["zoo"]["images_seen"] = "x"
+
+    def unknown_weights(content):
+        content["zoo"]["weights"] = "foo"
+
     for edit, message in [
         (plugin, r"needs the generator 'my_gan', which came from the plugin plugins/my_gan\.py"),
         (newer, "format 99"),
         (nothing, "cannot read"),
         (other_size, "does not fit its own description"),
         (no_data, "without its generator or its data"),
+        (huge, "does not fit its own description"),
+        (miscounted, "images_seen=x in its description"),
+        (unknown_weights, "weights=foo in its description"),
     ]:
         with pytest.raises(ZooError, match=message):
             zoo.load(_edited(ckpt, tmp_path / "edited.ckpt", edit))

@@ -59,6 +59,7 @@ def load(
     info, state = read(file)
     chosen = _choose_weights(info, weights, file)
     prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
+    _check_description(info, state, prefix, file)
     generator = _rebuild("generator", info, file)
     _fill(generator, state, prefix, file)
     loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
@@ -75,7 +76,8 @@ class LoadedGenerator:
         data: its part on the data: `name`, `image_size`, `channels`, `num_classes`, `class_names`.
         images_seen: real images seen in training.
         weights: `ema` or `raw`.
-        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`.
+        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`, also where
+            that was before the file was exported.
         file: the file it came from.
     """
 
@@ -86,7 +88,7 @@ class LoadedGenerator:
         self.info = info
         self.weights = weights
         self.file = file
-        self.batch_norm = "running"
+        self.batch_norm: str = info.get("batch_norm", "running")
         self._state: dict[str, Tensor] = {}
 
     @property
@@ -175,8 +177,8 @@ class LoadedGenerator:
 
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
         """Recompute the batch-norm statistics (see `zoo.sampling.standing_statistics`)."""
-        standing_statistics(self.generator, forwards, batch, seed)
-        self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
+        if standing_statistics(self.generator, forwards, batch, seed):
+            self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
 
     def discriminator(self) -> Discriminator:
         """The discriminator it was trained against, in eval mode on the same device.
@@ -296,7 +298,26 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
         ) from error
 
 
-def _fill(network: torch.nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
+def _check_description(
+    info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path
+) -> None:
+    """Refuse a generator that does not fit the tensors before it takes its gigabytes."""
+    try:
+        with torch.device("meta"):
+            sketch = _rebuild("generator", info, file)
+    except Exception:  # its constructor looks at values, or fails: making it in earnest tells
+        return
+    _check_fit(sketch, state, prefix, file)
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
+    network.load_state_dict(_check_fit(network, state, prefix, file))
+
+
+def _check_fit(
+    network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path
+) -> dict[str, Tensor]:
+    """The network's own tensors among those of a file, all there and of its shapes."""
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     expected = network.state_dict()
     wrong = [k for k in expected if k not in own or own[k].shape != expected[k].shape]
@@ -307,7 +328,7 @@ def _fill(network: torch.nn.Module, state: dict[str, Tensor], prefix: str, file:
             f"{prefix.rstrip('.')} are missing, surplus or of another shape (first: {wrong[0]}); "
             "it was written by another version of that part."
         )
-    network.load_state_dict(own)
+    return own
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -24,16 +24,10 @@ Runner = Callable[[dict[str, Tensor]], Tensor]
 
 
 class ExportedGenerator(Generator):
-    """An ONNX or .pt2 file as a generator, for sampling only."""
+    """An ONNX or .pt2 file as a generator, for sampling only: a program without layers to see."""
 
-    def __init__(self, info: dict[str, Any], run: Runner, inputs: list[str]) -> None:
-        options = info["generator"]["options"]
-        super().__init__(
-            options["image_size"],
-            options["channels"],
-            options["latent_dim"],
-            options.get("num_classes", 0),
-        )
+    def __init__(self, shape: dict[str, int], run: Runner, inputs: list[str]) -> None:
+        super().__init__(**shape)
         self._run = run
         self._inputs = inputs
         # What asks a network for its device asks its parameters.
@@ -43,6 +37,16 @@ class ExportedGenerator(Generator):
         none = torch.tensor(math.inf)  # latents come truncated
         given = {"z": z.cpu(), "labels": y if y is None else y.cpu(), "truncation": none}
         return self._run({n: v for n in self._inputs if (v := given[n]) is not None}).to(z.device)
+
+
+class ExportedWithOwnPrior(ExportedGenerator):
+    """A file of a generator with a `sample_latent` of its own, which no file holds."""
+
+    def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        raise ZooError(
+            "the generator of this exported file draws its latents from a prior of its own, which "
+            "the file does not hold: give latents to generate(z), or load the checkpoint."
+        )
 
 
 def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
@@ -57,13 +61,30 @@ def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
         require("export", f"reading {file.name}", "onnxruntime")
     try:
         text, run, inputs = onnx_runner(file) if file.suffix == ".onnx" else pt2_runner(file)
+        info = json.loads(text) if text else None
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise ZooError(f"{file} is damaged or no {file.suffix[1:]} file ({reason}).") from error
     if not text:
         raise ZooError(f"{file} is a {file.suffix[1:]} file, but not of this zoo.")
-    info = check_info(json.loads(text), file)
-    return info, ExportedGenerator(info, run, inputs)
+    info = check_info(info, file)
+    # Only a file for normal latents can truncate them.
+    made = ExportedGenerator if "truncation" in inputs else ExportedWithOwnPrior
+    return info, made(_shape(info, file), run, inputs)
+
+
+def _shape(info: dict[str, Any], file: Path) -> dict[str, int]:
+    """What a generator's base class asks for."""
+    options = {"num_classes": 0, **info["generator"]["options"]}
+    shape = {k: options.get(k) for k in ("image_size", "channels", "latent_dim", "num_classes")}
+    for name, value in shape.items():
+        least = 0 if name == "num_classes" else 1
+        if type(value) is not int or value < least:
+            raise ZooError(
+                f"{file} has {name}={value} in its description, which must be a whole number of "
+                f"{least} or more."
+            )
+    return shape  # type: ignore[return-value]
 
 
 def onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:

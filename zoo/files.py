@@ -129,6 +129,11 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
     generator, data = info.get("generator"), info.get("data")
     if not isinstance(data, dict) or not is_spec(generator):
         raise ZooError(f"{file} has a description without its generator or its data.")
+    seen, weights = info.get("images_seen", 0), info.get("weights", "raw")
+    if type(seen) is not int or seen < 0:
+        raise ZooError(f"{file} has images_seen={seen} in its description, which must be a count.")
+    if weights not in ("ema", "raw"):
+        raise ZooError(f"{file} has weights={weights} in its description: it must be ema or raw.")
     return info
 
 
