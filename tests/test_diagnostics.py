@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from helpers_train import TINY, train
 from torch import Tensor, nn
 
 import zoo
+from zoo.callbacks.diagnostics import Diagnose
 from zoo.metrics.diagnostics import (
     Diagnostics,
     discriminator_saturated,
@@ -128,3 +131,80 @@ def test_callback_tells_without_touching_the_training(
     plain, watched = weights(tmp_path / "plain"), weights(tmp_path / "watched")
     assert plain.keys() == watched.keys()
     assert all(torch.equal(plain[k], watched[k]) for k in plain)
+
+
+class Module(SimpleNamespace):
+    """What the callback looks at: networks on a plane of 8x8 pixels, and what they logged."""
+
+    def __init__(self, loss: str = "bce", regularizers: tuple[Any, ...] = (), **given: Any) -> None:
+        shape = {"image_size": 8, "channels": 1, "num_classes": 0}
+        part = zoo.create("loss", loss)
+        super().__init__(
+            **{
+                "generator": zoo.create("generator", "mlp", latent_dim=8, width=8, **shape),
+                "discriminator": zoo.create("discriminator", "mlp", width=8, **shape),
+                "loss": part,
+                "regularizers": nn.ModuleList([*part.regularizers(), *regularizers]),
+                "shown": {},
+                "images_seen": 10**6,
+                "data": {},
+                "device": torch.device("cpu"),
+                **given,
+            }
+        )
+
+
+TRAINER: Any = SimpleNamespace(is_global_zero=True, current_epoch=0, progress_bar_callback=None)
+
+
+def kinds(callback: Diagnose, module: Module, looks: int = 1) -> set[str]:
+    batch = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for _ in range(looks):
+        callback.on_train_batch_end(TRAINER, module, None, batch, 0)
+    return {finding.kind for finding in callback.found.findings}
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "wgan"])
+def test_callback_tells_of_a_penalty_that_does_not_hold(tmp_path: Path, loss: str) -> None:
+    """The loss's own penalty and a given one, by the names they are logged under."""
+    given = () if loss == "wgan_gp" else (zoo.create("regularizer", "dragan"),)
+    name = "gradient_penalty" if loss == "wgan_gp" else "dragan"
+    for penalty, told in ((10 * 0.3**2, False), (10 * 0.8**2, True)):
+        module = Module(loss, given, shown={name: penalty})
+        assert ("slope" in kinds(Diagnose(str(tmp_path), 1), module)) == told
+
+
+def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
+    def constant(value: Tensor) -> nn.Module:
+        class Constant(nn.Module):
+            num_classes = 0
+
+            def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+                return value.expand(len(z), *value.shape)
+
+            def sample_latent(self, n: int) -> Tensor:
+                return torch.zeros(n, 8)
+
+        return Constant()
+
+    class Sees(nn.Module):
+        """Tells ones from the rest without a doubt."""
+
+        num_classes = 0
+
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            return torch.where(x.flatten(1).mean(1) > 0.9, -20.0, 20.0)
+
+    assert kinds(Diagnose(str(tmp_path), 1), Module()) == set()
+    one_picture = constant(torch.ones(1, 8, 8))
+    assert kinds(Diagnose(str(tmp_path), 1), Module(generator=one_picture)) == {"G"}
+    certain = Module(generator=one_picture, discriminator=Sees())
+    assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G", "D"}
+
+    callback, module = Diagnose(str(tmp_path), 1), Module()
+    for parameter in module.discriminator.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-3)
+    assert kinds(callback, module, looks=5) == set()
+    for parameter in module.discriminator.parameters():
+        parameter.grad = torch.full_like(parameter, 1.0)
+    assert kinds(callback, module) == {"gradients D"}

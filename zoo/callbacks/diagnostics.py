@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.pixels import to_float, to_uint8
-from zoo.describe import spec
 from zoo.errors import ZooError
 from zoo.metrics import diagnostics
 from zoo.metrics.evaluate import default_features
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.scores import MAX_CLASSES
+from zoo.regularizers.dragan import Dragan
 from zoo.regularizers.gradient_penalty import GradientPenalty
+from zoo.step import named
 
 PROBE = 64
 READ = 500
@@ -99,9 +100,9 @@ class Diagnose(pl.Callback):
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
             told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
-        for regularizer in pl_module.regularizers:
-            value = pl_module.shown.get(spec(regularizer)["name"])
-            if isinstance(regularizer, GradientPenalty) and value is not None:
+        for name, regularizer in named(list(pl_module.regularizers)).items():
+            value = pl_module.shown.get(name)
+            if isinstance(regularizer, GradientPenalty | Dragan) and value is not None:
                 sentence = diagnostics.slope_off(value, regularizer.penalty, regularizer.center)
                 told(trainer, "slope", sentence)
 
