@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.callbacks.diagnostics import Diagnose
+from zoo.data.pixels import to_float
 from zoo.metrics.diagnostics import (
     Diagnostics,
     discriminator_saturated,
@@ -24,6 +26,7 @@ from zoo.metrics.diagnostics import (
     gradients_exploded,
     mean_pairwise_distance,
     modes_lost,
+    modes_scarce,
     slope_off,
 )
 
@@ -97,6 +100,20 @@ def test_lost_modes_are_named() -> None:
     assert "and 989 more" in str(modes_lost(many))
 
 
+def test_many_modes_are_judged_by_their_number() -> None:
+    torch.manual_seed(0)
+    every, most, half = (
+        torch.randint(k, (2000,)).bincount(minlength=1000) for k in (1000, 960, 500)
+    )
+    assert modes_scarce(every) is None
+    assert modes_scarce(most) is None
+    assert re.search(
+        r"2,000 .* hold 4\d\d of 1,000 modes, where 865 are to", str(modes_scarce(half))
+    )
+    assert modes_scarce(half, before=500) is None
+    assert "where 700 were before" in str(modes_scarce(half, before=700))
+
+
 def test_each_kind_speaks_once_per_epoch() -> None:
     notes = Diagnostics()
     assert notes.note(0, "D", None) is None
@@ -136,8 +153,10 @@ def test_callback_tells_without_touching_the_training(
 class Module(SimpleNamespace):
     """What the callback looks at: networks on a plane of 8x8 pixels, and what they logged."""
 
-    def __init__(self, loss: str = "bce", regularizers: tuple[Any, ...] = (), **given: Any) -> None:
-        shape = {"image_size": 8, "channels": 1, "num_classes": 0}
+    def __init__(
+        self, loss: str = "bce", regularizers: tuple[Any, ...] = (), channels: int = 1, **given: Any
+    ) -> None:
+        shape = {"image_size": 8, "channels": channels, "num_classes": 0}
         part = zoo.create("loss", loss)
         super().__init__(
             **{
@@ -208,3 +227,33 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
     for parameter in module.discriminator.parameters():
         parameter.grad = torch.full_like(parameter, 1.0)
     assert kinds(callback, module) == {"gradients D"}
+
+
+def test_callback_counts_the_modes_of_stacked_digits(tmp_path: Path) -> None:
+    digits = zoo.create("datamodule", "mnist_subset", image_size=8).split("train")[0][:2000]
+
+    class Stacks(nn.Module):
+        """Three random digits among the first `kept` images."""
+
+        num_classes, channels, kept = 0, 3, len(digits)
+
+        def forward(self, z: Tensor, y: None) -> Tensor:
+            return to_float(digits[torch.randint(self.kept, (len(z), 3)), 0])
+
+        def sample_latent(self, n: int) -> Tensor:
+            return torch.zeros(n, 8)
+
+    generator = Stacks()
+    data = {"name": "stacked_mnist", "num_classes": 0}
+    module = Module(channels=3, generator=generator, data=data)
+    callback = Diagnose(str(tmp_path), after_images=10**6)
+    callback.on_train_start(TRAINER, module)
+    torch.manual_seed(0)
+    for epoch, kept in enumerate((len(digits), 4, len(digits))):
+        generator.kept = kept
+        trainer: Any = SimpleNamespace(**{**vars(TRAINER), "current_epoch": epoch})
+        callback.on_train_batch_end(trainer, module, None, generator(torch.zeros(64, 8), None), 0)
+        callback.on_train_epoch_end(trainer, module)
+    told = [f for f in callback.found.findings if f.kind == "modes"]
+    assert [f.epoch for f in told] == [1]
+    assert "of 1,000 modes" in told[0].sentence

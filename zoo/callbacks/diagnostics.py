@@ -26,6 +26,8 @@ from zoo.step import named
 
 PROBE = 64
 READ = 500
+READ_OF_MANY = 2000
+"""Images read where there are more than `MAX_CLASSES` modes, as in Stacked-MNIST."""
 MATURE = 10
 """Times `after_images` after which every class should occur; before, those seen once."""
 
@@ -57,15 +59,16 @@ class Diagnose(pl.Callback):
         self._norms: dict[str, deque[float]] = {"G": deque(maxlen=50), "D": deque(maxlen=50)}
         self._reader: Features | None = None
         self._modes_seen: Tensor | None = None
+        self._most_modes = 0
         self._last: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        name = default_features(str(pl_module.data.get("name")))
-        classes = pl_module.data.get("num_classes") or 0
-        if trainer.is_global_zero and name in ("mnist", "fashion_mnist") and classes <= MAX_CLASSES:
+        data = str(pl_module.data.get("name"))
+        name = default_features(data)
+        if trainer.is_global_zero and name in ("mnist", "fashion_mnist"):
             with torch.random.fork_rng():
                 reader = create_features(name).to(pl_module.device)
-            if reader.classes == classes and pl_module.data.get("name") in reader.labels_of:
+            if data in reader.labels_of:
                 self._reader = reader
 
     def on_train_batch_end(
@@ -110,20 +113,34 @@ class Diagnose(pl.Callback):
         """Classes that a sample of all of them does not hold, or no longer."""
         if self._reader is None or pl_module.images_seen < self.after_images:
             return None
-        generator = pl_module.generator
-        y = torch.arange(READ, device=pl_module.device) % max(1, generator.num_classes)
-        with _untouched(generator):
-            generator.eval()
-            fake = generator(generator.sample_latent(READ), y if generator.num_classes else None)
-            _, logits = extract(self._reader, to_uint8(fake))
-        assert logits is not None
-        counts = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
+        counts = self._count(pl_module.generator, self._reader)
+        mature = pl_module.images_seen >= MATURE * self.after_images
+        if len(counts) > MAX_CLASSES:
+            most = self._most_modes
+            self._most_modes = max(most, int((counts > 0).sum()))
+            return diagnostics.modes_scarce(counts, None if mature else most)
         present = diagnostics.modes_present(counts)
         before = torch.zeros_like(present) if self._modes_seen is None else self._modes_seen
         self._modes_seen = before | present
-        mature = pl_module.images_seen >= MATURE * self.after_images
         names = pl_module.data.get("class_names") or ()
         return diagnostics.modes_lost(counts, names, None if mature else before)
+
+    def _count(self, generator: Any, reader: Features) -> Tensor:
+        """Images read as each mode, (K,), of a generator asked for all of its classes."""
+        modes = reader.classes_of(generator.channels)
+        counts = torch.zeros(modes, dtype=torch.int64)
+        with _untouched(generator):
+            generator.eval()
+            y = None
+            if generator.num_classes:
+                y = torch.arange(READ, device=next(reader.parameters()).device)
+                y = y % generator.num_classes
+            for _ in range(1 if modes <= MAX_CLASSES else READ_OF_MANY // READ):
+                fake = generator(generator.sample_latent(READ), y)
+                _, logits = extract(reader, to_uint8(fake))
+                assert logits is not None
+                counts += torch.bincount(logits.argmax(dim=1), minlength=modes)
+        return counts
 
     def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
         finding = self.found.note(trainer.current_epoch, kind, sentence)
