@@ -150,6 +150,16 @@ def test_callback_tells_without_touching_the_training(
     assert all(torch.equal(plain[k], watched[k]) for k in plain)
 
 
+def test_a_resumed_training_keeps_what_was_told(tmp_path: Path) -> None:
+    train(tmp_path, *CALLBACK, "trainer.max_epochs=1", "model.lr_g=1e-6")
+    before = json.loads((tmp_path / "diagnostics.json").read_text())
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_epochs=2")
+    after = json.loads((tmp_path / "diagnostics.json").read_text())
+    assert before
+    assert after[: len(before)] == before
+    assert {f["epoch"] for f in after} == {0, 1}
+
+
 class Module(SimpleNamespace):
     """What the callback looks at: networks on a plane of 8x8 pixels, and what they logged."""
 

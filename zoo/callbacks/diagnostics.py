@@ -62,6 +62,18 @@ class Diagnose(pl.Callback):
         self._most_modes = 0
         self._last: Any = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "findings": [vars(f) for f in self.found.findings],
+            "modes_seen": self._modes_seen,
+            "most_modes": self._most_modes,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.found.findings = [diagnostics.Finding(**f) for f in state_dict["findings"]]
+        self._modes_seen = state_dict["modes_seen"]
+        self._most_modes = state_dict["most_modes"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         data = str(pl_module.data.get("name"))
         name = default_features(data)
@@ -153,7 +165,7 @@ class Diagnose(pl.Callback):
         else:
             print(text, flush=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [vars(f) for f in self.found.findings]
+        rows = self.state_dict()["findings"]
         self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
