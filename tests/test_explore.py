@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from zoo.explore.plots import read_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
 from zoo.metrics.protocol import Protocol, Result
 from zoo.registry import REGISTRY
-from zoo.tasks.explore import SECTIONS, Explore
+from zoo.tasks.explore import SECTIONS, Explore, _Makers
 
 PICTURES = [name for name in SECTIONS if name != "diagnostics"]
 
@@ -225,6 +226,41 @@ def test_explore_by_pixels_and_single_sections(run, tmp_path):
     task(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["neighbours.png", "report.html"]
     assert "by pixels" in (tmp_path / "report.html").read_text()
+
+
+def test_real_images_are_drawn_from_all_of_a_sorted_data_set(run, monkeypatch):
+    model = zoo.load(run)
+    sorted_by_class = SimpleNamespace(
+        name="folder",
+        split=lambda split: (
+            torch.zeros(1000, 1, 28, 28, dtype=torch.uint8),
+            torch.arange(1000) // 100,
+        ),
+    )
+    monkeypatch.setattr(model, "dataset", lambda *given: sorted_by_class)
+    labels = [_Makers(Explore(n=2, n_real=200, seed=s), model, run).real()[1] for s in (0, 0, 1)]
+    assert labels[0].unique().tolist() == list(range(10))
+    assert torch.equal(labels[0], labels[1])
+    assert not torch.equal(labels[0], labels[2])
+
+
+def test_another_data_set_stands_in(tmp_path):
+    ckpt = make_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(ckpt, weights_only=True)
+    content["zoo"]["data"]["name"] = "mnist"
+    torch.save(content, ckpt)
+    given = {"ckpt": str(ckpt), "n": 8, "n_real": 60, "data_dir": str(tmp_path / "none")}
+    summary = Explore(**given, sections=["spectrum"])(tmp_path / "a")
+    assert "dataset=mnist_subset in task=evaluate and task=explore" in summary["left out"]
+    summary = Explore(**given, dataset="mnist_subset")(tmp_path / "b")
+    assert "scores" not in summary["left out"]
+    assert (tmp_path / "b" / "neighbours.png").exists()
+    make_checkpoint(ckpt, channels=3)
+    summary = Explore(**given, dataset="mnist_subset", sections=["spectrum"])(tmp_path / "c")
+    assert "has images of 1×16×16, the generator makes 3×16×16" in summary["left out"]
+    make_checkpoint(ckpt, num_classes=7)
+    summary = Explore(**given, dataset="mnist_subset", sections=["scores"])(tmp_path / "d")
+    assert "knows 7 classes, the data set has more" in summary["left out"]
 
 
 def test_explore_errors(run, tmp_path):

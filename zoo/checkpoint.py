@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, Generator
-from zoo.errors import ZooError, listing
+from zoo.errors import ZooError, listing, suggest
 from zoo.files import is_spec, locate, pretrained_names, read
 from zoo.registry import REGISTRY, create, factory, list_parts
 from zoo.sampling import Label, class_index, draw_labels, draw_latents, standing_statistics
@@ -195,25 +195,30 @@ class LoadedGenerator:
         _fill(network, self._state, "discriminator.", self.file)
         return network.to(self.device).eval()
 
-    def dataset(self, data_dir: str = "data") -> DataModule:
-        """The data set it was trained on, built as it was then, below `data_dir`.
+    def dataset(self, data_dir: str = "data", name: str | None = None) -> DataModule:
+        """A data set below `data_dir`, at the generator's image size.
+
+        Args:
+            name: of the data set; None takes the one it was trained on, built as it was then.
 
         Raises:
-            ZooError: the file does not name a data set that is registered here, or it is missing.
+            ZooError: no data set of this name is registered here, or it is missing.
         """
-        name = self.data.get("name")
-        if name not in list_parts("datamodule"):
+        names = list_parts("datamodule")
+        if name is not None and name not in names:
+            raise ZooError(
+                f"dataset={name} is no data set; there are {listing(names)}.{suggest(name, names)}"
+            )
+        options = {} if name is not None else self.data.get("options", {})
+        name = name or self.data.get("name")
+        if name not in names:
             raise ZooError(
                 f"{self.file} was trained on the data set {name!r}, which is not here; there are "
-                f"{listing(list_parts('datamodule'))}."
+                f"{listing(names)}."
             )
         known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
-        options = {k: v for k, v in self.data.get("options", {}).items() if k in known}
-        if "data_dir" in known:
-            options["data_dir"] = data_dir
-        if "image_size" in known:
-            options["image_size"] = self.generator.image_size
-        data = create("datamodule", name, **options)
+        options = {**options, "data_dir": data_dir, "image_size": self.generator.image_size}
+        data = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
         data.prepare_data()
         data.setup()
         return data

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.errors import ZooError, listing, suggest
+from zoo.errors import ZooError, listing
 from zoo.registry import task
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ class Evaluate:
         return summary
 
     def _evaluate(self, model: LoadedGenerator, name: str) -> Result:
-        from zoo.metrics.evaluate import evaluate, sampler
+        from zoo.metrics.evaluate import evaluate, reference_of, sampler
 
-        reference = self._reference(model)
+        reference = reference_of(model.dataset(self.data_dir, self.dataset), self.split)
         if model.num_classes and model.num_classes != reference.num_classes:
             raise ZooError(
                 f"{model.file} has {model.num_classes} classes, and {reference.name} has "
@@ -151,22 +151,6 @@ class Evaluate:
             model=name,
             device=model.device,
         )
-
-    def _reference(self, model: LoadedGenerator) -> Reference:
-        from zoo.metrics.evaluate import reference_of
-        from zoo.registry import create, list_parts
-
-        if self.dataset is None:
-            return reference_of(model.dataset(self.data_dir), self.split)
-        names = list_parts("datamodule")
-        if self.dataset not in names:
-            raise ZooError(
-                f"dataset={self.dataset} is no data set; there are {listing(names)}."
-                f"{suggest(self.dataset, names)}"
-            )
-        size = model.generator.image_size
-        data = create("datamodule", self.dataset, image_size=size, data_dir=self.data_dir)
-        return reference_of(data, self.split)
 
     def _features(self, reference: Reference) -> Features:
         from zoo.metrics.evaluate import default_features

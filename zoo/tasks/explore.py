@@ -42,6 +42,7 @@ class Explore:
         ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
             `scores`, `curves`, `diagnostics`; null makes all.
+        dataset: the data set of the real images; null takes the one it was trained on.
         n: generated images that are held against real ones.
         n_real: real (training) images they are held against.
         directions: SeFa directions.
@@ -59,6 +60,7 @@ class Explore:
         self,
         ckpt: str | None = None,
         sections: list[str] | None = None,
+        dataset: str | None = None,
         n: int = 500,
         n_real: int = 5000,
         directions: int = 6,
@@ -72,6 +74,7 @@ class Explore:
     ) -> None:
         self.ckpt = ckpt
         self.sections = sections
+        self.dataset = dataset
         self.n = n
         self.n_real = n_real
         self.directions = directions
@@ -181,11 +184,21 @@ class _Makers:
         return self._samples
 
     def real(self) -> tuple[Tensor, Tensor]:
-        """Training images, uint8, and their labels."""
+        """Training images drawn by the seed, uint8, and their labels."""
+        from zoo.metrics.distances import random_rows
+
         if self._real is None:
             try:
-                images, labels = self.model.dataset(self.task.data_dir).split("train")
-                self._real = (images[: self.task.n_real], labels[: self.task.n_real])
+                data = self.model.dataset(self.task.data_dir, self.task.dataset)
+                images, labels = data.split("train")
+                if images.shape[1:] != self.samples()[0].shape[1:]:
+                    raise ZooError(
+                        f"{data.name} has images of {_size(images)}, the generator makes "
+                        f"{_size(self.samples()[0])}: choose a data set of its channels."
+                    )
+                # Not the first ones: folders of pictures are sorted by class.
+                rows = random_rows(self.task.n_real, len(images), self.task.seed)
+                self._real = (images[rows], labels[rows])
             except ZooError as error:
                 self._real = error
         if isinstance(self._real, ZooError):
@@ -203,7 +216,8 @@ class _Makers:
                 from zoo.metrics.features import create_features, extract
 
                 try:
-                    name = wanted or default_features(str(self.model.data.get("name")))
+                    data = self.task.dataset or str(self.model.data.get("name"))
+                    name = wanted or default_features(data)
                     network = create_features(name).to(self.model.device)
                 except ZooError:
                     if wanted is not None:
@@ -305,6 +319,10 @@ class _Makers:
 
         fake, labels = self.samples()
         real, real_labels = self.real()
+        if self.model.num_classes and real_labels.max() >= self.model.num_classes:
+            raise ZooError(
+                f"{self.model.file} knows {self.model.num_classes} classes, the data set has more."
+            )
         n = len(fake)
         scores = discriminator_scores(self.model, real[:n], real_labels[:n], fake, labels)
         plot_scores(*scores, self.out / "scores.png")
@@ -346,6 +364,10 @@ class _Makers:
             return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
         text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
         return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))
+
+
+def _size(images: Tensor) -> str:
+    return "×".join(map(str, images.shape[1:]))
 
 
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
