@@ -67,6 +67,18 @@ def test_raw_weights_and_standing_statistics_are_another_protocol(
     assert tables([results[0], results[0]]).count("Protocol:") == 1
 
 
+def test_a_narrower_evaluation_adds_to_the_one_before(run: Path, tmp_path: Path) -> None:
+    for name, metrics in (("a", ["fid", "memorization"]), ("b", ["fid", "kid"])):
+        Evaluate(ckpt=str(run), metrics=metrics, n=100)(tmp_path / name)
+    (kept,) = (run / "evaluations").glob("*.json")
+    result = Result.from_json(kept.read_text())
+    assert list(result.figures) == ["fid", "nearest_ratio", "copies", "kid", "kid_std"]
+    assert len(result.pairs) == 32
+    kept.write_text("damaged")
+    Evaluate(ckpt=str(run), metrics=["fid"], n=100)(tmp_path / "c")
+    assert list(Result.from_json(kept.read_text()).figures) == ["fid"]
+
+
 def test_several_checkpoints_make_one_table(run: Path, tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "other" / "checkpoints" / "last.ckpt", seed=1)
     out = tmp_path / "out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ import zoo
 from zoo.base import Generator
 from zoo.data.pixels import to_float, to_uint8
 from zoo.errors import ZooError
-from zoo.explore.evaluations import read_findings
+from zoo.explore.evaluations import find_results, read_findings
 from zoo.explore.latents import class_grid, first_layer, interpolation_grid, sefa
 from zoo.explore.plots import read_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
@@ -37,7 +38,7 @@ def run(tmp_path_factory):
     fields = {
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
-    }
+    } | {"weights": "ema", "batch_norm": "running"}
     findings = [{"epoch": 3, "kind": "saturated", "sentence": "D is <saturated>"}]
     (folder / "diagnostics.json").write_text(json.dumps(findings))
     kept = folder / "evaluations"
@@ -269,10 +270,48 @@ def test_explore_errors(run, tmp_path):
         ({"ckpt": str(run), "sections": ["seefa"]}, "no 'seefa'. Did you mean 'sefa'"),
         ({"ckpt": str(run), "features": "pixel"}, "Did you mean 'pixels'"),
         ({"ckpt": str(run), "n": 0}, "n=0"),
+        ({"ckpt": str(run), "evaluation": str(tmp_path / "x.json")}, "cannot be read"),
         ({"ckpt": str(tmp_path / "none.ckpt")}, "no checkpoint at"),
     ]:
         with pytest.raises(ZooError, match=message):
             Explore(**options)(tmp_path)
+
+
+def test_figures_of_files_without_a_run_are_named(run, tmp_path):
+    evaluation = run / "evaluations" / "images_000000640_a.json"
+    options = {"sections": ["interpolation"], "evaluation": str(evaluation)}
+    summary = Explore(ckpt="mnist", **options)(tmp_path)
+    assert "99.5" in summary["report"].read_text()
+
+
+def test_timm_networks_are_feature_networks(run, tmp_path):
+    task = Explore(ckpt=str(run), sections=["neighbours"], features="timm/nothing", n=4, n_real=9)
+    assert "'nothing': timm" in task(tmp_path)["left out"]
+
+
+def test_a_checkpoint_outside_of_a_run_takes_nothing_from_others(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path / "stray.ckpt")
+    shutil.copy(run / "diagnostics.json", tmp_path)
+    chosen = ["curves", "diagnostics"]
+    summary = Explore(ckpt=str(tmp_path / "stray.ckpt"), sections=chosen)(tmp_path / "out")
+    for name in chosen:
+        assert f"{name} ({tmp_path}/stray.ckpt does not lie in checkpoints/" in summary["left out"]
+
+
+def test_results_of_other_weights_and_damaged_ones_are_left_out(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    kept = tmp_path / "run" / "evaluations"
+    (good,) = kept.glob("images_000001280*.json")
+    content = good.read_text()
+    (kept / "images_000001280_b.json").write_text(content.replace('"ema"', '"raw"'))
+    (kept / "images_000001280_c.json").write_text(content.replace('"running"', '"standing (4)"'))
+    assert [r.figures for r in find_results(zoo.load(tmp_path / "run"))] == [{"fid": 12.345678}]
+    raw = zoo.load(tmp_path / "run", weights="raw")
+    assert [r.protocol.weights for r in find_results(raw)] == ["raw"]
+    good.write_text(content[:50])
+    with pytest.warns(UserWarning, match=r"left out: .*images_000001280_a\.json"):
+        assert find_results(zoo.load(tmp_path / "run")) == []
 
 
 def test_findings_that_cannot_be_read_are_left_out_in_words(run, tmp_path):

@@ -37,7 +37,7 @@ def result():
     fields = {
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
-    }
+    } | {"weights": "ema", "batch_norm": "running"}
     return Result("a", Protocol(**fields), {"fid": 12.345678})
 
 

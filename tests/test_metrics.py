@@ -258,7 +258,6 @@ def test_all_default_metrics_on_real_images(reference: Reference) -> None:
     assert figures["per_class_fid"] > figures["fid"]
     assert len(result.pairs) == 32
     assert result.seconds > 0
-    assert set(result.log_dict()) == {f"metrics/{name}" for name in figures}
 
 
 def test_wrong_labels_are_seen(reference: Reference) -> None:

@@ -136,9 +136,15 @@ class Result:
         temporary.write_text(self.to_json(), encoding="utf-8")
         temporary.replace(path)
 
-    def log_dict(self, prefix: str = "metrics/") -> dict[str, float]:
-        """The figures under the names a logger shows."""
-        return {prefix + name: value for name, value in self.figures.items()}
+    def updated(self, newer: Result) -> Result:
+        """These figures with those of a newer result of the same protocol, which win."""
+        return dataclasses.replace(
+            newer,
+            figures=self.figures | newer.figures,
+            per_class=self.per_class | newer.per_class,
+            pairs=newer.pairs or self.pairs,
+            notes=list(dict.fromkeys([*self.notes, *newer.notes])),
+        )
 
     def table(self) -> str:
         """The figures and the protocol as text."""

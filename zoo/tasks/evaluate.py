@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -174,20 +175,22 @@ class Evaluate:
 
 
 def _name(model: LoadedGenerator, file: str) -> str:
-    run = _run_folder(model.file)
+    from zoo.explore.evaluations import run_folder
+
+    run = run_folder(model.file)
     where = run.name if run is not None else file
     return f"{model.info['generator']['name']} ({where}, {model.images_seen:,} images seen)"
 
 
-def _run_folder(file: Path) -> Path | None:
-    """The training run that a checkpoint belongs to."""
-    return file.parent.parent if file.parent.name == "checkpoints" else None
-
-
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
-    """Put the result where the report of the run finds it."""
-    run = _run_folder(model.file)
+    """Put the result where the report of the run finds it, beside other figures of its protocol."""
+    from zoo.explore.evaluations import read_result, run_folder
+
+    run = run_folder(model.file)
     if run is None or not os.access(run, os.W_OK):
         return
     key = hashlib.sha256(str(result.protocol).encode()).hexdigest()[:8]
-    result.save(run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json")
+    file = run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json"
+    with contextlib.suppress(ZooError):  # there is none yet, or it is damaged
+        result = read_result(file).updated(result)
+    result.save(file)

@@ -50,6 +50,8 @@ class Explore:
         features: what neighbours and t-SNE compare by: a feature network of `task=evaluate`, or
             `pixels`; null takes the network for the data set, or pixels where it is missing.
         truncation: threshold on the latents in standard deviations.
+        evaluation: a result of `task=evaluate` (JSON) for the report; null takes those in the
+            run's folder.
         seed: of everything random.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
@@ -67,6 +69,7 @@ class Explore:
         neighbours: int = 7,
         features: str | None = None,
         truncation: float | None = None,
+        evaluation: str | None = None,
         seed: int = 0,
         weights: Literal["ema", "raw"] | None = None,
         data_dir: str | None = None,
@@ -81,6 +84,7 @@ class Explore:
         self.neighbours = neighbours
         self.features = features
         self.truncation = truncation
+        self.evaluation = evaluation
         self.seed = seed
         self.weights = weights
         self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
@@ -90,7 +94,7 @@ class Explore:
         """Write the pictures and `report.html` into the folder `out`.
 
         Raises:
-            ZooError: no such checkpoint, an unknown section, or an option out of range.
+            ZooError: no such checkpoint or result, an unknown section, or an option out of range.
         """
         from zoo.checkpoint import load
         from zoo.explore.evaluations import find_results
@@ -103,6 +107,7 @@ class Explore:
         chosen = self._chosen()
         self._check_features()
         model = load(self.ckpt, weights=self.weights, device=self.device)
+        results = find_results(model, self.evaluation)
         out = Path(out)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -122,10 +127,7 @@ class Explore:
             f"{model.info['generator']['name']} on {model.data.get('name')}",
             _facts(model),
             sections,
-            [
-                {"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)}
-                for r in find_results(model)
-            ],
+            [{"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)} for r in results],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:
@@ -135,12 +137,13 @@ class Explore:
     def _check_features(self) -> None:
         from zoo.metrics.features import list_features
 
-        choices = ["pixels", *list_features()]
-        if self.features is not None and self.features not in choices:
-            raise ZooError(
-                f"features={self.features} is no feature network.{suggest(self.features, choices)} "
-                f"Choices: {listing(choices)}."
-            )
+        name, choices = self.features, ["pixels", *list_features()]
+        if name is None or name in choices or name.startswith("timm/"):
+            return
+        raise ZooError(
+            f"features={name} is no feature network.{suggest(name, choices)} "
+            f"Choices: {listing(choices)}."
+        )
 
     def _chosen(self) -> list[str]:
         for name in self.sections or ():
@@ -172,6 +175,15 @@ class _Makers:
         from zoo.explore.report import Section
 
         return Section(name, TITLES[name], f"Left out: {reason}")
+
+    def run(self) -> Path:
+        """The folder of the training."""
+        from zoo.explore.evaluations import run_folder
+
+        run = run_folder(self.model.file)
+        if run is None:
+            raise ZooError(f"{self.model.file} does not lie in checkpoints/ of a run's folder.")
+        return run
 
     def samples(self) -> tuple[Tensor, Tensor | None]:
         """Generated images, uint8, and their labels."""
@@ -338,10 +350,9 @@ class _Makers:
         )
 
     def curves(self) -> Section:
-        from zoo.explore.evaluations import run_folder
         from zoo.explore.plots import plot_curves, read_curves
 
-        run = run_folder(self.model.file)
+        run = self.run()
         files = sorted(run.glob("**/metrics.csv"), key=lambda f: f.stat().st_mtime)
         curves: dict[str, Any] = {}
         for file in files:  # one per resumed part of the run
@@ -353,10 +364,10 @@ class _Makers:
         return self.section("curves", f"From {listing(f.name for f in files)} of {run}.", True)
 
     def diagnostics(self) -> Section:
-        from zoo.explore.evaluations import read_findings, run_folder
+        from zoo.explore.evaluations import read_findings
         from zoo.explore.report import Section
 
-        run = run_folder(self.model.file)
+        run = self.run()
         file = run / "diagnostics.json"
         if not file.exists():
             if not any(run.glob("**/metrics.csv")):

@@ -54,7 +54,7 @@ class Publish:
             ZooError: no such checkpoint or result, or the hub refuses or cannot be reached.
         """
         from zoo.checkpoint import load
-        from zoo.explore.evaluations import find_results, read_result
+        from zoo.explore.evaluations import find_results
         from zoo.hub import publish
 
         if self.ckpt is None or self.repo is None:
@@ -62,15 +62,11 @@ class Publish:
         model = load(self.ckpt, weights=self.weights)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics)
-        if self.evaluation is not None:
-            results = [read_result(Path(self.evaluation))]
-        else:
-            results = find_results(model)
         return publish(
             model,
             self.repo,
             dtype=self.dtype,
             license=self.license,
             private=self.private,
-            results=results,
+            results=find_results(model, self.evaluation),
         )
