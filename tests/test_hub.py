@@ -21,6 +21,7 @@ import zoo
 from zoo.errors import ZooError
 from zoo.hub import card, fetch, publish
 from zoo.metrics.protocol import Protocol, Result
+from zoo.tasks.explore import Explore
 from zoo.tasks.publish import Publish
 
 FILES = ["README.md", "generator.json", "generator.safetensors", "samples.png"]
@@ -71,6 +72,13 @@ def test_the_card_says_what_it_is(model, result):
     assert "12.3" in text
     assert "the weights_hash" in text, "figures without their protocol"
     assert "task=evaluate" in card(model, "hf:me/digits", "bf16")
+
+
+def test_the_card_and_the_report_name_the_head(tmp_path):
+    pretrained = zoo.load("mnist")
+    assert "norm=auto), head projection |" in card(pretrained, "mnist", "bf16")
+    report = Explore(ckpt="mnist", sections=["sefa"])(tmp_path)["report"]
+    assert "norm=auto), head projection<" in report.read_text()
 
 
 def test_the_cards_code_runs(model, tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.checkpoint import LoadedGenerator
+from zoo.describe import in_words
 from zoo.errors import ZooError, listing
 from zoo.export import Dtype, export
 from zoo.extras import require
@@ -178,10 +179,10 @@ def card(
     if license:
         front.append(f"license: {license}")
     rows = [
-        ("generator", _spec(info["generator"])),
-        *((k, _spec(info[k])) for k in ("discriminator", "loss") if info.get(k)),
+        ("generator", in_words(info["generator"])),
+        *((k, in_words(info[k])) for k in ("discriminator", "loss") if info.get(k)),
         *(
-            (k, listing(map(_spec, info[k])))
+            (k, listing(map(in_words, info[k])))
             for k in ("regularizers", "augmentations")
             if info.get(k)
         ),
@@ -227,10 +228,6 @@ def card(
             "",
         ]
     )
-
-
-def _spec(spec: dict[str, Any]) -> str:
-    return f"{spec['name']} ({listing(f'{k}={v}' for k, v in spec['options'].items())})"
 
 
 def _cell(text: str) -> str:

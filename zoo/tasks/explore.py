@@ -382,20 +382,18 @@ def _size(images: Tensor) -> str:
 
 
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
+    from zoo.describe import in_words
+
     info = model.info
-    facts = {"file": str(model.file), "generator": _spec(info["generator"])}
+    facts = {"file": str(model.file), "generator": in_words(info["generator"])}
     for kind in ("discriminator", "loss"):
         if info.get(kind):
-            facts[kind] = _spec(info[kind])
+            facts[kind] = in_words(info[kind])
     if info.get("regularizers"):
-        facts["regularizers"] = listing(map(_spec, info["regularizers"]))
+        facts["regularizers"] = listing(map(in_words, info["regularizers"]))
     size, channels = model.generator.image_size, model.generator.channels
     facts["data"] = f"{model.data.get('name')}, {channels}×{size}×{size}"
     facts["classes"] = listing(model.class_names) if model.num_classes else "none used"
     facts["images seen"] = f"{model.images_seen:,}"
     facts["weights"] = f"{model.weights}, batch norm {model.batch_norm}"
     return facts
-
-
-def _spec(spec: dict[str, Any]) -> str:
-    return f"{spec['name']} ({listing(f'{k}={v}' for k, v in spec['options'].items())})"

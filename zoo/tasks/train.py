@@ -142,10 +142,9 @@ def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
 
 
 def _short(spec: Any) -> str:
-    if isinstance(spec, list):
-        return listing(_short(s) for s in spec)
-    options = listing(f"{k}={v}" for k, v in spec["options"].items())
-    return f"{spec['name']} with {options}" if spec["options"] else spec["name"]
+    from zoo.describe import in_words
+
+    return listing(map(in_words, spec)) if isinstance(spec, list) else in_words(spec)
 
 
 def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
