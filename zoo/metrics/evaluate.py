@@ -23,7 +23,14 @@ from zoo.errors import ZooError
 from zoo.metrics.cache import images_hash
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
-from zoo.metrics.scores import SETTINGS, Comparison, Reference, default_metrics, get_metric
+from zoo.metrics.scores import (
+    SETTINGS,
+    Comparison,
+    Reference,
+    check_metrics,
+    default_metrics,
+    get_metric,
+)
 from zoo.sampling import check_truncation, seeded, truncate
 
 if TYPE_CHECKING:
@@ -57,6 +64,7 @@ def reference_of(
         classes,
         test_images if tested else None,
         test_labels if tested else None,
+        None if split == "train" else datamodule.split("train")[0],
     )
 
 
@@ -145,7 +153,7 @@ def evaluate(
             network = create_features(features or default_features(reference.dataset))
         network = network.to(device)
         chosen = list(metrics or default_metrics(network, reference, conditional))
-
+        check_metrics(chosen, network, reference, conditional)
         labels = _draw_labels(reference, n, seed) if conditional else None
         images = _generate(sample, labels, n, batch_size, reference, progress)
         vectors, logits = extract(network, images, batch_size, "features" if progress else None)
@@ -198,11 +206,10 @@ def _pictures(comparison: Comparison) -> Tensor | None:
     """The images of `pairs`."""
     if not comparison.pairs:
         return None
+    real = comparison.reference.trained_on
+    assert real is not None
     return torch.stack(
-        [
-            torch.stack([comparison.images[g], comparison.reference.images[r]])
-            for g, r, _ in comparison.pairs
-        ]
+        [torch.stack([comparison.images[g], real[r]]) for g, r, _ in comparison.pairs]
     )
 
 

@@ -91,8 +91,8 @@ class Result:
         protocol: how it was measured.
         figures: name to value, in the order of the metrics.
         per_class: name to one value per class.
-        pairs: the generated images nearest to reference images: (generated index, reference
-            index, distance), closest first.
+        pairs: the generated images nearest to training images: (generated index, index in the
+            split `train`, distance), closest first.
         pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.

@@ -81,8 +81,8 @@ class Train:
         for kind in ("generator", "discriminator", "loss", "regularizers", "augmentations"):
             if kind in info and info[kind] != mine[kind]:
                 raise ZooError(
-                    f"{file} was trained with another {kind} ({_short(info[kind])}) than the one "
-                    f"asked for ({_short(mine[kind])}): leave model settings out to continue it."
+                    f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
+                    f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
                 )
         return file
 
