@@ -109,17 +109,22 @@ def test_publish_task_takes_figures_from_the_run(model, result, tmp_path):
 def test_publish_errors(model, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "no.json").write_text("{}")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("# Mine\n")
     ckpt = str(model.file)
     for options, message in [
         ({}, "needs ckpt="),
         ({"ckpt": ckpt}, "repo=owner/name"),
         ({"ckpt": ckpt, "repo": "digits"}, "must be owner/name"),
         ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'file'}"}, "cannot publish into"),
+        ({"ckpt": ckpt, "repo": "file:"}, "names no folder"),
+        ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'project'}"}, "is no model card of the zoo"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "x.json")}, "cannot be read"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "no.json")}, "no result"),
     ]:
         with pytest.raises(ZooError, match=message):
             Publish(**options)(tmp_path)
+    assert (tmp_path / "project" / "README.md").read_text() == "# Mine\n"
     for name in ("digits", "a/b/c", "../etc/passwd", "a b/c", ""):
         with pytest.raises(ZooError, match="must be owner/name"):
             fetch(name)

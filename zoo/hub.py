@@ -84,6 +84,8 @@ def publish(
     folder = Path(repo.removeprefix("file:")).expanduser() if repo.startswith("file:") else None
     if folder is None:
         check_name(repo)
+    else:
+        _check_folder(repo, folder)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
         summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
@@ -97,6 +99,17 @@ def publish(
         else:
             place = _upload(made, repo, private)
     return {"published": place, "load": f'zoo.load("{source}")', "bytes": summary["bytes"]}
+
+
+def _check_folder(repo: str, folder: Path) -> None:
+    """Refuse to write over what is no published model."""
+    if not repo.removeprefix("file:").strip():
+        raise ZooError(f"repo={repo} names no folder: write repo=file:/some/folder.")
+    card = folder / "README.md"
+    if card.is_file() and "\n- gan-zoo\n" not in card.read_text("utf-8", errors="replace"):
+        raise ZooError(
+            f"{card} is no model card of the zoo and would be overwritten: choose another folder."
+        )
 
 
 def _copy(made: Path, folder: Path) -> None:
