@@ -8,6 +8,7 @@ import re
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from helpers import make_checkpoint
@@ -19,7 +20,7 @@ from zoo.data.pixels import to_float, to_uint8
 from zoo.errors import ZooError
 from zoo.explore.evaluations import find_results, read_findings
 from zoo.explore.latents import class_grid, first_layer, interpolation_grid, sefa
-from zoo.explore.plots import read_curves
+from zoo.explore.plots import plot_curves, read_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
 from zoo.metrics.protocol import Protocol, Result
 from zoo.registry import REGISTRY
@@ -166,6 +167,16 @@ def test_tsne_keeps_two_groups_apart():
 def test_curves_leave_gaps_out(run):
     curves = read_curves(run / "metrics.csv")
     assert curves == {"loss_d": [(64, 1.2), (128, 1.0)], "loss_g": [(64, 0.7)]}
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path):
+    def ink(curves):
+        return np.asarray(Image.open(plot_curves(curves, tmp_path / "a.png")).convert("L")) < 200
+
+    point, none = ink({"loss_d": [(64, 1.2)]}), ink({"loss_d": [(64, float("nan"))]})
+    height, width = point.shape
+    middle = np.s_[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
+    assert point[middle].sum() > none[middle].sum()
 
 
 # Grids and the report
