@@ -447,6 +447,18 @@ def test_results_survive_json(tmp_path: Path) -> None:
             Result.from_json(text)
 
 
+def test_values_that_are_not_there_are_null() -> None:
+    result = make_result()
+    result.per_class["fid"] = [1.0, math.nan]
+    result.figures["modes"] = math.nan
+    text = result.to_json()
+    assert "NaN" not in text
+    again = Result.from_json(text)
+    assert again.per_class["fid"][0] == 1.0
+    assert math.isnan(again.per_class["fid"][1])
+    assert re.search(r"modes ↑ +-\n", again.table())
+
+
 def test_tables_name_their_protocol() -> None:
     one = make_result().table()
     assert re.search(r"fid ↓ +1\.5\n", one)

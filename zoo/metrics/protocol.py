@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ class Result:
     def to_json(self) -> str:
         content = dataclasses.asdict(dataclasses.replace(self, pictures=None))
         del content["pictures"]
-        return json.dumps(content, indent=2) + "\n"
+        return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -122,9 +123,14 @@ class Result:
         try:
             content: dict[str, Any] = json.loads(text)
             content["protocol"] = Protocol(**content["protocol"])
+            content["figures"] = {k: _number_of(v) for k, v in content["figures"].items()}
+            content["per_class"] = {
+                name: [_number_of(v) for v in values]
+                for name, values in content.get("per_class", {}).items()
+            }
             content["pairs"] = [(int(g), int(r), float(d)) for g, r, d in content["pairs"]]
             return cls(**content)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ZooError(
                 f"this is no result of task=evaluate ({type(error).__name__}: {error})."
             ) from error
@@ -149,6 +155,19 @@ class Result:
     def table(self) -> str:
         """The figures and the protocol as text."""
         return table([self])
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with null in place of NaN, which JSON does not know (a class without images)."""
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number_of(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def table(results: Sequence[Result]) -> str:
@@ -215,6 +234,6 @@ def heading(name: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"
