@@ -45,7 +45,7 @@ def test_figures_are_written_with_their_protocol(
     assert protocol.generated_count == 300
     assert protocol.features == "mnist"
     text = (out / "metrics.txt").read_text()
-    assert "Protocol: 300 generated images (ema weights" in text
+    assert "Protocol: 300 generated images (ema weights in fp32," in text
     assert text in capsys.readouterr().out
     assert (out / "nearest.png").is_file()
     kept = list((run / "evaluations").glob("*.json"))

@@ -85,6 +85,14 @@ def test_without_batch_norms_nothing_is_claimed(tmp_path):
     assert model.batch_norm == "running"
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_the_protocol_says_in_which_precision_weights_were_stored(ckpt, tmp_path, dtype):
+    Export(ckpt=str(ckpt), format="safetensors", dtype=dtype, name="g")(tmp_path)
+    result = measured(tmp_path / "g.safetensors", tmp_path / "out")
+    assert result.protocol.precision == dtype
+    assert f"ema weights in {dtype}," in result.table()
+
+
 # Tasks
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.base import Discriminator, Generator
 from zoo.errors import ZooError, listing, suggest
-from zoo.files import is_spec, locate, pretrained_names, read
+from zoo.files import DTYPES, is_spec, locate, pretrained_names, read
 from zoo.registry import REGISTRY, create, factory, list_parts
 from zoo.sampling import Label, class_index, draw_labels, draw_latents, standing_statistics
 
@@ -63,6 +63,8 @@ def load(
     generator = _rebuild("generator", info, file)
     _fill(generator, state, prefix, file)
     loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
+    held = {v.dtype for k, v in state.items() if k.startswith(prefix)}
+    loaded.precision = next((n for n in ("bf16", "fp16") if DTYPES[n] in held), "fp32")
     loaded._state = {k: v for k, v in state.items() if k.startswith("discriminator.")}
     return loaded
 
@@ -78,6 +80,7 @@ class LoadedGenerator:
         weights: `ema` or `raw`.
         batch_norm: `running`, or `standing (...)` after `use_standing_statistics`, also where
             that was before the file was exported.
+        precision: in which the file holds the weights: `fp32`, `fp16` or `bf16`.
         file: the file it came from.
     """
 
@@ -89,6 +92,7 @@ class LoadedGenerator:
         self.weights = weights
         self.file = file
         self.batch_norm: str = info.get("batch_norm", "running")
+        self.precision = "fp32"
         self._state: dict[str, Tensor] = {}
 
     @property

@@ -23,6 +23,7 @@ from zoo.checkpoint import LoadedGenerator, load
 from zoo.errors import ZooError
 from zoo.exported import ExportedGenerator, onnx_runner, pt2_runner, quiet
 from zoo.extras import require
+from zoo.files import DTYPES
 from zoo.sampling import truncate
 
 Format = Literal["onnx", "pt2", "safetensors"]
@@ -30,7 +31,6 @@ Dtype = Literal["fp32", "fp16", "bf16"]
 
 TOLERANCE = 1e-4
 """Largest difference that an exported image may have from the model's, on the scale [-1, 1]."""
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Deployable(nn.Module):
@@ -82,7 +82,7 @@ def export(
         raise ZooError(f"format={format} must be onnx, pt2 or safetensors.")
     if dtype != "fp32" and format != "safetensors":
         raise ZooError(f"dtype={dtype} is for format=safetensors; {format} files hold fp32.")
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise ZooError(f"dtype={dtype} must be fp32, fp16 or bf16.")
     if isinstance(model.generator, ExportedGenerator):
         raise ZooError(f"{model.file} is an exported file already: export the checkpoint instead.")
@@ -121,7 +121,7 @@ def _write_safetensors(model: LoadedGenerator, path: Path, dtype: Dtype) -> floa
 
     tensors = {}
     for name, value in model.generator.state_dict().items():
-        kept = value.to(_DTYPES[dtype]) if value.is_floating_point() else value
+        kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
         tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
     info = description(model)
     save_file(tensors, path, metadata={"format": "pt", "zoo": json.dumps(info)})

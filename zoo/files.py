@@ -19,6 +19,8 @@ from zoo.errors import ZooError, listing, suggest
 
 FORMAT = 1
 """Of the description; raised when old files could no longer be understood."""
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""In which safetensors files hold weights."""
 PRETRAINED = Path(__file__).with_name("pretrained")
 WEIGHTS_NAME = "generator.safetensors"
 """The weights in a published folder; `generator.json` beside it repeats the description."""

@@ -109,6 +109,7 @@ def evaluate(
     weights: str = "raw",
     batch_norm: str = "running",
     truncation: float | None = None,
+    precision: str = "fp32",
     model: str = "model",
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -124,7 +125,7 @@ def evaluate(
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
-        weights, batch_norm, truncation: what the protocol says of the generator.
+        weights, batch_norm, truncation, precision: what the protocol says of the generator.
         model: what tables call it.
         device: of the feature network and of classifiers.
         progress: show progress bars.
@@ -189,6 +190,7 @@ def evaluate(
         settings=SETTINGS,
         seed=seed,
         zoo_version=__version__,
+        precision=precision,
     )
     return Result(
         model=model,

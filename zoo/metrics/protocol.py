@@ -47,6 +47,7 @@ class Protocol:
         settings: of the single metrics.
         seed: of latents, labels and subsets.
         zoo_version: of this package.
+        precision: in which the generator's weights were stored.
     """
 
     reference: str
@@ -63,6 +64,7 @@ class Protocol:
     settings: str
     seed: int
     zoo_version: str
+    precision: str = "fp32"
 
     def differences(self, other: Protocol) -> list[str]:
         """The fields that forbid to compare figures; the seed is none of them."""
@@ -75,10 +77,10 @@ class Protocol:
 
     def __str__(self) -> str:
         return (
-            f"{self.generated_count:,} generated images ({self.weights} weights, {self.batch_norm} "
-            f"batch-norm statistics, labels {self.labels}, truncation {self.truncation}, seed "
-            f"{self.seed}) against {self.reference_count:,} of {self.reference} "
-            f"[{self.reference_hash}]; features {self.features} [{self.weights_hash}], "
+            f"{self.generated_count:,} generated images ({self.weights} weights in "
+            f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
+            f"truncation {self.truncation}, seed {self.seed}) against "
+            f"{self.reference_count:,} of {self.reference} [{self.reference_hash}]; features {self.features} [{self.weights_hash}], "
             f"{self.resizer}; {self.settings}; zoo {self.zoo_version}"
         )
 

@@ -149,6 +149,7 @@ class Evaluate:
             weights=model.weights,
             batch_norm=model.batch_norm,
             truncation=self.truncation,
+            precision=model.precision,
             model=name,
             device=model.device,
         )
