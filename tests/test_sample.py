@@ -116,6 +116,11 @@ def test_labels_by_index_name_list_range_and_all():
     assert (drawn.bincount() > 900).all()
 
 
+def test_a_range_that_goes_down_is_told():
+    with pytest.raises(ZooError, match="label=5-3: the range 5-3 must go up"):
+        parse_labels("5-3", 10)
+
+
 def test_a_name_made_of_digits_wins_over_an_index():
     assert class_index("7", 3, ["5", "7", "2"]) == 1
     assert class_index(2, 3, ["5", "7", "2"]) == 2

@@ -72,7 +72,7 @@ def check_truncation(generator: Generator, truncation: float | None) -> None:
     if not truncation > 0:
         raise ZooError(
             f"truncation={truncation} must be above 0: it is the threshold in standard deviations "
-            "(2 is mild, 0.5 strong, null is none)."
+            "(2 is mild, 0.5 strong; none without it)."
         )
     if type(generator).sample_latent is not Generator.sample_latent:
         raise ZooError(
@@ -168,6 +168,8 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
         items: list[int | str] = []
         for item in re.split(r"[,+]\s*|\s+", text.strip("[]()")):
             span = re.fullmatch(r"(\d+)-(\d+)", item)
+            if span and int(span[1]) > int(span[2]):
+                raise ZooError(f"label={label}: the range {item} must go up.")
             items += range(int(span[1]), min(int(span[2]), num_classes) + 1) if span else [item]
         return [class_index(item, num_classes, class_names) for item in items]
     if isinstance(label, Sequence):

@@ -16,7 +16,7 @@ class Publish:
     Figures that `task=evaluate` wrote into the run's folder go into the card with their protocol.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, or a name.
+        ckpt: a checkpoint, a run's folder, a safetensors file, or a name.
         repo: `owner/name` on the hub, or `file:/some/folder`.
         evaluation: a result of `task=evaluate` (JSON) that lies elsewhere.
         dtype: of the weights.
