@@ -81,7 +81,8 @@ class Protocol:
             f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
             f"truncation {self.truncation}, seed {self.seed}) against "
             f"{self.reference_count:,} of {self.reference} [{self.reference_hash}]; features "
-            f"{self.features} [{self.weights_hash}], {self.resizer}; {self.settings}; zoo {self.zoo_version}"
+            f"{self.features} [{self.weights_hash}], {self.resizer}; "
+            f"{self.settings}; zoo {self.zoo_version}"
         )
 
 
