@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,8 @@ from helpers_train import TINY, train
 from torch import Tensor, nn
 
 import zoo
+from zoo.callbacks.diagnostics import Diagnose
+from zoo.data.pixels import to_float
 from zoo.metrics.diagnostics import (
     Diagnostics,
     discriminator_saturated,
@@ -21,6 +26,7 @@ from zoo.metrics.diagnostics import (
     gradients_exploded,
     mean_pairwise_distance,
     modes_lost,
+    modes_scarce,
     slope_off,
 )
 
@@ -94,6 +100,20 @@ def test_lost_modes_are_named() -> None:
     assert "and 989 more" in str(modes_lost(many))
 
 
+def test_many_modes_are_judged_by_their_number() -> None:
+    torch.manual_seed(0)
+    every, most, half = (
+        torch.randint(k, (2000,)).bincount(minlength=1000) for k in (1000, 960, 500)
+    )
+    assert modes_scarce(every) is None
+    assert modes_scarce(most) is None
+    assert re.search(
+        r"2,000 .* hold 4\d\d of 1,000 modes, where 865 are to", str(modes_scarce(half))
+    )
+    assert modes_scarce(half, before=500) is None
+    assert "where 700 were before" in str(modes_scarce(half, before=700))
+
+
 def test_each_kind_speaks_once_per_epoch() -> None:
     notes = Diagnostics()
     assert notes.note(0, "D", None) is None
@@ -128,3 +148,122 @@ def test_callback_tells_without_touching_the_training(
     plain, watched = weights(tmp_path / "plain"), weights(tmp_path / "watched")
     assert plain.keys() == watched.keys()
     assert all(torch.equal(plain[k], watched[k]) for k in plain)
+
+
+def test_a_resumed_training_keeps_what_was_told(tmp_path: Path) -> None:
+    train(tmp_path, *CALLBACK, "trainer.max_epochs=1", "model.lr_g=1e-6")
+    before = json.loads((tmp_path / "diagnostics.json").read_text())
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_epochs=2")
+    after = json.loads((tmp_path / "diagnostics.json").read_text())
+    assert before
+    assert after[: len(before)] == before
+    assert {f["epoch"] for f in after} == {0, 1}
+
+
+class Module(SimpleNamespace):
+    """What the callback looks at: networks on a plane of 8x8 pixels, and what they logged."""
+
+    def __init__(
+        self, loss: str = "bce", regularizers: tuple[Any, ...] = (), channels: int = 1, **given: Any
+    ) -> None:
+        shape = {"image_size": 8, "channels": channels, "num_classes": 0}
+        part = zoo.create("loss", loss)
+        super().__init__(
+            **{
+                "generator": zoo.create("generator", "mlp", latent_dim=8, width=8, **shape),
+                "discriminator": zoo.create("discriminator", "mlp", width=8, **shape),
+                "loss": part,
+                "regularizers": nn.ModuleList([*part.regularizers(), *regularizers]),
+                "shown": {},
+                "images_seen": 10**6,
+                "data": {},
+                "device": torch.device("cpu"),
+                **given,
+            }
+        )
+
+
+TRAINER: Any = SimpleNamespace(is_global_zero=True, current_epoch=0, progress_bar_callback=None)
+
+
+def kinds(callback: Diagnose, module: Module, looks: int = 1) -> set[str]:
+    batch = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for _ in range(looks):
+        callback.on_train_batch_end(TRAINER, module, None, batch, 0)
+    return {finding.kind for finding in callback.found.findings}
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "wgan"])
+def test_callback_tells_of_a_penalty_that_does_not_hold(tmp_path: Path, loss: str) -> None:
+    """The loss's own penalty and a given one, by the names they are logged under."""
+    given = () if loss == "wgan_gp" else (zoo.create("regularizer", "dragan"),)
+    name = "gradient_penalty" if loss == "wgan_gp" else "dragan"
+    for penalty, told in ((10 * 0.3**2, False), (10 * 0.8**2, True)):
+        module = Module(loss, given, shown={name: penalty})
+        assert ("slope" in kinds(Diagnose(str(tmp_path), 1), module)) == told
+
+
+def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
+    def constant(value: Tensor) -> nn.Module:
+        class Constant(nn.Module):
+            num_classes = 0
+
+            def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+                return value.expand(len(z), *value.shape)
+
+            def sample_latent(self, n: int) -> Tensor:
+                return torch.zeros(n, 8)
+
+        return Constant()
+
+    class Sees(nn.Module):
+        """Tells ones from the rest without a doubt."""
+
+        num_classes = 0
+
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            return torch.where(x.flatten(1).mean(1) > 0.9, -20.0, 20.0)
+
+    assert kinds(Diagnose(str(tmp_path), 1), Module()) == set()
+    one_picture = constant(torch.ones(1, 8, 8))
+    assert kinds(Diagnose(str(tmp_path), 1), Module(generator=one_picture)) == {"G"}
+    certain = Module(generator=one_picture, discriminator=Sees())
+    assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G", "D"}
+
+    callback, module = Diagnose(str(tmp_path), 1), Module()
+    for parameter in module.discriminator.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-3)
+    assert kinds(callback, module, looks=5) == set()
+    for parameter in module.discriminator.parameters():
+        parameter.grad = torch.full_like(parameter, 1.0)
+    assert kinds(callback, module) == {"gradients D"}
+
+
+def test_callback_counts_the_modes_of_stacked_digits(tmp_path: Path) -> None:
+    digits = zoo.create("datamodule", "mnist_subset", image_size=8).split("train")[0][:2000]
+
+    class Stacks(nn.Module):
+        """Three random digits among the first `kept` images."""
+
+        num_classes, channels, kept = 0, 3, len(digits)
+
+        def forward(self, z: Tensor, y: None) -> Tensor:
+            return to_float(digits[torch.randint(self.kept, (len(z), 3)), 0])
+
+        def sample_latent(self, n: int) -> Tensor:
+            return torch.zeros(n, 8)
+
+    generator = Stacks()
+    data = {"name": "stacked_mnist", "num_classes": 0}
+    module = Module(channels=3, generator=generator, data=data)
+    callback = Diagnose(str(tmp_path), after_images=10**6)
+    callback.on_train_start(TRAINER, module)
+    torch.manual_seed(0)
+    for epoch, kept in enumerate((len(digits), 4, len(digits))):
+        generator.kept = kept
+        trainer: Any = SimpleNamespace(**{**vars(TRAINER), "current_epoch": epoch})
+        callback.on_train_batch_end(trainer, module, None, generator(torch.zeros(64, 8), None), 0)
+        callback.on_train_epoch_end(trainer, module)
+    told = [f for f in callback.found.findings if f.kind == "modes"]
+    assert [f.epoch for f in told] == [1]
+    assert "of 1,000 modes" in told[0].sentence

@@ -45,7 +45,7 @@ def test_figures_are_written_with_their_protocol(
     assert protocol.generated_count == 300
     assert protocol.features == "mnist"
     text = (out / "metrics.txt").read_text()
-    assert "Protocol: 300 generated images (ema weights" in text
+    assert "Protocol: 300 generated images (ema weights in fp32," in text
     assert text in capsys.readouterr().out
     assert (out / "nearest.png").is_file()
     kept = list((run / "evaluations").glob("*.json"))
@@ -65,6 +65,18 @@ def test_raw_weights_and_standing_statistics_are_another_protocol(
     assert len({r.figures["fid"] for r in results}) == 3
     assert tables(results).count("Protocol:") == 3
     assert tables([results[0], results[0]]).count("Protocol:") == 1
+
+
+def test_a_narrower_evaluation_adds_to_the_one_before(run: Path, tmp_path: Path) -> None:
+    for name, metrics in (("a", ["fid", "memorization"]), ("b", ["fid", "kid"])):
+        Evaluate(ckpt=str(run), metrics=metrics, n=100)(tmp_path / name)
+    (kept,) = (run / "evaluations").glob("*.json")
+    result = Result.from_json(kept.read_text())
+    assert list(result.figures) == ["fid", "nearest_ratio", "copies", "kid", "kid_std"]
+    assert len(result.pairs) == 32
+    kept.write_text("damaged")
+    Evaluate(ckpt=str(run), metrics=["fid"], n=100)(tmp_path / "c")
+    assert list(Result.from_json(kept.read_text()).figures) == ["fid"]
 
 
 def test_several_checkpoints_make_one_table(run: Path, tmp_path: Path) -> None:
@@ -190,14 +202,40 @@ def test_callback_leaves_the_training_as_it_is(tmp_path: Path) -> None:
         ("callbacks.evaluate.n=1", "n 2 or more"),
         ("+callbacks.evaluate.split=nothing", "not one of train, val, test"),
         ("callbacks.evaluate.features=mnits", "Did you mean 'mnist'"),
+        ("callbacks.evaluate.metrics=[fid,cas]", "the generator takes no labels"),
         ("callbacks.checkpoints.monitor=kid", "monitor=kid is not logged"),
     ],
 )
 def test_wrong_settings_of_the_callback_are_told(
     override: str, message: str, tmp_path: Path
 ) -> None:
+    given = ["trainer.max_epochs=1", "model.conditional=false"]
     with pytest.raises(ZooError, match=message):
-        train(tmp_path, *CALLBACK, "trainer.max_epochs=1", override)
+        train(tmp_path, *CALLBACK, *given, override)
+    if "metrics" in override:  # told before anything is trained
+        assert not list(tmp_path.glob("**/*.ckpt"))
+
+
+def test_memorization_is_of_training_images_whatever_the_split(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "free.ckpt", num_classes=0)
+    results, pictures = [], []
+    for split in ("train", "test"):
+        out = tmp_path / split
+        Evaluate(ckpt=str(tmp_path / "free.ckpt"), metrics=["memorization"], n=100, split=split)(
+            out
+        )
+        results.append(Result.from_json((out / "metrics.json").read_text()))
+        pictures.append((out / "nearest.png").read_bytes())
+    assert results[0].figures == results[1].figures
+    assert results[0].pairs == results[1].pairs
+    assert pictures[0] == pictures[1]
+    assert "the 10,000 images of mnist_subset/train" in results[1].notes[0]
+
+
+def test_cas_says_what_it_is_tested_on(run: Path, tmp_path: Path) -> None:
+    Evaluate(ckpt=str(run), metrics=["cas"], n=100)(tmp_path)
+    text = (tmp_path / "metrics.txt").read_text()
+    assert "CAS is the accuracy on 2,000 of 2,000 images of mnist_subset/test." in text
 
 
 def test_unconditional_checkpoints_are_scored_without_labels(tmp_path: Path) -> None:

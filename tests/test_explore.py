@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from helpers import make_checkpoint
@@ -15,13 +18,13 @@ import zoo
 from zoo.base import Generator
 from zoo.data.pixels import to_float, to_uint8
 from zoo.errors import ZooError
-from zoo.explore.evaluations import read_findings
+from zoo.explore.evaluations import find_results, read_findings
 from zoo.explore.latents import class_grid, first_layer, interpolation_grid, sefa
-from zoo.explore.plots import read_curves
+from zoo.explore.plots import plot_curves, read_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
 from zoo.metrics.protocol import Protocol, Result
 from zoo.registry import REGISTRY
-from zoo.tasks.explore import SECTIONS, Explore
+from zoo.tasks.explore import SECTIONS, Explore, _Makers
 
 PICTURES = [name for name in SECTIONS if name != "diagnostics"]
 
@@ -36,7 +39,7 @@ def run(tmp_path_factory):
     fields = {
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
-    }
+    } | {"weights": "ema", "batch_norm": "running"}
     findings = [{"epoch": 3, "kind": "saturated", "sentence": "D is <saturated>"}]
     (folder / "diagnostics.json").write_text(json.dumps(findings))
     kept = folder / "evaluations"
@@ -90,7 +93,7 @@ def test_sefa_moves_every_generator_of_the_zoo(name, tmp_path):
     def change(direction):
         return (model.generate(z + direction, y) - still).square().mean()
 
-    assert change(directions[0]) > 0
+    assert change(directions[0]) > change(directions[-1]) > 0
 
 
 def test_sefa_without_such_a_layer_is_refused():
@@ -166,6 +169,16 @@ def test_curves_leave_gaps_out(run):
     assert curves == {"loss_d": [(64, 1.2), (128, 1.0)], "loss_g": [(64, 0.7)]}
 
 
+def test_a_curve_of_one_point_is_seen(tmp_path):
+    def ink(curves):
+        return np.asarray(Image.open(plot_curves(curves, tmp_path / "a.png")).convert("L")) < 200
+
+    point, none = ink({"loss_d": [(64, 1.2)]}), ink({"loss_d": [(64, float("nan"))]})
+    height, width = point.shape
+    middle = np.s_[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
+    assert point[middle].sum() > none[middle].sum()
+
+
 # Grids and the report
 
 
@@ -174,16 +187,24 @@ def test_interpolation_rows_start_and_end_at_their_latents(run):
     picture = interpolation_grid(model, rows=2, columns=3, seed=5)
     ends, _ = model.draw(4, None, 5)
     expected = to_uint8(model.generate(ends[:2], torch.tensor([0, 1])))
-    scale, left = 2, picture.width - 3 * (2 * 28 + 2)
-    for row in range(2):
+    _assert_starts_with(picture, expected, columns=3)
+
+
+def _assert_starts_with(picture, expected, columns):
+    """The first picture of every row is one of `expected` (rows, 1, 28, 28)."""
+    scale, left = 2, picture.width - columns * (2 * 28 + 2)
+    for row, image in enumerate(expected):
         corner = (left, 2 + row * (28 * scale + 2))
         cell = picture.crop((*corner, corner[0] + 28 * scale, corner[1] + 28 * scale))
         small = cell.resize((28, 28), Image.Resampling.NEAREST)
-        assert small.tobytes() == bytes(expected[row, 0].flatten().tolist())
+        assert small.tobytes() == bytes(image[0].flatten().tolist())
 
 
-def test_class_grid_needs_classes(run, tmp_path):
-    assert class_grid(zoo.load(run), rows=2, columns=3).height > 100
+def test_class_grid_starts_with_its_classes_and_needs_some(run, tmp_path):
+    model = zoo.load(run)
+    z, _ = model.draw(2)
+    expected = to_uint8(model.generate(z, torch.tensor([0, 1])))
+    _assert_starts_with(class_grid(model, rows=2, columns=3), expected, columns=3)
     plain = zoo.load(make_checkpoint(tmp_path / "a.ckpt", num_classes=0))
     with pytest.raises(ZooError, match="conditional"):
         class_grid(plain)
@@ -227,16 +248,89 @@ def test_explore_by_pixels_and_single_sections(run, tmp_path):
     assert "by pixels" in (tmp_path / "report.html").read_text()
 
 
+def test_real_images_are_drawn_from_all_of_a_sorted_data_set(run, monkeypatch):
+    model = zoo.load(run)
+    sorted_by_class = SimpleNamespace(
+        name="folder",
+        split=lambda split: (
+            torch.zeros(1000, 1, 28, 28, dtype=torch.uint8),
+            torch.arange(1000) // 100,
+        ),
+    )
+    monkeypatch.setattr(model, "dataset", lambda *given: sorted_by_class)
+    labels = [_Makers(Explore(n=2, n_real=200, seed=s), model, run).real()[1] for s in (0, 0, 1)]
+    assert labels[0].unique().tolist() == list(range(10))
+    assert torch.equal(labels[0], labels[1])
+    assert not torch.equal(labels[0], labels[2])
+
+
+def test_another_data_set_stands_in(tmp_path):
+    ckpt = make_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(ckpt, weights_only=True)
+    content["zoo"]["data"]["name"] = "mnist"
+    torch.save(content, ckpt)
+    given = {"ckpt": str(ckpt), "n": 8, "n_real": 60, "data_dir": str(tmp_path / "none")}
+    summary = Explore(**given, sections=["spectrum"])(tmp_path / "a")
+    assert "dataset=mnist_subset in task=evaluate and task=explore" in summary["left out"]
+    summary = Explore(**given, dataset="mnist_subset")(tmp_path / "b")
+    assert "scores" not in summary["left out"]
+    assert (tmp_path / "b" / "neighbours.png").exists()
+    make_checkpoint(ckpt, channels=3)
+    summary = Explore(**given, dataset="mnist_subset", sections=["spectrum"])(tmp_path / "c")
+    assert "has images of 1×16×16, the generator makes 3×16×16" in summary["left out"]
+    make_checkpoint(ckpt, num_classes=7)
+    summary = Explore(**given, dataset="mnist_subset", sections=["scores"])(tmp_path / "d")
+    assert "knows 7 classes, the data set has more" in summary["left out"]
+
+
 def test_explore_errors(run, tmp_path):
     for options, message in [
         ({}, "needs ckpt="),
         ({"ckpt": str(run), "sections": ["seefa"]}, "no 'seefa'. Did you mean 'sefa'"),
         ({"ckpt": str(run), "features": "pixel"}, "Did you mean 'pixels'"),
         ({"ckpt": str(run), "n": 0}, "n=0"),
+        ({"ckpt": str(run), "evaluation": str(tmp_path / "x.json")}, "cannot be read"),
         ({"ckpt": str(tmp_path / "none.ckpt")}, "no checkpoint at"),
     ]:
         with pytest.raises(ZooError, match=message):
             Explore(**options)(tmp_path)
+
+
+def test_figures_of_files_without_a_run_are_named(run, tmp_path):
+    evaluation = run / "evaluations" / "images_000000640_a.json"
+    options = {"sections": ["interpolation"], "evaluation": str(evaluation)}
+    summary = Explore(ckpt="mnist", **options)(tmp_path)
+    assert "99.5" in summary["report"].read_text()
+
+
+def test_timm_networks_are_feature_networks(run, tmp_path):
+    task = Explore(ckpt=str(run), sections=["neighbours"], features="timm/nothing", n=4, n_real=9)
+    assert "'nothing': timm" in task(tmp_path)["left out"]
+
+
+def test_a_checkpoint_outside_of_a_run_takes_nothing_from_others(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path / "stray.ckpt")
+    shutil.copy(run / "diagnostics.json", tmp_path)
+    chosen = ["curves", "diagnostics"]
+    summary = Explore(ckpt=str(tmp_path / "stray.ckpt"), sections=chosen)(tmp_path / "out")
+    for name in chosen:
+        assert f"{name} ({tmp_path}/stray.ckpt does not lie in checkpoints/" in summary["left out"]
+
+
+def test_results_of_other_weights_and_damaged_ones_are_left_out(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    kept = tmp_path / "run" / "evaluations"
+    (good,) = kept.glob("images_000001280*.json")
+    content = good.read_text()
+    (kept / "images_000001280_b.json").write_text(content.replace('"ema"', '"raw"'))
+    (kept / "images_000001280_c.json").write_text(content.replace('"running"', '"standing (4)"'))
+    assert [r.figures for r in find_results(zoo.load(tmp_path / "run"))] == [{"fid": 12.345678}]
+    raw = zoo.load(tmp_path / "run", weights="raw")
+    assert [r.protocol.weights for r in find_results(raw)] == ["raw"]
+    good.write_text(content[:50])
+    with pytest.warns(UserWarning, match=r"left out: .*images_000001280_a\.json"):
+        assert find_results(zoo.load(tmp_path / "run")) == []
 
 
 def test_findings_that_cannot_be_read_are_left_out_in_words(run, tmp_path):

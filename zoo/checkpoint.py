@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, Generator
-from zoo.errors import ZooError, listing
-from zoo.files import is_spec, locate, pretrained_names, read
+from zoo.errors import ZooError, listing, suggest
+from zoo.files import DTYPES, is_spec, locate, pretrained_names, read
 from zoo.registry import REGISTRY, create, factory, list_parts
 from zoo.sampling import Label, class_index, draw_labels, draw_latents, standing_statistics
 
@@ -51,7 +51,7 @@ def load(
     target = choose_device(device)
     file = locate(path)
     if file.suffix in (".onnx", ".pt2"):
-        from zoo.export import open_exported
+        from zoo.exported import open_exported
 
         info, generator = open_exported(file)
         chosen = _choose_weights(info, weights, file)
@@ -59,9 +59,12 @@ def load(
     info, state = read(file)
     chosen = _choose_weights(info, weights, file)
     prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
+    _check_description(info, state, prefix, file)
     generator = _rebuild("generator", info, file)
     _fill(generator, state, prefix, file)
     loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
+    held = {v.dtype for k, v in state.items() if k.startswith(prefix)}
+    loaded.precision = next((n for n in ("bf16", "fp16") if DTYPES[n] in held), "fp32")
     loaded._state = {k: v for k, v in state.items() if k.startswith("discriminator.")}
     return loaded
 
@@ -75,7 +78,9 @@ class LoadedGenerator:
         data: its part on the data: `name`, `image_size`, `channels`, `num_classes`, `class_names`.
         images_seen: real images seen in training.
         weights: `ema` or `raw`.
-        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`.
+        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`, also where
+            that was before the file was exported.
+        precision: in which the file holds the weights: `fp32`, `fp16` or `bf16`.
         file: the file it came from.
     """
 
@@ -86,7 +91,8 @@ class LoadedGenerator:
         self.info = info
         self.weights = weights
         self.file = file
-        self.batch_norm = "running"
+        self.batch_norm: str = info.get("batch_norm", "running")
+        self.precision = "fp32"
         self._state: dict[str, Tensor] = {}
 
     @property
@@ -175,8 +181,8 @@ class LoadedGenerator:
 
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
         """Recompute the batch-norm statistics (see `zoo.sampling.standing_statistics`)."""
-        standing_statistics(self.generator, forwards, batch, seed)
-        self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
+        if standing_statistics(self.generator, forwards, batch, seed):
+            self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
 
     def discriminator(self) -> Discriminator:
         """The discriminator it was trained against, in eval mode on the same device.
@@ -193,25 +199,30 @@ class LoadedGenerator:
         _fill(network, self._state, "discriminator.", self.file)
         return network.to(self.device).eval()
 
-    def dataset(self, data_dir: str = "data") -> DataModule:
-        """The data set it was trained on, built as it was then, below `data_dir`.
+    def dataset(self, data_dir: str = "data", name: str | None = None) -> DataModule:
+        """A data set below `data_dir`, at the generator's image size.
+
+        Args:
+            name: of the data set; None takes the one it was trained on, built as it was then.
 
         Raises:
-            ZooError: the file does not name a data set that is registered here, or it is missing.
+            ZooError: no data set of this name is registered here, or it is missing.
         """
-        name = self.data.get("name")
-        if name not in list_parts("datamodule"):
+        names = list_parts("datamodule")
+        if name is not None and name not in names:
+            raise ZooError(
+                f"dataset={name} is no data set; there are {listing(names)}.{suggest(name, names)}"
+            )
+        options = {} if name is not None else self.data.get("options", {})
+        name = name or self.data.get("name")
+        if name not in names:
             raise ZooError(
                 f"{self.file} was trained on the data set {name!r}, which is not here; there are "
-                f"{listing(list_parts('datamodule'))}."
+                f"{listing(names)}."
             )
         known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
-        options = {k: v for k, v in self.data.get("options", {}).items() if k in known}
-        if "data_dir" in known:
-            options["data_dir"] = data_dir
-        if "image_size" in known:
-            options["image_size"] = self.generator.image_size
-        data = create("datamodule", name, **options)
+        options = {**options, "data_dir": data_dir, "image_size": self.generator.image_size}
+        data = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
         data.prepare_data()
         data.setup()
         return data
@@ -296,7 +307,26 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
         ) from error
 
 
-def _fill(network: torch.nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
+def _check_description(
+    info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path
+) -> None:
+    """Refuse a generator that does not fit the tensors before it takes its gigabytes."""
+    try:
+        with torch.device("meta"):
+            sketch = _rebuild("generator", info, file)
+    except Exception:  # its constructor looks at values, or fails: making it in earnest tells
+        return
+    _check_fit(sketch, state, prefix, file)
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
+    network.load_state_dict(_check_fit(network, state, prefix, file))
+
+
+def _check_fit(
+    network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path
+) -> dict[str, Tensor]:
+    """The network's own tensors among those of a file, all there and of its shapes."""
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     expected = network.state_dict()
     wrong = [k for k in expected if k not in own or own[k].shape != expected[k].shape]
@@ -307,7 +337,7 @@ def _fill(network: torch.nn.Module, state: dict[str, Tensor], prefix: str, file:
             f"{prefix.rstrip('.')} are missing, surplus or of another shape (first: {wrong[0]}); "
             "it was written by another version of that part."
         )
-    network.load_state_dict(own)
+    return own
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.base import Generator
+from zoo.errors import listing
 from zoo.registry import REGISTRY, spec_of
 
 
@@ -17,6 +18,13 @@ def spec(part: Any) -> dict[str, Any]:
     options = dict(known["options"])
     head = {"head": options.pop("head")} if "head" in options else {}
     return {"name": known["name"], "options": options, **head}
+
+
+def in_words(spec: dict[str, Any]) -> str:
+    """`dcgan (base_channels=32), head projection`, of what `spec` gives."""
+    options = listing(f"{k}={v}" for k, v in spec["options"].items())
+    head = f", head {in_words(spec['head'])}" if spec.get("head") else ""
+    return f"{spec['name']} ({options}){head}" if spec["options"] else spec["name"] + head
 
 
 def source(kind: str, part: Any) -> str:

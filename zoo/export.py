@@ -8,14 +8,9 @@ description as JSON, so that `zoo.load` reads it back.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import json
-import logging
 import math
-import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +21,9 @@ from torch.nn.utils import parametrize
 from zoo.base import Generator
 from zoo.checkpoint import LoadedGenerator, load
 from zoo.errors import ZooError
+from zoo.exported import ExportedGenerator, onnx_runner, pt2_runner, quiet
 from zoo.extras import require
-from zoo.files import check_info
+from zoo.files import DTYPES
 from zoo.sampling import truncate
 
 Format = Literal["onnx", "pt2", "safetensors"]
@@ -35,7 +31,6 @@ Dtype = Literal["fp32", "fp16", "bf16"]
 
 TOLERANCE = 1e-4
 """Largest difference that an exported image may have from the model's, on the scale [-1, 1]."""
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Deployable(nn.Module):
@@ -87,7 +82,7 @@ def export(
         raise ZooError(f"format={format} must be onnx, pt2 or safetensors.")
     if dtype != "fp32" and format != "safetensors":
         raise ZooError(f"dtype={dtype} is for format=safetensors; {format} files hold fp32.")
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise ZooError(f"dtype={dtype} must be fp32, fp16 or bf16.")
     if isinstance(model.generator, ExportedGenerator):
         raise ZooError(f"{model.file} is an exported file already: export the checkpoint instead.")
@@ -126,7 +121,7 @@ def _write_safetensors(model: LoadedGenerator, path: Path, dtype: Dtype) -> floa
 
     tensors = {}
     for name, value in model.generator.state_dict().items():
-        kept = value.to(_DTYPES[dtype]) if value.is_floating_point() else value
+        kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
         tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
     info = description(model)
     save_file(tensors, path, metadata={"format": "pt", "zoo": json.dumps(info)})
@@ -148,7 +143,7 @@ def _write_program(model: LoadedGenerator, path: Path, format: Format) -> float:
     if format == "onnx":
         require("export", "format=onnx", "onnx", "onnxscript", "onnxruntime")
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             # Strict tracing reads len(z) as the batch size; the other kind would fix its value.
             program = torch.export.export(deployable, args, dynamic_shapes=(shapes,), strict=True)
             if format == "pt2":
@@ -173,7 +168,7 @@ def _write_program(model: LoadedGenerator, path: Path, format: Format) -> float:
             f"the generator {model.info['generator']['name']!r} cannot be exported as {format}: "
             f"{type(error).__name__}: {reason}"
         ) from error
-    run = _onnx_runner(path)[1] if format == "onnx" else _pt2_runner(path)[1]
+    run = onnx_runner(path)[1] if format == "onnx" else pt2_runner(path)[1]
     difference = 0.0
     for n, truncation in ((1, math.inf), (5, 1.0)):
         given = deployable.example(n, seed=n, truncation=truncation)
@@ -191,99 +186,3 @@ def _check(difference: float, path: Path) -> None:
             f"{path} was written, but its images differ from the model's by up to {difference:.2g} "
             f"(allowed: {TOLERANCE:g}): do not deploy it."
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' progress texts and deprecation warnings off the terminal."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-
-
-# Reading the files back --------------------------------------------------------------------------
-
-Runner = Callable[[dict[str, Tensor]], Tensor]
-
-
-class ExportedGenerator(Generator):
-    """An ONNX or .pt2 file as a generator, for sampling only."""
-
-    def __init__(self, info: dict[str, Any], run: Runner, inputs: list[str]) -> None:
-        options = info["generator"]["options"]
-        super().__init__(
-            options["image_size"],
-            options["channels"],
-            options["latent_dim"],
-            options.get("num_classes", 0),
-        )
-        self._run = run
-        self._inputs = inputs
-        # What asks a network for its device asks its parameters.
-        self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        none = torch.tensor(math.inf)  # latents come truncated
-        given = {"z": z.cpu(), "labels": y if y is None else y.cpu(), "truncation": none}
-        return self._run({n: v for n in self._inputs if (v := given[n]) is not None}).to(z.device)
-
-
-def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
-    """The description and a generator of an `.onnx` or `.pt2` file of the zoo.
-
-    PyTorch reads .pt2 files with pickle: open only those you trust.
-
-    Raises:
-        ZooError: a package is missing, or the file is damaged or not of the zoo.
-    """
-    if file.suffix == ".onnx":
-        require("export", f"reading {file.name}", "onnxruntime")
-    try:
-        text, run, inputs = _onnx_runner(file) if file.suffix == ".onnx" else _pt2_runner(file)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ZooError(f"{file} is damaged or no {file.suffix[1:]} file ({reason}).") from error
-    if not text:
-        raise ZooError(f"{file} is a {file.suffix[1:]} file, but not of this zoo.")
-    info = check_info(json.loads(text), file)
-    return info, ExportedGenerator(info, run, inputs)
-
-
-def _onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-
-    def run(given: dict[str, Tensor]) -> Tensor:
-        (images,) = session.run(None, {name: value.numpy() for name, value in given.items()})
-        return torch.from_numpy(images)
-
-    text = session.get_modelmeta().custom_metadata_map.get("zoo", "")
-    return text, run, [i.name for i in session.get_inputs()]
-
-
-def _pt2_runner(file: Path) -> tuple[str, Runner, list[str]]:
-    extra = {"zoo.json": ""}
-    with _quiet():
-        program = torch.export.load(file, extra_files=extra)
-    module = program.module()
-    text = extra["zoo.json"]
-    info = json.loads(text) if text else {}
-    inputs = (
-        ["z", "labels"]
-        if info.get("generator", {}).get("options", {}).get("num_classes")
-        else ["z"]
-    )
-    if len(program.graph_signature.user_inputs) > len(inputs):
-        inputs.append("truncation")
-
-    def run(given: dict[str, Tensor]) -> Tensor:
-        with torch.inference_mode():
-            return module(*given.values())
-
-    return text, run, inputs

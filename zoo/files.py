@@ -19,6 +19,8 @@ from zoo.errors import ZooError, listing, suggest
 
 FORMAT = 1
 """Of the description; raised when old files could no longer be understood."""
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""In which safetensors files hold weights."""
 PRETRAINED = Path(__file__).with_name("pretrained")
 WEIGHTS_NAME = "generator.safetensors"
 """The weights in a published folder; `generator.json` beside it repeats the description."""
@@ -130,6 +132,11 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
     generator, data = info.get("generator"), info.get("data")
     if not isinstance(data, dict) or not is_spec(generator):
         raise ZooError(f"{file} has a description without its generator or its data.")
+    seen, weights = info.get("images_seen", 0), info.get("weights", "raw")
+    if type(seen) is not int or seen < 0:
+        raise ZooError(f"{file} has images_seen={seen} in its description, which must be a count.")
+    if weights not in ("ema", "raw"):
+        raise ZooError(f"{file} has weights={weights} in its description: it must be ema or raw.")
     return info
 
 

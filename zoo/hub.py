@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.checkpoint import LoadedGenerator
+from zoo.describe import in_words
 from zoo.errors import ZooError, listing
 from zoo.export import Dtype, export
 from zoo.extras import require
@@ -83,6 +84,8 @@ def publish(
     folder = Path(repo.removeprefix("file:")).expanduser() if repo.startswith("file:") else None
     if folder is None:
         check_name(repo)
+    else:
+        _check_folder(repo, folder)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
         summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
@@ -96,6 +99,17 @@ def publish(
         else:
             place = _upload(made, repo, private)
     return {"published": place, "load": f'zoo.load("{source}")', "bytes": summary["bytes"]}
+
+
+def _check_folder(repo: str, folder: Path) -> None:
+    """Refuse to write over what is no published model."""
+    if not repo.removeprefix("file:").strip():
+        raise ZooError(f"repo={repo} names no folder: write repo=file:/some/folder.")
+    card = folder / "README.md"
+    if card.is_file() and "\n- gan-zoo\n" not in card.read_text("utf-8", errors="replace"):
+        raise ZooError(
+            f"{card} is no model card of the zoo and would be overwritten: choose another folder."
+        )
 
 
 def _copy(made: Path, folder: Path) -> None:
@@ -178,10 +192,10 @@ def card(
     if license:
         front.append(f"license: {license}")
     rows = [
-        ("generator", _spec(info["generator"])),
-        *((k, _spec(info[k])) for k in ("discriminator", "loss") if info.get(k)),
+        ("generator", in_words(info["generator"])),
+        *((k, in_words(info[k])) for k in ("discriminator", "loss") if info.get(k)),
         *(
-            (k, listing(map(_spec, info[k])))
+            (k, listing(map(in_words, info[k])))
             for k in ("regularizers", "augmentations")
             if info.get(k)
         ),
@@ -227,10 +241,6 @@ def card(
             "",
         ]
     )
-
-
-def _spec(spec: dict[str, Any]) -> str:
-    return f"{spec['name']} ({listing(f'{k}={v}' for k, v in spec['options'].items())})"
 
 
 def _cell(text: str) -> str:

@@ -18,6 +18,7 @@ from torch.nn.functional import one_hot
 
 from zoo.base import Generator
 from zoo.errors import ZooError, listing, suggest
+from zoo.exported import ExportedGenerator
 
 Label = int | str | Sequence[int | str] | None
 
@@ -71,7 +72,7 @@ def check_truncation(generator: Generator, truncation: float | None) -> None:
     if not truncation > 0:
         raise ZooError(
             f"truncation={truncation} must be above 0: it is the threshold in standard deviations "
-            "(2 is mild, 0.5 strong, null is none)."
+            "(2 is mild, 0.5 strong; none without it)."
         )
     if type(generator).sample_latent is not Generator.sample_latent:
         raise ZooError(
@@ -168,6 +169,8 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
         items: list[int | str] = []
         for item in re.split(r"[,+]\s*|\s+", text.strip("[]()")):
             span = re.fullmatch(r"(\d+)-(\d+)", item)
+            if span and int(span[1]) > int(span[2]):
+                raise ZooError(f"label={label}: the range {item} must go up.")
             items += range(int(span[1]), min(int(span[2]), num_classes) + 1) if span else [item]
         return [class_index(item, num_classes, class_names) for item in items]
     if isinstance(label, Sequence):
@@ -241,7 +244,15 @@ def class_weights_allowed(generator: Generator) -> Iterator[None]:
     Labels are integers; what lies between two classes is a mix of their one-hot vectors, or of
     their embeddings: e(y) becomes w E. Generators take mixed one-hot vectors as they are
     (`append_one_hot`); embedding layers are taught for the time.
+
+    Raises:
+        ZooError: the generator is an exported file.
     """
+    if isinstance(generator, ExportedGenerator):
+        raise ZooError(
+            "an exported file takes whole classes, not mixtures of them: load the checkpoint to go "
+            "from one class to another."
+        )
 
     def mixed(table: nn.Embedding) -> Callable[[Tensor], Tensor]:
         def forward(y: Tensor) -> Tensor:
@@ -269,17 +280,28 @@ def mix_classes(a: Tensor, b: Tensor, t: Tensor, num_classes: int) -> Tensor:
 
 def standing_statistics(
     generator: Generator, forwards: int = 16, max_batch: int = 64, seed: int = 0
-) -> None:
+) -> bool:
     """Replace the batch-norm statistics by their mean over `forwards` fresh passes, in place.
 
     Reset, `forwards` passes in train mode with random batch sizes (2 to `max_batch`) and random
     labels, then eval: the standing statistics of BigGAN (Brock et al., 2019, arXiv:1809.11096).
     Only batch norms go into train mode; a generator without any is left as it is.
+
+    Returns:
+        Whether there were any batch norms.
+
+    Raises:
+        ZooError: no passes or images to average over, or the generator is an exported file.
     """
+    if isinstance(generator, ExportedGenerator):
+        raise ZooError(
+            "standing statistics cannot be computed for an exported file, whose batch norms are "
+            "fixed: give standing_statistics to the export of the checkpoint."
+        )
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     norms = [m for m in norms if m.track_running_stats]
     if not norms:
-        return
+        return False
     if forwards < 1 or max_batch < 2:
         raise ZooError(
             f"standing statistics need 1 or more passes of 2 or more images: got {forwards} passes "
@@ -304,3 +326,4 @@ def standing_statistics(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+    return True

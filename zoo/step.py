@@ -106,7 +106,7 @@ class AdversarialStep:
         self.loss = loss
         self.optimizer_g = optimizer_g
         self.optimizer_d = optimizer_d
-        self.regularizers = _named(loss.regularizers() if regularizers is None else regularizers)
+        self.regularizers = named(loss.regularizers() if regularizers is None else regularizers)
         self.augmentations = tuple(augmentations)
         self.ema = ema
         self.d_steps = d_steps
@@ -357,7 +357,7 @@ def _penalize(
     return loss, penalties
 
 
-def _named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
+def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
     """Regularizers by registered name, or by class name in snake case; numbered where doubled."""
     named: dict[str, Regularizer] = {}
     for regularizer in regularizers:

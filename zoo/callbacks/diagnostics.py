@@ -15,16 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.pixels import to_float, to_uint8
-from zoo.describe import spec
 from zoo.errors import ZooError
 from zoo.metrics import diagnostics
 from zoo.metrics.evaluate import default_features
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.scores import MAX_CLASSES
+from zoo.regularizers.dragan import Dragan
 from zoo.regularizers.gradient_penalty import GradientPenalty
+from zoo.step import named
 
 PROBE = 64
 READ = 500
+READ_OF_MANY = 2000
+"""Images read where there are more than `MAX_CLASSES` modes, as in Stacked-MNIST."""
 MATURE = 10
 """Times `after_images` after which every class should occur; before, those seen once."""
 
@@ -56,15 +59,28 @@ class Diagnose(pl.Callback):
         self._norms: dict[str, deque[float]] = {"G": deque(maxlen=50), "D": deque(maxlen=50)}
         self._reader: Features | None = None
         self._modes_seen: Tensor | None = None
+        self._most_modes = 0
         self._last: Any = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "findings": [vars(f) for f in self.found.findings],
+            "modes_seen": self._modes_seen,
+            "most_modes": self._most_modes,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.found.findings = [diagnostics.Finding(**f) for f in state_dict["findings"]]
+        self._modes_seen = state_dict["modes_seen"]
+        self._most_modes = state_dict["most_modes"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        name = default_features(str(pl_module.data.get("name")))
-        classes = pl_module.data.get("num_classes") or 0
-        if trainer.is_global_zero and name in ("mnist", "fashion_mnist") and classes <= MAX_CLASSES:
+        data = str(pl_module.data.get("name"))
+        name = default_features(data)
+        if trainer.is_global_zero and name in ("mnist", "fashion_mnist"):
             with torch.random.fork_rng():
                 reader = create_features(name).to(pl_module.device)
-            if reader.classes == classes and pl_module.data.get("name") in reader.labels_of:
+            if data in reader.labels_of:
                 self._reader = reader
 
     def on_train_batch_end(
@@ -99,9 +115,9 @@ class Diagnose(pl.Callback):
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
             told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
-        for regularizer in pl_module.regularizers:
-            value = pl_module.shown.get(spec(regularizer)["name"])
-            if isinstance(regularizer, GradientPenalty) and value is not None:
+        for name, regularizer in named(list(pl_module.regularizers)).items():
+            value = pl_module.shown.get(name)
+            if isinstance(regularizer, GradientPenalty | Dragan) and value is not None:
                 sentence = diagnostics.slope_off(value, regularizer.penalty, regularizer.center)
                 told(trainer, "slope", sentence)
 
@@ -109,20 +125,34 @@ class Diagnose(pl.Callback):
         """Classes that a sample of all of them does not hold, or no longer."""
         if self._reader is None or pl_module.images_seen < self.after_images:
             return None
-        generator = pl_module.generator
-        y = torch.arange(READ, device=pl_module.device) % max(1, generator.num_classes)
-        with _untouched(generator):
-            generator.eval()
-            fake = generator(generator.sample_latent(READ), y if generator.num_classes else None)
-            _, logits = extract(self._reader, to_uint8(fake))
-        assert logits is not None
-        counts = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
+        counts = self._count(pl_module.generator, self._reader)
+        mature = pl_module.images_seen >= MATURE * self.after_images
+        if len(counts) > MAX_CLASSES:
+            most = self._most_modes
+            self._most_modes = max(most, int((counts > 0).sum()))
+            return diagnostics.modes_scarce(counts, None if mature else most)
         present = diagnostics.modes_present(counts)
         before = torch.zeros_like(present) if self._modes_seen is None else self._modes_seen
         self._modes_seen = before | present
-        mature = pl_module.images_seen >= MATURE * self.after_images
         names = pl_module.data.get("class_names") or ()
         return diagnostics.modes_lost(counts, names, None if mature else before)
+
+    def _count(self, generator: Any, reader: Features) -> Tensor:
+        """Images read as each mode, (K,), of a generator asked for all of its classes."""
+        modes = reader.classes_of(generator.channels)
+        counts = torch.zeros(modes, dtype=torch.int64)
+        with _untouched(generator):
+            generator.eval()
+            y = None
+            if generator.num_classes:
+                y = torch.arange(READ, device=next(reader.parameters()).device)
+                y = y % generator.num_classes
+            for _ in range(1 if modes <= MAX_CLASSES else READ_OF_MANY // READ):
+                fake = generator(generator.sample_latent(READ), y)
+                _, logits = extract(reader, to_uint8(fake))
+                assert logits is not None
+                counts += torch.bincount(logits.argmax(dim=1), minlength=modes)
+        return counts
 
     def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
         finding = self.found.note(trainer.current_epoch, kind, sentence)
@@ -135,7 +165,7 @@ class Diagnose(pl.Callback):
         else:
             print(text, flush=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [vars(f) for f in self.found.findings]
+        rows = self.state_dict()["findings"]
         self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 

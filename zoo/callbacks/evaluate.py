@@ -13,7 +13,7 @@ from zoo.errors import ZooError
 from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
 from zoo.metrics.features import Features, create_features
 from zoo.metrics.protocol import Result
-from zoo.metrics.scores import Reference, get_metric
+from zoo.metrics.scores import Reference, check_metrics, get_metric
 
 
 class Evaluate(pl.Callback):
@@ -80,6 +80,8 @@ class Evaluate(pl.Callback):
             self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
             name = self.features or default_features(self._reference.dataset)
             self._network = create_features(name).to(pl_module.device)
+        conditional = pl_module.generator.num_classes > 0
+        check_metrics(self.metrics or [], self._network, self._reference, conditional)
         self._seen = self._evaluated = pl_module.images_seen
 
     def on_train_batch_end(

@@ -38,5 +38,6 @@ class IdxDataModule(DataModule):
             f"datamodule {self.name}",
             [folder / Path(file).stem for file, _ in reader.resources],
             [mirror + reader.resources[0][0] for mirror in reader.mirrors],
-            instead="datamodule=mnist_subset, which comes with the zoo",
+            instead="mnist_subset, which comes with the zoo (datamodule=mnist_subset in training, "
+            "dataset=mnist_subset in task=evaluate and task=explore)",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 from zoo.checkpoint import LoadedGenerator
@@ -10,9 +11,9 @@ from zoo.errors import ZooError
 from zoo.metrics.protocol import Result
 
 
-def run_folder(file: Path) -> Path:
-    """The folder of the run that wrote a checkpoint."""
-    return file.parent.parent if file.parent.name == "checkpoints" else file.parent
+def run_folder(file: Path) -> Path | None:
+    """The folder of the run that wrote a checkpoint; None for one that lies elsewhere."""
+    return file.parent.parent if file.parent.name == "checkpoints" else None
 
 
 def read_result(file: Path) -> Result:
@@ -29,12 +30,30 @@ def read_result(file: Path) -> Result:
         raise ZooError(f"{file}: {error}") from error
 
 
-def find_results(model: LoadedGenerator) -> list[Result]:
-    """The results for this very checkpoint in the folder of its run."""
-    folder = run_folder(model.file) / "evaluations"
-    return [
-        read_result(file) for file in sorted(folder.glob(f"images_{model.images_seen:09d}*.json"))
-    ]
+def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[Result]:
+    """The result that `evaluation` names, else those for this very model in its run's folder.
+
+    Those of other weights or batch-norm statistics are left out, and damaged ones with a warning.
+
+    Raises:
+        ZooError: `evaluation` is missing or something else.
+    """
+    if evaluation is not None:
+        return [read_result(Path(evaluation))]
+    run = run_folder(model.file)
+    if run is None:
+        return []
+    results = []
+    for file in sorted((run / "evaluations").glob(f"images_{model.images_seen:09d}*.json")):
+        try:
+            result = read_result(file)
+        except ZooError as error:
+            warnings.warn(f"a result is left out: {error}", stacklevel=2)
+            continue
+        measured = (result.protocol.weights, result.protocol.batch_norm)
+        if measured == (model.weights, model.batch_norm):
+            results.append(result)
+    return results
 
 
 def read_findings(file: Path) -> tuple[str, ...]:

@@ -93,7 +93,9 @@ def plot_curves(curves: dict[str, Sequence[tuple[float, float]]], path: Path) ->
     for i, (title, names) in enumerate(groups.items(), start=1):
         axes = figure.add_subplot(rows, columns, i)
         for name, style in zip(names, ("-", "--", ":", "-.") * len(names), strict=False):
-            axes.plot(*zip(*curves[name], strict=True), style, label=name, linewidth=1.2)
+            marker = "o" if len(curves[name]) == 1 else None  # a line of one point is nothing
+            points = zip(*curves[name], strict=True)
+            axes.plot(*points, style, label=name, linewidth=1.2, marker=marker)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("images seen", fontsize=8)
         axes.tick_params(labelsize=8)

@@ -22,6 +22,11 @@ DIVERSITY = 0.35
 SLOPE = 0.5
 EXPLODED = 100.0
 LOST = 0.1
+KEPT = 0.9
+_MODES_ADVICE = (
+    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2], or a "
+    "smaller model.lr_g."
+)
 
 
 @dataclass(frozen=True)
@@ -171,8 +176,28 @@ def modes_lost(
     more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
     return (
         f"modes are lost: of {len(counts)} classes, {listing(shown)}{more} hardly occur among "
-        f"{int(counts.sum()):,} generated images. Try labels (model.conditional=true), "
-        "model/loss=rpgan with model/regularizer=[r1,r2], or a smaller model.lr_g."
+        f"{int(counts.sum()):,} generated images. {_MODES_ADVICE}"
+    )
+
+
+def modes_scarce(counts: Tensor, before: int | None = None) -> str | None:
+    """Fewer of many modes among a sample than it holds of a distribution with all of them.
+
+    For samples that are too small to tell of each single mode whether it is lost.
+
+    Args:
+        counts: images read as each mode, (K,).
+        before: modes in the best earlier sample of this size, to compare with; None compares with
+            a sample of K equally likely modes.
+    """
+    modes, n, hit = len(counts), int(counts.sum()), int((counts > 0).sum())
+    expected = modes * (1 - (1 - 1 / modes) ** n)
+    if hit >= KEPT * (expected if before is None else before):
+        return None
+    against = f"{expected:.0f} are to be expected" if before is None else f"{before} were before"
+    return (
+        f"modes are lost: {n:,} generated images hold {hit} of {modes:,} modes, where {against}. "
+        f"{_MODES_ADVICE}"
     )
 
 

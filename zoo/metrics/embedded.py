@@ -39,6 +39,9 @@ class _Embedded(Features):
         self.network.load_state_dict({k: w.float() for k, w in load_file(path).items()})
         self.freeze()
 
+    def classes_of(self, channels: int) -> int:
+        return self.classes**channels
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         n, channels = images.shape[:2]
         if channels > MAX_CHANNELS:

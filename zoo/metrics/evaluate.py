@@ -20,10 +20,18 @@ from zoo import __version__
 from zoo.base import Generator
 from zoo.data.pixels import to_uint8
 from zoo.errors import ZooError
+from zoo.metrics import points  # noqa: F401  registers its metric
 from zoo.metrics.cache import images_hash
 from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
-from zoo.metrics.scores import SETTINGS, Comparison, Reference, default_metrics, get_metric
+from zoo.metrics.scores import (
+    SETTINGS,
+    Comparison,
+    Reference,
+    check_metrics,
+    default_metrics,
+    get_metric,
+)
 from zoo.sampling import check_truncation, seeded, truncate
 
 if TYPE_CHECKING:
@@ -57,6 +65,7 @@ def reference_of(
         classes,
         test_images if tested else None,
         test_labels if tested else None,
+        None if split == "train" else datamodule.split("train")[0],
     )
 
 
@@ -103,6 +112,7 @@ def evaluate(
     weights: str = "raw",
     batch_norm: str = "running",
     truncation: float | None = None,
+    precision: str = "fp32",
     model: str = "model",
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -118,7 +128,7 @@ def evaluate(
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
-        weights, batch_norm, truncation: what the protocol says of the generator.
+        weights, batch_norm, truncation, precision: what the protocol says of the generator.
         model: what tables call it.
         device: of the feature network and of classifiers.
         progress: show progress bars.
@@ -147,7 +157,7 @@ def evaluate(
             network = create_features(features or default_features(reference.dataset))
         network = network.to(device)
         chosen = list(metrics or default_metrics(network, reference, conditional))
-
+        check_metrics(chosen, network, reference, conditional)
         labels = _draw_labels(reference, n, seed) if conditional else None
         images = _generate(sample, labels, n, batch_size, reference, progress)
         vectors, logits = extract(network, images, batch_size, "features" if progress else None)
@@ -183,6 +193,7 @@ def evaluate(
         settings=SETTINGS,
         seed=seed,
         zoo_version=__version__,
+        precision=precision,
     )
     return Result(
         model=model,
@@ -200,11 +211,10 @@ def _pictures(comparison: Comparison) -> Tensor | None:
     """The images of `pairs`."""
     if not comparison.pairs:
         return None
+    real = comparison.reference.trained_on
+    assert real is not None
     return torch.stack(
-        [
-            torch.stack([comparison.images[g], comparison.reference.images[r]])
-            for g, r, _ in comparison.pairs
-        ]
+        [torch.stack([comparison.images[g], real[r]]) for g, r, _ in comparison.pairs]
     )
 
 

@@ -53,6 +53,10 @@ class Features(nn.Module, ABC):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Map uint8 images (N, C, H, W) to float32 features (N, D) and logits (N, K) or None."""
 
+    def classes_of(self, channels: int) -> int:
+        """How many classes the logits of images with `channels` channels tell apart."""
+        return self.classes
+
     def freeze(self) -> None:
         """Call last in `__init__`: no gradients, evaluation mode."""
         self.requires_grad_(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Protocol:
         settings: of the single metrics.
         seed: of latents, labels and subsets.
         zoo_version: of this package.
+        precision: in which the generator's weights were stored.
     """
 
     reference: str
@@ -63,6 +65,7 @@ class Protocol:
     settings: str
     seed: int
     zoo_version: str
+    precision: str = "fp32"
 
     def differences(self, other: Protocol) -> list[str]:
         """The fields that forbid to compare figures; the seed is none of them."""
@@ -75,11 +78,12 @@ class Protocol:
 
     def __str__(self) -> str:
         return (
-            f"{self.generated_count:,} generated images ({self.weights} weights, {self.batch_norm} "
-            f"batch-norm statistics, labels {self.labels}, truncation {self.truncation}, seed "
-            f"{self.seed}) against {self.reference_count:,} of {self.reference} "
-            f"[{self.reference_hash}]; features {self.features} [{self.weights_hash}], "
-            f"{self.resizer}; {self.settings}; zoo {self.zoo_version}"
+            f"{self.generated_count:,} generated images ({self.weights} weights in "
+            f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
+            f"truncation {self.truncation}, seed {self.seed}) against "
+            f"{self.reference_count:,} of {self.reference} [{self.reference_hash}]; features "
+            f"{self.features} [{self.weights_hash}], {self.resizer}; "
+            f"{self.settings}; zoo {self.zoo_version}"
         )
 
 
@@ -92,8 +96,8 @@ class Result:
         protocol: how it was measured.
         figures: name to value, in the order of the metrics.
         per_class: name to one value per class.
-        pairs: the generated images nearest to reference images: (generated index, reference
-            index, distance), closest first.
+        pairs: the generated images nearest to training images: (generated index, index in the
+            split `train`, distance), closest first.
         pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.
@@ -111,7 +115,7 @@ class Result:
     def to_json(self) -> str:
         content = dataclasses.asdict(dataclasses.replace(self, pictures=None))
         del content["pictures"]
-        return json.dumps(content, indent=2) + "\n"
+        return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -123,9 +127,14 @@ class Result:
         try:
             content: dict[str, Any] = json.loads(text)
             content["protocol"] = Protocol(**content["protocol"])
+            content["figures"] = {k: _number_of(v) for k, v in content["figures"].items()}
+            content["per_class"] = {
+                name: [_number_of(v) for v in values]
+                for name, values in content.get("per_class", {}).items()
+            }
             content["pairs"] = [(int(g), int(r), float(d)) for g, r, d in content["pairs"]]
             return cls(**content)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ZooError(
                 f"this is no result of task=evaluate ({type(error).__name__}: {error})."
             ) from error
@@ -137,13 +146,32 @@ class Result:
         temporary.write_text(self.to_json(), encoding="utf-8")
         temporary.replace(path)
 
-    def log_dict(self, prefix: str = "metrics/") -> dict[str, float]:
-        """The figures under the names a logger shows."""
-        return {prefix + name: value for name, value in self.figures.items()}
+    def updated(self, newer: Result) -> Result:
+        """These figures with those of a newer result of the same protocol, which win."""
+        return dataclasses.replace(
+            newer,
+            figures=self.figures | newer.figures,
+            per_class=self.per_class | newer.per_class,
+            pairs=newer.pairs or self.pairs,
+            notes=list(dict.fromkeys([*self.notes, *newer.notes])),
+        )
 
     def table(self) -> str:
         """The figures and the protocol as text."""
         return table([self])
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with null in place of NaN, which JSON does not know (a class without images)."""
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number_of(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def table(results: Sequence[Result]) -> str:
@@ -210,6 +238,6 @@ def heading(name: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -46,6 +46,7 @@ class Reference:
         images: uint8 (N, C, S, S).
         labels: int64 (N,), or None.
         num_classes: 0 without labels.
+        train_images: those that a generator may have copied, where `images` are of another split.
         test_images, test_labels: real images that the classification accuracy score tests on;
             None for the reference itself.
     """
@@ -57,6 +58,12 @@ class Reference:
     num_classes: int = 0
     test_images: Tensor | None = None
     test_labels: Tensor | None = None
+    train_images: Tensor | None = None
+
+    @property
+    def trained_on(self) -> Tensor | None:
+        """The images of the split `train`, as far as they are known."""
+        return self.images if self.split == "train" else self.train_images
 
     @property
     def name(self) -> str:
@@ -103,17 +110,62 @@ class Comparison:
 
 Metric = Callable[[Comparison], dict[str, float]]
 _METRICS: dict[str, Metric] = {}
+_NEEDS: dict[str, tuple[str, ...]] = {}
 T = TypeVar("T", bound=Metric)
 
 
-def metric(name: str) -> Callable[[T], T]:
-    """Make a function from a comparison to figures selectable under `name`."""
+def metric(name: str, *needs: str) -> Callable[[T], T]:
+    """Make a function from a comparison to figures selectable under `name`.
+
+    Args:
+        needs: what `check_metrics` demands: `labels` of generator and reference, `logits` of the
+            feature network, `classes`: that these are the data set's, `train`: training images.
+    """
 
     def register(function: T) -> T:
         _METRICS[name] = function
+        _NEEDS[name] = needs
         return function
 
     return register
+
+
+def check_metrics(
+    names: Sequence[str], network: Features, reference: Reference, conditional: bool
+) -> None:
+    """Refuse metrics that cannot work, before anything is generated.
+
+    Raises:
+        ZooError: an unknown metric, one without the labels, classifier or images that it needs,
+            or a classifier of other classes.
+    """
+    for name in names:
+        get_metric(name)
+        needs = _NEEDS[name]
+        if "labels" in needs and not (conditional and reference.labels is not None):
+            raise ZooError(
+                f"metric {name} needs a conditional generator and labelled reference images; "
+                f"{'there are no labels' if conditional else 'the generator takes no labels'}."
+            )
+        if "logits" in needs and not network.classes:
+            raise ZooError(
+                f"metric {name} needs a feature network with a classifier, {network.name} has "
+                "none: leave it out or choose other features."
+            )
+        if "classes" in needs and reference.dataset not in network.labels_of:
+            read = network.classes_of(reference.images.shape[1])
+            if read != reference.num_classes:
+                raise ZooError(
+                    f"metric {name} needs a feature network that reads the "
+                    f"{reference.num_classes} classes of {reference.dataset}, {network.name} reads "
+                    f"{read} others: leave it out or use features=mnist or fashion_mnist where "
+                    "they fit."
+                )
+        if "train" in needs and reference.trained_on is None:
+            raise ZooError(
+                f"metric {name} compares with training images, and {reference.name} comes without: "
+                "leave it out or give the reference its train_images."
+            )
 
 
 def list_metrics() -> list[str]:
@@ -143,11 +195,12 @@ def default_metrics(network: Features, reference: Reference, conditional: bool) 
         "kid": True,
         "inception_score": network.classes > 0,
         "prdc": True,
-        "modes": reads or network.name == "points",
+        "modes": reads,
+        "point_modes": network.name == "points",
         "conditional_accuracy": conditional and reads,
         "per_class_fid": conditional and few,
         "cas": conditional and few,
-        "memorization": True,
+        "memorization": reference.trained_on is not None,
     }
     return [name for name, chosen in choice.items() if chosen]
 
@@ -169,9 +222,9 @@ def kid(data: Comparison) -> dict[str, float]:
     return {"kid": estimate.mean, "kid_std": estimate.std}
 
 
-@metric("inception_score")
+@metric("inception_score", "logits")
 def score(data: Comparison) -> dict[str, float]:
-    estimate = inception_score(_logits(data, "inception_score"), seed=data.seed)
+    estimate = inception_score(_logits(data), seed=data.seed)
     return {"inception_score": estimate.mean, "inception_score_std": estimate.std}
 
 
@@ -186,48 +239,20 @@ def prdc(data: Comparison) -> dict[str, float]:
     return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
 
-@metric("modes")
+@metric("modes", "logits", "classes")
 def modes(data: Comparison) -> dict[str, float]:
-    if data.network.name == "points":
-        return _modes_of_points(data)
-    logits = _logits(data, "modes")
+    logits = _logits(data)
+    _note_classes(data, "Modes")
     hit, divergence = count_modes(logits.argmax(dim=1), logits.shape[1])
     return {"modes": hit, "mode_kl": divergence}
 
 
-def _modes_of_points(data: Comparison) -> dict[str, float]:
-    """Modes of the plane; a point is at one if it lies within three standard deviations of it.
-
-    As in Srivastava et al. (2017), arXiv:1705.07761; `high_quality` is the share of such points.
-    """
-    labels = data.reference.labels
-    if labels is None:
-        raise ZooError("metric modes needs labelled reference points.")
-    real, count = data.reference_vectors, data.reference.num_classes
-    centers = torch.stack([real[labels == mode].mean(dim=0) for mode in range(count)])
-    radius = 3 * (real - centers[labels]).square().mean().sqrt().item()
-    at = nearest_modes(data.vectors, centers, radius)
-    hit, divergence = count_modes(at, count)
-    return {"modes": hit, "mode_kl": divergence, "high_quality": len(at) / len(data.vectors)}
-
-
-@metric("conditional_accuracy")
+@metric("conditional_accuracy", "labels", "logits", "classes")
 def conditional_accuracy(data: Comparison) -> dict[str, float]:
-    labels = _labels(data, "conditional_accuracy")
-    logits = _logits(data, "conditional_accuracy")
+    labels, logits = _labels(data), _logits(data)
     classes = data.reference.num_classes
-    if logits.shape[1] != classes:
-        raise ZooError(
-            f"metric conditional_accuracy needs a feature network that reads the {classes} classes "
-            f"of {data.reference.dataset}, {data.network.name} reads {logits.shape[1]} others: "
-            "leave it out or use features=mnist or fashion_mnist where they fit."
-        )
-    if data.reference.dataset not in data.network.labels_of:
-        data.notes.append(
-            f"Conditional accuracy takes {data.network.name}'s classes for those of "
-            f"{data.reference.dataset}."
-        )
-    elif data.network.test_accuracy is not None:
+    _note_classes(data, "Conditional accuracy")
+    if data.reference.dataset in data.network.labels_of and data.network.test_accuracy is not None:
         data.notes.append(
             f"Conditional accuracy is read by a classifier that is right on "
             f"{data.network.test_accuracy:.2%} of the real test images."
@@ -240,9 +265,9 @@ def conditional_accuracy(data: Comparison) -> dict[str, float]:
     return {"conditional_accuracy": right.mean().item()}
 
 
-@metric("per_class_fid")
+@metric("per_class_fid", "labels")
 def per_class_fid(data: Comparison) -> dict[str, float]:
-    labels = _labels(data, "per_class_fid")
+    labels = _labels(data)
     reference_labels = data.reference.labels
     assert reference_labels is not None
     values = []
@@ -255,17 +280,23 @@ def per_class_fid(data: Comparison) -> dict[str, float]:
                 f"{len(generated)} generated and {len(real)} reference images. Raise n."
             )
         values.append(frechet_distance(generated, real))
+    least = min(int((labels == c).sum()) for c in range(data.reference.num_classes))
+    if least <= data.vectors.shape[1]:
+        data.notes.append(
+            f"FID per class of {least} and more images in {data.vectors.shape[1]} dimensions: "
+            "covariances are singular and the figures strongly biased; use more images."
+        )
     data.per_class["fid"] = values
     return {"per_class_fid": sum(values) / len(values)}
 
 
-@metric("cas")
+@metric("cas", "labels")
 def classification_accuracy_score(data: Comparison) -> dict[str, float]:
     """Accuracy on real images of a classifier trained on generated ones.
 
     Paper: Ravuri and Vinyals (2019), arXiv:1905.10887.
     """
-    labels = _labels(data, "cas")
+    labels = _labels(data)
     images, truth = data.reference.test_images, data.reference.test_labels
     if images is None or truth is None:
         images, truth = data.reference.images, data.reference.labels
@@ -281,23 +312,38 @@ def classification_accuracy_score(data: Comparison) -> dict[str, float]:
             epochs=CAS_EPOCHS,
             seed=data.seed,
         )
+    split = "test" if data.reference.test_images is not None else data.reference.split
+    data.notes.append(
+        f"CAS is the accuracy on {len(rows):,} of {len(images):,} images of "
+        f"{data.reference.dataset}/{split}."
+    )
     predicted = predict(network, images[rows].to(data.device)).cpu()
     return {"cas": (predicted == truth[rows]).double().mean().item()}
 
 
-@metric("memorization")
+@metric("memorization", "train")
 def memorization(data: Comparison) -> dict[str, float]:
-    """How much nearer generated images are to reference images than those are to each other.
+    """How much nearer generated images are to training images than those are to each other.
 
-    `nearest_ratio` is the median distance of a generated image to its nearest reference image,
-    over the same among the reference images: about 1 is healthy, near 0 is copying. `copies` is
+    `nearest_ratio` is the median distance of a generated image to its nearest training image,
+    over the same among the training images: about 1 is healthy, near 0 is copying. `copies` is
     the share of generated images nearer than all but 1 % of real ones: 0.01 is healthy.
     """
-    if len(data.reference_vectors) < 2:
-        raise ZooError("metric memorization needs 2 or more reference images.")
-    distance, index = nearest_rows(data.vectors, data.reference_vectors)
-    rows = random_rows(NEIGHBOUR_IMAGES, len(data.reference_vectors), data.seed)
-    among, _ = nearest_rows(data.reference_vectors[rows], data.reference_vectors, own=rows)
+    images = data.reference.trained_on
+    assert images is not None
+    if len(images) < 2:
+        raise ZooError("metric memorization needs 2 or more training images.")
+    if data.reference.split == "train":
+        vectors = data.reference_vectors
+    else:
+        vectors = reference_features(data.network, images, data.batch_size, data.progress)
+        data.notes.append(
+            f"Memorization compares with the {len(images):,} images of "
+            f"{data.reference.dataset}/train, whatever the split of the reference."
+        )
+    distance, index = nearest_rows(data.vectors, vectors)
+    rows = random_rows(NEIGHBOUR_IMAGES, len(vectors), data.seed)
+    among, _ = nearest_rows(vectors[rows], vectors, own=rows)
     order = distance.argsort()[:PAIRS]
     data.pairs += [(int(i), int(index[i]), float(distance[i])) for i in order]
     return {
@@ -318,29 +364,19 @@ def count_modes(classes: Tensor, num_modes: int) -> tuple[int, float]:
     return len(hit), float((hit * (hit * num_modes).log()).sum())
 
 
-def nearest_modes(points: Tensor, centers: Tensor, radius: float) -> Tensor:
-    """The mode of each 2-D point (N, 2) that lies within `radius` of a center (K, 2).
-
-    Points that lie nowhere are left out, so that the share of good ones is the length of the
-    result over N.
-    """
-    distance, index = torch.cdist(points, centers).min(dim=1)
-    return index[distance <= radius]
-
-
-def _labels(data: Comparison, name: str) -> Tensor:
-    if data.labels is None or data.reference.labels is None:
-        raise ZooError(
-            f"metric {name} needs a conditional generator and labelled reference images; "
-            f"{'the generator takes no labels' if data.labels is None else 'there are no labels'}."
+def _note_classes(data: Comparison, what: str) -> None:
+    if data.reference.dataset not in data.network.labels_of:
+        data.notes.append(
+            f"{what}: {data.network.name}'s classes are taken for those of "
+            f"{data.reference.dataset}."
         )
+
+
+def _labels(data: Comparison) -> Tensor:
+    assert data.labels is not None  # see `check_metrics`
     return data.labels
 
 
-def _logits(data: Comparison, name: str) -> Tensor:
-    if data.logits is None:
-        raise ZooError(
-            f"metric {name} needs a feature network with a classifier, {data.network.name} has "
-            "none: leave it out or choose other features."
-        )
+def _logits(data: Comparison) -> Tensor:
+    assert data.logits is not None
     return data.logits

@@ -123,7 +123,8 @@ def _seeded(
             problem = f"features_weights={weights} does not fit {model}"
         elif pretrained:
             problem = (
-                f"features=timm cannot get the weights of {model}: give features_weights=PATH; "
+                f"features=timm cannot get the weights of {model}: give features_weights=PATH, or "
+                "choose another model as features=timm/NAME; "
                 f"{OFFLINE_CHOICES}"
             )
         else:

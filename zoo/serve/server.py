@@ -69,8 +69,10 @@ class Server(ThreadingHTTPServer):
         """Whether a request names this server as a browser on this machine would."""
         if self.host not in LOOPBACK:
             return True  # opened to others on purpose, under whatever name they know it by
-        name = urlsplit(f"//{host_header}").hostname
-        return name in LOOPBACK
+        try:
+            return urlsplit(f"//{host_header}").hostname in LOOPBACK
+        except ValueError:  # a bracket that is not closed
+            return False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,8 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.accepts(self.headers.get("Host", "")):
             self._answer(403, "text/plain", b"this server answers to its own address only\n")
             return
-        address = urlsplit(self.path)
         try:
+            address = urlsplit(self.path)
             if address.path == "/":
                 self._answer(200, "text/html; charset=utf-8", PAGE.read_bytes())
             elif address.path == "/models":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.errors import ZooError, listing, suggest
+from zoo.errors import ZooError, listing
 from zoo.registry import task
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class Evaluate:
     Args:
         ckpt: a checkpoint, a run's folder, an exported file, a name of the embedded zoo
             (`mnist`), `hf:owner/name`, or a list of them for one table.
-        metrics: some of `fid`, `kid`, `inception_score`, `prdc`, `modes`, `conditional_accuracy`,
-            `per_class_fid`, `cas`, `memorization`; null takes those that make sense.
+        metrics: some of `fid`, `kid`, `inception_score`, `prdc`, `modes`, `point_modes`,
+            `conditional_accuracy`, `per_class_fid`, `cas`, `memorization`; null takes those that
+            make sense.
         features: the network to compare by: `mnist`, `fashion_mnist`, `inception`, `timm/NAME`,
             `efficientnet_lite0` to `4`; null takes the one for the data set.
         features_weights: a weight file for `inception` or `timm`.
@@ -125,9 +127,9 @@ class Evaluate:
         return summary
 
     def _evaluate(self, model: LoadedGenerator, name: str) -> Result:
-        from zoo.metrics.evaluate import evaluate, sampler
+        from zoo.metrics.evaluate import evaluate, reference_of, sampler
 
-        reference = self._reference(model)
+        reference = reference_of(model.dataset(self.data_dir, self.dataset), self.split)
         if model.num_classes and model.num_classes != reference.num_classes:
             raise ZooError(
                 f"{model.file} has {model.num_classes} classes, and {reference.name} has "
@@ -148,25 +150,10 @@ class Evaluate:
             weights=model.weights,
             batch_norm=model.batch_norm,
             truncation=self.truncation,
+            precision=model.precision,
             model=name,
             device=model.device,
         )
-
-    def _reference(self, model: LoadedGenerator) -> Reference:
-        from zoo.metrics.evaluate import reference_of
-        from zoo.registry import create, list_parts
-
-        if self.dataset is None:
-            return reference_of(model.dataset(self.data_dir), self.split)
-        names = list_parts("datamodule")
-        if self.dataset not in names:
-            raise ZooError(
-                f"dataset={self.dataset} is no data set; there are {listing(names)}."
-                f"{suggest(self.dataset, names)}"
-            )
-        size = model.generator.image_size
-        data = create("datamodule", self.dataset, image_size=size, data_dir=self.data_dir)
-        return reference_of(data, self.split)
 
     def _features(self, reference: Reference) -> Features:
         from zoo.metrics.evaluate import default_features
@@ -190,20 +177,22 @@ class Evaluate:
 
 
 def _name(model: LoadedGenerator, file: str) -> str:
-    run = _run_folder(model.file)
+    from zoo.explore.evaluations import run_folder
+
+    run = run_folder(model.file)
     where = run.name if run is not None else file
     return f"{model.info['generator']['name']} ({where}, {model.images_seen:,} images seen)"
 
 
-def _run_folder(file: Path) -> Path | None:
-    """The training run that a checkpoint belongs to."""
-    return file.parent.parent if file.parent.name == "checkpoints" else None
-
-
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
-    """Put the result where the report of the run finds it."""
-    run = _run_folder(model.file)
+    """Put the result where the report of the run finds it, beside other figures of its protocol."""
+    from zoo.explore.evaluations import read_result, run_folder
+
+    run = run_folder(model.file)
     if run is None or not os.access(run, os.W_OK):
         return
     key = hashlib.sha256(str(result.protocol).encode()).hexdigest()[:8]
-    result.save(run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json")
+    file = run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json"
+    with contextlib.suppress(ZooError):  # there is none yet, or it is damaged
+        result = read_result(file).updated(result)
+    result.save(file)

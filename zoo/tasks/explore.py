@@ -42,6 +42,7 @@ class Explore:
         ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
             `scores`, `curves`, `diagnostics`; null makes all.
+        dataset: the data set of the real images; null takes the one it was trained on.
         n: generated images that are held against real ones.
         n_real: real (training) images they are held against.
         directions: SeFa directions.
@@ -49,6 +50,8 @@ class Explore:
         features: what neighbours and t-SNE compare by: a feature network of `task=evaluate`, or
             `pixels`; null takes the network for the data set, or pixels where it is missing.
         truncation: threshold on the latents in standard deviations.
+        evaluation: a result of `task=evaluate` (JSON) for the report; null takes those in the
+            run's folder.
         seed: of everything random.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
@@ -59,12 +62,14 @@ class Explore:
         self,
         ckpt: str | None = None,
         sections: list[str] | None = None,
+        dataset: str | None = None,
         n: int = 500,
         n_real: int = 5000,
         directions: int = 6,
         neighbours: int = 7,
         features: str | None = None,
         truncation: float | None = None,
+        evaluation: str | None = None,
         seed: int = 0,
         weights: Literal["ema", "raw"] | None = None,
         data_dir: str | None = None,
@@ -72,12 +77,14 @@ class Explore:
     ) -> None:
         self.ckpt = ckpt
         self.sections = sections
+        self.dataset = dataset
         self.n = n
         self.n_real = n_real
         self.directions = directions
         self.neighbours = neighbours
         self.features = features
         self.truncation = truncation
+        self.evaluation = evaluation
         self.seed = seed
         self.weights = weights
         self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
@@ -87,7 +94,7 @@ class Explore:
         """Write the pictures and `report.html` into the folder `out`.
 
         Raises:
-            ZooError: no such checkpoint, an unknown section, or an option out of range.
+            ZooError: no such checkpoint or result, an unknown section, or an option out of range.
         """
         from zoo.checkpoint import load
         from zoo.explore.evaluations import find_results
@@ -100,6 +107,7 @@ class Explore:
         chosen = self._chosen()
         self._check_features()
         model = load(self.ckpt, weights=self.weights, device=self.device)
+        results = find_results(model, self.evaluation)
         out = Path(out)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -119,10 +127,7 @@ class Explore:
             f"{model.info['generator']['name']} on {model.data.get('name')}",
             _facts(model),
             sections,
-            [
-                {"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)}
-                for r in find_results(model)
-            ],
+            [{"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)} for r in results],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:
@@ -132,12 +137,13 @@ class Explore:
     def _check_features(self) -> None:
         from zoo.metrics.features import list_features
 
-        choices = ["pixels", *list_features()]
-        if self.features is not None and self.features not in choices:
-            raise ZooError(
-                f"features={self.features} is no feature network.{suggest(self.features, choices)} "
-                f"Choices: {listing(choices)}."
-            )
+        name, choices = self.features, ["pixels", *list_features()]
+        if name is None or name in choices or name.startswith("timm/"):
+            return
+        raise ZooError(
+            f"features={name} is no feature network.{suggest(name, choices)} "
+            f"Choices: {listing(choices)}."
+        )
 
     def _chosen(self) -> list[str]:
         for name in self.sections or ():
@@ -170,6 +176,15 @@ class _Makers:
 
         return Section(name, TITLES[name], f"Left out: {reason}")
 
+    def run(self) -> Path:
+        """The folder of the training."""
+        from zoo.explore.evaluations import run_folder
+
+        run = run_folder(self.model.file)
+        if run is None:
+            raise ZooError(f"{self.model.file} does not lie in checkpoints/ of a run's folder.")
+        return run
+
     def samples(self) -> tuple[Tensor, Tensor | None]:
         """Generated images, uint8, and their labels."""
         from zoo.images import to_uint8
@@ -181,11 +196,21 @@ class _Makers:
         return self._samples
 
     def real(self) -> tuple[Tensor, Tensor]:
-        """Training images, uint8, and their labels."""
+        """Training images drawn by the seed, uint8, and their labels."""
+        from zoo.metrics.distances import random_rows
+
         if self._real is None:
             try:
-                images, labels = self.model.dataset(self.task.data_dir).split("train")
-                self._real = (images[: self.task.n_real], labels[: self.task.n_real])
+                data = self.model.dataset(self.task.data_dir, self.task.dataset)
+                images, labels = data.split("train")
+                if images.shape[1:] != self.samples()[0].shape[1:]:
+                    raise ZooError(
+                        f"{data.name} has images of {_size(images)}, the generator makes "
+                        f"{_size(self.samples()[0])}: choose a data set of its channels."
+                    )
+                # Not the first ones: folders of pictures are sorted by class.
+                rows = random_rows(self.task.n_real, len(images), self.task.seed)
+                self._real = (images[rows], labels[rows])
             except ZooError as error:
                 self._real = error
         if isinstance(self._real, ZooError):
@@ -203,7 +228,8 @@ class _Makers:
                 from zoo.metrics.features import create_features, extract
 
                 try:
-                    name = wanted or default_features(str(self.model.data.get("name")))
+                    data = self.task.dataset or str(self.model.data.get("name"))
+                    name = wanted or default_features(data)
                     network = create_features(name).to(self.model.device)
                 except ZooError:
                     if wanted is not None:
@@ -305,6 +331,10 @@ class _Makers:
 
         fake, labels = self.samples()
         real, real_labels = self.real()
+        if self.model.num_classes and real_labels.max() >= self.model.num_classes:
+            raise ZooError(
+                f"{self.model.file} knows {self.model.num_classes} classes, the data set has more."
+            )
         n = len(fake)
         scores = discriminator_scores(self.model, real[:n], real_labels[:n], fake, labels)
         plot_scores(*scores, self.out / "scores.png")
@@ -320,10 +350,9 @@ class _Makers:
         )
 
     def curves(self) -> Section:
-        from zoo.explore.evaluations import run_folder
         from zoo.explore.plots import plot_curves, read_curves
 
-        run = run_folder(self.model.file)
+        run = self.run()
         files = sorted(run.glob("**/metrics.csv"), key=lambda f: f.stat().st_mtime)
         curves: dict[str, Any] = {}
         for file in files:  # one per resumed part of the run
@@ -335,10 +364,10 @@ class _Makers:
         return self.section("curves", f"From {listing(f.name for f in files)} of {run}.", True)
 
     def diagnostics(self) -> Section:
-        from zoo.explore.evaluations import read_findings, run_folder
+        from zoo.explore.evaluations import read_findings
         from zoo.explore.report import Section
 
-        run = run_folder(self.model.file)
+        run = self.run()
         file = run / "diagnostics.json"
         if not file.exists():
             if not any(run.glob("**/metrics.csv")):
@@ -348,21 +377,23 @@ class _Makers:
         return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))
 
 
+def _size(images: Tensor) -> str:
+    return "×".join(map(str, images.shape[1:]))
+
+
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
+    from zoo.describe import in_words
+
     info = model.info
-    facts = {"file": str(model.file), "generator": _spec(info["generator"])}
+    facts = {"file": str(model.file), "generator": in_words(info["generator"])}
     for kind in ("discriminator", "loss"):
         if info.get(kind):
-            facts[kind] = _spec(info[kind])
+            facts[kind] = in_words(info[kind])
     if info.get("regularizers"):
-        facts["regularizers"] = listing(map(_spec, info["regularizers"]))
+        facts["regularizers"] = listing(map(in_words, info["regularizers"]))
     size, channels = model.generator.image_size, model.generator.channels
     facts["data"] = f"{model.data.get('name')}, {channels}×{size}×{size}"
     facts["classes"] = listing(model.class_names) if model.num_classes else "none used"
     facts["images seen"] = f"{model.images_seen:,}"
     facts["weights"] = f"{model.weights}, batch norm {model.batch_norm}"
     return facts
-
-
-def _spec(spec: dict[str, Any]) -> str:
-    return f"{spec['name']} ({listing(f'{k}={v}' for k, v in spec['options'].items())})"

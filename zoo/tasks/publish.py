@@ -16,7 +16,7 @@ class Publish:
     Figures that `task=evaluate` wrote into the run's folder go into the card with their protocol.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, or a name.
+        ckpt: a checkpoint, a run's folder, a safetensors file, or a name.
         repo: `owner/name` on the hub, or `file:/some/folder`.
         evaluation: a result of `task=evaluate` (JSON) that lies elsewhere.
         dtype: of the weights.
@@ -54,7 +54,7 @@ class Publish:
             ZooError: no such checkpoint or result, or the hub refuses or cannot be reached.
         """
         from zoo.checkpoint import load
-        from zoo.explore.evaluations import find_results, read_result
+        from zoo.explore.evaluations import find_results
         from zoo.hub import publish
 
         if self.ckpt is None or self.repo is None:
@@ -62,15 +62,11 @@ class Publish:
         model = load(self.ckpt, weights=self.weights)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics)
-        if self.evaluation is not None:
-            results = [read_result(Path(self.evaluation))]
-        else:
-            results = find_results(model)
         return publish(
             model,
             self.repo,
             dtype=self.dtype,
             license=self.license,
             private=self.private,
-            results=results,
+            results=find_results(model, self.evaluation),
         )

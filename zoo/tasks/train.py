@@ -89,8 +89,8 @@ class Train:
         for kind in _KEPT:
             if kind in info and info[kind] != mine[kind]:
                 raise ZooError(
-                    f"{file} was trained with another {kind} ({_short(info[kind])}) than the one "
-                    f"asked for ({_short(mine[kind])}): leave model settings out to continue it."
+                    f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
+                    f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
                 )
         then, now = info.get("data", mine["data"]), mine["data"]
         if any(then.get(k) != now[k] for k in ("name", "class_names")):
@@ -163,12 +163,11 @@ def _words(data: dict[str, Any]) -> str:
 
 
 def _short(spec: Any) -> str:
+    from zoo.describe import in_words
+
     if isinstance(spec, str):
         return spec
-    if isinstance(spec, list):
-        return listing(_short(s) for s in spec)
-    options = listing(f"{k}={v}" for k, v in spec["options"].items())
-    return f"{spec['name']} with {options}" if spec["options"] else spec["name"]
+    return listing(map(in_words, spec)) if isinstance(spec, list) else in_words(spec)
 
 
 def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
