@@ -13,6 +13,7 @@ import zoo
 from zoo.compare import as_table, changed, compare, draw, read_metrics, read_runs, scores
 from zoo.errors import ZooError
 from zoo.metrics.protocol import Protocol, Result
+from zoo.store import store_parts
 
 
 def write_run(folder, overrides, summary, samples=True):
@@ -116,6 +117,8 @@ def test_nothing_to_compare_is_no_error(tmp_path):
 
 @pytest.fixture
 def tune(tmp_path):
+    store_parts()  # as run.py does before any task
+
     def run(*space: str, **options):
         task = zoo.create("task", "tune", space=list(space), **options)
         task.overrides = [*TINY, "trainer.max_steps=4", "task=tune", "trials=9"]
