@@ -65,7 +65,7 @@ def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[s
             functions[name] = function
     # A captured or compiled step hides its operations from the counter: it does what "zoo" does.
     work = {name: flops(f) for name, f in functions.items() if not _hidden(name)}
-    budget, rounds = (8.0, 5) if options.quick else (60.0, 25)
+    budget, rounds = (8.0, 5) if options.quick else (30.0, 25)
     timings = interleaved(
         functions, device, rounds, budget, warmup=5 if device.type == "cuda" else 2
     )
@@ -123,7 +123,7 @@ def other(part: str, device: torch.device, quick: bool) -> dict[str, Any]:
         chosen = ["mlp_28", "dcgan_32"] if quick else list(CARDS)
         return {card: {n: _megabytes(card, n, device) for n in ("plain", "zoo")} for card in chosen}
     if part == "scale":
-        budget = 2.0 if quick else 20.0
+        budget = 2.0 if quick else 8.0
         return {
             "batch": scale.over_batches(device, budget),
             "image_size": scale.over_sizes(device, budget),

@@ -22,7 +22,7 @@ def main(card: str, contender: str, batch_size: str, *keep: str) -> None:
 
     device = torch.device("cpu")
     update = contenders(device)[contender](CARDS[card], int(batch_size), device)["d"]
-    print(interleaved({"d": update}, device, rounds=7, budget=20.0)["d"].median)
+    print(interleaved({"d": update}, device, rounds=5, budget=10.0)["d"].median)
 
 
 def measure(card: str, batch_size: int, rounds: int = 3) -> dict[str, float]:
