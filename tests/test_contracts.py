@@ -68,6 +68,7 @@ def build(
 ) -> Any:
     """A network of fixed weights, in training mode."""
     kind, name = part
+    size = size or image_size(part)  # which may build networks, and so comes before the seed
     torch.manual_seed(0)
     options = CHEAP.get(part, {}) | options
     if kind == "generator":
@@ -75,7 +76,7 @@ def build(
     return registry.create(
         kind,
         name,
-        image_size=size or image_size(part),
+        image_size=size,
         channels=channels,
         num_classes=classes,
         **options,

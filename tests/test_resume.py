@@ -164,7 +164,7 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
         train(tmp_path / "out", f"resume={whole}", "model/loss=hinge")
     with pytest.raises(ZooError, match=r"another generator, mlp .*width=8.*width=9"):
         train(tmp_path / "out", f"resume={whole}", "model.generator.width=9")
-    with pytest.raises(ZooError, match=r"another optimizer \(adam\) .* asked for \(rmsprop\)"):
+    with pytest.raises(ZooError, match=r"another optimizer, adam, .* asked for, rmsprop"):
         train(tmp_path / "out", f"resume={whole}", "model.optimizer=rmsprop")
 
 
