@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from benchmarks import report
 from benchmarks.cards import CARDS
-from benchmarks.measure import ROOT, Timing, interleaved, machine
+from benchmarks.measure import ROOT, Timing, flops, interleaved, machine, peak_memory
 from benchmarks.plain import PENALTIES, PlainLoop
 from benchmarks.suite import LOSSES, cases
 from zoo.layers.weights import cached_weights
@@ -131,6 +131,25 @@ def test_the_plain_step_is_the_zoos(name, loss, penalty):
             moved = (want[key] - before[key]).abs().max()
             apart = (value - want[key]).abs().max()
             assert apart <= 1e-2 * moved + 1e-7, f"{key}: {apart:.2g} apart, moved by {moved:.2g}"
+
+
+def test_operations_are_counted_through_a_penalty():
+    inputs, weight = torch.randn(4, 3), torch.randn(3, 2, requires_grad=True)
+
+    def penalised():
+        x = inputs.clone().requires_grad_()
+        (slope,) = torch.autograd.grad((x @ weight).sum(), x, create_graph=True)
+        slope.square().sum().backward()
+
+    product = 2 * 4 * 3 * 2
+    assert flops(lambda: inputs @ weight) == product
+    assert flops(penalised) >= 3 * product  # forward, the slope, and its derivative by the weight
+
+
+def test_peak_memory_is_the_childs_own():
+    held = torch.ones(500_000_000)  # 2 GB in the parent
+    assert 1e6 < peak_memory("mlp_28", "zoo", 4) < 1e9
+    del held
 
 
 def test_measuring():

@@ -90,6 +90,7 @@ def make_trainer(
 
     gpus = settings.pop("gpus", None)
     max_images = settings.pop("max_images", None)
+    settings.pop("keep_memory", None)  # carried out before torch was imported
     _set_matmul_precision(settings.pop("matmul_precision", MATMUL_PRECISIONS[0]))
     if gpus is not None:
         settings.update(_devices(gpus))

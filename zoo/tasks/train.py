@@ -41,7 +41,7 @@ class Train:
     def __call__(self, out: Path) -> dict[str, Any]:
         config = self.config
         settings = dict(config["trainer"])
-        if settings.pop("keep_memory", False):
+        if settings.get("keep_memory"):
             keep_memory()  # before torch is imported
         import pytorch_lightning as pl
 
