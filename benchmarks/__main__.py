@@ -51,7 +51,8 @@ def main() -> None:
     for part in parts:
         if part not in TITLES:
             print(f"{part} …", flush=True)
-            found[part] = other(part, device, options.quick)
+            measured = other(part, device, options.quick, options.card or list(CARDS))
+            found[part] = {**found.get(part, {}), **measured} if options.card else measured
             report.write(found, options.out, device.type)
     print(f"report: {options.out / f'{device.type}.md'}")
 
@@ -85,11 +86,11 @@ def _hidden(name: str) -> bool:
     return "captured" in name or "compiled" in name
 
 
-def other(part: str, device: torch.device, quick: bool) -> dict[str, Any]:
-    """Measure a part that is no comparison of training steps."""
+def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> dict[str, Any]:
+    """Measure a part that is no comparison of training steps, on the chosen cards if it has any."""
     if part == "lightning":
         found = {}
-        for card in CARDS.values():
+        for card in map(CARDS.__getitem__, chosen):
             if quick and card.heavy:
                 continue
             slow = card.generator == "resnet" and device.type == "cpu"
@@ -120,8 +121,8 @@ def other(part: str, device: torch.device, quick: bool) -> dict[str, Any]:
             "its imports alone, seconds": startup.imports(),
         }
     if part == "memory":
-        chosen = ["mlp_28", "dcgan_32"] if quick else list(CARDS)
-        return {card: {n: _megabytes(card, n, device) for n in ("plain", "zoo")} for card in chosen}
+        cards = [c for c in chosen if not quick or not CARDS[c].heavy]
+        return {card: {n: _megabytes(card, n, device) for n in ("plain", "zoo")} for card in cards}
     if part == "scale":
         budget = 2.0 if quick else 8.0
         return {

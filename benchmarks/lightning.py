@@ -25,13 +25,17 @@ from zoo.trainer import make_callbacks, make_loggers, make_trainer
 
 
 class Noise(DataModule):
-    """Random pictures of a card's size."""
+    """Random pictures of a card's size, as many as in MNIST where they are small.
+
+    What is written at the end of an epoch is then shared by as many steps as in a real run.
+    """
 
     def __init__(self, card: Card, batch_size: int) -> None:
         super().__init__("noise", card.image_size, card.channels, [], batch_size)
 
     def load(self, split: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
-        shape = 4096, self.channels, self.image_size, self.image_size
+        count = 60_000 if self.image_size <= 32 else 8192
+        shape = count, self.channels, self.image_size, self.image_size
         images = torch.randint(0, 256, shape, dtype=torch.uint8)
         return images, torch.zeros(len(images), dtype=torch.int64)
 

@@ -60,12 +60,12 @@ class Serve:
         files = [self.ckpt, *([self.compare] if self.compare else [])]
         models = [load(file, weights=self.weights, device=self.device) for file in files]
         with Server(Studio(models), self.host, self.port) as server:
-            print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
-            if self.host not in LOOPBACK:
-                print("warning: anyone who reaches this machine can use the page.", flush=True)
-            if self.browser:
-                webbrowser.open(server.url)
-            try:
+            try:  # from here on the user knows of Ctrl-C
+                print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
+                if self.host not in LOOPBACK:
+                    print("warning: anyone who reaches this machine can use the page.", flush=True)
+                if self.browser:
+                    webbrowser.open(server.url)
                 server.serve_forever()
             except KeyboardInterrupt:
                 print()
