@@ -110,10 +110,8 @@ def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> di
             }
         return found
     if part == "folder":
-        count = 512 if quick else 8192
         with tempfile.TemporaryDirectory() as folder:
-            pipeline.write_pictures(Path(folder) / "pictures", count)
-            return dict(pipeline.folder_rates(Path(folder) / "pictures", Path(folder) / "c", count))
+            return dict(pipeline.folder_rates(Path(folder), 512 if quick else 8192))
     if part == "startup":
         return {
             "--help, CPU seconds": min(startup.help_cpu() for _ in range(1 if quick else 5)),

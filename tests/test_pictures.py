@@ -15,8 +15,6 @@ from zoo.data.pictures import decode, decode_into, find_pictures
 from zoo.data.pixels import resize
 from zoo.errors import ZooError
 
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
-
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
@@ -106,7 +104,7 @@ def test_centre_is_cropped_and_resized(tmp_path):
     assert torch.equal(decode(tall, 10, 3), resize(middle.rot90(1, (2, 3)), 10)[0])
 
 
-@pytest.mark.parametrize("size", [40, 900])  # small: decoded by torchvision, large: by Pillow
+@pytest.mark.parametrize("size", [40, 900])  # small: decoded by simplejpeg, large: by Pillow
 def test_exif_orientation_turns_pictures_upright(tmp_path, size):
     noise = np.random.default_rng(0).integers(0, 60, (size, size, 1), np.uint8)
     picture = smooth(size, size) // 2 + noise
@@ -133,16 +131,15 @@ def test_first_picture_of_an_animation(tmp_path):
     assert (decode(file, 8, 1) == 40).all()
 
 
-def test_without_torchvisions_decoder(tmp_path, monkeypatch):
-    """Torchvision announced its removal; Pillow reads the same pictures then."""
-    files = [save(tmp_path / f"{n}.jpg", np.roll(smooth(), n, 0), quality=95) for n in range(3)]
-    both = []
-    for decoder in (pictures.decode_jpeg, None):
-        monkeypatch.setattr(pictures, "decode_jpeg", decoder)
-        out = torch.zeros(3, 3, 24, 24, dtype=torch.uint8)
-        assert decode_into(out, [str(file) for file in files]) == [None] * 3
-        both.append(out.int())
-    assert (both[0] - both[1]).abs().max() <= 2
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_small_jpegs_read_as_pillow_reads_them(tmp_path, channels, subsampling):
+    options = {"quality": 90, "subsampling": subsampling}
+    files = [save(tmp_path / f"{n}.jpg", np.roll(smooth(), n, 0), **options) for n in range(3)]
+    out = torch.zeros(3, channels, 24, 24, dtype=torch.uint8)
+    assert decode_into(out, [str(file) for file in files]) == [None] * 3
+    by_pillow = torch.stack([pictures._decode_any(file, 24, channels) for file in files])
+    assert (out.int() - by_pillow.int()).abs().max() <= 2
 
 
 def test_content_counts_not_the_name(tmp_path):

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from zoo.data.pictures import Picture, decode_into
 from zoo.errors import ZooError
 
-VERSION = 1
+VERSION = 2
 """Counts changes of `decode` that give other pixels."""
 CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
