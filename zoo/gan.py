@@ -7,12 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from zoo import __version__, compatibility
-from zoo.backend import LightningBackend, check_strategy
+from zoo.backend import LeanModule, LightningBackend, check_strategy
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
 from zoo.cuda_graph import GraphedStep, obstacle
 from zoo.data.pixels import to_float
@@ -32,7 +31,7 @@ _LONGEST_WINDOW = 1000
 """Steps after which values are read even where nobody asks for them, so that memory stays flat."""
 
 
-class GAN(pl.LightningModule):
+class GAN(LeanModule):
     """Trains a generator against a discriminator under a loss, regularizers and augmentations.
 
     One `training_step` is `d_steps` updates of D, each on a batch of its own, and one update of G;
