@@ -74,7 +74,8 @@ def _select_plugin(config: pytest.Config, name: str) -> None:
         return
     beside = [t for f in files for t in sorted(f.parent.glob("test_*.py"))]
     own = [t for t in beside if (t.parent / "__init__.py").exists() or t.stem[5:] == name]
-    config.args = [str(ROOT / "tests" / "test_contracts.py"), *map(str, own)]
+    contracts = sorted((ROOT / "tests").glob("test_contracts*.py"))
+    config.args = [*map(str, contracts), *map(str, own)]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

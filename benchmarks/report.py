@@ -14,7 +14,7 @@ HEADINGS = {
     "pipeline": "Input from memory, images/s (32×32, batch 64, in [−1, 1])",
     "folder": "Input from a folder of 32×32 JPEGs, images/s",
     "startup": "Start-up",
-    "memory": "Peak memory that three steps add, MB",
+    "memory": "Peak memory that three steps of 64 images add, MB",
     "scale": "Time per DCGAN step, ms",
     "drift": "A long run of the MLP under Lightning, batch 16",
     "allocator": "trainer.keep_memory: one update of D, batch 16, a process for each",

@@ -69,7 +69,12 @@ def test_figures_are_averaged_over_seeds_and_never_mix_protocols(tmp_path):
         for images, value in ((5, 99.0), (10, fid)):  # the last one counts
             result = Result("m", measured, {"fid": value})
             result.save(folder / "evaluations" / f"images_{images:09d}.json")
-    first, second = scores(read_runs(tmp_path)).split("\n\n| ")
+    write_run(tmp_path / "4", ["model/loss=wgan", "seed=0"], {"loss_d": 1.0})
+    (tmp_path / "4" / "evaluations").mkdir()
+    (tmp_path / "4" / "evaluations" / "images_000000010.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"left out: .*4/evaluations/images_000000010\.json"):
+        tables = scores(read_runs(tmp_path))
+    first, second = tables.split("\n\n| ")
     assert first.splitlines()[:4] == [
         "| loss  | fid ↓      | runs |",
         "| ----- | ---------- | ---- |",

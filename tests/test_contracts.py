@@ -1,123 +1,31 @@
 """What every registered part keeps to: a plugin is tested here by existing.
 
-`pytest tests/test_contracts.py --plugin NAME` runs them on one part. Test ids begin with
-`kind-name`; parts are made with the options of `CHEAP`, a part that is not in it with its defaults.
+`pytest --plugin NAME` runs them on one part (`test_contracts_methods.py` too). Test ids begin with
+`kind-name`; parts have the options of `helpers_contracts.CHEAP`, others their defaults.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import pytest
 import torch
-from torch import nn
+from helpers_contracts import (
+    BATCH,
+    CLASSES,
+    Part,
+    awaken,
+    build,
+    check_output,
+    classes_of,
+    conditional,
+    inputs,
+    live,
+    output_shape,
+    parametrize,
+)
 
 import zoo.registry as registry
 from zoo.errors import ZooError
 from zoo.layers.spectral_norm import is_spectral_buffer
-from zoo.optimizers import adam
-from zoo.step import AdversarialStep
-
-Part = tuple[str, str]
-
-# Small networks, since their structure is what is under test.
-CHEAP: dict[Part, dict[str, Any]] = {
-    ("generator", "dcgan"): {"base_channels": 8},
-    ("generator", "mlp"): {"width": 16, "depth": 3},
-    ("generator", "resnet"): {"base_channels": 16},
-    ("discriminator", "dcgan"): {"base_channels": 8},
-    ("discriminator", "mlp"): {"width": 16},
-    ("discriminator", "projection"): {"base_channels": 8},
-    ("discriminator", "resnet"): {"base_channels": 8},
-    ("discriminator", "sn_cnn"): {"base_channels": 4},
-    ("discriminator", "timm"): {"model": "test_resnet"},
-}
-SIZES = (32, 16, 64, 28, 128, 256)  # the first that a part takes is used
-CHANNELS, CLASSES, LATENT, BATCH = 3, 4, 12, 3
-
-
-def parametrize(*kinds: str) -> pytest.MarkDecorator:
-    parts = [(kind, name) for kind in kinds for name in registry.list_parts(kind)]
-    return pytest.mark.parametrize("part", parts, ids=["-".join(part) for part in parts])
-
-
-conditional = pytest.mark.parametrize("classes", [0, CLASSES], ids=["plain", "conditional"])
-
-
-def live(part: Part) -> Any:
-    return registry.REGISTRY.get(*part).load()
-
-
-@functools.cache
-def image_size(part: Part) -> int:
-    classes = CLASSES if live(part).requires_labels else 0
-    problems = []
-    for size in SIZES:
-        try:
-            build(part, classes, size)
-        except ZooError as error:
-            problems.append(str(error))
-        else:
-            return size
-    raise AssertionError(f"{part} takes none of the sizes {SIZES}: {problems[0]}")
-
-
-def build(
-    part: Part, classes: int = 0, size: int | None = None, channels: int = CHANNELS, **options: Any
-) -> Any:
-    """A network of fixed weights, in training mode."""
-    kind, name = part
-    size = size or image_size(part)  # which may build networks, and so comes before the seed
-    torch.manual_seed(0)
-    options = CHEAP.get(part, {}) | options
-    if kind == "generator":
-        options["latent_dim"] = LATENT
-    return registry.create(
-        kind,
-        name,
-        image_size=size,
-        channels=channels,
-        num_classes=classes,
-        **options,
-    )
-
-
-def classes_of(part: Part, classes: int) -> int:
-    """A part that makes no sense without labels is tested with them in both cases."""
-    return classes or (CLASSES if live(part).requires_labels else 0)
-
-
-def inputs(part: Part, n: int = BATCH, size: int | None = None, channels: int = CHANNELS) -> Any:
-    """Latents or images, and labels; networks without classes ignore the labels."""
-    torch.manual_seed(1)
-    y = torch.arange(n) % CLASSES
-    if part[0] == "generator":
-        return torch.randn(n, LATENT), y
-    size = size or image_size(part)
-    return torch.rand(n, channels, size, size) * 2 - 1, y
-
-
-def awaken(network: nn.Module) -> nn.Module:
-    """Fill what starts at zero (residual gains, label tables) and so blocks gradients."""
-    torch.manual_seed(2)
-    for parameter in network.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter)
-    return network
-
-
-def output_shape(part: Part, n: int, channels: int = CHANNELS, size: int | None = None) -> Any:
-    side = size or image_size(part)
-    return (n, channels, side, side) if part[0] == "generator" else (n,)
-
-
-def check_output(part: Part, out: torch.Tensor) -> None:
-    assert out.isfinite().all()
-    if part[0] == "generator":
-        assert out.abs().max() <= 1
-        assert out.std() > 0
-
 
 NETWORKS = ("generator", "discriminator")
 
@@ -343,117 +251,6 @@ def test_buffers_that_training_moves_are_statistics_or_singular_vectors(part):
 
 
 # Losses, regularizers, augmentations
-
-
-@parametrize("loss")
-def test_losses_are_finite_per_sample_values_with_gradients(part):
-    loss = registry.create(*part)
-    for scale in (1.0, 1e4):  # saturated scores must not give inf or NaN
-        torch.manual_seed(0)
-        real, fake = (scale * torch.randn(2, 5)).requires_grad_().unbind()
-        values = loss.discriminator(real, fake)
-        assert values.shape == (5,)
-        assert values.isfinite().all()
-        slopes = torch.autograd.grad(values.sum(), (real, fake))
-        assert all(s.isfinite().all() for s in slopes)
-        values = loss.generator(fake, real.detach() if loss.needs_real else None)
-        assert values.shape == (5,)
-        assert values.isfinite().all()
-        (slope,) = torch.autograd.grad(values.sum(), fake)
-        assert slope.isfinite().all()
-        if scale == 1.0:
-            assert slope.any()
-            assert all(s.any() for s in slopes)
-
-
-@parametrize("loss")
-def test_descending_a_loss_separates_scores_and_lifts_fakes(part):
-    """D learns real > fake from scores alone; G lifts the score of its fakes."""
-    loss = registry.create(*part)
-    real, fake = torch.full((4,), -0.2), torch.full((4,), 0.2)
-    for _ in range(50):
-        real.requires_grad_(), fake.requires_grad_()
-        down = torch.autograd.grad(loss.discriminator(real, fake).sum(), (real, fake))
-        real, fake = ((s - 0.1 * d).detach() for s, d in zip((real, fake), down, strict=True))
-    assert (real > fake).all()
-    fake = torch.full((4,), -0.2, requires_grad=True)
-    value = loss.generator(fake, torch.zeros(4) if loss.needs_real else None)
-    (down,) = torch.autograd.grad(value.sum(), fake)
-    assert (down < 0).all()
-
-
-def tiny_step(loss: Any, regularizers: Any = (), augmentations: Any = ()) -> AdversarialStep:
-    """A step on small networks; a regularizer joins those that the loss brings along."""
-    generator = build(("generator", "dcgan"), CLASSES, 16, base_channels=4)
-    discriminator = build(("discriminator", "dcgan"), CLASSES, 16, base_channels=4, per_sample=True)
-    return AdversarialStep(
-        generator,
-        discriminator,
-        loss,
-        adam(generator.parameters(), 1e-3, (0.5, 0.9)),
-        adam(discriminator.parameters(), 1e-3, (0.5, 0.9)),
-        regularizers=[*loss.regularizers(), *regularizers],
-        augmentations=augmentations,
-    )
-
-
-def run(step: AdversarialStep, index: int) -> dict[str, torch.Tensor]:
-    torch.manual_seed(index)
-    images = torch.rand(4, CHANNELS, 16, 16) * 2 - 1
-    before = [p.detach().clone() for p in step.discriminator.parameters()]
-    metrics = step(images, torch.arange(4) % CLASSES, index)
-    assert all(value.isfinite() for value in metrics.values()), metrics
-    assert any(
-        not torch.equal(p, q) for p, q in zip(step.discriminator.parameters(), before, strict=True)
-    )
-    return metrics
-
-
-@parametrize("loss")
-def test_a_step_with_each_loss(part):
-    step = tiny_step(registry.create(*part))
-    for index in range(2):
-        run(step, index)
-
-
-@parametrize("regularizer")
-def test_a_step_with_each_regularizer(part):
-    regularizer = registry.create(*part)
-    step = tiny_step(registry.create("loss", "bce"), [regularizer])
-    for index in range(2 * regularizer.every):
-        metrics = run(step, index)
-        if part[1] in metrics:
-            assert metrics[part[1]].shape == ()
-    networks = {"discriminator": step.discriminator, "generator": step.generator}
-    for name, parameter in networks[regularizer.update].named_parameters():
-        assert parameter.isfinite().all(), name
-
-
-@parametrize("augmentation")
-def test_augmentations_keep_shape_and_pass_gradients(part):
-    augmentation = registry.create(*part)
-    for channels, size in ((1, 8), (3, 32), (3, 28)):
-        torch.manual_seed(0)
-        images = (torch.rand(6, channels, size, size) * 2 - 1).requires_grad_()
-        out = augmentation(images)
-        assert out.shape == images.shape
-        assert out.dtype == images.dtype
-        assert out.isfinite().all()
-        (slope,) = torch.autograd.grad(out.square().sum(), images, create_graph=True)
-        assert slope.isfinite().all()
-        assert slope.any()
-    run(tiny_step(registry.create("loss", "bce"), augmentations=[augmentation]), 0)
-
-
-@parametrize("augmentation")
-def test_augmentations_are_reproducible(part):
-    augmentation = registry.create(*part)
-    images = torch.rand(4, 3, 16, 16)
-    outputs = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        outputs.append(augmentation(images))
-    assert torch.equal(*outputs)
 
 
 @parametrize("generator", "discriminator", "head", "loss", "regularizer", "augmentation")

@@ -24,6 +24,13 @@ def check(*arguments: str) -> None:
     overrides.check(overrides.normalise(list(arguments)), CONFIGS)
 
 
+def test_a_timm_model_has_two_spellings():
+    given = ["task=evaluate", "features=timm", "model=resnet18", "ckpt=mnist"]
+    assert overrides.normalise(given) == ["task=evaluate", "ckpt=mnist", "features=timm/resnet18"]
+    check(*given)
+    assert overrides.normalise(["features=timm"]) == ["features=timm"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

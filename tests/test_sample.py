@@ -1,10 +1,8 @@
-"""Loading by the file alone, sampling, and the pictures and animations that come of it."""
+"""Sampling from a checkpoint alone, and the pictures and animations that come of it."""
 
 from __future__ import annotations
 
-import copy
 import math
-import os
 import shutil
 
 import pytest
@@ -14,20 +12,12 @@ from PIL import Image
 
 import zoo
 from zoo.base import Generator
-from zoo.checkpoint import locate
 from zoo.errors import ZooError
 from zoo.images import grid, to_uint8, write_animation
 from zoo.registry import REGISTRY
 from zoo.sampling import (
-    class_index,
     class_weights_allowed,
-    draw_labels,
-    interpolate,
-    parse_integers,
-    parse_labels,
     standing_statistics,
-    truncate,
-    walk,
 )
 from zoo.tasks.sample import Sample
 
@@ -44,124 +34,7 @@ def plain_ckpt(tmp_path_factory):
     )
 
 
-# Latents
-
-
-@pytest.mark.parametrize("t", [0.1, 0.5, 1.0, 2.0, 3.5])
-def test_truncation_is_the_quantile_of_the_truncated_normal(t):
-    z = torch.linspace(-4.0, 4.0, 401)
-    exact = math.sqrt(2) * torch.erfinv(
-        torch.erf(z.double() / math.sqrt(2)) * math.erf(t / math.sqrt(2))
-    )
-    torch.testing.assert_close(truncate(z, t).double(), exact, atol=2e-5, rtol=2e-5)
-    assert truncate(z, t).abs().max() <= t + 1e-6
-
-
-def test_truncation_has_the_distribution_of_the_papers_redrawing():
-    t, n = 0.7, 40_000
-    ours = truncate(torch.randn(n, generator=torch.Generator().manual_seed(1)), t).sort().values
-    drawn = torch.randn(4 * n, generator=torch.Generator().manual_seed(2))
-    redrawn = drawn[drawn.abs() <= t][:n].sort().values
-    assert len(redrawn) == n
-    # Kolmogorov-Smirnov on equal counts: the distance of sorted samples in rank.
-    gap = (torch.searchsorted(redrawn, ours) - torch.arange(n)).abs().max() / n
-    assert gap < 1.63 * math.sqrt(2 / n)  # 1 % level
-
-
-def test_no_truncation_is_exactly_none():
-    z = torch.randn(1000)
-    assert torch.equal(truncate(z, math.inf), z)
-    assert torch.equal(truncate(z, 5.0), z)
-
-
-def test_interpolation_ends_at_its_ends_and_the_spherical_one_keeps_the_norm():
-    a, b = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
-    b = b * a.norm() / b.norm()
-    t = torch.linspace(0, 1, 11)
-    for how in ("linear", "spherical"):
-        path = interpolate(a.expand(11, -1), b.expand(11, -1), t, how)
-        torch.testing.assert_close(path[0], a)
-        torch.testing.assert_close(path[-1], b)
-        if how == "spherical":
-            torch.testing.assert_close(path.norm(dim=-1), a.norm().expand(11))
-        else:
-            torch.testing.assert_close(path[5], (a + b) / 2)
-    torch.testing.assert_close(interpolate(a, 2 * a, 0.5), 1.5 * a)  # parallel: no NaN
-
-
-def test_walk_is_closed_and_passes_through_its_points():
-    points = torch.randn(3, 8)
-    path = walk(points, 12)
-    assert path.shape == (12, 8)
-    torch.testing.assert_close(path[::4], points)
-    with pytest.raises(ZooError, match="frames=1"):
-        walk(points, 1)
-
-
-# Labels
-
-
-def test_labels_by_index_name_list_range_and_all():
-    names = ["T-shirt", "Trouser", "Bag"]
-    assert parse_labels(2, 3, names) == [2]
-    assert parse_labels("bag", 3, names) == [2]
-    assert parse_labels("1", 3, names) == [1]
-    assert parse_labels("[0, 2]", 3, names) == [0, 2]
-    assert parse_labels("0-2", 3, names) == parse_labels("all", 3, names) == [0, 1, 2]
-    assert parse_labels(["Bag", 0], 3, names) == [2, 0]
-    assert parse_labels("T-shirt+Bag", 3, names) == [0, 2]
-    assert draw_labels([0, 2], 2, 3, names).tolist() == [0, 0, 2, 2]
-    assert draw_labels(None, 5, 0) is None
-    drawn = draw_labels(None, 3000, 3, names, seed=4)
-    assert (drawn.bincount() > 900).all()
-
-
-def test_a_range_that_goes_down_is_told():
-    with pytest.raises(ZooError, match="label=5-3: the range 5-3 must go up"):
-        parse_labels("5-3", 10)
-
-
-def test_a_name_made_of_digits_wins_over_an_index():
-    assert class_index("7", 3, ["5", "7", "2"]) == 1
-    assert class_index(2, 3, ["5", "7", "2"]) == 2
-
-
-@pytest.mark.parametrize("label", [10, -1, "ten", "9-12", [3, 11], True, "", []])
-def test_a_label_out_of_range_names_the_choices(ckpt, label):
-    with pytest.raises(ZooError, match=r"labels are 0 to 9|names no class"):
-        zoo.load(ckpt).sample(1, label=label)
-
-
-def test_a_number_out_of_range_is_no_slip_of_the_pen():
-    with pytest.raises(ZooError, match=r"label=11 is no class .* 0 to 2 \(0, 1, 2\)\.$"):
-        class_index(11, 3, ["0", "1", "2"])
-    with pytest.raises(ZooError, match=r"Did you mean 'Trouser'\?$"):
-        class_index("Trousers", 3, ["Shirt", "Trouser", "Bag"])
-
-
-def test_unreadable_checkpoints_are_told_from_damaged_ones(ckpt, monkeypatch):
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(torch, "load", refuse)
-    with pytest.raises(ZooError, match=r"cannot be read: permission denied\.$"):
-        zoo.load(ckpt)
-
-
-def test_a_label_for_an_unconditional_model_is_refused(plain_ckpt):
-    with pytest.raises(ZooError, match="unconditional"):
-        zoo.load(plain_ckpt).sample(1, label=5)
-
-
-def test_lists_of_seeds():
-    assert parse_integers("0-3, 7", "seeds") == [0, 1, 2, 3, 7]
-    assert parse_integers("[5,6]", "seeds") == [5, 6]
-    for wrong in ("a", "3-1", "", "0-99999999"):
-        with pytest.raises(ZooError, match="seeds"):
-            parse_integers(wrong, "seeds")
-
-
-# Loading
+# Loaded generators
 
 
 def test_sample_is_deterministic_whatever_the_batch_size(ckpt):
@@ -199,33 +72,6 @@ def test_weights_ema_by_default_and_raw_on_request(ckpt, plain_ckpt):
         zoo.load(plain_ckpt, weights="ema")
 
 
-def test_a_run_folder_and_its_checkpoints_folder_load(ckpt):
-    assert locate(ckpt.parent.parent) == ckpt
-    assert locate(str(ckpt.parent)) == ckpt
-
-
-def test_what_the_file_says(ckpt):
-    model = zoo.load(ckpt)
-    assert model.data["name"] == "mnist_subset"
-    assert model.images_seen == 1280
-    assert model.class_names == [str(i) for i in range(10)]
-    assert "dcgan" in repr(model)
-    assert "10 classes" in repr(model)
-
-
-def test_the_data_set_is_rebuilt_from_the_file(tmp_path):
-    images, labels = zoo.load(make_checkpoint(tmp_path / "a.ckpt")).dataset().split("train")
-    assert images.shape[1:] == (1, 16, 16)
-    assert len(images) == len(labels) > 1000
-
-    def elsewhere(content):
-        content["zoo"]["data"]["name"] = "my_pictures"
-
-    edited = _edited(tmp_path / "a.ckpt", tmp_path / "b.ckpt", elsewhere)
-    with pytest.raises(ZooError, match="my_pictures"):
-        zoo.load(edited).dataset()
-
-
 def test_scores_are_the_discriminators(ckpt):
     model = zoo.load(ckpt)
     images, labels = model.sample(5, label=2), torch.full((5,), 2)
@@ -242,104 +88,6 @@ def test_scores_by_batch_statistics_are_those_of_training(ckpt):
     scores = model.scores(images, labels, batch_statistics=True)
     torch.testing.assert_close(scores, trained(images, labels).detach())
     assert not torch.allclose(scores, model.scores(images, labels))
-
-
-def test_missing_file_names_the_nearest(ckpt):
-    with pytest.raises(ZooError, match=r"no checkpoint at .*Nearest: .*last\.ckpt"):
-        zoo.load(ckpt.parent / "lst.ckpt")
-
-
-def test_empty_folder(tmp_path):
-    with pytest.raises(ZooError, match=r"holds no checkpoint.*checkpoints/last\.ckpt"):
-        zoo.load(tmp_path)
-
-
-def test_damaged_and_foreign_files(ckpt, tmp_path):
-    half = tmp_path / "half.ckpt"
-    half.write_bytes(ckpt.read_bytes()[: ckpt.stat().st_size // 2])
-    text = tmp_path / "text.ckpt"
-    text.write_text("not a checkpoint")
-    empty = tmp_path / "empty.ckpt"
-    empty.touch()
-    for file in (half, text, empty):
-        with pytest.raises(ZooError, match=r"damaged or no checkpoint \([\d,]+ bytes\)\.$"):
-            zoo.load(file)
-    foreign = tmp_path / "foreign.ckpt"
-    torch.save({"state_dict": {}, "epoch": 3}, foreign)
-    with pytest.raises(ZooError, match=r"no checkpoint of this zoo \(it has: state_dict, epoch"):
-        zoo.load(foreign)
-    tensor = tmp_path / "tensor.ckpt"
-    torch.save(torch.zeros(3), tensor)
-    with pytest.raises(ZooError, match="no checkpoint of this zoo"):
-        zoo.load(tensor)
-    weights = tmp_path / "broken.safetensors"
-    weights.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{notjson")
-    with pytest.raises(ZooError, match="safetensors"):
-        zoo.load(weights)
-
-
-class _Hostile:
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
-
-
-def test_a_hostile_pickle_is_not_executed(tmp_path):
-    mark = tmp_path / "executed"
-    torch.save({"zoo": _Hostile(f"touch {mark}"), "state_dict": {}}, tmp_path / "evil.ckpt")
-    with pytest.raises(ZooError, match="damaged or no checkpoint"):
-        zoo.load(tmp_path / "evil.ckpt")
-    assert not mark.exists()
-
-
-def _edited(ckpt, path, edit):
-    content = torch.load(ckpt, weights_only=True)
-    content = copy.deepcopy(content)
-    edit(content)
-    torch.save(content, path)
-    return path
-
-
-def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
-    def plugin(content):
-        content["zoo"]["generator"]["name"] = "my_gan"
-        content["zoo"]["sources"]["generator"] = "plugins/my_gan.py"
-
-    def newer(content):
-        content["zoo"]["format"] = 99
-
-    def nothing(content):
-        content["zoo"] = "?"
-
-    def other_size(content):
-        content["zoo"]["generator"]["options"]["image_size"] = 32
-
-    def no_data(content):
-        del content["zoo"]["data"]
-
-    def huge(content):  # a trillion weights
-        content["zoo"]["generator"]["options"]["base_channels"] = 10**6
-
-    def miscounted(content):
-        content["zoo"]["images_seen"] = "x"
-
-    def unknown_weights(content):
-        content["zoo"]["weights"] = "foo"
-
-    for edit, message in [
-        (plugin, r"needs the generator 'my_gan', which came from the plugin plugins/my_gan\.py"),
-        (newer, "format 99"),
-        (nothing, "cannot read"),
-        (other_size, "does not fit its own description"),
-        (no_data, "without its generator or its data"),
-        (huge, "does not fit its own description"),
-        (miscounted, "images_seen=x in its description"),
-        (unknown_weights, "weights=foo in its description"),
-    ]:
-        with pytest.raises(ZooError, match=message):
-            zoo.load(_edited(ckpt, tmp_path / "edited.ckpt", edit))
 
 
 @pytest.mark.parametrize(

@@ -88,22 +88,22 @@ def scores(runs: list[dict[str, Any]]) -> str:
 
     Runs that differ in their seed alone are one row, with the mean and standard deviation.
     """
-    from zoo.explore.evaluations import read_result
+    from zoo.explore.evaluations import read_results
     from zoo.metrics.protocol import heading, same_protocol
 
-    measured = []
+    settings: dict[Path, dict[str, str]] = {}
     for run, setting in zip(runs, changed(runs), strict=True):
         if files := sorted((run["folder"] / "evaluations").glob("images_*.json")):
-            setting = {k: v for k, v in setting.items() if k != "seed"}
-            measured.append((setting, read_result(files[-1])))
-    settings = {id(result): setting for setting, result in measured}
+            settings[files[-1]] = {k: v for k, v in setting.items() if k != "seed"}
+    results = read_results(settings)
     tables = []
-    for group in same_protocol([result for _, result in measured]):
+    for group in same_protocol([*results.values()]):
         rows: dict[tuple[str, ...], list[dict[str, float]]] = {}
-        for result in group:
-            rows.setdefault(tuple(settings[id(result)].values()), []).append(result.figures)
+        for file, result in results.items():
+            if result in group:
+                rows.setdefault(tuple(settings[file].values()), []).append(result.figures)
         names = list(dict.fromkeys(n for result in group for n in result.figures))
-        head = [*settings[id(group[0])], *map(heading, names), "runs"]
+        head = [*next(iter(settings.values())), *map(heading, names), "runs"]
         body = [
             [*key, *(_spread([f[n] for f in found if n in f]) for n in names), str(len(found))]
             for key, found in rows.items()

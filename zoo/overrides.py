@@ -18,8 +18,18 @@ from zoo.validation import validate
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml` for `experiment=name`, as file names come from completion."""
-    return [re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments]
+    """Two more spellings: `experiment=name.yaml`, as file names come from completion, and
+
+    `features=timm model=NAME` for `features=timm/NAME`, since `model` is a group of choices.
+    """
+    arguments = [
+        re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
+    ]
+    model = _value(arguments, "model")
+    if _value(arguments, "features") == "timm" and model is not None:
+        kept = [a for a in arguments if _key(a) not in ("features", "model")]
+        return [*kept, f"features=timm/{model}"]
+    return arguments
 
 
 def _key(override: str) -> str:

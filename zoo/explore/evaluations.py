@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.checkpoint import LoadedGenerator
@@ -30,6 +31,17 @@ def read_result(file: Path) -> Result:
         raise ZooError(f"{file}: {error}") from error
 
 
+def read_results(files: Iterable[Path]) -> dict[Path, Result]:
+    """The results in `files`; a warning for each that cannot be read, and so is left out."""
+    results = {}
+    for file in files:
+        try:
+            results[file] = read_result(file)
+        except ZooError as error:
+            warnings.warn(f"a result is left out: {error}", stacklevel=3)
+    return results
+
+
 def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[Result]:
     """The result that `evaluation` names, else those for this very model in its run's folder.
 
@@ -43,17 +55,13 @@ def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[
     run = run_folder(model.file)
     if run is None:
         return []
-    results = []
-    for file in sorted((run / "evaluations").glob(f"images_{model.images_seen:09d}*.json")):
-        try:
-            result = read_result(file)
-        except ZooError as error:
-            warnings.warn(f"a result is left out: {error}", stacklevel=2)
-            continue
-        measured = (result.protocol.weights, result.protocol.batch_norm)
-        if measured == (model.weights, model.batch_norm):
-            results.append(result)
-    return results
+    files = sorted((run / "evaluations").glob(f"images_{model.images_seen:09d}*.json"))
+    own = (model.weights, model.batch_norm)
+    return [
+        result
+        for result in read_results(files).values()
+        if (result.protocol.weights, result.protocol.batch_norm) == own
+    ]
 
 
 def read_findings(file: Path) -> tuple[str, ...]:

@@ -98,7 +98,8 @@ def create_features(name: str, **options: Any) -> Features:
     for option in options:
         if option not in taken:
             raise ZooError(
-                f"features={name} has no option {option!r}; it takes {listing(taken)}."
+                f"features={name} has no option {option!r} (features_{option}=…); it takes "
+                f"{listing(taken)}."
                 f"{suggest(option, taken)}"
             )
     return _FEATURES[name](**options)
