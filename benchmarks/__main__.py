@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from benchmarks import allocator, drift, lightning, pipeline, report, scale, startup
+from benchmarks import allocator, curves, drift, lightning, pipeline, report, scale, startup
 from benchmarks.cards import CARDS, has_bf16
 from benchmarks.measure import ROOT, flops, interleaved, machine, peak_flops, peak_memory
 from benchmarks.suite import TITLES, Case, cases
 
-LONG = ("drift", "ddp", "allocator")
+LONG = ("drift", "ddp", "allocator", "curves")
 """Parts that the quick mode leaves out."""
 PARTS = (*TITLES, "lightning", "pipeline", "folder", "startup", "memory", "scale", *LONG)
 
@@ -130,6 +130,8 @@ def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> di
         }
     if part == "allocator":
         return {card: allocator.measure(card, 16) for card in ("dcgan_64", "sngan_32")}
+    if part == "curves":
+        return curves.measure(device)
     if part == "drift":
         return drift.measure(20_000)
     return scale.processes(60 if quick else 300)

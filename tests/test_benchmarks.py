@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from benchmarks import report
+from benchmarks import curves, report
 from benchmarks.cards import CARDS
 from benchmarks.measure import ROOT, Timing, flops, interleaved, machine, peak_memory
 from benchmarks.plain import PENALTIES, PlainLoop
@@ -183,13 +183,23 @@ def test_report(tmp_path):
                   "image_size": {16: 0.002}},
         "memory": {"mlp_28": {"plain": 10.0, "zoo": 9.0}},
         "startup": {"--help, CPU seconds": 0.6},
+        "curves": {k: {n: [2.0, 1.0, 3.0] for n in ("loss_d", "loss_g")} for k in ("fp32", "bf16")},
     }  # fmt: skip
     report.write(found, tmp_path, "cpu")
     text = (tmp_path / "cpu.md").read_text(encoding="utf-8")
     assert "| mlp_28, batch 64 | zoo | 10.00 | 6,400 | 1.50 × | 50% | 5 |" in text
     assert "| mlp_28 | 10.00 | 9.00 |" in text
     assert json.loads((tmp_path / "cpu.json").read_text())["peak"]["fp32"] == 1e11
-    assert (tmp_path / "cpu.png").stat().st_size > 1000
+    assert "| bf16 | 2.000 | 2.000 |" in text
+    for picture in ("cpu.png", "cpu_curves.png"):
+        assert (tmp_path / picture).stat().st_size > 1000
+
+
+def test_bf16_starts_as_fp32_does():
+    fp32, bf16 = curves.measure(torch.device("cpu"), steps=curves.WINDOW).values()
+    for name in curves.LOSSES:
+        assert bf16[name] != fp32[name]
+        assert bf16[name] == pytest.approx(fp32[name], rel=0.05)
 
 
 def test_cases_cover_every_loss_and_card():

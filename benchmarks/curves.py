@@ -1,0 +1,56 @@
+"""Does bf16 train as fp32 does? Losses of both from one seed on real digits, side by side.
+
+A processor without bf16 computes it slowly but with the same rounding, so that the curves are
+those of one that has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections import defaultdict
+
+import torch
+
+from zoo import registry
+from zoo.data.pixels import to_float
+from zoo.optimizers import adam
+from zoo.step import AdversarialStep
+
+BATCH, WINDOW, SIZE = 32, 10, 32
+LOSSES = ("loss_d", "loss_g")
+
+Curves = dict[str, list[float]]
+
+
+def train(device: torch.device, steps: int, bf16: bool) -> Curves:
+    """Means of the losses over every `WINDOW` steps of a small DCGAN."""
+    data = registry.create("datamodule", "mnist_subset", image_size=SIZE, batch_size=BATCH)
+    loader = data.train_dataloader()
+    torch.manual_seed(0)
+    shape = {"image_size": SIZE, "channels": 1, "base_channels": 16}
+    networks = (
+        registry.create("generator", "dcgan", latent_dim=100, **shape),
+        registry.create("discriminator", "dcgan", **shape),
+    )
+    g, d = (network.to(device, memory_format=torch.channels_last) for network in networks)
+    optimizers = (adam(network.parameters(), 2e-4, (0.5, 0.999)) for network in (g, d))
+    step = AdversarialStep(g, d, registry.create("loss", "bce"), *optimizers)
+    values = defaultdict(list)
+    for index in range(steps):
+        if index % len(loader) == 0:
+            batches = iter(loader)
+        images = to_float(next(batches)[0].to(device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
+            found = step(images, None, index)
+        for name in LOSSES:
+            values[name].append(float(found[name]))
+    return {
+        name: [statistics.mean(v[i : i + WINDOW]) for i in range(0, steps, WINDOW)]
+        for name, v in values.items()
+    }
+
+
+def measure(device: torch.device, steps: int = 400) -> dict[str, Curves]:
+    """The curves of both precisions."""
+    return {"fp32": train(device, steps, False), "bf16": train(device, steps, True)}
