@@ -80,7 +80,7 @@ def test_onnx_file_reads_back_as_a_model(model, onnx_file):
         zoo.load(onnx_file, weights="raw")
     with pytest.raises(ZooError, match="no discriminator"):
         again.discriminator()
-    with pytest.raises(ZooError, match="exported file already"):
+    with pytest.raises(ZooError, match="is an exported file"):
         export(again, onnx_file.with_name("again.onnx"), "onnx")
 
 

@@ -85,7 +85,10 @@ def export(
     if dtype not in DTYPES:
         raise ZooError(f"dtype={dtype} must be fp32, fp16 or bf16.")
     if isinstance(model.generator, ExportedGenerator):
-        raise ZooError(f"{model.file} is an exported file already: export the checkpoint instead.")
+        raise ZooError(
+            f"{model.file} is an exported file, without the network in Python: take the "
+            "checkpoint that it was made from."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if format == "safetensors":
