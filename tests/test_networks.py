@@ -29,6 +29,7 @@ def make(kind, name, image_size=32, channels=3, **options):
     return registry.create(kind, name, image_size=image_size, channels=channels, **options)
 
 
+SAGAN = {"attention": 16, "spectral_norm": True}
 GENERATOR_COUNTS = [
     ("mlp", 28, 1, {"latent_dim": 100}, 1_510_032),
     ("dcgan", 32, 3, {"latent_dim": 100}, 1_068_928),
@@ -40,6 +41,7 @@ GENERATOR_COUNTS = [
     ("resnet", 32, 3, {"latent_dim": 128, "num_classes": 100}, 4_580_867),
     ("resnet", 64, 3, {"latent_dim": 128}, 12_220_675),
     ("resnet", 32, 3, {"latent_dim": 128, "base_channels": 128}, 1_204_483),
+    ("resnet", 32, 3, {"latent_dim": 128, "num_classes": 10} | SAGAN, 4_386_308),
 ]
 DISCRIMINATOR_COUNTS = [
     ("mlp", 28, 1, {}, 533_505),
@@ -52,6 +54,7 @@ DISCRIMINATOR_COUNTS = [
     ("resnet", 32, 3, {"num_classes": 10}, 1_055_105),
     ("projection", 32, 3, {"num_classes": 10}, 1_055_105),
     ("projection", 32, 3, {"num_classes": 100}, 1_066_625),
+    ("projection", 32, 3, {"num_classes": 10, "attention": 16}, 1_075_586),
     ("resnet", 64, 3, {}, 10_141_441),
 ]
 

@@ -28,6 +28,7 @@ class ProjectionDiscriminator(Discriminator):
         head: what scores the features.
         base_channels: as in `resnet`.
         plan: as in `resnet`.
+        attention: as in `resnet`.
     """
 
     requires_labels = True
@@ -40,6 +41,7 @@ class ProjectionDiscriminator(Discriminator):
         head: str | HeadFactory | None = None,
         base_channels: int = 128,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
+        attention: int = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head or "projection")
         if num_classes < 1:
@@ -56,6 +58,8 @@ class ProjectionDiscriminator(Discriminator):
             pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
             spectral_norm=True,
             mean=False,
+            attention=attention,
+            part="discriminator projection",
         )
         self.attach_head(self.trunk.width, head_wrap(spectral_norm=True))
 

@@ -34,6 +34,8 @@ class ResNetDiscriminator(Discriminator):
         pooling: of the features over positions; `auto` is `sum` with spectral norm, else `mean`.
         plan: `constant` keeps the width (the papers at 32 pixels), `pyramid` doubles it at each
             halving (48 pixels and more); `auto` is `constant` up to 32 pixels.
+        attention: side of the map that self-attention follows (Zhang et al., 2019,
+            arXiv:1805.08318), for instance 16; 0 for none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class ResNetDiscriminator(Discriminator):
         spectral_norm: bool = True,
         pooling: Literal["auto", "sum", "mean"] = "auto",
         plan: Literal["auto", "constant", "pyramid"] = "auto",
+        attention: int = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator resnet", image_size)
@@ -57,6 +60,7 @@ class ResNetDiscriminator(Discriminator):
             pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
             spectral_norm=spectral_norm,
             mean=pooling == "mean" or (pooling == "auto" and not spectral_norm),
+            attention=attention,
         )
         self.attach_head(self.trunk.width, head_wrap(spectral_norm))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.base import Generator, check_image_size
 from zoo.errors import at_least
+from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.resnet import GeneratorBlock
 from zoo.layers.shapes import check_labels, halvings, to_map
@@ -36,6 +37,9 @@ class ResNetGenerator(Generator):
         plan: `constant` keeps the width (the papers at 32 pixels); `pyramid` starts at
             `base_channels` / 4 before the image and doubles towards the latent (the papers at 48
             and 64 pixels); `auto` is `constant` up to 32 pixels.
+        attention: side of the map that self-attention follows (Zhang et al., 2019,
+            arXiv:1805.08318), for instance 16; 0 for none.
+        spectral_norm: normalise the weights of all convolutions and of the first layer, as SAGAN.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class ResNetGenerator(Generator):
         num_classes: int = 0,
         base_channels: int = 256,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
+        attention: int = 0,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator resnet", image_size)
@@ -55,17 +61,23 @@ class ResNetGenerator(Generator):
             widths = [max(base_channels * min(2**i, 16) // 4, 1) for i in range(ups, -1, -1)]
         else:
             widths = [base_channels] * (ups + 1)
-        self.project = Linear(latent_dim, self.start**2 * widths[0])
+        self.project = Linear(latent_dim, self.start**2 * widths[0], spectral_norm=spectral_norm)
         self.blocks = nn.ModuleList(
-            GeneratorBlock(widths[i], widths[i + 1], num_classes) for i in range(ups)
+            GeneratorBlock(widths[i], widths[i + 1], num_classes, spectral_norm) for i in range(ups)
         )
+        sides = [self.start << (i + 1) for i in range(ups)]
+        self.attends_after = attention_place(attention, sides, "generator resnet")
+        if self.attends_after is not None:
+            self.attention = SelfAttention2d(widths[self.attends_after + 1], spectral_norm)
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.to_image = Conv2d(widths[-1], channels, 3, padding=1)
+        self.to_image = Conv2d(widths[-1], channels, 3, padding=1, spectral_norm=spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.num_classes:
             y = check_labels(self, y)
         h = to_map(self.project(z), self.start)
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
             h = block(h, y)
+            if i == self.attends_after:
+                h = self.attention(h)
         return torch.tanh(self.to_image(F.relu(self.norm(h), inplace=True)))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Resample
 
 # Xavier gain of the convolutions whose output goes through a ReLU; shortcuts have gain 1.
@@ -48,13 +49,27 @@ class GeneratorBlock(nn.Module):
     upsampling: a 1x1 convolution and a repetition of pixels commute.
     """
 
-    def __init__(self, inputs: int, outputs: int, num_classes: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, num_classes: int, spectral_norm: bool = False
+    ) -> None:
         super().__init__()
+
+        def conv3(inputs: int, resample: Resample = "none") -> Conv2d:
+            return Conv2d(
+                inputs,
+                outputs,
+                3,
+                padding=1,
+                resample=resample,
+                spectral_norm=spectral_norm,
+                gain=RELU_GAIN,
+            )
+
         self.norm1 = ConditionalBatchNorm2d(inputs, num_classes)
-        self.conv1 = Conv2d(inputs, outputs, 3, padding=1, resample="upsample", gain=RELU_GAIN)
+        self.conv1 = conv3(inputs, "upsample")
         self.norm2 = ConditionalBatchNorm2d(outputs, num_classes)
-        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, gain=RELU_GAIN)
-        self.shortcut = Conv2d(inputs, outputs, 1)
+        self.conv2 = conv3(outputs)
+        self.shortcut = Conv2d(inputs, outputs, 1, spectral_norm=spectral_norm)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         h = self.conv1(F.relu(self.norm1(x, y), inplace=True))
@@ -127,6 +142,8 @@ class ResNetTrunk(nn.Module):
         pyramid: which plan.
         spectral_norm: normalise every weight.
         mean: pool features by mean over the positions, else by sum.
+        attention: side of the map that self-attention follows; 0 for none.
+        part: kind and name of the part, for errors.
     """
 
     def __init__(
@@ -137,6 +154,8 @@ class ResNetTrunk(nn.Module):
         pyramid: bool,
         spectral_norm: bool,
         mean: bool,
+        attention: int = 0,
+        part: str = "discriminator resnet",
     ) -> None:
         super().__init__()
         self.mean = mean
@@ -149,12 +168,15 @@ class ResNetTrunk(nn.Module):
             for i in range(count)
         ]
         self.width = widths[-1]
-        self.blocks = nn.Sequential(
-            *(
-                DiscriminatorBlock(narrow, wide, i < halvings, i == 0, spectral_norm)
-                for i, (narrow, wide) in enumerate(zip([inputs, *widths], widths, strict=False))
-            )
-        )
+        blocks: list[nn.Module] = [
+            DiscriminatorBlock(narrow, wide, i < halvings, i == 0, spectral_norm)
+            for i, (narrow, wide) in enumerate(zip([inputs, *widths], widths, strict=False))
+        ]
+        sides = [image_size >> min(i + 1, halvings) for i in range(count)]
+        place = attention_place(attention, sides, part)
+        if place is not None:
+            blocks.insert(place + 1, SelfAttention2d(widths[place], spectral_norm))
+        self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.blocks(x), inplace=True)
