@@ -69,6 +69,10 @@ def test_a_generator_that_ignores_its_latents_is_found_within_classes() -> None:
     assert sentence is not None
     assert "of one class" in sentence
     assert generator_collapsed(torch.zeros_like(real), real) is not None
+    sentence = generator_collapsed(ten, real, labels, {"r1": 10.0, "r2": 0.5})
+    assert (
+        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5," in sentence
+    )
     assert generator_collapsed(torch.randn(40, 1, 8, 8), real, labels) is None
 
 

@@ -22,6 +22,8 @@ from zoo.metrics.features import Features, create_features, extract
 from zoo.metrics.scores import MAX_CLASSES
 from zoo.regularizers.dragan import Dragan
 from zoo.regularizers.gradient_penalty import GradientPenalty
+from zoo.regularizers.r1 import R1
+from zoo.regularizers.r2 import R2
 from zoo.step import named
 
 PROBE = 64
@@ -109,13 +111,15 @@ class Diagnose(pl.Callback):
             scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
         told = self._told
         told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
-        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given))
+        regularizers = named(list(pl_module.regularizers))
+        gammas = {name: r.gamma for name, r in regularizers.items() if isinstance(r, R1 | R2)}
+        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, gammas))
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
             told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
-        for name, regularizer in named(list(pl_module.regularizers)).items():
+        for name, regularizer in regularizers.items():
             value = pl_module.shown.get(name)
             if isinstance(regularizer, GradientPenalty | Dragan) and value is not None:
                 sentence = diagnostics.slope_off(value, regularizer.penalty, regularizer.center)

@@ -8,7 +8,7 @@ said for the report.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -107,15 +107,29 @@ def diversity(fake: Tensor, real: Tensor, labels: Tensor | None = None) -> float
     return among_fake / max(among_real, 1e-12)
 
 
-def generator_collapsed(fake: Tensor, real: Tensor, labels: Tensor | None = None) -> str | None:
-    """Generated images differ from each other far less than real ones; arguments of `diversity`."""
+def generator_collapsed(
+    fake: Tensor,
+    real: Tensor,
+    labels: Tensor | None = None,
+    gammas: Mapping[str, float] | None = None,
+) -> str | None:
+    """Generated images differ from each other far less than real ones; arguments of `diversity`.
+
+    Args:
+        gammas: strength of each zero-centred gradient penalty in force. Too strong for the size
+            of the images, they keep D from telling anything, so that G learns nothing.
+    """
     ratio = diversity(fake, real, labels)
     if ratio is None or ratio >= DIVERSITY:
         return None
     where = "" if labels is None else " of one class"
+    first = "model/regularizer=r1"
+    if gammas:
+        options = (f"model.regularizer.{name}.gamma={g:g}" for name, g in gammas.items())
+        first = f"less of {' and '.join(options)}"
     return (
         f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "
-        "ones do. Try model/regularizer=r1, model/loss=hinge or wgan_gp, a smaller model.lr_g, "
+        f"ones do. Try {first}, model/loss=hinge or wgan_gp, a smaller model.lr_g, "
         "or a larger datamodule.batch_size."
     )
 
