@@ -20,6 +20,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def commands() -> list[str]:
     found = re.findall(r"python run\.py[^`\n]*", README)
+    # The table of results says what its commands share once, in its head.
+    (shared,) = re.findall(r"`(python run\.py [^`]*)` …", README)
+    found += [f"{shared} {rest}" for rest in re.findall(r"`([^`]*)` \|$", README, re.MULTILINE)]
     return list(dict.fromkeys(c.split("  #")[0].strip() for c in found))
 
 
