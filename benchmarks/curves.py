@@ -1,7 +1,7 @@
 """Does bf16 train as fp32 does? Losses of both from one seed on real digits, side by side.
 
-A processor without bf16 computes it slowly but with the same rounding, so that the curves are
-those of one that has it.
+A processor without bf16 computes it slowly, rounding between operations as one that has it does,
+though not always within them.
 """
 
 from __future__ import annotations

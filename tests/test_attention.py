@@ -7,12 +7,13 @@ import onnxruntime
 import pytest
 import torch
 from helpers import make_checkpoint
-from torch import Tensor
+from torch import Tensor, nn
 
 import zoo
 from zoo.errors import ZooError
 from zoo.export import TOLERANCE, export
 from zoo.layers.attention import SelfAttention2d
+from zoo.layers.weights import DerivedWeight
 from zoo.optimizers import adam
 from zoo.step import AdversarialStep
 
@@ -81,6 +82,50 @@ def test_a_side_that_no_map_has_is_told_with_those_there_are(kind, name, sides):
         shape["latent_dim"] = 8
     with pytest.raises(ZooError, match=rf"{kind} {name}: attention=5 .* {sides}, or 0\."):
         zoo.create(kind, name, **shape)
+
+
+def sagan(kind: str) -> tuple[torch.nn.Module, tuple[Tensor, Tensor]]:
+    """One of SAGAN's networks, small, with inputs."""
+    torch.manual_seed(0)
+    shape = {"image_size": 32, "channels": 3, "num_classes": 4, "attention": 16}
+    labels = torch.tensor([0, 1, 3])
+    if kind == "generator":
+        options = {"latent_dim": 8, "base_channels": 16, "spectral_norm": True}
+        network, x = zoo.create(kind, "resnet", **shape, **options), torch.randn(3, 8)
+    else:
+        network = zoo.create(kind, "projection", base_channels=16, **shape)
+        x = torch.rand(3, 3, 32, 32) * 2 - 1
+    for module in network.modules():
+        if isinstance(module, SelfAttention2d):
+            torch.nn.init.constant_(module.gain, 0.7)
+    return network, (x, labels)
+
+
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+def test_every_weight_of_sagan_is_normalised(kind):
+    network, _ = sagan(kind)
+    layers = [
+        m
+        for name, m in network.named_modules()
+        if isinstance(m, nn.Conv2d | nn.Linear | nn.Embedding) and "scale_and_shift" not in name
+    ]
+    assert len(layers) > 10
+    assert all(isinstance(m, DerivedWeight) and m.spectral_norm is not None for m in layers)
+
+
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+def test_sagan_in_every_mode_of_running(kind):
+    network, inputs = sagan(kind)
+    network.eval()
+    with torch.no_grad():
+        expected = network(*inputs)  # by the fused kernel
+    for way in (network, torch.compile(network, backend="eager", fullgraph=True)):
+        torch.testing.assert_close(way(*inputs).detach(), expected, atol=1e-4, rtol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = network(*inputs)
+    torch.testing.assert_close(low.float(), expected, atol=0.1, rtol=0.1)
+    network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(network(*inputs).detach(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_step_moves_the_gains_under_a_gradient_penalty():

@@ -234,6 +234,18 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
     certain = Module(generator=one_picture, discriminator=Sees())
     assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G", "D"}
 
+    def advice(discriminator: nn.Module | None, gamma: float) -> str:
+        given = {} if discriminator is None else {"discriminator": discriminator}
+        r1 = zoo.create("regularizer", "r1", gamma=gamma)
+        callback = Diagnose(str(tmp_path), 1)
+        kinds(callback, Module("bce", (r1,), generator=one_picture, **given))
+        return next(f.sentence for f in callback.found.findings if f.kind == "G")
+
+    blamed = "less of model.regularizer.r1.gamma=3"
+    assert blamed in advice(None, 3.0)
+    assert blamed not in advice(Sees(), 3.0)
+    assert "less of" not in advice(None, 0.0)
+
     callback, module = Diagnose(str(tmp_path), 1), Module()
     for parameter in module.discriminator.parameters():
         parameter.grad = torch.full_like(parameter, 1e-3)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+import zoo
 from zoo.ema import EMA
 from zoo.errors import ZooError
+from zoo.layers.weights import DerivedWeight
 
 
 class Network(nn.Module):
@@ -105,3 +107,24 @@ def test_buffers_that_were_replaced_are_still_followed():
 def test_bad_options(options):
     with pytest.raises(ZooError, match="ema: "):
         EMA(nn.Linear(1, 1), **options)
+
+
+def test_spectral_norms_follow_the_averaged_weight():
+    """With the u and v of the trained weight, sigma of the average would be too small."""
+    torch.manual_seed(0)
+    shape = {"image_size": 8, "channels": 1, "latent_dim": 8, "base_channels": 8}
+    generator = zoo.create("generator", "resnet", spectral_norm=True, **shape)
+    ema = EMA(generator, beta=0.9)
+    choices = [[torch.randn_like(p) for p in generator.parameters()] for _ in range(2)]
+    for step in range(60):
+        with torch.no_grad():
+            for weight, value in zip(generator.parameters(), choices[step % 2], strict=True):
+                weight.copy_(value)
+        generator(torch.randn(2, 8))
+        ema.update(1, step)
+    layers = [m for m in ema.module.modules() if isinstance(m, DerivedWeight)]
+    assert len(layers) == 5
+    for layer in layers:
+        matrix = layer.weight.flatten(1)
+        sigma = torch.dot(layer.spectral_norm.u, matrix @ layer.spectral_norm.v)
+        assert sigma >= 0.97 * torch.linalg.matrix_norm(matrix, 2)

@@ -303,3 +303,12 @@ def test_other_strategies_are_refused():
 
     with pytest.raises(ZooError, match="use auto for one device and ddp for several"):
         check_strategy(Odd())
+
+
+def test_lightning_is_answered_at_once(monkeypatch):
+    """Its note of the running hook passes by `nn.Module`, and the signature is there to be read."""
+    gan = make()
+    monkeypatch.setattr(nn.Module, "__setattr__", None)
+    gan._current_fx_name = "training_step"
+    assert vars(gan)["_current_fx_name"] == "training_step"
+    assert list(type(gan).training_step.__signature__.parameters) == ["self", "batch", "batch_idx"]

@@ -26,8 +26,11 @@ def check(*arguments: str) -> None:
 
 def test_a_timm_model_has_two_spellings():
     given = ["task=evaluate", "features=timm", "model=resnet18", "ckpt=mnist"]
-    assert overrides.normalise(given) == ["task=evaluate", "ckpt=mnist", "features=timm/resnet18"]
-    check(*given)
+    assert overrides.normalise(given) == ["task=evaluate", "features=timm/resnet18", "ckpt=mnist"]
+    check(*given, "--cfg", "job")
+    several = ["-m", "task=evaluate", "features=timm", "model=resnet18,resnet50", "ckpt=mnist"]
+    assert overrides.normalise(several)[2] == "features=timm/resnet18,timm/resnet50"
+    check(*several)
     assert overrides.normalise(["features=timm"]) == ["features=timm"]
 
 

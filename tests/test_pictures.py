@@ -104,7 +104,7 @@ def test_centre_is_cropped_and_resized(tmp_path):
     assert torch.equal(decode(tall, 10, 3), resize(middle.rot90(1, (2, 3)), 10)[0])
 
 
-@pytest.mark.parametrize("size", [40, 900])  # small: decoded by simplejpeg, large: by Pillow
+@pytest.mark.parametrize("size", [40, 900])  # below and above SMALL_JPEG
 def test_exif_orientation_turns_pictures_upright(tmp_path, size):
     noise = np.random.default_rng(0).integers(0, 60, (size, size, 1), np.uint8)
     picture = smooth(size, size) // 2 + noise
@@ -115,6 +115,31 @@ def test_exif_orientation_turns_pictures_upright(tmp_path, size):
     assert (plain.stat().st_size > 64 * 1024) == (size == 900)
     upright, sideways = decode(turned, 16, 3).int(), decode(plain, 16, 3).int()
     assert (upright - sideways.rot90(-1, (1, 2))).abs().max() <= 2
+
+
+def test_small_jpegs_with_metadata_that_do_not_turn_them_stay_fast(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif[0x010F] = "a camera"
+    file = save(tmp_path / "upright.jpg", smooth(), quality=95, exif=exif)
+    plain = decode(save(tmp_path / "plain.jpg", smooth(), quality=95), 24, 3)
+    xmp = b'<rdf:Description tiff:Orientation="6"/>'
+    turned = save(tmp_path / "turned.jpg", smooth(), quality=95, xmp=xmp)
+    difference = decode(turned, 24, 3).int() - plain.int().rot90(-1, (1, 2))
+    assert difference.abs().max() <= 2
+    monkeypatch.setattr(pictures, "_decode_any", None)  # not called
+    assert torch.equal(decode(file, 24, 3), plain)
+
+
+def test_a_small_file_that_claims_to_be_huge_takes_no_memory(tmp_path):
+    file = save(tmp_path / "huge.jpg", smooth(), quality=95)
+    content = bytearray(file.read_bytes())
+    place = content.index(b"\xff\xc0") + 5  # height and width in the frame's header
+    content[place : place + 4] = b"\xff\xdc\xff\xdc"
+    file.write_bytes(content)
+    out = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    (error,) = decode_into(out, [str(file)])
+    assert "huge.jpg cannot be read as a picture" in str(error)
 
 
 def test_large_jpegs_decoded_at_reduced_scale_look_the_same(tmp_path):
@@ -133,12 +158,14 @@ def test_first_picture_of_an_animation(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_small_jpegs_read_as_pillow_reads_them(tmp_path, channels, subsampling):
+def test_small_jpegs_read_as_pillow_reads_them(tmp_path, monkeypatch, channels, subsampling):
     options = {"quality": 90, "subsampling": subsampling}
     files = [save(tmp_path / f"{n}.jpg", np.roll(smooth(), n, 0), **options) for n in range(3)]
+    decode_any = pictures._decode_any
+    monkeypatch.setattr(pictures, "_decode_any", None)  # not called
     out = torch.zeros(3, channels, 24, 24, dtype=torch.uint8)
     assert decode_into(out, [str(file) for file in files]) == [None] * 3
-    by_pillow = torch.stack([pictures._decode_any(file, 24, channels) for file in files])
+    by_pillow = torch.stack([decode_any(file, 24, channels) for file in files])
     assert (out.int() - by_pillow.int()).abs().max() <= 2
 
 

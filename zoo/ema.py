@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, above
+from zoo.layers.spectral_norm import SpectralNorm
+from zoo.layers.weights import DerivedWeight
 
 _AVERAGED_BUFFERS = ("running_mean", "running_var")
 _Place = tuple[nn.Module, nn.Module, str]
@@ -16,9 +18,9 @@ _Place = tuple[nn.Module, nn.Module, str]
 class EMA:
     """A copy of a generator whose weights are the moving average of the trained ones.
 
-    Parameters and the running statistics of batch norm are averaged. Every other buffer is copied:
-    counters, and the u and v of spectral norm, which belong to one weight and mean nothing when
-    averaged.
+    Parameters and the running statistics of batch norm are averaged. The u and v of spectral norm
+    belong to one weight and mean nothing when averaged: those of the zoo's layers follow the
+    averaged weight by a power iteration per update. Every other buffer is copied.
 
     The decay is beta = 0.5^(images per update / half-life), as in Karras et al. (2018),
     arXiv:1710.10196, so that it does not depend on the batch size. While the half-life is longer
@@ -60,7 +62,14 @@ class EMA:
         # Modules and names rather than tensors: moving a module to a device replaces its buffers.
         self._averaged_buffers: list[_Place] = []
         self._copied_buffers: list[_Place] = []
+        self._normalised: list[tuple[SpectralNorm, DerivedWeight]] = [
+            (layer.spectral_norm, layer)
+            for layer in self.module.modules()
+            if isinstance(layer, DerivedWeight) and layer.spectral_norm is not None
+        ]
         for average, source in zip(self.module.modules(), generator.modules(), strict=True):
+            if isinstance(source, SpectralNorm):
+                continue
             for name, buffer in source._buffers.items():
                 if buffer is not None:
                     averaged = name in _AVERAGED_BUFFERS
@@ -100,6 +109,8 @@ class EMA:
         copies, originals = _buffers(self._copied_buffers)
         if copies:
             torch._foreach_copy_(copies, originals)
+        for norm, layer in self._normalised:
+            norm.follow(layer.weight)
 
     def update(self, batch_size: int, images_seen: int) -> None:
         """`prepare` and `apply`.

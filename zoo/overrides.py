@@ -18,17 +18,18 @@ from zoo.validation import validate
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Two more spellings: `experiment=name.yaml`, as file names come from completion, and
+    """Allow `experiment=name.yaml`, and `features=timm model=NAME` for `features=timm/NAME`.
 
-    `features=timm model=NAME` for `features=timm/NAME`, since `model` is a group of choices.
+    File names come from completion, and `model` is otherwise the group of the GAN's parts.
     """
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
     model = _value(arguments, "model")
     if _value(arguments, "features") == "timm" and model is not None:
-        kept = [a for a in arguments if _key(a) not in ("features", "model")]
-        return [*kept, f"features=timm/{model}"]
+        names = ",".join(f"timm/{name.strip()}" for name in model.split(","))
+        rest = [a for a in arguments if _key(a) != "model"]
+        return [f"features={names}" if _key(a) == "features" else a for a in rest]
     return arguments
 
 

@@ -112,8 +112,12 @@ class Diagnose(pl.Callback):
         told = self._told
         told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
-        gammas = {name: r.gamma for name, r in regularizers.items() if isinstance(r, R1 | R2)}
-        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, gammas))
+        blinding = {
+            name: r.gamma
+            for name, r in regularizers.items()
+            if isinstance(r, R1 | R2) and r.gamma > 0 and diagnostics.blind(*scores)
+        }
+        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from zoo.data.pixels import center_crop, resize
@@ -24,6 +24,9 @@ MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
 """Bytes up to which simplejpeg decodes a JPEG whole, ten times as fast as Pillow, which can decode
 larger ones at a reduced scale."""
+
+MOST_PIXELS = 2**22
+"""Of one picture: a small file may claim to be huge, and room is made for 64 of them at a time."""
 
 
 class Picture(NamedTuple):
@@ -103,7 +106,7 @@ def decode_into(out: Tensor, paths: Sequence[str]) -> list[ZooError | None]:
     channels, image_size = out.shape[1:3]
     try:
         images = _small_jpegs(paths, channels)
-    except OSError:  # one of them; which is found out below
+    except Exception:  # for one of them, which is found out below
         images = None
     if images is None:
         return [_decode_into(image, path) for image, path in zip(out, paths, strict=True)]
@@ -129,7 +132,7 @@ def _fit(images: Tensor, image_size: int) -> Tensor:
 def _small_jpegs(paths: Sequence[str | Path], channels: int) -> Tensor | None:
     """Upright JPEGs of one size as uint8 (N, C, H, W); None where one of them is for Pillow.
 
-    That is another format or size, a large file, one that EXIF data may turn, CMYK, or damage.
+    That is another format or size, a large file, one that its metadata turn, CMYK, or damage.
     """
     contents = []
     for path in paths:
@@ -139,20 +142,33 @@ def _small_jpegs(paths: Sequence[str | Path], channels: int) -> Tensor | None:
         finally:
             os.close(descriptor)
         is_jpeg = content.startswith(b"\xff\xd8\xff")
-        if not is_jpeg or len(content) > SMALL_JPEG or b"Exif\0\0" in content:
+        if not is_jpeg or len(content) > SMALL_JPEG or not _is_upright(content):
             return None
         contents.append(content)
     try:
         sizes = {simplejpeg.decode_jpeg_header(content)[:2] for content in contents}
-        if len(sizes) > 1:
+        (height, width), *others = sizes
+        if others or height * width > MOST_PIXELS:
             return None
-        pixels = np.empty((len(contents), *sizes.pop(), channels), np.uint8)
+        pixels = np.empty((len(contents), height, width, channels), np.uint8)
         colorspace = "GRAY" if channels == 1 else "RGB"
         for content, place in zip(contents, pixels, strict=True):
             simplejpeg.decode_jpeg(content, colorspace, buffer=place)
     except ValueError:
         return None
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _is_upright(content: bytes) -> bool:
+    """Whether nothing in a JPEG's metadata turns it."""
+    if b"tiff:Orientation" in content:  # XMP; what it says is left to Pillow
+        return False
+    start = content.find(b"Exif\0\0")
+    if start < 0:
+        return True
+    exif = Image.Exif()
+    exif.load(content[start:])
+    return exif.get(ExifTags.Base.Orientation, 1) == 1
 
 
 def _decode_any(path: Path, image_size: int, channels: int) -> Tensor:

@@ -41,6 +41,11 @@ class SpectralNorm(nn.Module):
         self.v.copy_(F.normalize(matrix.T.mv(self.u), dim=0, eps=self.eps))
         self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=self.eps))
 
+    def follow(self, weight: Tensor) -> None:
+        """One power iteration on a weight that has changed, outside of a pass."""
+        with torch.autocast(weight.device.type, enabled=False):
+            self._iterate(weight.detach().flatten(1).to(self.u.dtype))
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return `weight / sigma`, in the shape and dtype of `weight`."""
         with torch.autocast(weight.device.type, enabled=False):
@@ -54,7 +59,7 @@ class SpectralNorm(nn.Module):
 
 
 def is_spectral_buffer(name: str) -> bool:
-    """Whether a `state_dict` key names a `u` or `v`: an EMA copies these and never averages them.
+    """Whether a `state_dict` key names a `u` or `v`: an EMA never averages these.
 
     An average of unit vectors is no singular vector.
     """

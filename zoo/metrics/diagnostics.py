@@ -23,9 +23,10 @@ SLOPE = 0.5
 EXPLODED = 100.0
 LOST = 0.1
 KEPT = 0.9
+_SMALL_GAMMA = "(model.regularizer.r1.gamma=0.1 for small images)"
 _MODES_ADVICE = (
-    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2], or a "
-    "smaller model.lr_g."
+    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2] (gammas "
+    "of 0.1 for small images), or a smaller model.lr_g."
 )
 
 
@@ -73,9 +74,18 @@ def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | Non
     return (
         f"D is saturated: it scores reals {real.float().mean().item():.2f} and fakes "
         f"{fake.float().mean().item():.2f}, where its loss is flat (slope {slope:.1g}), so G "
-        "learns little from it. Try a smaller model.lr_d, model/regularizer=r1, "
+        f"learns little from it. Try a smaller model.lr_d, model/regularizer=r1 {_SMALL_GAMMA}, "
         "model/augmentation=diffaugment, or model/loss=hinge with a spectral-norm discriminator."
     )
+
+
+def blind(real: Tensor, fake: Tensor) -> bool:
+    """Whether D hardly tells: a real image scores above a fake less than three times in four.
+
+    Args:
+        real, fake: scores (N,).
+    """
+    return (real[:, None] > fake[None]).float().mean().item() < 0.75
 
 
 def mean_pairwise_distance(images: Tensor) -> float:
@@ -111,21 +121,21 @@ def generator_collapsed(
     fake: Tensor,
     real: Tensor,
     labels: Tensor | None = None,
-    gammas: Mapping[str, float] | None = None,
+    blinding: Mapping[str, float] | None = None,
 ) -> str | None:
     """Generated images differ from each other far less than real ones; arguments of `diversity`.
 
     Args:
-        gammas: strength of each zero-centred gradient penalty in force. Too strong for the size
-            of the images, they keep D from telling anything, so that G learns nothing.
+        blinding: gammas of the zero-centred penalties under which D does not tell reals from
+            fakes (`blind`): then they are what keeps G from learning.
     """
     ratio = diversity(fake, real, labels)
     if ratio is None or ratio >= DIVERSITY:
         return None
     where = "" if labels is None else " of one class"
-    first = "model/regularizer=r1"
-    if gammas:
-        options = (f"model.regularizer.{name}.gamma={g:g}" for name, g in gammas.items())
+    first = f"model/regularizer=r1 {_SMALL_GAMMA}"
+    if blinding:
+        options = (f"model.regularizer.{name}.gamma={g:g}" for name, g in blinding.items())
         first = f"less of {' and '.join(options)}"
     return (
         f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "

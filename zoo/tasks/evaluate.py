@@ -32,8 +32,9 @@ class Evaluate:
         metrics: some of `fid`, `kid`, `inception_score`, `prdc`, `modes`, `point_modes`,
             `conditional_accuracy`, `per_class_fid`, `cas`, `memorization`; null takes those that
             make sense.
-        features: the network to compare by: `mnist`, `fashion_mnist`, `inception`, `timm/NAME`,
-            `efficientnet_lite0` to `4`; null takes the one for the data set.
+        features: the network to compare by: `mnist`, `fashion_mnist`, `inception`, `timm/NAME`
+            (or `features=timm model=NAME`), `efficientnet_lite0` to `4`; null takes the one for
+            the data set.
         features_weights: a weight file for `inception` or `timm`.
         features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
             their own.
