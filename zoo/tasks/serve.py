@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,14 +63,33 @@ class Serve:
             raise ZooError("task=serve needs ckpt=…: a checkpoint, a run's folder, or a name.")
         files = [self.ckpt, *([self.compare] if self.compare else [])]
         models = [load(file, weights=self.weights, device=self.device) for file in files]
-        with Server(Studio(models), self.host, self.port) as server:
-            try:  # from here on the user knows of Ctrl-C
-                print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
-                if self.host not in LOOPBACK:
-                    print("warning: anyone who reaches this machine can use the page.", flush=True)
-                if self.browser:
-                    webbrowser.open(server.url)
-                server.serve_forever()
-            except KeyboardInterrupt:
-                print()
-            return {"served": server.url}
+        with Server(Studio(models), self.host, self.port) as server, _ctrl_c() as told_to_end:
+            print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
+            if self.host not in LOOPBACK:
+                print("warning: anyone who reaches this machine can use the page.", flush=True)
+            if self.browser:
+                webbrowser.open(server.url)
+            server.timeout = 0.2  # between two looks at what Ctrl-C said
+            while not told_to_end.is_set():
+                server.handle_request()
+        print()
+        return {"served": server.url}
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, instead of an exception that could fall where it is swallowed.
+
+    A second Ctrl-C interrupts.
+    """
+    told = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        told.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGINT, before)
