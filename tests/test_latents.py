@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from helpers import make_checkpoint
 
 import zoo
 from zoo.errors import ZooError
@@ -19,18 +18,6 @@ from zoo.sampling import (
     truncate,
     walk,
 )
-
-
-@pytest.fixture(scope="module")
-def ckpt(tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints" / "last.ckpt")
-
-
-@pytest.fixture(scope="module")
-def plain_ckpt(tmp_path_factory):
-    return make_checkpoint(
-        tmp_path_factory.mktemp("plain") / "plain.ckpt", num_classes=0, channels=3, ema=False
-    )
 
 
 @pytest.mark.parametrize("t", [0.1, 0.5, 1.0, 2.0, 3.5])

@@ -14,11 +14,6 @@ from zoo.checkpoint import locate
 from zoo.errors import ZooError
 
 
-@pytest.fixture(scope="module")
-def ckpt(tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints" / "last.ckpt")
-
-
 def test_unreadable_checkpoints_are_told_from_damaged_ones(ckpt, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")

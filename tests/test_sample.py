@@ -21,19 +21,6 @@ from zoo.sampling import (
 )
 from zoo.tasks.sample import Sample
 
-
-@pytest.fixture(scope="module")
-def ckpt(tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints" / "last.ckpt")
-
-
-@pytest.fixture(scope="module")
-def plain_ckpt(tmp_path_factory):
-    return make_checkpoint(
-        tmp_path_factory.mktemp("plain") / "plain.ckpt", num_classes=0, channels=3, ema=False
-    )
-
-
 # Loaded generators
 
 
