@@ -12,6 +12,7 @@ from collections import defaultdict
 
 import torch
 
+from benchmarks.pipeline import endless
 from zoo import registry
 from zoo.data.pixels import to_float
 from zoo.optimizers import adam
@@ -26,7 +27,7 @@ Curves = dict[str, list[float]]
 def train(device: torch.device, steps: int, bf16: bool) -> Curves:
     """Means of the losses over every `WINDOW` steps of a small DCGAN."""
     data = registry.create("datamodule", "mnist_subset", image_size=SIZE, batch_size=BATCH)
-    loader = data.train_dataloader()
+    batches = endless(data.train_dataloader())
     torch.manual_seed(0)
     shape = {"image_size": SIZE, "channels": 1, "base_channels": 16}
     networks = (
@@ -38,8 +39,6 @@ def train(device: torch.device, steps: int, bf16: bool) -> Curves:
     step = AdversarialStep(g, d, registry.create("loss", "bce"), *optimizers)
     values = defaultdict(list)
     for index in range(steps):
-        if index % len(loader) == 0:
-            batches = iter(loader)
         images = to_float(next(batches)[0].to(device)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
             found = step(images, None, index)

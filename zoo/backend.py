@@ -17,7 +17,7 @@ from zoo.step import Backend
 
 
 class LeanModule(pl.LightningModule):
-    """A module on which Lightning's own work around a step costs a third less.
+    """A module on which Lightning's own work around a step costs a quarter less.
 
     Two things of it repeat what cannot have changed; here they are answered at once.
     """

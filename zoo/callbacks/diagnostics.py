@@ -112,11 +112,9 @@ class Diagnose(pl.Callback):
         told = self._told
         told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
-        blinding = {
-            name: r.gamma
-            for name, r in regularizers.items()
-            if isinstance(r, R1 | R2) and r.gamma > 0 and diagnostics.blind(*scores)
-        }
+        zero_centred = [(name, r) for name, r in regularizers.items() if isinstance(r, R1 | R2)]
+        gammas = {name: r.gamma for name, r in zero_centred if r.gamma > 0}
+        blinding = gammas if diagnostics.blind(*scores) else None
         told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
