@@ -9,10 +9,15 @@ from helpers_contracts import (
     CHANNELS,
     CLASSES,
     build,
+    classes_of,
+    image_size,
+    live,
     parametrize,
 )
+from tape import Recorder
 
 import zoo.registry as registry
+from zoo.cuda_graph import GraphedStep
 from zoo.optimizers import adam
 from zoo.step import AdversarialStep
 
@@ -54,16 +59,20 @@ def test_descending_a_loss_separates_scores_and_lifts_fakes(part):
     assert (down < 0).all()
 
 
-def tiny_step(loss: Any, regularizers: Any = (), augmentations: Any = ()) -> AdversarialStep:
+def tiny_step(
+    loss: Any, regularizers: Any = (), augmentations: Any = (), networks: Any = None
+) -> AdversarialStep:
     """A step on small networks; a regularizer joins those that the loss brings along."""
-    generator = build(("generator", "dcgan"), CLASSES, 16, base_channels=4)
-    discriminator = build(("discriminator", "dcgan"), CLASSES, 16, base_channels=4, per_sample=True)
+    generator, discriminator = networks or (
+        build(("generator", "dcgan"), CLASSES, 16, base_channels=4),
+        build(("discriminator", "dcgan"), CLASSES, 16, base_channels=4, per_sample=True),
+    )
     return AdversarialStep(
         generator,
         discriminator,
         loss,
-        adam(generator.parameters(), 1e-3, (0.5, 0.9)),
-        adam(discriminator.parameters(), 1e-3, (0.5, 0.9)),
+        adam(generator.parameters(), 1e-3, (0.5, 0.9), eps=1e-4),
+        adam(discriminator.parameters(), 1e-3, (0.5, 0.9), eps=1e-4),
         regularizers=[*loss.regularizers(), *regularizers],
         augmentations=augmentations,
     )
@@ -126,3 +135,48 @@ def test_augmentations_are_reproducible(part):
         torch.manual_seed(5)
         outputs.append(augmentation(images))
     assert torch.equal(*outputs)
+
+
+@parametrize("generator", "discriminator", "loss", "regularizer", "augmentation")
+def test_a_captured_step_is_the_eager_one(part):
+    """What a CUDA graph asks of a part: nothing read on the host, nothing counted in Python.
+
+    A tape of torch's operations stands in for the graph; a part that fails here sets
+    `claims_cuda_graph = False`.
+    """
+    kind, _ = part
+    if not live(part).claims_cuda_graph:
+        return
+
+    def made() -> AdversarialStep:
+        if kind in ("generator", "discriminator"):
+            classes, size = classes_of(part, CLASSES), image_size(part)
+            other = ("discriminator" if kind == "generator" else "generator", "mlp")
+            pair = build(part, classes), build(other, classes, size)
+            networks = pair if kind == "generator" else pair[::-1]
+            return tiny_step(registry.create("loss", "bce"), networks=networks)
+        if kind == "loss":
+            return tiny_step(registry.create(*part))
+        added = [registry.create(*part)]
+        chosen = {"regularizers": added} if kind == "regularizer" else {"augmentations": added}
+        return tiny_step(registry.create("loss", "bce"), **chosen)
+
+    eager, step = made(), made()
+    captured = GraphedStep(step, warmup=1, capture=Recorder())
+    size = step.generator.image_size
+    for index in range(2 * max((r.every for r in step.regularizers.values()), default=1) + 3):
+        torch.manual_seed(index)
+        images, labels = torch.rand(4, CHANNELS, size, size) * 2 - 1, torch.arange(4) % CLASSES
+        values = []
+        for call in (eager, captured):
+            torch.manual_seed(index)
+            values.append(call(images, labels, index))
+        torch.testing.assert_close(*values, rtol=1e-3, atol=1e-4)
+    assert not captured.note
+    assert captured.captured
+    for network in ("generator", "discriminator"):
+        pairs = zip(
+            getattr(eager, network).parameters(), getattr(step, network).parameters(), strict=True
+        )
+        for p, q in pairs:
+            torch.testing.assert_close(q, p, rtol=1e-3, atol=1e-4)

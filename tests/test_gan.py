@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import re
+import types
 
 import pytest
 import pytorch_lightning as pl
@@ -78,6 +79,14 @@ def test_any_loader_of_images_and_labels_trains(kind):
     assert gan.images_seen == 80  # with the last batch, which is smaller
     assert trainer.global_step == 6
     assert gan(torch.randn(3, 8), torch.tensor([1, 2, 3])).shape == (3, 1, 8, 8)
+
+
+def test_the_average_follows_the_images_seen_through_smaller_batches():
+    gan = make()
+    loader = DataLoader(TensorDataset(torch.zeros(40, 1, 8, 8), torch.arange(40) % 10), 16)
+    fit(gan, loader=loader, max_epochs=2)
+    # The last update: 8 images after 72; five batches of 8 before it would have been 40.
+    assert gan.ema._weight == 1 - gan.ema.decay(8, 72) != 1 - gan.ema.decay(8, 40)
 
 
 def test_uint8_and_float_images_are_the_same_training():
@@ -312,3 +321,20 @@ def test_lightning_is_answered_at_once(monkeypatch):
     gan._current_fx_name = "training_step"
     assert vars(gan)["_current_fx_name"] == "training_step"
     assert list(type(gan).training_step.__signature__.parameters) == ["self", "batch", "batch_idx"]
+
+
+@pytest.mark.parametrize("owner", ["module", "data"])
+def test_hooks_of_a_batchs_transfer_are_called_whoever_has_them(owner):
+    """Their owner is looked up once in a training, and anew in the next one."""
+    seen = []
+
+    def hook(self, batch, dataloader_idx):
+        seen.append((owner, self.trainer._results is not None))
+        return batch
+
+    gan, data = make(), make_data()
+    fit(gan, data, max_steps=1)
+    holder = gan if owner == "module" else data
+    holder.on_after_batch_transfer = types.MethodType(hook, holder)
+    fit(gan, data, max_steps=2)
+    assert len(seen) == 2

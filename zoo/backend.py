@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
@@ -16,10 +19,19 @@ from zoo.errors import ZooError
 from zoo.step import Backend
 
 
-class LeanModule(pl.LightningModule):
-    """A module on which Lightning's own work around a step costs a quarter less.
+class NoProfiler(PassThroughProfiler):
+    """Lightning's default profiler, without the generator it makes around every hook of a step."""
 
-    Two things of it repeat what cannot have changed; here they are answered at once.
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self._nothing
+
+
+class LeanModule(pl.LightningModule):
+    """A module on which Lightning's own work around a step costs a third less.
+
+    Three things of it repeat what cannot have changed; here they are answered at once.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -34,6 +46,11 @@ class LeanModule(pl.LightningModule):
             vars(self)[name] = value  # and never a weight, which `nn.Module` would find out
         else:
             super().__setattr__(name, value)
+
+    def on_train_start(self) -> None:
+        # Whose hooks move a batch to the device, module's or data's: looked up three times a step.
+        selector: Any = self.trainer._data_connector._datahook_selector
+        selector.get_instance = functools.cache(selector.get_instance)
 
 
 class LightningBackend(Backend):

@@ -46,10 +46,14 @@ class Generator(nn.Module, ABC):
     Attributes:
         requires_labels: the network makes no sense without classes.
         claims_compile: `torch.compile` is known to work on it (the contract tests try it).
+        claims_cuda_graph: its work on tensors is the same on every call, whatever Python does
+            beside it; False where it counts or decides in Python, which a captured step would not
+            run again (the contract tests try it).
     """
 
     requires_labels: ClassVar[bool] = False
     claims_compile: ClassVar[bool] = True
+    claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(
         self, image_size: int, channels: int, latent_dim: int, num_classes: int = 0
@@ -129,13 +133,14 @@ class Discriminator(nn.Module, ABC):
         default_head, default_conditional_head: names of the heads taken where none is asked for.
         has_batch_statistics: a score depends on the other images of the batch (batch norm).
         requires_labels: the network makes no sense without classes.
-        claims_compile: `torch.compile` is known to work on it.
+        claims_compile, claims_cuda_graph: as of a `Generator`.
     """
 
     default_head: ClassVar[str] = "unconditional"
     default_conditional_head: ClassVar[str] = "projection"
     requires_labels: ClassVar[bool] = False
     claims_compile: ClassVar[bool] = True
+    claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -191,9 +196,11 @@ class Loss(ABC):
 
     Attributes:
         needs_real: the generator's side needs the scores of real images (relativistic losses).
+        claims_cuda_graph: as of a `Generator`.
     """
 
     needs_real: ClassVar[bool] = False
+    claims_cuda_graph: ClassVar[bool] = True
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -221,11 +228,14 @@ class Regularizer(nn.Module):
             mix images (no batch norm), and it needs a double backward pass.
         differentiates: images of the step's own passes ("real", "fake") whose gradient it takes, so
             that the step makes them differentiable and nothing is computed twice.
+        claims_cuda_graph: as of a `Generator`; numbers that change in training are then tensors,
+            changed in place (as LeCam's averages), not attributes of Python.
     """
 
     update: ClassVar[Literal["discriminator", "generator"]] = "discriminator"
     per_sample: ClassVar[bool] = False
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
+    claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
@@ -246,7 +256,13 @@ class Regularizer(nn.Module):
 
 
 class Augmentation(nn.Module, ABC):
-    """A differentiable change of images, applied to reals and fakes in both updates."""
+    """A differentiable change of images, applied to reals and fakes in both updates.
+
+    Attributes:
+        claims_cuda_graph: as of a `Generator`.
+    """
+
+    claims_cuda_graph: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

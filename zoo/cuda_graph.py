@@ -7,6 +7,7 @@ the eager step, since the graph reads the same generator, learning rates and ave
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -27,13 +28,14 @@ class GraphedStep:
     steps of training, which fill what must exist before a capture (the optimizers' state, the
     workspaces of libraries). Recording itself computes nothing, so no step is lost or done twice.
 
-    Where capture is impossible, every step runs eagerly and `note` says why.
+    Where capture is impossible, every step runs eagerly, and `note` and `say` tell why.
 
     Args:
         step: the step; its optimizers are made capturable (their learning rates become tensors,
             which `fill_` and torch's schedulers change in place).
         warmup: eager steps before the first capture; later schedules have one each.
         capture: makes a replay of a function; CUDA graphs unless a test puts its own in place.
+        say: told, once, why a capture failed in the middle of training.
 
     Attributes:
         note: why it runs eagerly, in words; empty while nothing is in the way.
@@ -41,14 +43,22 @@ class GraphedStep:
     """
 
     def __init__(
-        self, step: AdversarialStep, *, warmup: int = 3, capture: Capture | None = None
+        self,
+        step: AdversarialStep,
+        *,
+        warmup: int = 3,
+        capture: Capture | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.step = step
         self.warmup = warmup
         self.note = obstacle(step) if capture is None else ""
-        self._capture = capture or _CudaCapture()
+        self._capture = capture or CudaCapture()
+        self._say = say
+        self._parameters = [*step.generator.parameters(), *step.discriminator.parameters()]
         self._replays: dict[Hashable, Replay] = {}
         self._names: dict[Hashable, list[str]] = {}
+        self._gradients: dict[Hashable, list[Tensor | None]] = {}
         self._seen: dict[Hashable, int] = {}
         self._images: Tensor | None = None
         self._labels: Tensor | None = None
@@ -62,11 +72,13 @@ class GraphedStep:
     def captured(self) -> int:
         return len(self._replays)
 
-    def __call__(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor | None, index: int, images_seen: int | None = None
+    ) -> dict[str, Tensor]:
         """As `AdversarialStep.__call__`; batches of another shape than the first run eagerly."""
         if self.note or not self._fits(images, labels):
-            return self.step(images, labels, index)
-        self.step.prepare(len(images), index)
+            return self.step(images, labels, index, images_seen)
+        self.step.prepare(len(images), index, images_seen)
         metrics = self._run(images, labels, index)
         self.step.backend.count_step()
         return metrics
@@ -85,15 +97,28 @@ class GraphedStep:
             if seen <= (1 if self._replays else self.warmup):
                 return self._warm_up(images, labels, index)
         self._fill(images, labels)
-        if key not in self._replays:
-            try:
-                self._replays[key] = self._capture(lambda: self._recorded(key, index))
-            except RuntimeError as error:
-                self.note = f"the step could not be captured as a CUDA graph: {error}"
-                return step.run(images, labels, index)
+        if key not in self._replays and not self._captures(key, index):
+            return step.run(images, labels, index)
         # A copy: the next replay overwrites what this one returns.
         values = self._replays[key]().clone()
+        for parameter, gradient in zip(self._parameters, self._gradients[key], strict=True):
+            parameter.grad = gradient
         return dict(zip(self._names[key], values.unbind(), strict=True))
+
+    def _captures(self, key: Hashable, index: int) -> bool:
+        """Capture the work of `key`; where that fails, say so and never try again."""
+        try:
+            self._replays[key] = self._capture(lambda: self._recorded(key, index))
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            self.note = f"the step could not be captured as a CUDA graph and runs eagerly: {reason}"
+            if self._say is not None:
+                self._say(self.note)
+            return False
+        # Held for as long as the graph: whoever looks at gradients after a replay finds those of
+        # that replay, in memory that no other graph of the pool writes to.
+        self._gradients[key] = [parameter.grad for parameter in self._parameters]
+        return True
 
     def _recorded(self, key: Hashable, index: int) -> Tensor:
         """The work of a graph, on its static inputs: all metrics in one tensor."""
@@ -112,21 +137,18 @@ class GraphedStep:
         """A real step on a side stream, as capturing asks for."""
         if images.device.type != "cuda":
             return self.step.run(images, labels, index)
-        main, side = torch.cuda.current_stream(), torch.cuda.Stream()
-        side.wait_stream(main)
-        with torch.cuda.stream(side):
-            metrics = self.step.run(images, labels, index)
-        main.wait_stream(side)
+        metrics: dict[str, Tensor] = on_side_stream(lambda: self.step.run(images, labels, index))
         for value in metrics.values():
-            value.record_stream(main)
+            value.record_stream(torch.cuda.current_stream())
         return metrics
 
 
-class _CudaCapture:
+class CudaCapture:
     """Captures functions as CUDA graphs in one memory pool.
 
-    Sharing it is safe in any order of replays: nothing but the metrics, copied at once, outlives a
-    replay inside the pool. Weights, averages and optimizer states are older than any capture.
+    Sharing it is safe in any order of replays: what outlives a replay inside the pool is copied at
+    once (the metrics) or held for as long as its graph (the gradients). Weights, averages and
+    optimizer states are older than any capture.
     """
 
     def __init__(self) -> None:
@@ -136,9 +158,13 @@ class _CudaCapture:
         # Casts that autocast cached outside of the graph must not be baked into it.
         torch.clear_autocast_cache()
         graph = torch.cuda.CUDAGraph()
-        # Other threads (a loader that pins memory) may go on calling CUDA meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            result = function()
+        try:
+            # Other threads (a loader that pins memory) may go on calling CUDA meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                result = function()
+        finally:
+            # After a failure it would hold casts that were recorded and never computed.
+            torch.clear_autocast_cache()
         self._pool = graph.pool()
 
         def replay() -> Tensor:
@@ -148,8 +174,29 @@ class _CudaCapture:
         return replay
 
 
+@functools.cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """One for all warm-ups, since memory freed on a stream serves that stream alone."""
+    return torch.cuda.Stream(device)
+
+
+def on_side_stream(function: Callable[[], Any]) -> Any:
+    """Call `function` on a CUDA stream of its own, in order with what the current one does."""
+    main = torch.cuda.current_stream()
+    side = _side_stream(torch.cuda.current_device())
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        result = function()
+    main.wait_stream(side)
+    return result
+
+
 def obstacle(step: AdversarialStep) -> str:
     """Why `step` cannot be captured as a CUDA graph, as a sentence; empty where it can."""
+    methods: list[Any] = [step.loss, *step.regularizers.values(), *step.augmentations]
+    for part in (step.generator, step.discriminator, *methods):
+        if not part.claims_cuda_graph:
+            return f"no CUDA graph: {type(part).__name__} does not claim to work in one."
     device = next(step.generator.parameters()).device.type
     if device != "cuda":
         return f"CUDA graphs need a CUDA device; the networks are on {device}."

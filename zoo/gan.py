@@ -194,14 +194,11 @@ class GAN(LeanModule):
         return made
 
     def on_train_start(self) -> None:
+        super().on_train_start()
         trainer = self.trainer
         self._world_size = trainer.world_size
         check_strategy(trainer)
         if self._world_size > 1:
-            # DDP would wait for gradients of both networks in every backward pass; the step
-            # averages those of the updated network itself (zoo.distributed).
-            if hasattr(trainer.model, "require_backward_grad_sync"):
-                trainer.model.require_backward_grad_sync = False  # type: ignore[union-attr]
             # Noise of its own on every process, also after a resume from other processes' state.
             torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
         self._window = Window(self._part_of, self._world_size)
@@ -237,7 +234,7 @@ class GAN(LeanModule):
             self._say(f"model.cuda_graph=true has no effect: {in_the_way}")
         automatic = self.cuda_graph is None and not self.compile_step
         if (self.cuda_graph or automatic) and not in_the_way:
-            return GraphedStep(step)
+            return GraphedStep(step, say=self._say)
         return step
 
     def _say(self, note: str) -> None:
@@ -283,7 +280,8 @@ class GAN(LeanModule):
         if images.dtype == torch.uint8:
             images = to_float(images)
         images = images.contiguous(memory_format=self.memory_format)
-        values = self._step(images, labels if self._conditional else None, self._updates)
+        labels = labels if self._conditional else None
+        values = self._step(images, labels, self._updates, self.images_seen)
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1

@@ -132,29 +132,33 @@ class AdversarialStep:
                     "that part of the update stays eager."
                 )
 
-    def __call__(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor | None, index: int, images_seen: int | None = None
+    ) -> dict[str, Tensor]:
         """Train for one step.
 
         Args:
             images: (d_steps * N, C, H, W) float in [-1, 1].
             labels: (d_steps * N,) int64, or None.
             index: updates of G so far; it decides which lazy regularizers are due.
+            images_seen: real images of all processes so far, which the average's ramp-up follows;
+                None: `index` batches like this one.
 
         Returns:
             Detached scalars, without a synchronisation: `loss_d`, `loss_g` (without penalties),
             `score_real`, `score_fake` (means, of the last update of D), and the penalty of each
             regularizer that was due, before `every` multiplies it.
         """
-        self.prepare(len(images), index)
+        self.prepare(len(images), index, images_seen)
         metrics = self.run(images, labels, index)
         self.backend.count_step()
         return metrics
 
-    def prepare(self, batch_size: int, index: int) -> None:
-        """What depends on the number `index` beyond the schedule, before `run` (the average)."""
+    def prepare(self, batch_size: int, index: int, images_seen: int | None = None) -> None:
+        """What depends on numbers beyond the schedule, before `run`: the weight of the average."""
         if self.ema is not None:
             images = batch_size * self.backend.world_size
-            self.ema.prepare(images, index * images)
+            self.ema.prepare(images, index * images if images_seen is None else images_seen)
 
     def schedule(self, index: int) -> tuple[tuple[str, ...], ...]:
         """Names of the regularizers due in each update of step `index`, G's last.

@@ -88,6 +88,8 @@ def make_trainer(
 
     import pytorch_lightning as pl
 
+    from zoo.backend import NoProfiler
+
     gpus = settings.pop("gpus", None)
     max_images = settings.pop("max_images", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
@@ -108,6 +110,7 @@ def make_trainer(
     _check_accelerator(settings)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
+    settings.setdefault("profiler", NoProfiler())
     try:
         return pl.Trainer(
             **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 _STEP = 0.00784313678741455
 """Between two levels: 2/255 in fp32, rounded down, since 255 steps must not lead beyond 1."""
+_BLACK = torch.tensor(-1.0)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def to_float(images: Tensor) -> Tensor:
     Meant to run on the device, after a transfer of a quarter of the bytes: one operation, exact to
     2e-7.
     """
-    return torch.rsub(images, -1.0, alpha=-_STEP)
+    return torch.add(_BLACK, images, alpha=_STEP)
 
 
 def to_uint8(images: Tensor) -> Tensor:
