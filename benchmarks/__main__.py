@@ -40,10 +40,7 @@ def main() -> None:
     parts = options.part or [p for p in PARTS if not (options.quick and p in LONG)]
     found["machine"] = machine(device)
     found.setdefault("cases", {})
-    if set(parts) & set(TITLES):
-        found["peak"] = {"fp32": peak_flops(device)}
-        if has_bf16(device):
-            found["peak"]["bf16"] = peak_flops(device, torch.bfloat16)
+    found.setdefault("dates", {})
     for case in cases(options.quick, device):
         if case.part in parts and (not options.card or case.card.name in options.card):
             print(f"{case.part} {case.name} …", flush=True)
@@ -54,12 +51,16 @@ def main() -> None:
             print(f"{part} …", flush=True)
             measured = other(part, device, options.quick, options.card or list(CARDS))
             found[part] = {**found.get(part, {}), **measured} if options.card else measured
+            found["dates"][part] = found["machine"]["date"]
             report.write(found, options.out, device.type)
     print(f"report: {options.out / f'{device.type}.md'}")
 
 
 def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
-    """Time all contenders of a case, interleaved."""
+    """Time all contenders of a case, interleaved, and the peak of the machine right before."""
+    peak = {"fp32": peak_flops(device)}
+    if has_bf16(device):
+        peak["bf16"] = peak_flops(device, torch.bfloat16)
     functions = {}
     for name, contender in case.contenders(device, options.compiled).items():
         function = case.function(contender, device)
@@ -73,14 +74,23 @@ def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[s
     )
     rows = {}
     for name, timing in timings.items():
+        gflop = work.get(name, work["zoo"]) / 1e9
         rows[name] = {
             "ms": 1e3 * timing.median,
             "images_per_second": case.batch_size / timing.median,
             "speedup": timing.speedup(timings["plain"]),
-            "gflop": work.get(name, work["zoo"]) / 1e9,
+            "gflop": gflop,
+            "of_peak": 1e9 * gflop / timing.median / peak["bf16" if "bf16" in name else "fp32"],
             "rounds": len(timing.seconds),
         }
-    return {"part": case.part, "name": case.name, "batch_size": case.batch_size, "rows": rows}
+    return {
+        "part": case.part,
+        "name": case.name,
+        "batch_size": case.batch_size,
+        "date": machine(device)["date"],
+        "peak": peak,
+        "rows": rows,
+    }
 
 
 def _hidden(name: str) -> bool:
@@ -90,18 +100,7 @@ def _hidden(name: str) -> bool:
 def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> dict[str, Any]:
     """Measure a part that is no comparison of training steps, on the chosen cards if it has any."""
     if part == "lightning":
-        found = {}
-        for card in map(CARDS.__getitem__, chosen):
-            if quick and card.heavy:
-                continue
-            slow = card.generator == "resnet" and device.type == "cpu"
-            batch_size, segments = 16 if slow else 64, 4 if quick else 9 if slow else 20
-            timings = lightning.measure(card, batch_size, segments)
-            found[f"{card.name}, batch {batch_size}"] = {
-                name: {"ms": 1e3 * t.median, "speedup": t.speedup(timings["plain"])}
-                for name, t in timings.items()
-            }
-        return found
+        return _lightning(device, quick, chosen)
     if part == "pipeline":
         found = {}
         for flip in (False, True):
@@ -114,14 +113,10 @@ def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> di
         with tempfile.TemporaryDirectory() as folder:
             return dict(pipeline.folder_rates(Path(folder), 512 if quick else 8192))
     if part == "startup":
-        return {
-            "--help, CPU seconds": min(startup.help_cpu() for _ in range(1 if quick else 5)),
-            "one step of the default, seconds": startup.first_step(),
-            "its imports alone, seconds": startup.imports(),
-        }
+        return startup.measure(1 if quick else 3)
     if part == "memory":
         cards = [c for c in chosen if not quick or not CARDS[c].heavy]
-        return {card: _megabytes(card, 1 if quick else 3) for card in cards}
+        return {card: _megabytes(card, device, 1 if quick else 3) for card in cards}
     if part == "scale":
         budget = 2.0 if quick else 8.0
         return {
@@ -137,8 +132,33 @@ def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> di
     return scale.processes(60 if quick else 300)
 
 
-def _megabytes(card: str, rounds: int) -> dict[str, float]:
-    peaks: dict[str, list[float]] = {"plain": [], "zoo": []}
+def _lightning(device: torch.device, quick: bool, chosen: list[str]) -> dict[str, Any]:
+    found = {}
+    for card in map(CARDS.__getitem__, chosen):
+        if quick and card.heavy:
+            continue
+        slow = card.generator == "resnet" and device.type == "cpu"
+        rounds = 3 if quick else 5 if slow else 15
+        for bf16 in (False, True) if has_bf16(device) else (False,):
+            run = lightning.measure(card, 64, rounds, bf16)
+            found[f"{card.name}, batch 64{', bf16' * bf16}"] = _rows(run)
+    if not quick or "mlp_28" in chosen:
+        found["no updates, batch 64"] = _rows(lightning.without_updates(64, 3 if quick else 15))
+    return found
+
+
+def _rows(run: lightning.Run) -> dict[str, Any]:
+    plain = run.timings.get("plain")
+    rows: dict[str, Any] = {
+        name: {"ms": 1e3 * t.median, "speedup": t.speedup(plain) if plain else None}
+        for name, t in run.timings.items()
+    }
+    return rows | {"end of an epoch": {"ms": 1e3 * run.epoch_end, "speedup": None}}
+
+
+def _megabytes(card: str, device: torch.device, rounds: int) -> dict[str, float]:
+    names = ["plain", "zoo", *(["zoo, captured"] if device.type == "cuda" else [])]
+    peaks: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, values in peaks.items():
             values.append(peak_memory(card, name, 64) / 1e6)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import zoo.registry as registry
 from benchmarks import networks
 from benchmarks.plain import PlainLoop
-from zoo.cuda_graph import GraphedStep
+from zoo.cuda_graph import CudaCapture, GraphedStep, on_side_stream
 from zoo.optimizers import adam
 from zoo.step import AdversarialStep
 
@@ -121,7 +121,7 @@ def zoo(
 ) -> Functions:
     """The zoo's functions, as `run.py` trains: channels last, fused Adam, its own step.
 
-    A captured step has the part `step` only.
+    With `graph` the whole step is captured as in training, and either update as a graph of its own.
     """
     g, d = (n.to(device, memory_format=torch.channels_last) for n in card.zoo())
     method = registry.create("loss", loss or card.loss)
@@ -154,12 +154,34 @@ def zoo(
         graphed = GraphedStep(step)
         if graphed.note:
             raise RuntimeError(graphed.note)
-        return {"step": lambda: within(graphed, images, None, next(index))()}
+        return {
+            "step": lambda: within(graphed, images, None, next(index))(),
+            "d": Captured(within(step.discriminator_update, images, None)),
+            "g": Captured(within(step.generator_update, images, None)),
+        }
     return {
         "step": lambda: within(step, images, None, next(index))(),
         "d": within(step.discriminator_update, images, None),
         "g": within(step.generator_update, images, None),
     }
+
+
+class Captured:
+    """An update as a CUDA graph, captured at the fourth call; those before it run eagerly."""
+
+    def __init__(self, update: Callable[[], Any]) -> None:
+        self.update = update
+        self.warmup = 3
+        self._replay: Callable[[], Tensor] | None = None
+
+    def __call__(self) -> object:
+        if self._replay is not None:
+            return self._replay()
+        if self.warmup:
+            self.warmup -= 1
+            return on_side_stream(self.update)
+        self._replay = CudaCapture()(lambda: torch.stack([*self.update().values()]))
+        return self._replay()
 
 
 Contender = Callable[..., Functions]

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 
 from benchmarks.cards import CARDS
-from benchmarks.lightning import make_run
+from benchmarks.lightning import EPOCH, Noise, make_run
 from benchmarks.measure import child, resident
 
 BATCH = 16
@@ -54,8 +54,10 @@ class Tenths(pl.Callback):
 
 def main(steps: str) -> None:
     tenths = Tenths(int(steps))
+    card = CARDS["mlp_28"]
+    data = Noise(card, BATCH, EPOCH)
     with tempfile.TemporaryDirectory() as folder:
-        trainer, gan, data = make_run(CARDS["mlp_28"], BATCH, int(steps), Path(folder), [tenths])
+        trainer, gan = make_run(card, data, int(steps), Path(folder), [tenths])
         trainer.fit(gan, datamodule=data)
     print(json.dumps([tenths.milliseconds, tenths.megabytes]))
 

@@ -1,14 +1,18 @@
 """The step as `run.py` trains it: under Lightning, with progress bar, log and checkpoints on.
 
-Segments of steps of the trainer alternate with segments of the bare step and of the plain loop, in
-one process: a callback stops the trainer's clock, runs the others and starts it again.
+Short epochs of the trainer alternate with as many bare steps and steps of the plain loop, in one
+process: at the end of an epoch a callback runs the others. The steps of an epoch and what happens
+between two of them (checkpoint, picture grid, row of the log, diagnosis) are timed apart, since in
+a real training the latter is shared by the steps of a whole data set.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,58 +20,119 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from benchmarks.cards import Card, plain, zoo
+from benchmarks.cards import CARDS, Card, plain, zoo
 from benchmarks.measure import ROOT, Timing, iterations_for, timed
+from benchmarks.pipeline import endless
 from zoo.build import build_gan
 from zoo.data.base import DataModule
+from zoo.data.pixels import to_float
 from zoo.store import store_parts
 from zoo.trainer import make_callbacks, make_loggers, make_trainer
 
+EPOCH = 60_000
+"""Images by whose steps the end of an epoch is shared: those of MNIST."""
+
 
 class Noise(DataModule):
-    """Random pictures of a card's size, as many as in MNIST where they are small.
+    """Random pictures of a card's size, as many as asked for."""
 
-    What is written at the end of an epoch is then shared by as many steps as in a real run.
-    """
-
-    def __init__(self, card: Card, batch_size: int) -> None:
+    def __init__(self, card: Card, batch_size: int, images: int) -> None:
         super().__init__("noise", card.image_size, card.channels, [], batch_size)
+        self.count = images
 
     def load(self, split: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
-        count = 60_000 if self.image_size <= 32 else 8192
-        shape = count, self.channels, self.image_size, self.image_size
+        shape = self.count, self.channels, self.image_size, self.image_size
         images = torch.randint(0, 256, shape, dtype=torch.uint8)
         return images, torch.zeros(len(images), dtype=torch.int64)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What was measured of a card.
+
+    Attributes:
+        timings: seconds per step of `run.py`, with its share of an epoch's end, and of the others.
+        epoch_end: seconds between two epochs.
+    """
+
+    timings: dict[str, Timing]
+    epoch_end: float
+
+
 class Clock(pl.Callback):
-    """Times segments of `size` steps, and between them the `others`."""
+    """Times epochs, what is between them, and at their end the `others`, as many steps of each."""
 
     def __init__(self, size: int, others: dict[str, Callable[[], object]]) -> None:
         self.size, self.others = size, others
         self.seconds: dict[str, list[float]] = {name: [] for name in ("run.py", *others)}
-        self.count = 0
-        self.start = 0.0
+        self.between: list[float] = []
+        self.epochs = 0
+        self.start = self.end = 0.0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.count += 1
-        if self.count % self.size:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, gan: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx:
             return
-        device = trainer.strategy.root_device
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if self.count > 2 * self.size:  # the first segments warm up
-            self.seconds["run.py"].append((now - self.start) / self.size)
+        self.start = _now(trainer)
+        if self.epochs > 2:
+            self.between.append(self.start - self.end)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, gan: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 < self.size or trainer.global_step == trainer.max_steps:
+            return  # the training's last step has its checkpoint within itself
+        spent = _now(trainer) - self.start
+        self.epochs += 1
+        if self.epochs > 2:  # the first ones warm up
+            self.seconds["run.py"].append(spent / self.size)
             for name, function in self.others.items():
-                self.seconds[name].append(timed(function, self.size, device))
-        self.start = time.perf_counter()
+                self.seconds[name].append(timed(function, self.size, trainer.strategy.root_device))
+        self.end = _now(trainer)
+
+    def run(self, batch_size: int) -> Run:
+        """What was measured."""
+        end = statistics.median(self.between)
+        found = {name: Timing(tuple(values)) for name, values in self.seconds.items()}
+        share = end * batch_size / EPOCH
+        found["run.py"] = Timing(tuple(s + share for s in found["run.py"].seconds))
+        return Run(found, end)
+
+
+def _now(trainer: pl.Trainer) -> float:
+    if trainer.strategy.root_device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class NoUpdates(pl.Callback):
+    """Takes the updates out of a training: what is left of a step is what surrounds it."""
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, gan: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if gan.trained_steps:
+            return
+        count_step = getattr(gan._step, "step", gan._step).backend.count_step
+        values = {name: torch.zeros(()) for name in ("loss_d", "loss_g")}
+
+        def step(*_: Any) -> dict[str, Tensor]:
+            count_step()
+            return values
+
+        gan._step = step
 
 
 def make_run(
-    card: Card, batch_size: int, steps: int, folder: Path, callbacks: list[pl.Callback]
-) -> tuple[pl.Trainer, pl.LightningModule, DataModule]:
-    """What `run.py` would make of a card: trainer, GAN and data, everything on as by default.
+    card: Card,
+    data: DataModule,
+    steps: int,
+    folder: Path,
+    callbacks: list[pl.Callback],
+    precision: str = "32-true",
+) -> tuple[pl.Trainer, pl.LightningModule]:
+    """What `run.py` would make of a card: trainer and GAN, everything on as by default.
 
     The averaged generator is off, since the plain loop has none.
     """
@@ -84,37 +149,60 @@ def make_run(
         "model.ema_half_life=null",
         f"trainer.max_steps={steps}",
         "trainer.max_epochs=-1",
+        f"trainer.precision={precision}",
         *(f"model.discriminator.{k}={str(v).lower()}" for k, v in card.options.items()),
     ]
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose("config", overrides), resolve=True)
-    data = Noise(card, batch_size)
     data.setup()
     gan = build_gan(config["model"], data)
-    data.images_per_step = batch_size
+    data.images_per_step = data.batch_size
     callbacks = [*make_callbacks(config["callbacks"], folder), *callbacks]
     loggers = make_loggers(config["logger"], folder, config)
-    return make_trainer(config["trainer"], callbacks, loggers, folder, data), gan, data
+    return make_trainer(config["trainer"], callbacks, loggers, folder, data), gan
 
 
-def measure(card: Card, batch_size: int, segments: int, least: float = 0.5) -> dict[str, Timing]:
+def measure(card: Card, batch_size: int, rounds: int, bf16: bool = False) -> Run:
     """Seconds per step of `plain`, the bare `zoo` step and `run.py`, interleaved.
 
     Args:
-        segments: how many of each; `least`: seconds that a segment lasts about.
+        rounds: how many epochs; one lasts a second, or a step.
+        bf16: run.py and the bare step under autocast.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     others = {
         "plain": plain(card, batch_size, device)["step"],
-        "zoo": zoo(card, batch_size, device, graph=device.type == "cuda")["step"],
+        "zoo": zoo(card, batch_size, device, bf16=bf16, graph=device.type == "cuda")["step"],
     }
     for function in [*others.values()] * (2 if card.heavy else 5):
         function()
-    clock = Clock(
-        iterations_for(timed(others["zoo"], 1 if card.heavy else 3, device), least), others
-    )
-    steps = clock.size * (segments + 2)
+    size = iterations_for(timed(others["zoo"], 1 if card.heavy else 3, device), 1.0)
+    clock = Clock(size, others)
+    _train(card, batch_size, rounds, [clock], "bf16-mixed" if bf16 else "32-true")
+    return clock.run(batch_size)
+
+
+def without_updates(batch_size: int, rounds: int) -> Run:
+    """A step of the MLP's training that updates nothing, beside its batches alone."""
+    card, size = CARDS["mlp_28"], 1000
+    data = Noise(card, batch_size, size * batch_size)
+    data.setup()
+    batches = endless(data.train_dataloader())
+    clock = Clock(size, {"its batches alone": lambda: to_float(next(batches)[0])})
+    _train(card, batch_size, rounds, [NoUpdates(), clock])
+    return clock.run(batch_size)
+
+
+def _train(
+    card: Card,
+    batch_size: int,
+    rounds: int,
+    callbacks: list[Any],
+    precision: str = "32-true",
+) -> None:
+    (clock,) = (c for c in callbacks if isinstance(c, Clock))
+    data = Noise(card, batch_size, clock.size * batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        trainer, gan, data = make_run(card, batch_size, steps, Path(folder), [clock])
+        steps = clock.size * (rounds + 3)  # two epochs warm up, the last one is not timed
+        trainer, gan = make_run(card, data, steps, Path(folder), callbacks, precision)
         trainer.fit(gan, datamodule=data)
-    return {name: Timing(tuple(values)) for name, values in clock.seconds.items()}

@@ -71,12 +71,21 @@ def folder_rates(root: Path, count: int, rounds: int = 5) -> dict[str, float]:
     Medians of `rounds`, in each of which all take part; `root` is an empty folder to work in.
     """
     write_pictures(root / "pictures", count)
-    _folder_round(root, -1, count)  # warms up what reads pictures, and the disk
-    found = [_folder_round(root, turn, count) for turn in range(rounds)]
-    return {name: statistics.median(rates[name] for rates in found) for name in found[0]}
+    for name in (_torchvision, _zoo):  # warms up what reads pictures, and the disk
+        name(root, -1, count)
+    found: dict[str, list[float]] = {}
+    for turn in range(rounds):
+        order = (_torchvision, _zoo) if turn % 2 else (_zoo, _torchvision)
+        for contender in order:
+            for name, rate in contender(root, turn, count).items():
+                found.setdefault(name, []).append(rate)
+    return {name: statistics.median(found[name]) for name in FOLDER}
 
 
-def _folder_round(root: Path, turn: int, count: int) -> dict[str, float]:
+FOLDER = ("torchvision ImageFolder, 2 workers", "zoo, first epoch", "zoo, later epochs")
+
+
+def _torchvision(root: Path, turn: int, count: int) -> dict[str, float]:
     transform = transforms.Compose(
         [
             transforms.RandomHorizontalFlip(),
@@ -84,20 +93,25 @@ def _folder_round(root: Path, turn: int, count: int) -> dict[str, float]:
             transforms.Normalize([0.5], [0.5]),
         ]
     )
-    pictures, cache = root / "pictures", root / f"cache{turn}"
-    loader = DataLoader(ImageFolder(str(pictures), transform), BATCH, shuffle=True, num_workers=2)
-    rates = {"torchvision ImageFolder, 2 workers": count / _epoch(loader)}
+    pictures = ImageFolder(str(root / "pictures"), transform)
+    return {FOLDER[0]: count / _epoch(DataLoader(pictures, BATCH, shuffle=True, num_workers=2))}
+
+
+def _zoo(root: Path, turn: int, count: int) -> dict[str, float]:
     start = time.perf_counter()
     data = registry.create(
-        "datamodule", "image_folder", folder=str(pictures), image_size=SIZE, cache_dir=str(cache)
+        "datamodule",
+        "image_folder",
+        folder=str(root / "pictures"),
+        image_size=SIZE,
+        cache_dir=str(root / f"cache{turn}"),
     )
     data.setup()
     ours = data.train_dataloader()
     trained = len(ours) * BATCH
     first = time.perf_counter() - start + _epoch(ours)
-    rates["zoo, first epoch"] = trained / first
-    rates["zoo, later epochs"] = trained / min(_epoch(ours) for _ in range(5))
-    return rates
+    later = statistics.median(_epoch(ours) for _ in range(5))
+    return {FOLDER[1]: trained / first, FOLDER[2]: trained / later}
 
 
 def _epoch(loader: Any) -> float:

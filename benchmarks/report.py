@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.curves import WINDOW
+from benchmarks.lightning import EPOCH
 from benchmarks.suite import TITLES
 
 HEADINGS = {
@@ -21,7 +22,7 @@ HEADINGS = {
     "drift": "A long run of the MLP under Lightning, batch 16",
     "allocator": "trainer.keep_memory: one update of D, batch 16, a process for each",
     "curves": "bf16 beside fp32: losses of a small DCGAN on MNIST, from one seed",
-    "ddp": "Two processes: images/s of run.py, one thread each",
+    "ddp": "Two processes: images/s of run.py",
 }
 
 
@@ -45,36 +46,30 @@ def markdown(found: dict[str, Any], name: str) -> str:
         f"# Throughput on {machine['device'] if name == 'cuda' else machine['processor']}",
         "",
         f"{machine['cores']} cores, {machine['threads']} threads, {machine['system']}, "
-        f"Python {machine['python']}, torch {machine['torch']}, {machine['date']}. Every figure is "
-        "a median over rounds in which all contenders ran in turn; × is the speed-up over the "
-        "plain PyTorch loop (`benchmarks/plain.py`), the median of the ratios within each round. "
-        "Differences under 10 % mean nothing.",
+        f"Python {machine['python']}, torch {machine['torch']}. Where contenders stand beside each "
+        "other, all ran in turn in every round: figures are medians, × is the speed-up over "
+        "the plain PyTorch loop (`benchmarks/plain.py`), the median of the ratios within each "
+        "round. Differences under 10 % mean nothing.",
     ]
-    if "peak" in found:
-        peaks = ", ".join(f"{k} {v / 1e9:,.0f} GFLOP/s" for k, v in found["peak"].items())
-        lines += ["", f"Measured peak of a large matrix product: {peaks}."]
     if found["cases"]:
         lines += ["", f"![speed-ups]({name}.png)"]
     for part, title in TITLES.items():
         chosen = [case for case in found["cases"].values() if case["part"] == part]
         if chosen:
-            lines += ["", f"## {title}", "", *_case_table(chosen, found.get("peak", {}))]
+            lines += ["", f"## {title}", "", *_case_table(chosen)]
     for part, title in HEADINGS.items():
         if part in found:
-            lines += ["", f"## {title}", "", *_other(part, found[part])]
+            date = found["dates"][part]
+            lines += ["", f"## {title}", "", *_other(part, found[part]), "", f"Measured {date}."]
     if "curves" in found:
         lines += ["", f"![losses of bf16 and fp32]({name}_curves.png)"]
     return "\n".join(lines) + "\n"
 
 
-def _case_table(chosen: list[dict[str, Any]], peak: dict[str, float]) -> list[str]:
+def _case_table(chosen: list[dict[str, Any]]) -> list[str]:
     rows = []
     for case in chosen:
         for name, row in case["rows"].items():
-            of_peak = ""
-            if peak:
-                best = peak["bf16" if "bf16" in name else "fp32"]
-                of_peak = f"{1e9 * row['gflop'] / (row['ms'] / 1e3) / best:.0%}"
             rows.append(
                 [
                     f"{case['name']}, batch {case['batch_size']}",
@@ -82,22 +77,38 @@ def _case_table(chosen: list[dict[str, Any]], peak: dict[str, float]) -> list[st
                     f"{row['ms']:,.2f}",
                     f"{row['images_per_second']:,.0f}",
                     f"{row['speedup']:.2f} ×",
-                    of_peak,
+                    f"{row['of_peak']:.0%}",
                     row["rounds"],
                 ]
             )
     head = ["case", "contender", "ms", "images/s", "over plain", "of peak FLOP/s", "rounds"]
-    return _table(head, rows)
+    table = _table(head, rows)
+    dates = sorted({case["date"] for case in chosen})
+    peaks = [v / 1e9 for case in chosen for k, v in case["peak"].items() if k == "fp32"]
+    return [
+        *table,
+        "",
+        f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. The peak is that of a "
+        "large matrix product right before each case: "
+        f"{min(peaks):,.0f} to {max(peaks):,.0f} GFLOP/s in fp32.",
+    ]
 
 
 def _other(part: str, values: dict[str, Any]) -> list[str]:
     if part == "lightning":
         rows = [
-            [card, name, f"{row['ms']:.2f}", f"{row['speedup']:.2f} ×"]
+            [card, name, f"{row['ms']:,.2f}", f"{row['speedup']:.2f} ×" if row["speedup"] else ""]
             for card, contenders in values.items()
             for name, row in contenders.items()
         ]
-        return _table(["card", "contender", "ms per step", "over plain"], rows)
+        table = _table(["card", "contender", "ms per step", "over plain"], rows)
+        return [
+            *table,
+            "",
+            "run.py's step has its share of an epoch's end (checkpoint, picture grid, log, "
+            f"diagnosis; the row gives it whole), as in an epoch of {EPOCH:,} images. Without "
+            "updates, what is left is Lightning, its callbacks and the input.",
+        ]
     if part == "scale":
         batches = values["batch"]
         rows = [
@@ -155,10 +166,8 @@ def picture(found: dict[str, Any], file: Path) -> None:
         axes[0].bar(
             places, [r["speedup"] for _, r in present], width, label=name, color=colors[name]
         )
-        if "peak" in found:
-            best = found["peak"]["bf16" if "bf16" in name else "fp32"]
-            shares = [1e14 * r["gflop"] / r["ms"] / best for _, r in present]
-            axes[1].bar(places, shares, width, color=colors[name])
+        shares = [100 * r["of_peak"] for _, r in present]
+        axes[1].bar(places, shares, width, color=colors[name])
     axes[0].axhline(1, color="black", linewidth=0.8)
     axes[0].set_ylabel("speed-up over the plain loop")
     axes[0].legend(fontsize=8, ncols=4)

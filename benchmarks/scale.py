@@ -40,23 +40,25 @@ _BOTH: dict[str, Callable] = {"plain": plain, "zoo": zoo}
 
 
 def processes(steps: int) -> dict[str, float]:
-    """Images/s of `run.py` with one process of one thread, and with two of them under DDP.
+    """Images/s of `run.py`: one process on one thread and on all, two under DDP on one thread each.
 
-    Both train DCGAN on batches of 64 per process.
+    All train DCGAN on batches of 64 per process.
     """
     rates = {}
-    for count, trainer in ((1, "cpu"), (2, "ddp")):
+    ways = (("1 process, 1 thread", 1, "cpu"), ("1 process, all threads", None, "cpu"))
+    for name, threads, trainer in (*ways, ("2 processes, 1 thread each", 1, "ddp")):
         with tempfile.TemporaryDirectory() as folder:
             options = [
                 f"trainer={trainer}",
                 f"trainer.max_steps={steps}",
                 "trainer.max_epochs=-1",
-                f"datamodule.batch_size={64 * count}",
+                f"datamodule.batch_size={128 if trainer == 'ddp' else 64}",
                 "callbacks.samples=null",
                 f"hydra.run.dir={folder}",
             ]
-            output = child([sys.executable, "run.py", *options], OMP_NUM_THREADS="1")[2]
+            threading = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+            output = child([sys.executable, "run.py", *options], **threading)[2]
         found = re.findall(r"^images_per_second\s+([\d.]+)", output, re.MULTILINE)
-        rates[f"{count} process" + "es" * (count > 1)] = float(found[-1])
-    rates["efficiency"] = rates["2 processes"] / (2 * rates["1 process"])
-    return rates
+        rates[name] = float(found[-1])
+    one, _, two = rates.values()
+    return rates | {"efficiency": two / (2 * one)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 
@@ -25,3 +26,14 @@ def first_step() -> float:
 def imports() -> float:
     """Seconds that the libraries alone take to be imported."""
     return child([sys.executable, "-c", IMPORTS])[1]
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """Medians; a run and the imports alone take turns."""
+    pairs = [(first_step(), imports()) for _ in range(rounds)]
+    return {
+        "--help, CPU seconds": statistics.median(help_cpu() for _ in range(2 * rounds - 1)),
+        "one step of the default, seconds": statistics.median(step for step, _ in pairs),
+        "its imports alone, seconds": statistics.median(alone for _, alone in pairs),
+        "the step beyond its imports, seconds": statistics.median(s - a for s, a in pairs),
+    }

@@ -9,18 +9,21 @@ import pytest
 from benchmarks.cards import CARDS
 
 
-@pytest.mark.parametrize("card", ["mlp_28", "dcgan_32", "dcgan_64"])
+@pytest.mark.parametrize("card", list(CARDS))
 def test_lightning(benchmark: Any, card: str, pytestconfig: pytest.Config) -> None:
     from benchmarks.lightning import measure  # seconds of imports that collecting does without
 
     if pytestconfig.getoption("benchmark_quick") and CARDS[card].heavy:
         pytest.skip("quick mode")
-    segments = 4 if pytestconfig.getoption("benchmark_quick") else 15
-    timings = benchmark.pedantic(lambda: measure(CARDS[card], 64, segments), rounds=1)
+    heavy = CARDS[card].generator == "resnet"
+    rounds = 3 if pytestconfig.getoption("benchmark_quick") or heavy else 15
+    run = benchmark.pedantic(lambda: measure(CARDS[card], 64, rounds), rounds=1)
+    timings = run.timings
     benchmark.extra_info.update(
         ms=1e3 * timings["run.py"].median,
         baseline_ms=1e3 * timings["plain"].median,
         bare_ms=1e3 * timings["zoo"].median,
+        epoch_end_ms=1e3 * run.epoch_end,
         speedup=timings["run.py"].speedup(timings["plain"]),
         images_per_second=64 / timings["run.py"].median,
     )

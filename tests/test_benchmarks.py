@@ -173,10 +173,12 @@ def test_measuring():
 
 def test_report(tmp_path):
     row = {"ms": 10.0, "images_per_second": 6400.0, "speedup": 1.0, "gflop": 0.5, "rounds": 5}
-    case = {"part": "step", "name": "mlp_28", "batch_size": 64}
+    row["of_peak"] = 0.5
+    case = {"part": "step", "name": "mlp_28", "batch_size": 64, "date": "2026-11-24"}
+    case["peak"] = {"fp32": 1e11, "bf16": 2e11}
     found = {
         "machine": machine(torch.device("cpu")),
-        "peak": {"fp32": 1e11, "bf16": 2e11},
+        "dates": dict.fromkeys(report.HEADINGS, "2026-11-24"),
         "cases": {"step mlp_28": case | {"rows": {"plain": row, "zoo": row | {"speedup": 1.5}}}},
         "lightning": {"mlp_28": {"plain": {"ms": 9.0, "speedup": 1.0}}},
         "scale": {"batch": {n: {1: 0.001, 4: 0.002} for n in ("plain", "zoo")},
@@ -189,7 +191,8 @@ def test_report(tmp_path):
     text = (tmp_path / "cpu.md").read_text(encoding="utf-8")
     assert "| mlp_28, batch 64 | zoo | 10.00 | 6,400 | 1.50 × | 50% | 5 |" in text
     assert "| mlp_28 | 10.00 | 9.00 |" in text
-    assert json.loads((tmp_path / "cpu.json").read_text())["peak"]["fp32"] == 1e11
+    assert json.loads((tmp_path / "cpu.json").read_text())["memory"] == found["memory"]
+    assert "Measured 2026-11-24. The peak is that of a large matrix product" in text
     assert "| bf16 | 2.000 | 2.000 |" in text
     for picture in ("cpu.png", "cpu_curves.png"):
         assert (tmp_path / picture).stat().st_size > 1000
