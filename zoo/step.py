@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
 from zoo.ema import EMA
 from zoo.errors import ZooError, at_least, listing
+from zoo.layers.attention import twice_differentiable
 from zoo.layers.weights import cached_weights
 from zoo.registry import spec_of
 from zoo.update import Update, full_precision, widen
@@ -215,7 +216,7 @@ class AdversarialStep:
             fake = widen(fake).requires_grad_()
         self.optimizer_d.zero_grad(set_to_none=True)
         compute = self.discriminator_loss if wanted else self._d_loss
-        with self._shared_weights:
+        with self._shared_weights, _derivatives(due):
             loss, real_scores, fake_scores = compute(real, fake, labels)
             update = self._update(real, fake, labels, real_scores, fake_scores)
             total, penalties = _penalize(loss, due, update)
@@ -241,7 +242,7 @@ class AdversarialStep:
             fake = self.generate(len(images), labels)
         due = self._due("generator", number)
         self.optimizer_g.zero_grad(set_to_none=True)
-        with self._frozen_discriminator(), self._shared_weights:
+        with self._frozen_discriminator(), self._shared_weights, _derivatives(due):
             real_scores = None
             if self.loss.needs_real:
                 with torch.no_grad():
@@ -346,6 +347,11 @@ class AdversarialStep:
                     f"{type(self.discriminator).__name__} mixes the images of a batch (batch "
                     "norm): give it a norm without batch statistics, or another regularizer."
                 )
+
+
+def _derivatives(due: dict[str, Regularizer]) -> AbstractContextManager[None]:
+    """What the passes of an update need for its penalties."""
+    return twice_differentiable() if any(r.per_sample for r in due.values()) else nullcontext()
 
 
 def _penalize(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
 from zoo.errors import ZooError, at_least, suggest
+from zoo.layers.attention import twice_differentiable
 from zoo.registry import discriminator
 
 # Below this the deepest map of most backbones (1/32 of the image) would vanish.
@@ -65,11 +66,6 @@ class TimmDiscriminator(Discriminator):
         self.input_size = input_size or own_size or max(image_size, SMALLEST_INPUT)
         if norm == "layer" or (norm == "auto" and per_sample):
             _replace_batch_norm(self.trunk)
-        if per_sample:
-            # Fused attention kernels have no second derivative.
-            for module in self.trunk.modules():
-                if hasattr(module, "fused_attn"):
-                    vars(module)["fused_attn"] = False
         self.register_buffer("mean", None, persistent=False)
         self.register_buffer("std", None, persistent=False)
         if pretrained and self.in_channels == 3:
@@ -93,7 +89,7 @@ class TimmDiscriminator(Discriminator):
         training = self.trunk.training
         self.trunk.eval()
         try:
-            with torch.set_grad_enabled(per_sample):
+            with torch.set_grad_enabled(per_sample), twice_differentiable():
                 features = self.features(image)
             if per_sample:
                 (slope,) = torch.autograd.grad(features.sum(), image, create_graph=True)

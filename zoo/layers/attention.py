@@ -6,10 +6,12 @@ Paper: Zhang et al. (2019), arXiv:1805.08318.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.errors import ZooError, listing
 from zoo.layers.linear import Conv2d
@@ -42,13 +44,14 @@ class SelfAttention2d(nn.Module):
         query = _positions(self.query(x))
         key = _positions(F.max_pool2d(self.key(x), 2))
         value = _positions(F.max_pool2d(self.value(x), 2))
-        if torch.is_grad_enabled():
-            # The fused kernels have no second derivative, which gradient penalties need.
-            answers = (query @ key.transpose(-1, -2)).softmax(-1).to(value.dtype) @ value
-        else:
-            answers = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        answers = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         maps = answers.squeeze(1).transpose(1, 2).unflatten(2, (height, width))
         return torch.addcmul(x, self.gain.to(x.dtype), self.out(maps))
+
+
+def twice_differentiable() -> AbstractContextManager[None]:
+    """Where scaled_dot_product_attention has a second derivative, which gradient penalties take."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def _positions(maps: Tensor) -> Tensor:
