@@ -140,6 +140,7 @@ def test_a_step_moves_the_gains_under_a_gradient_penalty():
         # As wide as the keys, where the kernels are fused and have no second derivative.
         attention.value = zoo.layers.linear.Conv2d(16, 2, 1, bias=False)
         attention.out = zoo.layers.linear.Conv2d(2, 16, 1, bias=False)
+    d.to(memory_format=torch.channels_last)
     loss, r1 = zoo.create("loss", "hinge"), zoo.create("regularizer", "r1")
     optimizers = (adam(network.parameters(), 1e-3, (0.0, 0.9)) for network in (g, d))
     step = AdversarialStep(g, d, loss, *optimizers, regularizers=[r1])
