@@ -234,6 +234,29 @@ def test_longest_unused_cache_makes_room(folder, tmp_path):
     assert len(left) == 2
 
 
+def test_files_of_others_in_the_cache_folder_are_left_alone(folder, tmp_path):
+    (tmp_path / "cache").mkdir()
+    others = ["mine.npy", "mine.json", "mine.tmp", "0123456789ab-8x3-notes.npy"]
+    for name in others:
+        (tmp_path / "cache" / name).write_bytes(b"0" * 4000)
+        os.utime(tmp_path / "cache" / name, (0, 0))
+    abandoned = tmp_path / "cache" / f"{'0' * 12}-8x3-{'a' * 20}k_3kx0ab.tmp"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
+    folder_data(folder, tmp_path, cache_limit_gb=8 * 3 * 64 / 1e9).prepare_data()
+    assert all((tmp_path / "cache" / name).stat().st_size == 4000 for name in others)
+    assert not abandoned.exists()
+
+
+def test_file_that_another_process_takes_away_meanwhile(folder, tmp_path):
+    """A link to nowhere: listed, and not there when it is looked at."""
+    (tmp_path / "cache").mkdir()
+    name = f"{'0' * 12}-8x3-{'a' * 20}"
+    for gone in (f"{name}.npy", f"{name}k_3kx0ab.tmp"):
+        (tmp_path / "cache" / gone).symlink_to("nowhere")
+    folder_data(folder, tmp_path).prepare_data()
+
+
 def test_cache_that_cannot_be_written(folder, tmp_path):
     (tmp_path / "cache").write_text("a file in its place")
     with pytest.raises(ZooError, match=f"{tmp_path / 'cache'} cannot be written .*cache_dir="):
