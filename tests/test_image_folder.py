@@ -122,6 +122,34 @@ def test_unreadable_pictures_are_skipped_and_counted(folder, tmp_path):
         folder_data(folder, tmp_path).prepare_data()
 
 
+def test_links_to_nowhere_are_unreadable_pictures(folder, tmp_path):
+    (folder / "cat/gone.png").symlink_to("/nowhere.png")
+    (folder / "cat/self.png").symlink_to("self.png")
+    (folder / "cat/notes").symlink_to("notes")
+    with pytest.raises(
+        ZooError, match=r"cat/gone\.png cannot be read .* datamodule\.on_error=skip"
+    ):
+        folder_data(folder, tmp_path).prepare_data()
+    with pytest.warns(UserWarning, match=r"2 of 10 pictures .* the first is cat/gone\.png"):
+        images, _ = folder_data(folder, tmp_path, on_error="skip").split("train")
+    assert len(images) == 8
+
+
+def test_unreadable_folders_are_left_out_like_unreadable_pictures(folder, tmp_path, monkeypatch):
+    """Root reads folders of any mode; a path too long for the system stops everybody."""
+    monkeypatch.chdir(folder / "cat/deep")
+    for _ in range(17):
+        os.mkdir("a" * 250)
+        os.chdir("a" * 250)
+    with pytest.raises(
+        ZooError, match=r"cat/deep/aa.*/ cannot be read .* datamodule\.on_error=skip"
+    ):
+        folder_data(folder, tmp_path).prepare_data()
+    with pytest.warns(UserWarning, match=r"1 of 9 pictures .* the first is cat/deep/aa.*/\."):
+        images, _ = folder_data(folder, tmp_path, on_error="skip").split("train")
+    assert len(images) == 8
+
+
 def test_all_pictures_unreadable(folder, tmp_path):
     for picture in find_pictures(folder):
         damage(folder / picture.name, "text")
