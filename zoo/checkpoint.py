@@ -138,16 +138,20 @@ class LoadedGenerator:
 
         Args:
             n: images, or images per class where `label` names classes.
-            label: a class (index or name), a list of classes, or `"all"`; None draws classes at
-                random, and is the only choice for an unconditional model.
+            label: a class, a list of classes, or `"all"`; an int is an index, a text a name or,
+                where no class has that name, an index. None draws classes at random, and is the
+                only choice for an unconditional model.
+            seed: of the latents and of classes drawn at random, 0 to 2^63 - 1.
             truncation: threshold on the latents in standard deviations (see
                 `zoo.sampling.truncate`); None for none.
+            batch_size: images generated at a time, 1 or more.
 
         Returns:
             float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
 
         Raises:
-            ZooError: `n` below 1, a label the model does not have, a truncation not above 0.
+            ZooError: `n` or `batch_size` below 1, a label the model does not have, a seed out of
+                range, a truncation not above 0.
         """
         z, y = self.draw(n, label, seed, truncation)
         return self.generate(z, y, batch_size)
@@ -176,7 +180,7 @@ class LoadedGenerator:
             yield images.float().clamp(-1, 1).cpu()
 
     def class_index(self, label: int | str) -> int:
-        """The index of a class given by index or by name."""
+        """The index of a class given by index (int) or as text (see `zoo.sampling`)."""
         return class_index(label, self.num_classes, self.class_names)
 
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
