@@ -130,6 +130,20 @@ def test_a_label_for_an_unconditional_model_is_refused(plain_ckpt):
         zoo.load(plain_ckpt).sample(1, label=5)
 
 
+def test_sampling_leaves_random_numbers_and_cuda_alone(ckpt, monkeypatch, recwarn):
+    """As on a machine with several GPUs, in a process that samples on the CPU."""
+    model = zoo.load(ckpt)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    model.sample(2)
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.cuda.is_initialized()
+    assert not recwarn.list
+
+
 def test_lists_of_seeds():
     assert parse_integers("0-3, 7", "seeds") == [0, 1, 2, 3, 7]
     assert parse_integers("[5,6]", "seeds") == [5, 6]

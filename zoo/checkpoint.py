@@ -20,7 +20,14 @@ from zoo.base import Discriminator, Generator
 from zoo.errors import ZooError, listing, suggest
 from zoo.files import DTYPES, is_spec, locate, pretrained_names, read
 from zoo.registry import REGISTRY, create, factory, list_parts
-from zoo.sampling import Label, class_index, draw_labels, draw_latents, standing_statistics
+from zoo.sampling import (
+    Label,
+    class_index,
+    draw_labels,
+    draw_latents,
+    forked_random,
+    standing_statistics,
+)
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -174,7 +181,7 @@ class LoadedGenerator:
             raise ZooError(f"batch_size={batch_size} must be 1 or more.")
         for i in range(0, len(z), batch_size):
             labels = None if y is None else y[i : i + batch_size].to(self.device)
-            with torch.inference_mode(), torch.random.fork_rng():
+            with torch.inference_mode(), forked_random():
                 torch.manual_seed(i)  # networks with noise inside
                 images = self.generator(z[i : i + batch_size].to(self.device), labels)
             yield images.float().clamp(-1, 1).cpu()

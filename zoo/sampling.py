@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
@@ -110,6 +110,18 @@ def seeded(seed: int) -> torch.Generator:
     if not 0 <= seed < 2**63:
         raise ZooError(f"seed={seed} must be between 0 and 2^63 - 1.")
     return torch.Generator().manual_seed(seed)
+
+
+def forked_random() -> AbstractContextManager[None]:
+    """Within it, random numbers are free to be drawn and seeded: after it they go on as before.
+
+    That holds for the CPU and for every accelerator in use. CUDA is not started for it, as
+    PyTorch's default would, with a warning where there are several devices.
+    """
+    if not torch.cuda.is_available():
+        return torch.random.fork_rng()
+    in_use = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    return torch.random.fork_rng(in_use)
 
 
 def parse_integers(text: str, what: str) -> list[int]:
