@@ -43,6 +43,9 @@ def load(
 ) -> LoadedGenerator:
     """Load a trained generator, ready to sample: `zoo.load("mnist").sample(64, label=5)`.
 
+    A file runs no code of its own here, but for `.pt2`: PyTorch has no safe reader of these, and a
+    warning says so.
+
     Args:
         path: a checkpoint (`.ckpt`), a run's folder (its last checkpoint is taken), an exported
             file (`.safetensors`, `.onnx`, `.pt2`), a model of the embedded zoo (`mnist`), or a

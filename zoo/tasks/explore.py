@@ -39,7 +39,8 @@ class Explore:
     the report says why.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
+            trust, it can run code), a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
             `scores`, `curves`, `diagnostics`; null makes all.
         dataset: the data set of the real images; null takes the one it was trained on.

@@ -25,8 +25,8 @@ class Sample:
     """Write pictures of a trained generator: single PNGs, a labelled grid, latent walks.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, a name of the embedded zoo
-            (`mnist`), or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
+            trust, it can run code), a name of the embedded zoo (`mnist`), or `hf:owner/name`.
         n: pictures; per class where `label` names classes.
         label: a class by name, else by index; several (`0-3`, `"0,4,7"`, `[0,4]`), or `all`; null
             draws classes at random.
