@@ -40,11 +40,6 @@ class Skipped(NamedTuple):
     error: str
 
 
-def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/gan-zoo`, by default `~/.cache/gan-zoo`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-zoo"
-
-
 class PictureCache:
     """The decoded pictures of folders, each folder as one `.npy` file of uint8 (N, C, S, S).
 
