@@ -111,6 +111,9 @@ def test_runs_are_in_order_and_curves_go_on_over_continuations(tmp_path):
     runs = read_runs(tmp_path)
     assert [r["folder"].name for r in runs] == ["0", "2", "10"]
     assert read_metrics(runs[0]["folder"]) == {"loss_d": ([1.0, 2.0, 3.0], [0.5, 1.0, 1.5])}
+    *_, log = sorted((runs[0]["folder"]).glob("csv/*/metrics.csv"))
+    log.write_text("epoch,loss_d,step\n0,1.5,3\n0,2.")  # a run that was killed as it wrote
+    assert read_metrics(runs[0]["folder"]) == {"loss_d": ([1.0, 2.0, 3.0], [0.5, 1.0, 1.5])}
 
 
 def test_nothing_to_compare_is_no_error(tmp_path):

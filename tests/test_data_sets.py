@@ -19,7 +19,7 @@ from helpers_data import random_images, write_digits, write_idx
 from scipy.io import savemat
 from torchvision import datasets
 
-from zoo.data import make_subset
+from zoo.data import make_subset, mnist_subset
 from zoo.data.pixels import to_float
 from zoo.errors import ZooError
 from zoo.registry import create, list_parts
@@ -255,10 +255,10 @@ def test_svhn_files(tmp_path, monkeypatch):
 
 
 def test_embedded_subset_is_the_one_that_was_made():
-    assert sum(file.stat().st_size for file in make_subset.FILES.values()) <= 3_000_000
+    assert sum(file.stat().st_size for file in mnist_subset.FILES.values()) <= 3_000_000
     digests = {}
     for split, size in make_subset.SIZES.items():
-        images, labels = make_subset.read(split)
+        images, labels = mnist_subset.read(split)
         assert images.shape == (size, 1, 28, 28)
         assert labels.bincount().tolist() == [size // 10] * 10
         digests[split] = hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16]
@@ -279,11 +279,11 @@ def test_subset_maker_round_trip(tmp_path, monkeypatch):
         arguments = ["--data-dir", str(tmp_path), "--out", str(tmp_path / run)]
         monkeypatch.setattr(sys, "argv", ["make_subset", *arguments])
         make_subset.main()
-        files = {split: tmp_path / run / file.name for split, file in make_subset.FILES.items()}
+        files = {split: tmp_path / run / file.name for split, file in mnist_subset.FILES.items()}
         written.append({split: file.read_bytes() for split, file in files.items()})
     assert written[0] == written[1]
-    monkeypatch.setattr(make_subset, "FILES", files)
-    images, labels = make_subset.read("train")
+    monkeypatch.setattr(mnist_subset, "FILES", files)
+    images, labels = mnist_subset.read("train")
     rows = images[:, 0, 0, 0].long() * 256 + images[:, 0, 0, 1]
     assert len(rows.unique()) == 10_000
     assert torch.equal(rows * 7 % 10, labels)
@@ -297,7 +297,7 @@ def test_default_needs_no_files(tmp_path):
     sizes = [len(data.split(split)[0]) for split in ("train", "val", "test")]
     assert sizes == [10000, 0, 2000]
     everything = torch.cat([data.split(split)[0] for split in ("train", "val")]).flatten(1)
-    official = make_subset.read("train")[0].flatten(1)
+    official = mnist_subset.read("train")[0].flatten(1)
     assert len(everything.unique(dim=0)) == len(official.unique(dim=0))
 
 

@@ -16,11 +16,12 @@ from PIL import Image
 
 import zoo
 from zoo.base import Generator
+from zoo.compare import read_metrics
 from zoo.data.pixels import to_float, to_uint8
 from zoo.errors import ZooError
 from zoo.explore.evaluations import find_results, read_findings
 from zoo.explore.latents import class_grid, first_layer, interpolation_grid, sefa
-from zoo.explore.plots import plot_curves, read_curves
+from zoo.explore.plots import plot_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
 from zoo.metrics.protocol import Protocol, Result
 from zoo.registry import REGISTRY
@@ -165,15 +166,15 @@ def test_tsne_keeps_two_groups_apart():
 
 
 def test_curves_leave_gaps_out(run):
-    curves = read_curves(run / "metrics.csv")
-    assert curves == {"loss_d": [(64, 1.2), (128, 1.0)], "loss_g": [(64, 0.7)]}
+    curves = read_metrics(run, over="images_seen")
+    assert curves == {"loss_d": ([64, 128], [1.2, 1.0]), "loss_g": ([64], [0.7])}
 
 
 def test_a_curve_of_one_point_is_seen(tmp_path):
     def ink(curves):
         return np.asarray(Image.open(plot_curves(curves, tmp_path / "a.png")).convert("L")) < 200
 
-    point, none = ink({"loss_d": [(64, 1.2)]}), ink({"loss_d": [(64, float("nan"))]})
+    point, none = ink({"loss_d": ([64], [1.2])}), ink({"loss_d": ([64], [float("nan")])})
     height, width = point.shape
     middle = np.s_[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert point[middle].sum() > none[middle].sum()

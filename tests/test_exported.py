@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import onnx
 import pytest
@@ -19,6 +20,8 @@ from zoo.tasks.evaluate import Evaluate
 from zoo.tasks.explore import Explore
 from zoo.tasks.export import Export
 from zoo.tasks.sample import Sample
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*pt2 file can run any code:UserWarning")
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +121,17 @@ def test_evaluate_gives_the_checkpoints_figures(ckpt, exported, tmp_path):
     assert measured(exported / "generator.onnx", tmp_path / "b").figures["fid"] == pytest.approx(
         first, rel=1e-3
     )
+
+
+def test_a_warning_comes_before_a_pt2_file_is_read(exported, tmp_path):
+    with pytest.warns(UserWarning, match=r"generator\.pt2: a \.pt2 file can run any code"):
+        zoo.load(exported / "generator.pt2")
+    (tmp_path / "a.pt2").write_bytes(b"nothing that can be read")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning):
+            zoo.load(tmp_path / "a.pt2")
+        zoo.load(exported / "generator.onnx")
 
 
 # Priors

@@ -122,6 +122,34 @@ def test_unreadable_pictures_are_skipped_and_counted(folder, tmp_path):
         folder_data(folder, tmp_path).prepare_data()
 
 
+def test_links_to_nowhere_are_unreadable_pictures(folder, tmp_path):
+    (folder / "cat/gone.png").symlink_to("/nowhere.png")
+    (folder / "cat/self.png").symlink_to("self.png")
+    (folder / "cat/notes").symlink_to("notes")
+    with pytest.raises(
+        ZooError, match=r"cat/gone\.png cannot be read .* datamodule\.on_error=skip"
+    ):
+        folder_data(folder, tmp_path).prepare_data()
+    with pytest.warns(UserWarning, match=r"2 of 10 pictures .* the first is cat/gone\.png"):
+        images, _ = folder_data(folder, tmp_path, on_error="skip").split("train")
+    assert len(images) == 8
+
+
+def test_unreadable_folders_are_left_out_like_unreadable_pictures(folder, tmp_path, monkeypatch):
+    """Root reads folders of any mode; a path too long for the system stops everybody."""
+    monkeypatch.chdir(folder / "cat/deep")
+    for _ in range(17):
+        os.mkdir("a" * 250)
+        os.chdir("a" * 250)
+    with pytest.raises(
+        ZooError, match=r"cat/deep/aa.*/ cannot be read .* datamodule\.on_error=skip"
+    ):
+        folder_data(folder, tmp_path).prepare_data()
+    with pytest.warns(UserWarning, match=r"1 of 9 pictures .* the first is cat/deep/aa.*/\."):
+        images, _ = folder_data(folder, tmp_path, on_error="skip").split("train")
+    assert len(images) == 8
+
+
 def test_all_pictures_unreadable(folder, tmp_path):
     for picture in find_pictures(folder):
         damage(folder / picture.name, "text")
@@ -232,6 +260,29 @@ def test_longest_unused_cache_makes_room(folder, tmp_path):
     assert others["a"] in left
     assert others["b"] not in left
     assert len(left) == 2
+
+
+def test_files_of_others_in_the_cache_folder_are_left_alone(folder, tmp_path):
+    (tmp_path / "cache").mkdir()
+    others = ["mine.npy", "mine.json", "mine.tmp", "0123456789ab-8x3-notes.npy"]
+    for name in others:
+        (tmp_path / "cache" / name).write_bytes(b"0" * 4000)
+        os.utime(tmp_path / "cache" / name, (0, 0))
+    abandoned = tmp_path / "cache" / f"{'0' * 12}-8x3-{'a' * 20}k_3kx0ab.tmp"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
+    folder_data(folder, tmp_path, cache_limit_gb=8 * 3 * 64 / 1e9).prepare_data()
+    assert all((tmp_path / "cache" / name).stat().st_size == 4000 for name in others)
+    assert not abandoned.exists()
+
+
+def test_file_that_another_process_takes_away_meanwhile(folder, tmp_path):
+    """A link to nowhere: listed, and not there when it is looked at."""
+    (tmp_path / "cache").mkdir()
+    name = f"{'0' * 12}-8x3-{'a' * 20}"
+    for gone in (f"{name}.npy", f"{name}k_3kx0ab.tmp"):
+        (tmp_path / "cache" / gone).symlink_to("nowhere")
+    folder_data(folder, tmp_path).prepare_data()
 
 
 def test_cache_that_cannot_be_written(folder, tmp_path):

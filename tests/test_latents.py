@@ -96,7 +96,23 @@ def test_a_name_made_of_digits_wins_over_an_index():
     assert class_index(2, 3, ["5", "7", "2"]) == 2
 
 
-@pytest.mark.parametrize("label", [10, -1, "ten", "9-12", [3, 11], True, "", []])
+def test_names_that_differ_in_letter_case_alone():
+    names = ["Cat", "cat", "Dog"]
+    assert [class_index(name, 3, names) for name in names] == [0, 1, 2]
+    assert class_index("DOG", 3, names) == 2
+    with pytest.raises(ZooError, match=r"label=CAT fits several classes \(Cat, cat\)"):
+        parse_labels("CAT", 3, names)
+
+
+def test_a_range_between_names_that_are_numbers():
+    names = ["1", "10", "2", "3", "5"]
+    assert parse_labels("1-3", 5, names) == [0, 2, 3]
+    assert parse_labels("3-10", 5, names) == [3, 4, 1]
+    assert parse_labels("0-1", 5, names) == [0, 1]  # no class is named 0: these are indices
+    assert parse_labels("2001-2002", 2, ["2001", "2002"]) == [0, 1]
+
+
+@pytest.mark.parametrize("label", [10, -1, "ten", "9-12", "11-12", [3, 11], True, "", []])
 def test_a_label_out_of_range_names_the_choices(ckpt, label):
     with pytest.raises(ZooError, match=r"labels are 0 to 9|names no class"):
         zoo.load(ckpt).sample(1, label=label)
@@ -112,6 +128,20 @@ def test_a_number_out_of_range_is_no_slip_of_the_pen():
 def test_a_label_for_an_unconditional_model_is_refused(plain_ckpt):
     with pytest.raises(ZooError, match="unconditional"):
         zoo.load(plain_ckpt).sample(1, label=5)
+
+
+def test_sampling_leaves_random_numbers_and_cuda_alone(ckpt, monkeypatch, recwarn):
+    """As on a machine with several GPUs, in a process that samples on the CPU."""
+    model = zoo.load(ckpt)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    model.sample(2)
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.cuda.is_initialized()
+    assert not recwarn.list
 
 
 def test_lists_of_seeds():

@@ -134,6 +134,15 @@ def test_kernel_distance_agrees_with_torchmetrics() -> None:
     assert kernel_distance(a, blobs(300, seed=2), subsets=20, subset_size=100).std > 0
 
 
+def test_seeds_larger_than_those_of_numpy() -> None:
+    a, b = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
+    for estimate in (
+        lambda seed: kernel_distance(a, b, subsets=2, subset_size=32, seed=seed),
+        lambda seed: inception_score(a, splits=2, seed=seed),
+    ):
+        assert estimate(2**32 + 1) == estimate(1) != estimate(2)
+
+
 def test_inception_score_in_closed_form() -> None:
     certain = torch.eye(10).repeat(100, 1) * 1000
     assert inception_score(certain, splits=1).mean == pytest.approx(10)

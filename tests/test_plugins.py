@@ -233,6 +233,23 @@ def test_two_parts_of_one_name_are_both_shown(drop):
         drop(twin=PLAIN.replace("NAME", "bce"))
 
 
+def test_folders_and_files_of_one_name_are_told_apart(drop, tmp_path, monkeypatch):
+    for place in ("a", "b"):
+        folder = tmp_path / place / "gan" / "plugins"
+        folder.mkdir(parents=True)
+        (folder / "losses.py").write_text(PLAIN.replace("NAME", place) + f"    place = '{place}'\n")
+    folders = [str(tmp_path / place / "gan" / "plugins") for place in ("a", "b")]
+    monkeypatch.setenv("ZOO_PLUGINS", os.pathsep.join(folders))
+    drop()
+    assert [zoo.create("loss", name).place for name in ("a", "b")] == ["a", "b"]
+    # A file beside a package of its name.
+    monkeypatch.setenv("ZOO_PLUGINS", str(tmp_path / "extra"))
+    drop(same=PLAIN.replace("NAME", "file"), same____init__=PLAIN.replace("NAME", "package"))
+    assert zoo.create("loss", "package").scale == 2.0
+    with pytest.raises(ZooError, match=r"same\.py and .*/same/__init__\.py would both be"):
+        zoo.create("loss", "file")
+
+
 def test_twins_made_by_import_are_shown_too(drop):
     with pytest.raises(ZooError, match=r"two parts are called loss 'twin'.*one\.py.*two\.py"):
         drop(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import zoo
 from zoo.errors import ZooError
 from zoo.metrics.cache import cache_path, images_hash, reference_features
 from zoo.metrics.features import Features, create_features
@@ -116,3 +117,17 @@ def test_a_cache_that_cannot_be_written_costs_no_result(
     images = torch.zeros(3, 1, 32, 32, dtype=torch.uint8)
     with pytest.warns(UserWarning, match="not kept"):
         assert reference_features(network, images).shape == (3, 128)
+
+
+def test_both_caches_lie_in_one_folder(
+    network: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value, folder in [
+        ("XDG_CACHE_HOME", tmp_path / "x", tmp_path / "x" / "gan-zoo"),
+        ("ZOO_CACHE", tmp_path / "own", tmp_path / "own"),
+    ]:
+        monkeypatch.delenv("ZOO_CACHE", raising=False)
+        monkeypatch.setenv(name, str(value))
+        assert cache_path(network, "0").parent == folder / "features"
+        for pictures in ("image_folder", "celeba"):
+            assert zoo.create("datamodule", pictures).cache.folder == folder

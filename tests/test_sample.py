@@ -229,6 +229,17 @@ def test_sample_task_with_all_labels_seeds_and_an_unconditional_rgb_model(
     assert Image.open(tmp_path / "rgb" / "00001.png").mode == "RGB"
 
 
+def test_sample_task_takes_numbers_for_names_where_classes_have_such(tmp_path):
+    """Hydra gives `label=5` as an int, also where a folder `5` made the class."""
+    names = [str(i) for i in range(1, 10)]
+    file = make_checkpoint(tmp_path / "a.ckpt", num_classes=9, class_names=names)
+    for label, index, name in [(5, 4, "5"), ([5, 9], 4, "5, 9"), (0, 0, "1"), ("2-3", 1, "2, 3")]:
+        summary = Sample(ckpt=str(file), n=1, label=label)(tmp_path / name)
+        assert summary["classes"] == name
+        assert (tmp_path / name / f"00000_label{index}.png").is_file()
+    assert zoo.load(file).draw(1, label=5)[1].tolist() == [5]  # from Python an int is an index
+
+
 @pytest.mark.parametrize("how", ["linear", "spherical", "classes"])
 def test_walks(ckpt, tmp_path, how):
     task = Sample(

@@ -20,7 +20,14 @@ from zoo.base import Discriminator, Generator
 from zoo.errors import ZooError, listing, suggest
 from zoo.files import DTYPES, is_spec, locate, pretrained_names, read
 from zoo.registry import REGISTRY, create, factory, list_parts
-from zoo.sampling import Label, class_index, draw_labels, draw_latents, standing_statistics
+from zoo.sampling import (
+    Label,
+    class_index,
+    draw_labels,
+    draw_latents,
+    forked_random,
+    standing_statistics,
+)
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -35,6 +42,9 @@ def load(
     device: str | torch.device = "cpu",
 ) -> LoadedGenerator:
     """Load a trained generator, ready to sample: `zoo.load("mnist").sample(64, label=5)`.
+
+    A file runs no code of its own here, but for `.pt2`: PyTorch has no safe reader of these, and a
+    warning says so.
 
     Args:
         path: a checkpoint (`.ckpt`), a run's folder (its last checkpoint is taken), an exported
@@ -138,16 +148,20 @@ class LoadedGenerator:
 
         Args:
             n: images, or images per class where `label` names classes.
-            label: a class (index or name), a list of classes, or `"all"`; None draws classes at
-                random, and is the only choice for an unconditional model.
+            label: a class, a list of classes, or `"all"`; an int is an index, a text a name or,
+                where no class has that name, an index. None draws classes at random, and is the
+                only choice for an unconditional model.
+            seed: of the latents and of classes drawn at random, 0 to 2^63 - 1.
             truncation: threshold on the latents in standard deviations (see
                 `zoo.sampling.truncate`); None for none.
+            batch_size: images generated at a time, 1 or more.
 
         Returns:
             float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
 
         Raises:
-            ZooError: `n` below 1, a label the model does not have, a truncation not above 0.
+            ZooError: `n` or `batch_size` below 1, a label the model does not have, a seed out of
+                range, a truncation not above 0.
         """
         z, y = self.draw(n, label, seed, truncation)
         return self.generate(z, y, batch_size)
@@ -170,13 +184,13 @@ class LoadedGenerator:
             raise ZooError(f"batch_size={batch_size} must be 1 or more.")
         for i in range(0, len(z), batch_size):
             labels = None if y is None else y[i : i + batch_size].to(self.device)
-            with torch.inference_mode(), torch.random.fork_rng():
+            with torch.inference_mode(), forked_random():
                 torch.manual_seed(i)  # networks with noise inside
                 images = self.generator(z[i : i + batch_size].to(self.device), labels)
             yield images.float().clamp(-1, 1).cpu()
 
     def class_index(self, label: int | str) -> int:
-        """The index of a class given by index or by name."""
+        """The index of a class given by index (int) or as text (see `zoo.sampling`)."""
         return class_index(label, self.num_classes, self.class_names)
 
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import re
 import statistics
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -179,18 +181,27 @@ def _curves(axis: Any, run: Path) -> None:
     axis.legend(fontsize="x-small")
 
 
-def read_metrics(run: Path) -> dict[str, tuple[list[float], list[float]]]:
-    """All curves of a run as name -> (steps, values), over the logs of all its continuations."""
-    import csv
+def read_metrics(
+    run: Path, over: Literal["step", "images_seen"] = "step"
+) -> dict[str, tuple[list[float], list[float]]]:
+    """All curves of a run as name -> (places, values), over the logs of all its continuations.
 
+    Args:
+        over: what places are; a row without images seen has its step.
+    """
     curves: dict[str, tuple[list[float], list[float]]] = {}
-    files = sorted(run.glob("csv/version_*/metrics.csv"), key=lambda p: int(p.parent.name[8:]))
+    # version_10 comes after version_9
+    files = sorted(run.glob("**/metrics.csv"), key=lambda p: (len(p.parent.name), p.parent.name))
     for file in files:
         with file.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
+                place = row.get(over) or row.get("step")
                 for name, value in row.items():
-                    if value and name not in ("step", "epoch"):
-                        steps, values = curves.setdefault(name, ([], []))
-                        steps.append(float(row["step"]))
-                        values.append(float(value))
+                    if name in (over, "step", "epoch", None) or not value or not place:
+                        continue
+                    with contextlib.suppress(ValueError):  # a row that was cut off
+                        point = float(place), float(value)
+                        places, values = curves.setdefault(name, ([], []))
+                        places.append(point[0])
+                        values.append(point[1])
     return curves

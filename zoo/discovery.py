@@ -61,7 +61,7 @@ def _relative(file: Path) -> str:
 
 def _plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
     default = folder == ROOT / "plugins"
-    prefix = PLUGIN_PACKAGE if default else f"{PLUGIN_PACKAGE}.{_identifier(folder)}"
+    prefix = PLUGIN_PACKAGE if default else f"{PLUGIN_PACKAGE}.{_identifiers()[folder]}"
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_", "test_")) or path.name == "conftest.py":
             continue
@@ -71,9 +71,15 @@ def _plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
             yield from _package_files(path, f"{prefix}.{path.name}")
 
 
-def _identifier(folder: Path) -> str:
-    """A module name for a plugin folder, the same in every run and on every machine's layout."""
-    return re.sub(r"\W", "_", f"{folder.parent.name}_{folder.name}")
+def _identifiers() -> dict[Path, str]:
+    """A module name for each plugin folder, the same in every run and on every machine's layout."""
+    names: dict[Path, str] = {}
+    for folder in plugin_folders():
+        name = re.sub(r"\W", "_", f"{folder.parent.name}_{folder.name}")
+        while name in names.values():  # /a/gan/plugins and /b/gan/plugins
+            name += "_"
+        names[folder] = name
+    return names
 
 
 def _package_files(folder: Path, module: str) -> Iterator[tuple[Path, str]]:
@@ -253,11 +259,21 @@ def describe(kind: str, name: str, live: Any) -> Part:
 
 
 def import_module(module: str, file: Path) -> ModuleType:
-    """Import a source file under its registry name (plugins lie outside of any package)."""
-    if module in sys.modules:
-        return sys.modules[module]
+    """Import a source file under its registry name (plugins lie outside of any package).
+
+    Raises:
+        ImportError: another plugin file has that name.
+    """
     if module.split(".")[0] != PLUGIN_PACKAGE:
         return importlib.import_module(module)
+    if module in sys.modules:
+        known = getattr(sys.modules[module], "__file__", None)
+        if known != str(file):
+            raise ImportError(
+                f"{file} and {known or 'a plugin folder'} would both be the module {module}: "
+                "rename one of them"
+            )
+        return sys.modules[module]
     _import_parents(module, file)
     locations = [str(file.parent)] if file.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(

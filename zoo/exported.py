@@ -52,13 +52,19 @@ class ExportedWithOwnPrior(ExportedGenerator):
 def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
     """The description and a generator of an `.onnx` or `.pt2` file of the zoo.
 
-    PyTorch reads .pt2 files with pickle: open only those you trust.
+    PyTorch unpickles what a .pt2 file holds, and evaluates expressions in it: a warning says so.
 
     Raises:
         ZooError: a package is missing, or the file is damaged or not of the zoo.
     """
     if file.suffix == ".onnx":
         require("export", f"reading {file.name}", "onnxruntime")
+    else:
+        warnings.warn(
+            f"{file}: a .pt2 file can run any code while it is read; open only what you trust "
+            "(.ckpt, .safetensors and .onnx files run none).",
+            stacklevel=3,
+        )
     try:
         text, run, inputs = onnx_runner(file) if file.suffix == ".onnx" else pt2_runner(file)
         info = json.loads(text) if text else None

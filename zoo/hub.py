@@ -21,8 +21,8 @@ from zoo.export import Dtype, export
 from zoo.extras import require
 from zoo.files import WEIGHTS_NAME
 from zoo.images import grid, to_uint8, write_png
-from zoo.metrics.features import reachable
 from zoo.metrics.protocol import Result, tables
+from zoo.network import reachable
 
 _NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _UNREACHABLE = "the Hugging Face hub cannot be reached from here"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -332,9 +332,3 @@ def list_parts(kind: str) -> list[str]:
     """The names of all parts of a kind, sorted."""
     check_kind(kind)
     return [p.name for p in REGISTRY.parts(kind)]
-
-
-def iterate(*kinds: str) -> Iterator[Part]:
-    """All parts of these kinds."""
-    for kind in kinds:
-        yield from REGISTRY.parts(kind)

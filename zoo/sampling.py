@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
@@ -112,6 +112,18 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def forked_random() -> AbstractContextManager[None]:
+    """Within it, random numbers are free to be drawn and seeded: after it they go on as before.
+
+    That holds for the CPU and for every accelerator in use. CUDA is not started for it, as
+    PyTorch's default would, with a warning where there are several devices.
+    """
+    if not torch.cuda.is_available():
+        return torch.random.fork_rng()
+    in_use = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    return torch.random.fork_rng(in_use)
+
+
 def parse_integers(text: str, what: str) -> list[int]:
     """Read `7`, `0-15` or `3,7 12` (brackets allowed) as a list of integers."""
     numbers: list[int] = []
@@ -127,22 +139,33 @@ def parse_integers(text: str, what: str) -> list[int]:
 
 
 def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = ()) -> int:
-    """The index of one class given by index or by name (names win; case does not matter).
+    """The index of one class.
+
+    Args:
+        name: an int is an index. A text is a class's name, else a name in other letter case where
+            it fits one class, else an index: "5" is the class named 5 where there is one.
 
     Raises:
-        ZooError: there is no such class.
+        ZooError: there is no such class, or a name fits several.
     """
-    names = [str(c).casefold() for c in class_names]
-    text = str(name).strip().casefold()
-    if isinstance(name, str) and text in names:
-        return names.index(text)
+    names = [str(c) for c in class_names]
+    text = str(name).strip()
+    if isinstance(name, str):
+        if text in names:
+            return names.index(text)
+        alike = [i for i, known in enumerate(names) if known.casefold() == text.casefold()]
+        if len(alike) > 1:
+            fitting = listing(names[i] for i in alike)
+            raise ZooError(f"label={name} fits several classes ({fitting}): write one as it is.")
+        if alike:
+            return alike[0]
     hint = ""
     try:
         index = int(text)
     except ValueError:
-        index, hint = -1, suggest(str(name), class_names)
+        index, hint = -1, suggest(text, names)
     if isinstance(name, bool) or not 0 <= index < num_classes:
-        known = f" ({listing(class_names)})" if class_names else ""
+        known = f" ({listing(names)})" if names else ""
         raise ZooError(
             f"label={name} is no class of this model: its labels are 0 to {num_classes - 1}"
             f"{known}.{hint}"
@@ -152,6 +175,9 @@ def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = 
 
 def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()) -> list[int]:
     """Read a choice of classes: an index, a name, `"all"`, a list, or text such as `0-3` or `0,4`.
+
+    Each is read as by `class_index`. The ends of a range are names where both are; then it is of
+    the classes whose names are numbers between them.
 
     Raises:
         ZooError: the model has no classes, or a label is none of them.
@@ -169,9 +195,7 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
         items: list[int | str] = []
         for item in re.split(r"[,+]\s*|\s+", text.strip("[]()")):
             span = re.fullmatch(r"(\d+)-(\d+)", item)
-            if span and int(span[1]) > int(span[2]):
-                raise ZooError(f"label={label}: the range {item} must go up.")
-            items += range(int(span[1]), min(int(span[2]), num_classes) + 1) if span else [item]
+            items += _span(label, span, num_classes, class_names) if span else [item]
         return [class_index(item, num_classes, class_names) for item in items]
     if isinstance(label, Sequence):
         if not label:
@@ -180,6 +204,20 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
     if isinstance(label, int):
         return [class_index(label, num_classes, class_names)]
     raise ZooError(f"label={label!r} must be a class, a list of classes, or all.")
+
+
+def _span(
+    label: str, span: re.Match[str], num_classes: int, class_names: Sequence[str]
+) -> Sequence[int | str]:
+    """The labels of a range such as `0-3`."""
+    first, last = int(span[1]), int(span[2])
+    if first > last:
+        raise ZooError(f"label={label}: the range {span[0]} must go up.")
+    names = [str(c) for c in class_names]
+    if span[1] in names and span[2] in names:
+        between = [n for n in names if n.isdecimal() and first <= int(n) <= last]
+        return sorted(between, key=int)
+    return range(first, max(first, min(last, num_classes)) + 1)  # all of them, or one too many
 
 
 def draw_labels(

@@ -24,6 +24,7 @@ from zoo.regularizers.dragan import Dragan
 from zoo.regularizers.gradient_penalty import GradientPenalty
 from zoo.regularizers.r1 import R1
 from zoo.regularizers.r2 import R2
+from zoo.sampling import forked_random
 from zoo.step import named
 
 PROBE = 64
@@ -80,7 +81,7 @@ class Diagnose(pl.Callback):
         data = str(pl_module.data.get("name"))
         name = default_features(data)
         if trainer.is_global_zero and name in ("mnist", "fashion_mnist"):
-            with torch.random.fork_rng():
+            with forked_random():
                 reader = create_features(name).to(pl_module.device)
             if data in reader.labels_of:
                 self._reader = reader
@@ -182,7 +183,7 @@ def _untouched(network: nn.Module) -> Iterator[None]:
     kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
     network.train()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), forked_random():
             yield
     finally:
         network.train(was_training)

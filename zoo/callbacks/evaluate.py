@@ -14,6 +14,7 @@ from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampl
 from zoo.metrics.features import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.scores import Reference, check_metrics, get_metric
+from zoo.sampling import forked_random
 
 
 class Evaluate(pl.Callback):
@@ -76,7 +77,7 @@ class Evaluate(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         # on every process, so that they fail together where something is missing
-        with torch.random.fork_rng():
+        with forked_random():
             self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
             name = self.features or default_features(self._reference.dataset)
             self._network = create_features(name).to(pl_module.device)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.images import grid, to_uint8, write_png
+from zoo.sampling import forked_random
 
 
 class SampleGrid(pl.Callback):
@@ -108,8 +109,7 @@ class SampleGrid(pl.Callback):
             z = z[: self.rows].repeat_interleave(number // self.rows, 0)
         was_training = network.training
         network.eval()
-        devices = [pl_module.device] if pl_module.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices):  # some networks draw noise inside
+        with torch.no_grad(), forked_random():  # some networks draw noise inside
             torch.manual_seed(self.seed)
             images = network(z, labels)
         network.train(was_training)

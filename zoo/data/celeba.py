@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from zoo import cache
 from zoo.data.base import DataModule, Rows, Split
 from zoo.data.download import Source
-from zoo.data.picture_cache import PictureCache, default_cache_dir
+from zoo.data.picture_cache import PictureCache
 from zoo.data.pictures import MODES, find_pictures
 from zoo.errors import ZooError, listing, suggest
 from zoo.registry import datamodule
@@ -31,7 +32,8 @@ class CelebADataModule(DataModule):
         attribute: one of the 40 attributes, "Smiling" for instance, makes two classes: without
             it and with it. None for no classes.
         on_error: what a picture that cannot be read does: stop with its name, or be left out.
-        cache_dir: where decoded pictures are kept; by default `~/.cache/gan-zoo`.
+        cache_dir: where decoded pictures are kept; by default in `$ZOO_CACHE`, else in
+            `~/.cache/gan-zoo`.
         cache_limit_gb: room for all decoded pictures in `cache_dir` in 10^9 bytes.
 
     Paper: Liu, Luo, Wang, Tang (2015), arXiv:1411.7766.
@@ -64,7 +66,7 @@ class CelebADataModule(DataModule):
             raise ZooError(f"datamodule celeba: channels={channels} must be 1 or 3.")
         self.attribute = attribute
         self.on_error = on_error
-        place = Path(cache_dir).expanduser().resolve() if cache_dir else default_cache_dir()
+        place = Path(cache_dir).expanduser().resolve() if cache_dir else cache.cache_dir()
         self.cache = PictureCache(place, cache_limit_gb)
 
     @property

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +11,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 from zoo.errors import ZooError
+from zoo.network import probe
 
 T = TypeVar("T")
 
-PROBE_SECONDS = 5.0
-"""How long a server may take to answer before it counts as unreachable."""
 STALL_SECONDS = 30.0
 """How long a running download may stand still."""
 
@@ -51,7 +48,7 @@ class Source:
         if self._missing() is None:
             return
         try:
-            _probe(self.urls)
+            probe(self.urls)
             with _time_limit(STALL_SECONDS):
                 download()
         except (OSError, RuntimeError, ImportError) as error:
@@ -91,21 +88,6 @@ class Source:
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
-
-
-def _probe(urls: Sequence[str]) -> None:
-    """Return where one server answers, with whatever; raise the last reason where none does."""
-    problem: OSError = OSError("no server is known")
-    for url in urls:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-                return
-        except urllib.error.HTTPError:
-            return
-        except OSError as error:
-            problem = error
-    raise problem
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from zoo import cache
 from zoo.data.base import DataModule, Rows, Split, fixed_order
-from zoo.data.picture_cache import PictureCache, default_cache_dir
+from zoo.data.picture_cache import PictureCache
 from zoo.data.pictures import MODES, Picture, find_pictures
 from zoo.errors import ZooError
 from zoo.registry import datamodule
@@ -32,7 +33,8 @@ class ImageFolder(DataModule):
             counted in a warning.
         val_fraction, test_fraction: shares of the pictures kept from training, chosen alike for
             every seed.
-        cache_dir: where decoded pictures are kept; by default `~/.cache/gan-zoo`.
+        cache_dir: where decoded pictures are kept; by default in `$ZOO_CACHE`, else in
+            `~/.cache/gan-zoo`.
         cache_limit_gb: room for all decoded pictures in `cache_dir` in 10^9 bytes. Those of other
             folders make room first; a folder that alone needs more is refused.
     """
@@ -74,7 +76,7 @@ class ImageFolder(DataModule):
         self.labels = labels
         self.on_error = on_error
         self.fractions = (val_fraction, test_fraction)
-        place = Path(cache_dir).expanduser().resolve() if cache_dir else default_cache_dir()
+        place = Path(cache_dir).expanduser().resolve() if cache_dir else cache.cache_dir()
         self.cache = PictureCache(place, cache_limit_gb)
 
     @property

@@ -11,17 +11,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-FOLDER = Path(__file__).parent
-FILES = {"train": FOLDER / "mnist_subset_train.png", "test": FOLDER / "mnist_subset_test.png"}
+from zoo.data.mnist_subset import CLASSES, FILES
+
 SIZES = {"train": 10_000, "test": 2_000}
-CLASSES = 10
-SIDE = 28
 COLUMNS = 100
 
 
@@ -36,20 +33,8 @@ def choose(labels: Tensor, size: int) -> Tensor:
 
 
 def to_mosaic(images: Tensor) -> Tensor:
-    """Images (N, 28, 28) as one picture (28 N / 100, 2800)."""
+    """Images (N, 28, 28) as one picture (28 N / 100, 2800); `mnist_subset.from_mosaic` inverts."""
     return rearrange(images, "(row column) h w -> (row h) (column w)", column=COLUMNS)
-
-
-def from_mosaic(mosaic: Tensor) -> Tensor:
-    """The inverse of `to_mosaic`."""
-    return rearrange(mosaic, "(row h) (column w) -> (row column) h w", h=SIDE, w=SIDE)
-
-
-def read(split: str) -> tuple[Tensor, Tensor]:
-    """The embedded images (N, 1, 28, 28) uint8 and labels (N,) int64 of "train" or "test"."""
-    with Image.open(FILES[split]) as picture:
-        images = from_mosaic(torch.from_numpy(np.array(picture)))
-    return images.unsqueeze(1), torch.arange(len(images)) % CLASSES
 
 
 def main() -> None:
@@ -57,7 +42,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default="data", help="holds MNIST/raw")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
+    parser.add_argument(
+        "--out", type=Path, default=FILES["train"].parent, help="where the pictures go"
+    )
     options = parser.parse_args()
     for split, file in FILES.items():
         source = MNIST(options.data_dir, train=split == "train")

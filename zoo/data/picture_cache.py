@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +28,9 @@ VERSION = 2
 """Counts changes of `decode` that give other pixels."""
 CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
+STEM = r"[0-9a-f]{12}-\d+x\d-[0-9a-f]{20}"
+"""Of the files that a cache writes: folder, size and channels, pictures."""
+PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
 
 
 class Skipped(NamedTuple):
@@ -34,11 +38,6 @@ class Skipped(NamedTuple):
 
     row: int
     error: str
-
-
-def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/gan-zoo`, by default `~/.cache/gan-zoo`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-zoo"
 
 
 class PictureCache:
@@ -124,25 +123,32 @@ class PictureCache:
                 "datamodule.image_size."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        for partial in self.folder.glob("*.tmp"):
-            if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
+        for partial, stat in self._written(PARTIAL):
+            if time.time() - stat.st_mtime > ABANDONED_SECONDS:
                 _delete(partial)
         # Another process may have made `own` since it was looked for.
-        for outdated in set(self.folder.glob(f"{place}-*.npy")) - {own}:
-            _delete(outdated)
-        others = [(file.stat(), file) for file in self.folder.glob("*.npy") if file != own]
-        used = sum(stat.st_size for stat, _ in others)
-        for stat, file in sorted(others, key=lambda entry: entry[0].st_mtime):
-            if used + needed <= self.limit:
-                break
-            used -= stat.st_size
-            _delete(file)
+        others = [entry for entry in self._written(STEM + r"\.npy") if entry[0] != own]
+        used = sum(stat.st_size for _, stat in others)
+        outdated = {file for file, _ in others if file.name.startswith(f"{place}-")}
+        for file, stat in sorted(others, key=lambda e: (e[0] not in outdated, e[1].st_mtime)):
+            if file in outdated or used + needed > self.limit:
+                used -= stat.st_size
+                _delete(file)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise ZooError(
                 f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, but {self.folder} has "
                 f"{free / 1e9:.1f} GB free: name another folder with datamodule.cache_dir=."
             )
+
+    def _written(self, pattern: str) -> list[tuple[Path, os.stat_result]]:
+        """The files here that a cache wrote under such names; all others are somebody else's."""
+        found = []
+        for file in self.folder.iterdir():
+            if re.fullmatch(pattern, file.name):
+                with contextlib.suppress(FileNotFoundError):  # another process took it away
+                    found.append((file, file.stat()))
+        return found
 
     def _write(
         self,

@@ -30,7 +30,10 @@ MOST_PIXELS = 2**22
 
 
 class Picture(NamedTuple):
-    """A picture file: its path below the root with forward slashes, its bytes, its change time."""
+    """A picture file: its path below the root with forward slashes, its bytes, its change time.
+
+    What is there and cannot be looked at has 0 bytes; a folder's path then ends in a slash.
+    """
 
     name: str
     size: int
@@ -40,8 +43,11 @@ class Picture(NamedTuple):
 def find_pictures(root: Path) -> list[Picture]:
     """All picture files below `root`, sorted by name; hidden files and folders are left out.
 
+    Links to nowhere and unreadable folders are among them: they are pictures that cannot be
+    decoded.
+
     Raises:
-        ZooError: `root` is no folder, or there is no picture in it.
+        ZooError: `root` is no folder or cannot be read, or there is no picture in it.
     """
     if not root.is_dir():
         raise ZooError(f"There is no folder of pictures {root}: name one with datamodule.folder=.")
@@ -54,21 +60,44 @@ def find_pictures(root: Path) -> list[Picture]:
         if real in seen:  # a link back up
             continue
         seen.add(real)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    folders.append((f"{prefix}{entry.name}/", entry.path))
-                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                    stat = entry.stat()
-                    found.append(Picture(prefix + entry.name, stat.st_size, stat.st_mtime_ns))
+        try:
+            with os.scandir(folder) as opened:
+                entries = list(opened)
+        except OSError as error:
+            if not prefix:
+                raise ZooError(
+                    f"The folder of pictures {root} cannot be read ({error.strerror})."
+                ) from error
+            found.append(Picture(prefix, 0, 0))
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                folders.append((f"{prefix}{entry.name}/", entry.path))
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                found.append(_picture(prefix + entry.name, entry))
     if not found:
         raise ZooError(
             f"There is no picture in {root}: files ending in {', '.join(SUFFIXES)} count, "
             "in sub-folders too, hidden ones do not."
         )
     return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _picture(name: str, entry: os.DirEntry[str]) -> Picture:
+    try:
+        stat = entry.stat()
+    except OSError:
+        return Picture(name, 0, 0)
+    return Picture(name, stat.st_size, stat.st_mtime_ns)
 
 
 def decode(path: str | Path, image_size: int, channels: int) -> Tensor:

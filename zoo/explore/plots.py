@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -65,24 +64,12 @@ def plot_scores(real: Tensor, fake: Tensor, path: Path) -> Path:
     return path
 
 
-def read_curves(file: Path) -> dict[str, list[tuple[float, float]]]:
-    """The columns of a `metrics.csv` as curves over images seen (or steps), without gaps."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            place = row.get("images_seen") or row.get("step")
-            for name, value in row.items():
-                if name in ("images_seen", "step", "epoch", None) or not value or not place:
-                    continue
-                try:
-                    curves.setdefault(name, []).append((float(place), float(value)))
-                except ValueError:
-                    continue
-    return curves
+def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path) -> Path:
+    """One panel per group of names: losses, scores, the others each on its own.
 
-
-def plot_curves(curves: dict[str, Sequence[tuple[float, float]]], path: Path) -> Path:
-    """One panel per group of names: losses, scores, the others each on its own."""
+    Args:
+        curves: name -> (images seen, values).
+    """
     groups: dict[str, list[str]] = {}
     for name in sorted(curves):
         stem = name.split("_")[0] if name.startswith(("loss_", "score_")) else name
@@ -93,9 +80,9 @@ def plot_curves(curves: dict[str, Sequence[tuple[float, float]]], path: Path) ->
     for i, (title, names) in enumerate(groups.items(), start=1):
         axes = figure.add_subplot(rows, columns, i)
         for name, style in zip(names, ("-", "--", ":", "-.") * len(names), strict=False):
-            marker = "o" if len(curves[name]) == 1 else None  # a line of one point is nothing
-            points = zip(*curves[name], strict=True)
-            axes.plot(*points, style, label=name, linewidth=1.2, marker=marker)
+            # a line of one point is nothing
+            marker = "o" if len(curves[name][0]) == 1 else None
+            axes.plot(*curves[name], style, label=name, linewidth=1.2, marker=marker)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("images seen", fontsize=8)
         axes.tick_params(labelsize=8)

@@ -1,6 +1,6 @@
 """Features of reference images, kept on disk between runs.
 
-The folder is `$ZOO_CACHE`, else `~/.cache/gan-zoo`. A file's name is a hash of all that the
+The folder is `features` in `zoo.cache.cache_dir()`. A file's name is a hash of all that the
 features depend on: the images themselves, the network, its weights and its resizer.
 """
 
@@ -18,14 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from zoo.cache import cache_dir
 from zoo.metrics.features import Features, extract, tensors_hash
 
 FORMAT = 1
-
-
-def cache_dir() -> Path:
-    """Where reference statistics are kept."""
-    return Path(os.environ.get("ZOO_CACHE") or Path.home() / ".cache" / "gan-zoo").expanduser()
 
 
 def images_hash(images: Tensor) -> str:

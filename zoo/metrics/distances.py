@@ -36,6 +36,8 @@ from zoo.errors import ZooError
 
 BLOCK = 2000
 """Rows of a distance matrix held at a time."""
+SEEDS = 2**32
+"""That NumPy's random numbers take; the zoo's seeds go up to 2^63 - 1."""
 
 
 class Moments(TypedDict):
@@ -80,7 +82,7 @@ def kernel_distance(
         reference.double(),
         kid_subsets=subsets,
         kid_subset_size=min(subset_size, len(generated), len(reference)),
-        rng_seed=seed,
+        rng_seed=seed % SEEDS,
         verbose=False,
     )
     return Estimate(result[KEY_METRIC_KID_MEAN], result[KEY_METRIC_KID_STD])
@@ -91,7 +93,7 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int = 0) -> Estimate
 
     Paper: Salimans et al. (2016), arXiv:1606.03498.
     """
-    result = isc_features_to_metric(logits, min(splits, len(logits)), True, seed)
+    result = isc_features_to_metric(logits, min(splits, len(logits)), True, seed % SEEDS)
     return Estimate(result[KEY_METRIC_ISC_MEAN], result[KEY_METRIC_ISC_STD])
 
 

@@ -32,7 +32,7 @@ from zoo.metrics.scores import (
     default_metrics,
     get_metric,
 )
-from zoo.sampling import check_truncation, seeded, truncate
+from zoo.sampling import check_truncation, forked_random, seeded, truncate
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -149,7 +149,7 @@ def evaluate(
             f"the generator needs labels, and {reference.name} has none: "
             "evaluate it on the data set it was trained on."
         )
-    with torch.random.fork_rng():
+    with forked_random():
         torch.manual_seed(seed)
         if isinstance(features, Features):
             network = features

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -125,18 +123,6 @@ def tensors_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()[:12]
-
-
-def reachable(url: str, seconds: float = 5) -> bool:
-    """Whether `url` answers: asked first, because the downloads below have no time limit."""
-    try:
-        head = urllib.request.Request(url, method="HEAD")
-        urllib.request.urlopen(head, timeout=seconds).close()
-    except urllib.error.HTTPError:
-        return True
-    except (urllib.error.URLError, OSError):
-        return False
-    return True
 
 
 def as_rgb(images: Tensor) -> Tensor:

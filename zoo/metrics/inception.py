@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
-from zoo.metrics.features import OFFLINE_CHOICES, Features, as_rgb, features, file_hash, reachable
+from zoo.metrics.features import OFFLINE_CHOICES, Features, as_rgb, features, file_hash
+from zoo.network import reachable
 
 
 @features("inception")

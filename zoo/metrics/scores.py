@@ -1,4 +1,4 @@
-"""The metrics that `task.metrics=[fid,kid,...]` chooses from, each a function on a comparison."""
+"""The metrics that `metrics=[fid,kid,...]` chooses from, each a function on a comparison."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from zoo.metrics.distances import (
     random_rows,
 )
 from zoo.metrics.features import Features
+from zoo.sampling import forked_random
 
 NEAREST = 5
 NEIGHBOUR_IMAGES = 10_000
@@ -302,7 +303,7 @@ def classification_accuracy_score(data: Comparison) -> dict[str, float]:
         images, truth = data.reference.images, data.reference.labels
     assert truth is not None
     rows = random_rows(NEIGHBOUR_IMAGES, len(images), data.seed)
-    with torch.random.fork_rng():
+    with forked_random():
         torch.manual_seed(data.seed)
         network = SmallClassifier(images.shape[1], data.reference.num_classes).to(data.device)
         train_classifier(

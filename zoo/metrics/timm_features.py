@@ -19,9 +19,9 @@ from zoo.metrics.features import (
     as_rgb,
     features,
     file_hash,
-    reachable,
     tensors_hash,
 )
+from zoo.network import reachable
 
 
 class _Backbone(Features):

@@ -61,7 +61,7 @@ class Studio:
         """A PNG of the images that `query` describes.
 
         Args:
-            query: texts of `model` (0 or 1), `seed` (image i uses seed + i), `label` (index, name,
+            query: texts of `model` (0 or 1), `seed` (image i uses seed + i), `label` (name, index,
                 or nothing for class i of image i), `truncation` (5 or more is none), `seed2` and
                 `mix` (0 to 1: from the latent of `seed` to that of `seed2`), `d0`, `d1`, … (steps
                 along SeFa directions), `n` images, `raw` (1: pixel for pixel, without margins).

@@ -27,8 +27,9 @@ class Evaluate:
     """Score trained generators: FID, KID, IS, PRDC, class and mode figures, memorization.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, a name of the embedded zoo
-            (`mnist`), `hf:owner/name`, or a list of them for one table.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
+            trust, it can run code), a name of the embedded zoo (`mnist`), `hf:owner/name`, or a
+            list of them for one table.
         metrics: some of `fid`, `kid`, `inception_score`, `prdc`, `modes`, `point_modes`,
             `conditional_accuracy`, `per_class_fid`, `cas`, `memorization`; null takes those that
             make sense.

@@ -39,7 +39,8 @@ class Explore:
     the report says why.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
+            trust, it can run code), a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
             `scores`, `curves`, `diagnostics`; null makes all.
         dataset: the data set of the real images; null takes the one it was trained on.
@@ -350,18 +351,15 @@ class _Makers:
         )
 
     def curves(self) -> Section:
-        from zoo.explore.plots import plot_curves, read_curves
+        from zoo.compare import read_metrics
+        from zoo.explore.plots import plot_curves
 
         run = self.run()
-        files = sorted(run.glob("**/metrics.csv"), key=lambda f: f.stat().st_mtime)
-        curves: dict[str, Any] = {}
-        for file in files:  # one per resumed part of the run
-            for name, points in read_curves(file).items():
-                curves.setdefault(name, []).extend(points)
+        curves = read_metrics(run, over="images_seen")
         if not curves:
             raise ZooError(f"there is no metrics.csv of the run below {run}.")
         plot_curves(curves, self.out / "curves.png")
-        return self.section("curves", f"From {listing(f.name for f in files)} of {run}.", True)
+        return self.section("curves", f"From metrics.csv of {run}.", True)
 
     def diagnostics(self) -> Section:
         from zoo.explore.evaluations import read_findings

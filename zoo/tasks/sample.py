@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,11 +25,11 @@ class Sample:
     """Write pictures of a trained generator: single PNGs, a labelled grid, latent walks.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, a name of the embedded zoo
-            (`mnist`), or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
+            trust, it can run code), a name of the embedded zoo (`mnist`), or `hf:owner/name`.
         n: pictures; per class where `label` names classes.
-        label: a class by index or name, several (`0-3`, `"0,4,7"`, `[0,4]`), or `all`; null draws
-            classes at random.
+        label: a class by name, else by index; several (`0-3`, `"0,4,7"`, `[0,4]`), or `all`; null
+            draws classes at random.
         seed: of everything random.
         seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
         truncation: threshold on the latents in standard deviations: 2 is mild, 0.5 strong.
@@ -69,7 +70,7 @@ class Sample:
     ) -> None:
         self.ckpt = ckpt
         self.n = n
-        self.label = label
+        self.label = _as_text(label)
         self.seed = seed
         self.seeds = seeds
         self.truncation = truncation
@@ -121,13 +122,15 @@ class Sample:
                     kept.append(image)
         rows: list[str] = []
         columns = None
+        summary: dict[str, Any] = {"pictures": len(z)}
         if y is not None and self.label is not None:
             rows = [model.class_names[c] for c in y.unique_consecutive().tolist()]
+            summary["classes"] = textwrap.shorten(", ".join(rows), 100, placeholder=" …")
             columns = len(kept) // len(rows)
             if len(rows) == 1:
                 columns, rows = None, []
         path = write_png(grid(torch.stack(kept), columns, rows), out / "grid.png")
-        return {"pictures": len(z), "folder": out, "grid": path}
+        return summary | {"folder": out, "grid": path}
 
     def _inputs(self, model: LoadedGenerator) -> tuple[Tensor, Tensor | None, list[str]]:
         """Latents, labels and file names of the pictures."""
@@ -183,6 +186,13 @@ class Sample:
             images = to_uint8(model.generate(z, y, self.batch_size))
         pictures = [grid(frame, columns=rows) for frame in images.split(rows)]
         return write_animation(pictures, out / f"walk_{self.walk}.{self.walk_format}", self.fps)
+
+
+def _as_text(label: int | str | Sequence[int | str] | None) -> str | list[str] | None:
+    """A label as it was written: Hydra makes an int of a class that is named 5."""
+    if label is None or isinstance(label, str):
+        return label
+    return [str(c) for c in label] if isinstance(label, Sequence) else str(label)
 
 
 def _shown(y: Tensor | None, n: int) -> set[int]:

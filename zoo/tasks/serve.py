@@ -20,7 +20,8 @@ class Serve:
     The page needs nothing but this program and a browser, and no network. Ctrl-C ends it.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file, a name, or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
+            trust, it can run code), a name, or `hf:owner/name`.
         compare: a second one, shown beside it under the same settings.
         host: address to listen on; 127.0.0.1 is reached from this machine alone.
         port: 0 takes any free one.
