@@ -151,7 +151,7 @@ class GAN(LeanModule):
             network.to(memory_format=self.memory_format)
         self.ema: EMA | None = None
         if ema_half_life is not None or ema_beta is not None:
-            self.ema = EMA(generator, half_life=ema_half_life or 1.0, beta=ema_beta)
+            self.ema = EMA(generator, half_life=ema_half_life, beta=ema_beta)
             self.ema_generator = self.ema.module
         self.images_seen = 0
         self.shown: dict[str, float] = {}
