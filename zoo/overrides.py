@@ -85,6 +85,7 @@ def continue_run(arguments: list[str]) -> list[str]:
 
     file = locate(path).absolute()
     saved = read(file)[0].get("overrides", [])
+    saved = [o for o in saved if o != "model.channels_last=null"]  # an older word for true
     mine = {_key(a) for a in arguments}
     kept = [o for o in saved if _key(o) not in mine and _key(o) not in ("resume", "ckpt")]
     folder = file.parent.parent
