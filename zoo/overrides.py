@@ -47,10 +47,8 @@ def collect_space(arguments: list[str]) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    if _value(arguments, "task") != "tune" and _value(arguments, "hparams_search") in (
-        None,
-        "null",
-    ):
+    searches = _value(arguments, "hparams_search") not in (None, "null")
+    if (_value(arguments, "task") or ("tune" if searches else "train")) != "tune":
         return arguments
     parser = OverridesParser.create()
     rest: list[str] = []
