@@ -85,5 +85,7 @@ def make_checkpoint(
         "sources": {"generator": "zoo", "discriminator": "zoo", "loss": "zoo"},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent.name == "checkpoints":  # as Hydra does in a run's folder
+        (path.parent.parent / ".hydra").mkdir(exist_ok=True)
     torch.save({"zoo": info, "state_dict": state}, path)
     return path

@@ -135,6 +135,15 @@ def test_exactly_batch_norm_with_a_penalty_per_image_is_refused():
             build_gan({**chosen, "loss": node("loss", "wgan_gp")}, DATA)
 
 
+def test_a_penalty_per_image_of_the_generator_leaves_the_discriminators_norm(monkeypatch):
+    penalty = REGISTRY.get("regularizer", "r1").load()
+    monkeypatch.setattr(penalty, "update", "generator")
+    gan = build_gan(
+        model("dcgan", "dcgan", "bce", regularizer={"r1": node("regularizer", "r1")}), DATA
+    )
+    assert gan.discriminator.has_batch_statistics
+
+
 def test_labels_that_are_missing_are_told():
     with pytest.raises(ZooError, match=r"head 'projection' needs labels, but .*=false\."):
         build_gan(

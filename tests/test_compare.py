@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
-from helpers_train import TINY
+from helpers_train import TINY, configure
 from PIL import Image
 
 import zoo
+from zoo.cli import run_task
 from zoo.compare import as_table, changed, compare, draw, read_metrics, read_runs, scores
 from zoo.errors import ZooError
 from zoo.metrics.protocol import Protocol, Result
+from zoo.overrides import collect_space
 from zoo.store import store_parts
 
 
@@ -152,10 +155,57 @@ def test_tune_finds_the_best_run_and_goes_on(tune, tmp_path):
 
 
 def test_tune_survives_failed_runs(tune, tmp_path, capsys):
-    summary = tune("model.d_steps=0,1", trials=4, metric="loss_g", direction="maximize")
-    assert "with loss_g" in summary["best"]
-    outcomes = ["error" in r["summary"] for r in read_runs(tmp_path)]
-    assert any(outcomes) == ("failed: " in capsys.readouterr().out)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "checkpoints").touch()  # where the first run needs a folder
+    summary = tune("model/loss=bce,hinge", trials=2, metric="loss_g", direction="maximize")
+    assert summary["best"].startswith("run 1 with loss_g")
+    assert ["error" in r["summary"] for r in read_runs(tmp_path)] == [True, False]
+    assert "run 0 failed: " in capsys.readouterr().out
+
+
+def test_a_search_by_hparams_search_prints_commands_that_train(tmp_path):
+    folder = tmp_path / "my search"
+    given = [*TINY, "trainer.max_steps=2", "hparams_search=optuna", "trials=1", "metric=loss_d"]
+    config, noted = configure(*given, "space=['model.lr_g=interval(1e-4,1e-2)']")
+    assert config.task.name == "tune"
+    summary = run_task(config, folder, noted)
+    command = shlex.split((folder / "best.txt").read_text())
+    best, _ = configure(*command[2:])
+    again, _ = configure(f"resume={folder / '0'}", "trainer.max_steps=4")
+    assert best.task.name == again.task.name == "train"
+    assert collect_space([*command, "-m", "seed=1,2"])[-1] == "seed=1,2"  # no search any more
+    assert best.model.lr_g == again.model.lr_g != 2e-4
+    sample, _ = configure(*shlex.split(summary["sample"])[2:])
+    assert sample.ckpt == str(folder / "0")
+
+
+def test_a_search_goes_on_only_with_what_it_was_for(tune):
+    loss = "model/loss=bce,hinge"
+    tune(loss, trials=1, metric="loss_d")
+    for space, options, words in (
+        (loss, {"metric": "loss_g"}, "has metric=loss_d, not loss_g: "),
+        (loss, {"direction": "maximize"}, "has direction=minimize, not maximize: "),
+        (loss, {"samples": 100}, "has samples=2000, not 100: "),
+        (f"{loss},lsgan", {}, rf"has space={loss}, not {loss},lsgan: "),
+    ):
+        with pytest.raises(ZooError, match=words):
+            tune(space, **{"trials": 2, "metric": "loss_d"} | options)
+
+
+def test_a_search_that_was_killed_goes_on_with_new_values(tune, tmp_path):
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    space = "model.lr_g=interval(1e-4,1e-2)"
+    tune(space, trials=1, metric="loss_d")
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.log")))
+    optuna.load_study(study_name="tune", storage=storage).ask()  # and nobody tells how it went
+    for trials in (2, 3):
+        tune(space, trials=trials, metric="loss_d")
+        runs = read_runs(tmp_path)
+        assert len(runs) == trials, "the one that was killed counts"
+    assert len({str(r["overrides"]) for r in runs}) == 3
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,20 @@ def test_ordered_loader_keeps_order_and_the_last_batch(numbered):
     assert list(OrderedLoader(images, labels, torch.arange(0))) == []
 
 
+def test_a_device_gets_the_rows_of_the_split_alone_and_gives_the_same_batches():
+    images, labels = random_images(10_000, 1, 2, 2), torch.arange(10_000)
+    chosen = torch.randperm(10_000)[: zoo.data.base.ROWS + 5].sort().values
+    rows = zoo.data.base.Rows(images, labels, chosen)
+    near = zoo.data.base.copied(rows, torch.device("cpu"))
+    assert near.chosen is None
+    assert torch.equal(near.images, images[chosen])
+    for here, there in zip(
+        TrainLoader(*rows, flip=True), TrainLoader(*near, flip=True), strict=True
+    ):
+        assert torch.equal(here[0], there[0])
+        assert torch.equal(here[1], there[1])
+
+
 # A plugin, and Lightning
 
 

@@ -64,9 +64,9 @@ def test_decay():
     assert EMA(nn.Linear(1, 1), half_life=500, rampup=None).decay(64, 0) == pytest.approx(
         0.5 ** (64 / 500)
     )
-    fixed = EMA(nn.Linear(1, 1), beta=0.999, start=100)
-    assert fixed.decay(64, 99) == 0
-    assert fixed.decay(64, 100) == 0.999
+    for half_life in (None, 1000):  # beta wins
+        fixed = EMA(nn.Linear(1, 1), half_life=half_life, beta=0.999)
+        assert fixed.decay(64, 100) == 0.999
 
 
 def test_half_life_is_one():
@@ -103,7 +103,9 @@ def test_buffers_that_were_replaced_are_still_followed():
     torch.testing.assert_close(ema.module.running_mean, torch.full((3,), 0.5))
 
 
-@pytest.mark.parametrize("options", [{"half_life": 0.0}, {"rampup": -1.0}, {"beta": 1.0}])
+@pytest.mark.parametrize(
+    "options", [{"half_life": 0.0}, {"rampup": -1.0}, {"beta": 1.0}, {"half_life": None}]
+)
 def test_bad_options(options):
     with pytest.raises(ZooError, match="ema: "):
         EMA(nn.Linear(1, 1), **options)

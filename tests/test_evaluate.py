@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor
 import zoo
 from zoo.checkpoint import load
 from zoo.errors import ZooError
+from zoo.explore.evaluations import find_results
 from zoo.metrics.protocol import Result, tables
 from zoo.tasks.evaluate import Evaluate
 
@@ -77,6 +79,22 @@ def test_a_narrower_evaluation_adds_to_the_one_before(run: Path, tmp_path: Path)
     kept.write_text("damaged")
     Evaluate(ckpt=str(run), metrics=["fid"], n=100)(tmp_path / "c")
     assert list(Result.from_json(kept.read_text()).figures) == ["fid"]
+
+
+def test_figures_of_another_model_are_not_taken_for_its_own(run: Path, tmp_path: Path) -> None:
+    """Two models of the same images seen in one run's folder, and in a folder of that name."""
+    ours = run / "checkpoints" / "last.ckpt"
+    theirs = make_checkpoint(run / "checkpoints" / "copied.ckpt", seed=1)
+    for name, file, metrics in (("a", ours, ["fid"]), ("b", theirs, ["kid"])):
+        assert find_results(load(file)) == []
+        Evaluate(ckpt=str(file), metrics=metrics, n=50)(tmp_path / name)
+    assert [list(r.figures) for r in find_results(load(ours))] == [["fid"]]
+    assert [list(r.figures) for r in find_results(load(theirs))] == [["kid", "kid_std"]]
+    collected = tmp_path / "home" / "checkpoints" / "a.ckpt"
+    collected.parent.mkdir(parents=True)
+    shutil.copy(ours, collected)
+    Evaluate(ckpt=str(collected), metrics=["fid"], n=50)(tmp_path / "c")
+    assert not (tmp_path / "home" / "evaluations").exists()
 
 
 def test_several_checkpoints_make_one_table(run: Path, tmp_path: Path) -> None:
@@ -176,6 +194,7 @@ def test_callback_logs_and_keeps_the_best(tmp_path: Path) -> None:
     again = Result.from_json((tmp_path / "out" / "metrics.json").read_text())
     assert again.figures["fid"] == pytest.approx(fids[-1], rel=1e-3)
     assert again.protocol == results[-1].protocol
+    assert again.generator_hash == results[-1].generator_hash != results[0].generator_hash
 
 
 def test_callback_leaves_the_training_as_it_is(tmp_path: Path) -> None:

@@ -7,18 +7,21 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 import yaml
 from helpers import make_checkpoint
 from PIL import Image
 
 import zoo
 from zoo.errors import ZooError
+from zoo.export import export
 from zoo.hub import card, fetch, publish
 from zoo.metrics.protocol import Protocol, Result
 from zoo.tasks.explore import Explore
@@ -53,6 +56,40 @@ def test_a_published_folder_is_a_model(model, tmp_path):
     assert summary["load"] == f'zoo.load("{tmp_path / "mnist"}")'
     with Image.open(tmp_path / "mnist" / "samples.png") as picture:
         assert picture.height > 10 * 64
+
+
+def test_weights_that_were_not_published_are_not_overwritten(model, tmp_path):
+    export(model, tmp_path / "generator.safetensors", "safetensors")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    task = Publish(ckpt=str(tmp_path / "generator.safetensors"), repo=f"file:{tmp_path}")
+    with pytest.raises(ZooError, match=r"generator\.safetensors would be overwritten"):
+        task(tmp_path / "out")
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_what_is_published_names_no_files_of_this_machine(result, tmp_path):
+    file = make_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(file, weights_only=True)
+    kept = ["model.lr_g=1e-4", "model/regularizer=[r1,lecam]", "features=timm/resnet18"]
+    kept += ["model.betas=[0.0, 0.9]"]
+    paths = ["data_dir=patients", "hydra.run.dir=patients", "datamodule.cache_dir=null"]
+    paths += ["+datamodule.masks='/home/me/patients'", "logger.wandb={here:~/patients}"]
+    content["zoo"]["overrides"] = [*kept, *paths]
+    options = {"folder": "patients", "image_size": 16, "x": ["../patients"]}
+    content["zoo"]["data"]["options"] = options
+    content["zoo"]["sources"]["loss"] = "/home/patients/loss.py"
+    torch.save(content, file)
+    result.model = "dcgan (/home/patients/last.ckpt)"
+    publish(zoo.load(file), f"file:{tmp_path / 'published'}", results=[result])
+    for written in (tmp_path / "published").iterdir():
+        assert b"patients" not in written.read_bytes(), written
+    again = zoo.load(tmp_path / "published")
+    assert again.info["overrides"] == kept
+    assert again.data["options"] == {"image_size": 16}
+    assert again.info["sources"]["loss"] == "loss.py"
+    text = (tmp_path / "published" / "README.md").read_text()
+    command = re.search(r"`python run.py (.*)`", text)[1]
+    assert shlex.split(command) == kept
 
 
 def test_bf16_halves_the_weights(model, tmp_path):
@@ -118,7 +155,7 @@ def test_publish_errors(model, tmp_path):
         ({"ckpt": ckpt, "repo": "digits"}, "must be owner/name"),
         ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'file'}"}, "cannot publish into"),
         ({"ckpt": ckpt, "repo": "file:"}, "names no folder"),
-        ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'project'}"}, "is no model card of the zoo"),
+        ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'project'}"}, "has no model card of the zoo"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "x.json")}, "cannot be read"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "no.json")}, "no result"),
     ]:

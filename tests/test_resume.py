@@ -91,6 +91,16 @@ def test_a_new_setting_holds_after_a_resume(tmp_path):
     assert rates == [0.001, 2e-4]
 
 
+def test_a_run_with_channels_last_null_continues(tmp_path):
+    """The default of older versions, which is now spelled true."""
+    train(tmp_path, "trainer.max_steps=2")
+    checkpoint = read(tmp_path)
+    checkpoint["zoo"]["overrides"].append("model.channels_last=null")
+    torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=4")
+    assert read(tmp_path)["zoo"]["step"] == 4
+
+
 def test_killed_and_interrupted_runs_continue_to_the_same_weights(tmp_path):
     """SIGKILL after a checkpoint appeared, and Ctrl-C, to two real programs at the same time."""
     killed, stopped, whole = (tmp_path / name for name in ("killed", "stopped", "whole"))

@@ -68,6 +68,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
     Raises:
         ZooError: an unknown part, a wrong option, or parts that do not go together.
     """
+    from zoo.compatibility import per_sample
     from zoo.gan import GAN
 
     generator, generator_options = part_of("generator", node.get("generator"))
@@ -97,9 +98,9 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
             )
         )
     shape = {"image_size": data.image_size, "channels": data.channels}
-    per_sample = any(r.per_sample for r in [*loss.regularizers(), *regularizers])
+    alone = bool(per_sample([*loss.regularizers(), *regularizers]))
     takes = {p.name for p in REGISTRY.get("discriminator", discriminator).parameters}
-    extra: dict[str, Any] = {"per_sample": per_sample} if "per_sample" in takes else {}
+    extra: dict[str, Any] = {"per_sample": alone} if "per_sample" in takes else {}
     if head is not None:
         extra["head"] = factory("head", head[0], **head[1])
     options = {k: v for k, v in node.items() if k not in (*_PARTS, "latent_dim", "conditional")}

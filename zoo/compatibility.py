@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from zoo.base import Discriminator, Generator, Loss, Regularizer
 from zoo.errors import ZooError
@@ -35,14 +35,7 @@ def check(
             f"images, but discriminator {_name(discriminator)} takes "
             f"{discriminator.channels}×{discriminator.image_size}²: build both for one size."
         )
-    per_sample = [r for r in regularizers if r.per_sample]
-    if per_sample and discriminator.has_batch_statistics:
-        raise ZooError(
-            f"regularizer {_name(per_sample[0])} differentiates each image's score on its own, but "
-            f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
-            "choose model.discriminator.norm=layer or none where it has that option, or "
-            "model/discriminator=resnet, sn_cnn or mlp."
-        )
+    check_scores(discriminator, regularizers)
     notes = []
     head = getattr(discriminator, "head", None)  # a plugin may do without
     asks = discriminator.requires_labels or head is None or head.requires_labels
@@ -52,6 +45,27 @@ def check(
             f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
         )
     return notes
+
+
+def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
+    """Those that differentiate D's score of each image on its own, which batch norm falsifies."""
+    return [r for r in regularizers if r.per_sample and r.update == "discriminator"]
+
+
+def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularizer]) -> None:
+    """Refuse a `per_sample` regularizer beside a discriminator that mixes the images of a batch.
+
+    Raises:
+        ZooError: there is one; the sentence says what to choose instead.
+    """
+    penalties = per_sample(regularizers)
+    if penalties and discriminator.has_batch_statistics:
+        raise ZooError(
+            f"regularizer {_name(penalties[0])} differentiates each image's score on its own, but "
+            f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
+            "choose model.discriminator.norm=layer or none where it has that option, or "
+            "model/discriminator=resnet, sn_cnn or mlp."
+        )
 
 
 def _name(part: object) -> str:

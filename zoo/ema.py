@@ -29,32 +29,34 @@ class EMA:
 
     Args:
         generator: the network that is trained; `module` starts as a copy of it.
-        half_life: in real images.
+        half_life: in real images; None only beside `beta`.
         rampup: the half-life may be at most this share of the images seen; None for no ramp-up.
         beta: a fixed decay per update instead (0.999 or 0.9999 in many papers); `half_life` and
             `rampup` are then not used.
-        start: in real images: until then the average simply follows the trained weights.
 
     Attributes:
         module: the averaged network, in eval mode and without gradients.
+
+    Raises:
+        ZooError: a value out of range, or neither `half_life` nor `beta`.
     """
 
     def __init__(
         self,
         generator: nn.Module,
         *,
-        half_life: float = 10_000.0,
+        half_life: float | None = 10_000.0,
         rampup: float | None = 0.05,
         beta: float | None = None,
-        start: int = 0,
     ) -> None:
         above(0, "ema: ", half_life=half_life, rampup=rampup)
+        if half_life is None and beta is None:
+            raise ZooError("ema: an average needs half_life or beta.")
         if beta is not None and not 0 <= beta < 1:
             raise ZooError(f"ema: beta={beta} must be from 0 to below 1.")
         self.half_life = half_life
         self.rampup = rampup
         self.beta = beta
-        self.start = start
         self.module = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weight: float | Tensor = 1.0
         self._averages: list[Tensor] = list(self.module.parameters())
@@ -78,10 +80,9 @@ class EMA:
 
     def decay(self, batch_size: int, images_seen: int) -> float:
         """Beta of the update that follows `images_seen` real images, `batch_size` per update."""
-        if images_seen < self.start:
-            return 0.0
         if self.beta is not None:
             return self.beta
+        assert self.half_life is not None
         half_life = self.half_life
         if self.rampup is not None:
             half_life = min(half_life, images_seen * self.rampup)

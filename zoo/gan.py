@@ -68,7 +68,8 @@ class GAN(LeanModule):
         clip_grad_norm: largest norm of each network's gradient; null for no clipping.
         compile: `torch.compile` the updates where a double backward pass does not forbid it.
         cuda_graph: capture the whole step as a CUDA graph; null does so where it is safe.
-        channels_last: memory format of convolutions; null takes it, as it is measured faster.
+        channels_last: memory format of convolutions, which is measured faster; false for the plain
+            one.
 
     Attributes:
         images_seen: real images trained on, over all processes.
@@ -100,7 +101,7 @@ class GAN(LeanModule):
         clip_grad_norm: float | None = None,
         compile: bool = False,
         cuda_graph: bool | None = None,
-        channels_last: bool | None = None,
+        channels_last: bool = True,
     ) -> None:
         super().__init__()
         at_least(1, "model.", d_steps=d_steps)
@@ -144,14 +145,12 @@ class GAN(LeanModule):
         self.clip_grad_norm = clip_grad_norm
         self.compile_step = compile
         self.cuda_graph = cuda_graph
-        self.memory_format = (
-            torch.contiguous_format if channels_last is False else torch.channels_last
-        )
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         for network in (generator, discriminator):
             network.to(memory_format=self.memory_format)
         self.ema: EMA | None = None
         if ema_half_life is not None or ema_beta is not None:
-            self.ema = EMA(generator, half_life=ema_half_life or 1.0, beta=ema_beta)
+            self.ema = EMA(generator, half_life=ema_half_life, beta=ema_beta)
             self.ema_generator = self.ema.module
         self.images_seen = 0
         self.shown: dict[str, float] = {}

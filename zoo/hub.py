@@ -6,8 +6,11 @@ the header), `generator.json` (the description), `README.md` (the model card), `
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +27,11 @@ from zoo.images import grid, to_uint8, write_png
 from zoo.metrics.protocol import Result, tables
 from zoo.network import reachable
 
+_CARD, _PICTURE = "README.md", "samples.png"
+_FILES = (_CARD, WEIGHTS_NAME, str(Path(WEIGHTS_NAME).with_suffix(".json")), _PICTURE)
+_LOCAL_KEY = re.compile(r"hydra\b|(.*[._])?(dir|folder|path|file|root)$")
+# A path from a root, from home or from the working directory, also inside of lists and quotes.
+_LOCAL_VALUE = re.compile(r"""(^|[\s'"=:,\[{(])(~|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)""")
 _NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _UNREACHABLE = "the Hugging Face hub cannot be reached from here"
 _NEXT = "zoo.load takes a local folder or file just as well"
@@ -69,6 +77,8 @@ def publish(
 ) -> dict[str, Any]:
     """Publish `model` as `repo`: `owner/name` on the hub, or `file:/some/folder`.
 
+    Settings that name files or folders of this machine are left out of its description.
+
     Args:
         dtype: of the weights; bf16 halves the file.
         license: an identifier of the hub (`mit`, `cc-by-4.0`) for the card.
@@ -79,20 +89,23 @@ def publish(
         Where it is, how it is loaded, and the size of the weights in bytes.
 
     Raises:
-        ZooError: the folder cannot be written, or the hub refuses or cannot be reached.
+        ZooError: the folder cannot be written or holds such files of other origin, or the hub
+            refuses or cannot be reached.
     """
     folder = Path(repo.removeprefix("file:")).expanduser() if repo.startswith("file:") else None
     if folder is None:
         check_name(repo)
     else:
         _check_folder(repo, folder)
+    model = copy.copy(model)
+    model.info = without_paths(model.info)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
         summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
-        write_png(_samples(model), made / "samples.png")
+        write_png(_samples(model), made / _PICTURE)
         source = str(folder) if folder is not None else f"hf:{repo}"
         text = card(model, source, dtype, license, results)
-        (made / "README.md").write_text(text, encoding="utf-8")
+        (made / _CARD).write_text(text, encoding="utf-8")
         if folder is not None:
             _copy(made, folder)
             place = str(folder)
@@ -105,17 +118,41 @@ def _check_folder(repo: str, folder: Path) -> None:
     """Refuse to write over what is no published model."""
     if not repo.removeprefix("file:").strip():
         raise ZooError(f"repo={repo} names no folder: write repo=file:/some/folder.")
-    card = folder / "README.md"
-    if card.is_file() and "\n- gan-zoo\n" not in card.read_text("utf-8", errors="replace"):
+    card = folder / _CARD
+    if card.is_file() and "\n- gan-zoo\n" in card.read_text("utf-8", errors="replace"):
+        return
+    if held := [name for name in _FILES if (folder / name).exists()]:
         raise ZooError(
-            f"{card} is no model card of the zoo and would be overwritten: choose another folder."
+            f"{folder / held[0]} would be overwritten, and {folder} has no model card of the zoo: "
+            "choose another folder."
         )
+
+
+def without_paths(info: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's description without what names files or folders of this machine.
+
+    They are left out of the overrides and of the options of the data set; of a plugin that lies
+    elsewhere than below the working directory, the file's name is left.
+    """
+    kept = dict(info)
+    options = info["data"].get("options") or {}
+    options = {k: v for k, v in options.items() if not _local(k, str(v))}
+    kept["data"] = {**info["data"], "options": options}
+    if overrides := info.get("overrides"):
+        kept["overrides"] = [o for o in map(str, overrides) if not _local(*o.partition("=")[::2])]
+    if sources := info.get("sources"):
+        kept["sources"] = {k: Path(s).name if _local("", s) else s for k, s in sources.items()}
+    return kept
+
+
+def _local(key: str, value: str) -> bool:
+    return bool(_LOCAL_KEY.match(key.lstrip("+~")) or _LOCAL_VALUE.search(value))
 
 
 def _copy(made: Path, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in made.iterdir():
+        for file in sorted(made.iterdir()):  # the card first, by which the others are known
             shutil.copyfile(file, folder / file.name)
     except OSError as error:
         raise ZooError(f"cannot publish into {folder}: {error.strerror or error}.") from error
@@ -207,13 +244,15 @@ def card(
         ("made with", f"gan-zoo {info.get('version')}"),
     ]
     if info.get("overrides"):
-        rows.append(("command", f"`python run.py {' '.join(map(str, info['overrides']))}`"))
+        rows.append(("command", f"`python run.py {shlex.join(map(str, info['overrides']))}`"))
     label = ""
     if model.num_classes:
         label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
     figures = "None yet: `python run.py task=evaluate ckpt=…` makes them."
     if results:
-        figures = "```\n" + tables(list(results)).strip() + "\n```"
+        # Where a checkpoint was measured outside of a run, its path stands in the heading.
+        figures = tables([dataclasses.replace(r, model=title) for r in results]).strip()
+        figures = f"```\n{figures}\n```"
     return "\n".join(
         [
             "---",

@@ -47,10 +47,8 @@ def collect_space(arguments: list[str]) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    if _value(arguments, "task") != "tune" and _value(arguments, "hparams_search") in (
-        None,
-        "null",
-    ):
+    searches = _value(arguments, "hparams_search") not in (None, "null")
+    if (_value(arguments, "task") or ("tune" if searches else "train")) != "tune":
         return arguments
     parser = OverridesParser.create()
     rest: list[str] = []
@@ -85,6 +83,7 @@ def continue_run(arguments: list[str]) -> list[str]:
 
     file = locate(path).absolute()
     saved = read(file)[0].get("overrides", [])
+    saved = [o for o in saved if o != "model.channels_last=null"]  # an older word for true
     mine = {_key(a) for a in arguments}
     kept = [o for o in saved if _key(o) not in mine and _key(o) not in ("resume", "ckpt")]
     folder = file.parent.parent

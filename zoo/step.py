@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
+from zoo.compatibility import check_scores
 from zoo.ema import EMA
 from zoo.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
@@ -116,7 +117,7 @@ class AdversarialStep:
         self._mixes = discriminator.has_batch_statistics  # a property that walks all modules
         self._shared_weights = cached_weights(discriminator)
         self._d_parameters = [p for p in discriminator.parameters() if p.requires_grad]
-        self._check_regularizers()
+        check_scores(discriminator, self.regularizers.values())
         self._forward: Callable[..., Tensor] = generator
         self._d_loss: Callable[..., tuple[Tensor, Tensor, Tensor]] = self.discriminator_loss
         self._g_loss: Callable[..., tuple[Tensor, Tensor]] = self.generator_loss
@@ -336,17 +337,6 @@ class AdversarialStep:
         finally:
             for parameter in self._d_parameters:
                 parameter.requires_grad_(True)
-
-    def _check_regularizers(self) -> None:
-        if not self._mixes:
-            return
-        for name, regularizer in self.regularizers.items():
-            if regularizer.per_sample and regularizer.update == "discriminator":
-                raise ZooError(
-                    f"{name} differentiates the score of each image on its own, but discriminator "
-                    f"{type(self.discriminator).__name__} mixes the images of a batch (batch "
-                    "norm): give it a norm without batch statistics, or another regularizer."
-                )
 
 
 def _derivatives(due: dict[str, Regularizer]) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ import torch
 
 from zoo.callbacks.checkpoints import Checkpoints
 from zoo.errors import ZooError
+from zoo.explore.evaluations import generator_hash
 from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
 from zoo.metrics.features import Features, create_features
 from zoo.metrics.protocol import Result
@@ -111,6 +112,7 @@ class Evaluate(pl.Callback):
         figures: dict[str, float] = {}
         if trainer.is_global_zero:
             self.last = self._score(pl_module)
+            self.last.generator_hash = generator_hash(pl_module.sampler)
             self.last.save(self.folder / f"images_{seen:09d}.json")
             figures = self.last.figures
         if trainer.world_size > 1:

@@ -35,8 +35,11 @@ from torch import Tensor
 from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
 from zoo.errors import ZooError
 
-DEVICE_BYTES = 2 * 10**9
-"""Images up to this size are kept on a CUDA device, so that no batch has to be copied there."""
+DEVICE_SHARE = 0.25
+"""Of a CUDA device's free memory: training images that fit into it are kept there, so that no batch
+has to be copied."""
+ROWS = 4096
+"""Images that are copied there together."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -200,13 +203,11 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader:
         """Endless random batches of `images_per_step` images, from `images_seen` on."""
-        images, labels, index = self._rows("train")
-        if self.trainer:
-            images, labels = _near(images, labels, self.trainer.strategy.root_device)
+        rows = self._rows("train")
+        if self.trainer and _fits(rows, self.trainer.strategy.root_device):
+            rows = copied(rows, self.trainer.strategy.root_device)
         return TrainLoader(
-            images,
-            labels,
-            index,
+            *rows,
             batch_size=self.batch_size,
             steps=self.d_steps,
             flip=self.flip,
@@ -248,8 +249,20 @@ def fixed_order(size: int) -> Tensor:
     return torch.randperm(size, generator=torch.Generator().manual_seed(0))
 
 
-def _near(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The data on the CUDA device that trains on it, where it is small enough; else as it is."""
-    if device.type != "cuda" or images.nbytes > DEVICE_BYTES:
-        return images, labels
-    return images.to(device), labels.to(device)
+def _fits(rows: Rows, device: torch.device) -> bool:
+    """Whether the split may lie on the device that trains on it."""
+    if device.type != "cuda":
+        return False
+    size = rows.size * rows.images[:1].nbytes
+    return size <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def copied(rows: Rows, device: torch.device) -> Rows:
+    """The chosen rows alone on `device`, in their order."""
+    if rows.chosen is None:
+        return Rows(rows.images.to(device), rows.labels.to(device))
+    images = torch.empty(rows.size, *rows.images.shape[1:], dtype=rows.images.dtype, device=device)
+    # In parts: all at once, a mapped file of gigabytes would be held in memory a second time.
+    for part, chosen in zip(images.split(ROWS), rows.chosen.split(ROWS), strict=True):
+        part.copy_(take_rows(rows.images, chosen))
+    return Rows(images, take_rows(rows.labels, rows.chosen).to(device))

@@ -7,14 +7,22 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from zoo.base import Generator
 from zoo.checkpoint import LoadedGenerator
 from zoo.errors import ZooError
+from zoo.metrics.features import tensors_hash
 from zoo.metrics.protocol import Result
 
 
 def run_folder(file: Path) -> Path | None:
     """The folder of the run that wrote a checkpoint; None for one that lies elsewhere."""
-    return file.parent.parent if file.parent.name == "checkpoints" else None
+    run = file.parent.parent
+    return run if file.parent.name == "checkpoints" and (run / ".hydra").is_dir() else None
+
+
+def generator_hash(generator: Generator) -> str:
+    """By which a result knows its model: 12 hex digits of the parameters, read in fp32."""
+    return tensors_hash((name, value.float()) for name, value in generator.named_parameters())
 
 
 def read_result(file: Path) -> Result:
@@ -46,6 +54,7 @@ def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[
     """The result that `evaluation` names, else those for this very model in its run's folder.
 
     Those of other weights or batch-norm statistics are left out, and damaged ones with a warning.
+    Results without a hash of their generator go by the number of images seen.
 
     Raises:
         ZooError: `evaluation` is missing or something else.
@@ -57,10 +66,12 @@ def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[
         return []
     files = sorted((run / "evaluations").glob(f"images_{model.images_seen:09d}*.json"))
     own = (model.weights, model.batch_norm)
+    hashes = ("", generator_hash(model.generator))
     return [
         result
         for result in read_results(files).values()
         if (result.protocol.weights, result.protocol.batch_norm) == own
+        and result.generator_hash in hashes
     ]
 
 

@@ -56,11 +56,3 @@ class SpectralNorm(nn.Module):
             u, v = self.u.clone(), self.v.clone()
             sigma = torch.dot(u, matrix.mv(v))
             return weight / sigma.to(weight.dtype)
-
-
-def is_spectral_buffer(name: str) -> bool:
-    """Whether a `state_dict` key names a `u` or `v`: an EMA never averages these.
-
-    An average of unit vectors is no singular vector.
-    """
-    return name.endswith(("spectral_norm.u", "spectral_norm.v"))

@@ -101,6 +101,8 @@ class Result:
         pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.
+        generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
+            measured.
     """
 
     model: str
@@ -111,6 +113,7 @@ class Result:
     pictures: Tensor | None = field(default=None, repr=False, compare=False)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    generator_hash: str = ""
 
     def to_json(self) -> str:
         content = dataclasses.asdict(dataclasses.replace(self, pictures=None))

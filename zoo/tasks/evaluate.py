@@ -96,6 +96,7 @@ class Evaluate:
                 the data.
         """
         from zoo.checkpoint import load
+        from zoo.explore.evaluations import generator_hash
         from zoo.metrics.protocol import tables
         from zoo.metrics.scores import get_metric
 
@@ -110,6 +111,7 @@ class Evaluate:
         for i, file in enumerate(files):
             model = load(file, weights=self.weights, device=self.device)
             result = self._evaluate(model, _name(model, file))
+            result.generator_hash = generator_hash(model.generator)
             stem = "metrics" if len(files) == 1 else f"metrics_{i}"
             result.save(out / f"{stem}.json")
             written.append(out / f"{stem}.json")
@@ -187,13 +189,13 @@ def _name(model: LoadedGenerator, file: str) -> str:
 
 
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
-    """Put the result where the report of the run finds it, beside other figures of its protocol."""
+    """Put the result where the run's report finds it, beside its other figures by this protocol."""
     from zoo.explore.evaluations import read_result, run_folder
 
     run = run_folder(model.file)
     if run is None or not os.access(run, os.W_OK):
         return
-    key = hashlib.sha256(str(result.protocol).encode()).hexdigest()[:8]
+    key = hashlib.sha256(f"{result.protocol} {result.generator_hash}".encode()).hexdigest()[:8]
     file = run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json"
     with contextlib.suppress(ZooError):  # there is none yet, or it is damaged
         result = read_result(file).updated(result)

@@ -7,6 +7,7 @@ not been maintained since 2022.
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,14 +28,15 @@ class Tune:
 
     `python run.py task=tune trials=20 model/loss=bce,hinge 'model.lr_g=interval(1e-5,1e-3)'`: what
     names several values is searched, everything else holds for all trials. In the same
-    `hydra.run.dir` a search goes on where it ended.
+    `hydra.run.dir` a search goes on where it ended; one program at a time.
 
     Paper: Akiba et al. (2019), arXiv:1907.10902.
 
     Args:
         space: what is searched, in Hydra's words for a sweep: `model/loss=bce,hinge`,
             `model.d_steps=range(1,6)`, `model.lr_g=tag(log,interval(1e-5,1e-3))`.
-        trials: trainings in all, those of an earlier search in this folder included.
+        trials: trainings in all, those of an earlier search in this folder included, and those
+            that were killed left out.
         metric: what is optimised: a figure of the training's log or summary, else one of
             `task=evaluate`.
         direction: `minimize` or `maximize` it.
@@ -66,7 +68,8 @@ class Tune:
         """Run the trials in the folder `out`.
 
         Raises:
-            ZooError: nothing to search, no Optuna, or no trial that came to an end.
+            ZooError: nothing to search, no Optuna, another search in that folder, or no trial that
+                came to an end.
         """
         from zoo.extras import require
 
@@ -85,16 +88,38 @@ class Tune:
         study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(out / "study.log"))),
             study_name="tune",
-            sampler=optuna.samplers.TPESampler(seed=self.seed),
             direction=self.direction,
             load_if_exists=True,
         )
-        while len(study.trials) < self.trials:
+        self._check_same(study, out)
+        # A sampler starts anew with every program: the same seed would try the same values again.
+        study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
+        killed = _fail_killed(study)
+        while len(study.trials) - killed < self.trials:
             trial = study.ask()
             value = self._run(trial, out)
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)
         return self._summary(study, out)
+
+    def _check_same(self, study: Study, out: Path) -> None:
+        """Refuse to go on with a search of other values, or for another figure."""
+        asked = {
+            "metric": self.metric,
+            "direction": self.direction,
+            "samples": self.samples,
+            "space": sorted(o.input_line for o in self.space.values()),
+        }
+        direction = study.direction.name.lower()
+        held = study.user_attrs.get("search") or asked | {"direction": direction}
+        for name, value in asked.items():
+            if held[name] != value:
+                was, now = (" ".join(v) if isinstance(v, list) else v for v in (held[name], value))
+                raise ZooError(
+                    f"the search in {out} has {name}={was}, not {now}: go on with that, or search "
+                    "in another hydra.run.dir."
+                )
+        study.set_user_attr("search", asked)
 
     def _run(self, trial: Trial, out: Path) -> float | None:
         """One training; None where it failed."""
@@ -109,12 +134,14 @@ class Tune:
         print(f"\nrun {trial.number} (of {self.trials}): {' '.join(chosen)}")
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(chosen), folder / ".hydra" / "overrides.yaml")
-        trial.set_user_attr("overrides", [*kept, *chosen])
+        # task=train: settings of hparams_search belong to the training, but its task is the search.
+        training = [*kept, *chosen, "task=train"]
+        trial.set_user_attr("overrides", training)
         summary: dict[str, Any] = {}
         try:
-            config = _compose([*kept, *chosen, "task=train"])
+            config = _compose(training)
             OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-            summary = try_task(config, folder, [*kept, *chosen])
+            summary = try_task(config, folder, training)
             if "error" not in summary:
                 summary[self.metric] = self._measure(folder, summary, config)
         except ZooError as error:
@@ -160,14 +187,26 @@ class Tune:
         if not done:
             raise ZooError(f"none of the {len(study.trials)} runs came to an end; see above why.")
         best = study.best_trial
-        command = " ".join(_shell(o) for o in best.user_attrs["overrides"])
+        command = shlex.join(best.user_attrs["overrides"])
         (out / "best.txt").write_text(f"python run.py {command}\n", encoding="utf-8")
         return {
             "best": f"run {best.number} with {self.metric} {best.value:.6g}",
             "run it": f"python run.py {command}",
-            "sample": f"python run.py task=sample ckpt={out / str(best.number)}",
+            "sample": f"python run.py task=sample {shlex.quote(f'ckpt={out / str(best.number)}')}",
             **written,
         }
+
+
+def _fail_killed(study: Study) -> int:
+    """End the trials that a killed search left running; how many have been killed so far."""
+    from optuna.trial import TrialState
+
+    killed = study.user_attrs.get("killed", 0)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        killed += 1
+    study.set_user_attr("killed", killed)
+    return killed
 
 
 def _parse(text: str) -> Any:
@@ -217,9 +256,3 @@ def _compose(overrides: list[str]) -> DictConfig:
             return compose("config", overrides=overrides)
     except HydraException as error:
         raise ZooError(composition_sentence(error, overrides, CONFIGS)) from error
-
-
-def _shell(override: str) -> str:
-    import shlex
-
-    return shlex.quote(override)
