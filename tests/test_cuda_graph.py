@@ -216,3 +216,14 @@ def test_a_training_with_graphs_is_saved_and_resumed(tmp_path):
         trainer.save_checkpoint(str(tmp_path / "a.ckpt"))
         assert model._step.captured == 1
     assert model.images_seen == 400
+
+
+@needs_cuda
+@pytest.mark.parametrize("part", ["step", "d", "g"])
+def test_the_benchmarks_capture_either_update_too(part):
+    from benchmarks.cards import CARDS, zoo
+
+    update = zoo(CARDS["dcgan_32"], 8, torch.device("cuda"), graph=True)[part]
+    for _ in range(6):
+        update()
+    torch.cuda.synchronize()
