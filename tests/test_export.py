@@ -21,6 +21,7 @@ from zoo.base import Generator
 from zoo.checkpoint import LoadedGenerator
 from zoo.errors import ZooError
 from zoo.export import TOLERANCE, Deployable, export
+from zoo.images import to_uint8
 from zoo.registry import REGISTRY
 from zoo.tasks.export import Export
 
@@ -115,7 +116,7 @@ def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tm
     expected = model.generate(zoo.sampling.truncate(torch.from_numpy(z), 2.0), torch.tensor([5]))
     written = np.asarray(Image.open(tmp_path / "five.png")).astype(int)
     assert written.shape == (16, 16)
-    assert np.abs(written - zoo.images.to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
+    assert np.abs(written - to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("fp32", 0.0), ("fp16", 0.02), ("bf16", 0.2)])
