@@ -28,6 +28,9 @@ from zoo.tasks.export import Export
 DOCS = Path(zoo.__file__).with_name("export.md")
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*pt2 file can run any code:UserWarning")
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return zoo.load(make_checkpoint(tmp_path_factory.mktemp("ckpt") / "a.ckpt"))
