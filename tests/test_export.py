@@ -21,10 +21,14 @@ from zoo.base import Generator
 from zoo.checkpoint import LoadedGenerator
 from zoo.errors import ZooError
 from zoo.export import TOLERANCE, Deployable, export
+from zoo.images import to_uint8
 from zoo.registry import REGISTRY
 from zoo.tasks.export import Export
 
 DOCS = Path(zoo.__file__).with_name("export.md")
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*pt2 file can run any code:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +119,7 @@ def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tm
     expected = model.generate(zoo.sampling.truncate(torch.from_numpy(z), 2.0), torch.tensor([5]))
     written = np.asarray(Image.open(tmp_path / "five.png")).astype(int)
     assert written.shape == (16, 16)
-    assert np.abs(written - zoo.images.to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
+    assert np.abs(written - to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("fp32", 0.0), ("fp16", 0.02), ("bf16", 0.2)])
