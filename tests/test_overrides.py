@@ -186,32 +186,6 @@ def test_quoting_takes_any_path_through_hydras_grammar(text):
     assert config.resume == text
 
 
-def test_resuming_puts_the_runs_own_overrides_first(tmp_path):
-    import torch
-
-    file = tmp_path / "checkpoints" / "last.ckpt"
-    file.parent.mkdir()
-    (tmp_path / ".hydra").mkdir()
-    saved = ["experiment=train_mnist_gan", "model.lr_g=1e-4", "seed=3"]
-    info = {
-        "format": 1,
-        "overrides": saved,
-        "generator": {"name": "mlp", "options": {}},
-        "data": {"name": "x"},
-    }
-    torch.save({"zoo": info, "state_dict": {}}, file)
-    got = overrides.continue_run([f"resume={tmp_path}", "seed=4", "trainer.max_epochs=9"])
-    assert got == [
-        "experiment=train_mnist_gan",
-        "model.lr_g=1e-4",
-        f"hydra.run.dir='{tmp_path}'",
-        "seed=4",
-        "trainer.max_epochs=9",
-        f"resume='{file}'",
-    ]
-    assert overrides.continue_run(["task=sample", "ckpt=x"]) == ["task=sample", "ckpt=x"]
-
-
 def test_experiments_of_plugins_are_listed(tmp_path, monkeypatch):
     folder = tmp_path / "configs" / "experiment"
     folder.mkdir(parents=True)
