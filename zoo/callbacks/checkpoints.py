@@ -119,6 +119,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self.monitor in trainer.callback_metrics or not _evaluated_later(trainer):
+            self.save_if_best(trainer, pl_module)
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self.save(trainer, pl_module)
 
@@ -129,12 +131,12 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._release()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.save_if_best(trainer, pl_module)
-
     def save_if_best(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write `best.ckpt` if the monitored metric is better than ever before."""
-        if self.monitor is None or trainer.sanity_checking:
+        """Write `best.ckpt` if the monitored metric is better than ever before.
+
+        It is asked at the end of every epoch, and by whoever measures at another time.
+        """
+        if self.monitor is None:
             return
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
@@ -176,6 +178,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
                 f"cannot write a checkpoint to {self.folder}: {reason}. "
                 "The one written before it is untouched."
             ) from error
+
+
+def _evaluated_later(trainer: pl.Trainer) -> bool:
+    """Whether figures come at times that need not be the end of this epoch."""
+    from zoo.callbacks.evaluate import Evaluate
+
+    return any(isinstance(c, Evaluate) for c in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def check_weights(gan: Any) -> None:
