@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -207,7 +208,7 @@ def card(
         ("made with", f"gan-zoo {info.get('version')}"),
     ]
     if info.get("overrides"):
-        rows.append(("command", f"`python run.py {' '.join(map(str, info['overrides']))}`"))
+        rows.append(("command", f"`python run.py {shlex.join(map(str, info['overrides']))}`"))
     label = ""
     if model.num_classes:
         label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
