@@ -71,10 +71,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return self.folder / "last.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score}
+        return {"best_score": self.best_score, "monitor": self.monitor, "mode": self.mode}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score = state_dict["best_score"]
+        kept = (self.folder / "best.ckpt").is_file()  # not so in a new folder
+        before = [state_dict.get("monitor", self.monitor), state_dict.get("mode", self.mode)]
+        if kept and before == [self.monitor, self.mode]:
+            self.best_score = state_dict["best_score"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
