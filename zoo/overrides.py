@@ -255,7 +255,10 @@ def _nokey_of(key: str, overrides: list[str]) -> str:
         return f"{parent} is a single value, so {key!r} does not exist."
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}."
+    more = ""
+    if parent == "trainer" or str(node.get("_target_", "")).startswith("pytorch_lightning."):
+        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
 
 
 def omegaconf_sentence(error: Exception) -> str:
