@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from zoo import overrides as words
 from zoo.cli import CONFIGS, run_task
 from zoo.discovery import ROOT
+from zoo.resume import continue_run
 from zoo.store import store_parts
 
 TINY = [
@@ -38,7 +38,7 @@ TINY = [
 def configure(*overrides: str) -> tuple[Any, list[str]]:
     """The configuration that `run.py` would compose, and the overrides it would note down."""
     store_parts()
-    arguments = words.continue_run(list(overrides))
+    arguments = continue_run(list(overrides))
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = compose("config", overrides=arguments)
     return config, [a for a in arguments if not a.startswith("hydra.")]

@@ -246,7 +246,10 @@ def test_example_in_the_docstring_works():
     images, labels = next(iter(data.train_dataloader()))
     assert images.shape == (64, 1, 8, 8)
     assert torch.equal(images[:, 0, 0, 0].long(), labels * 25)
-    assert [len(data.split(split)[0]) for split in ("train", "val", "test")] == [1000, 0, 100]
+    for split, size in {"train": 1000, "val": 0, "test": 100}.items():
+        assert len(data.split(split)[0]) == data.size(split) == size
+    with pytest.raises(ZooError, match="There is no split 'all': choose one of train, val, test"):
+        data.size("all")
 
 
 class Recorder(pl.LightningModule):

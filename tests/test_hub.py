@@ -99,7 +99,7 @@ def test_bf16_halves_the_weights(model, tmp_path):
     assert difference.abs().max() < 0.2
 
 
-def test_the_card_says_what_it_is(model, result):
+def test_the_card_says_what_it_is(model, result, monkeypatch):
     text = card(model, "hf:me/digits", "bf16", license="mit", results=[result])
     front = yaml.safe_load(text.split("---")[1])
     assert front["license"] == "mit"
@@ -109,6 +109,9 @@ def test_the_card_says_what_it_is(model, result):
     assert "12.3" in text
     assert "the weights_hash" in text, "figures without their protocol"
     assert "task=evaluate" in card(model, "hf:me/digits", "bf16")
+    monkeypatch.setitem(model.info, "overrides", ["model/regularizer=[r1]", "seed=3"])
+    command = "`python run.py 'model/regularizer=[r1]' seed=3`"
+    assert f"| command | {command} |" in card(model, "hf:me/digits", "bf16")
 
 
 def test_the_card_and_the_report_name_the_head(tmp_path):

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from zoo import overrides
 from zoo.cli import CONFIGS
 from zoo.errors import ZooError
+from zoo.signature import from_callable
 from zoo.store import experiments, store_parts
 from zoo.validation import validate
 
@@ -49,7 +50,9 @@ def test_a_timm_model_has_two_spellings():
         ["-m", "model/generator=mlp,dcgan", "model/loss=bce,hinge,wgan_gp"],
         ["-m", "model/loss=glob(w*)", "seed=range(3)"],
         ["callbacks.samples=null"],
-        ["+callbacks.samples.columns=4", "logger=many"],
+        ["callbacks.samples.columns=4", "logger=many", "logger.wandb.name=a"],
+        ["callbacks=evaluate", "callbacks.evaluate.split=test"],
+        ["trainer.strategy=ddp", "+trainer.max_time=00:01:00:00"],
         ["model/head=projection", "model.conditional=true"],
         ["trainer=ddp", "trainer.precision=bf16-mixed"],
         ["datamodule=image_folder", "datamodule.folder=some/where"],
@@ -58,6 +61,21 @@ def test_a_timm_model_has_two_spellings():
 )
 def test_right_command_lines_pass(arguments):
     check(*arguments)
+
+
+def test_callbacks_have_all_their_options_in_the_configuration():
+    from zoo.trainer import _import
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        callbacks = compose("config", ["callbacks=evaluate"]).callbacks
+    for name, node in callbacks.items():
+        known = {p.name: p.default for p in from_callable(_import(node._target_))}
+        known.pop("folder", None)
+        assert known.keys() == node.keys() - {"_target_"}, name
+    samples = {p.name: p.default for p in from_callable(_import(callbacks.samples._target_))}
+    assert {k: v for k, v in callbacks.samples.items() if k != "_target_"} == {
+        k: v for k, v in samples.items() if k != "folder"
+    }
 
 
 @pytest.mark.parametrize("name", experiments(CONFIGS))
@@ -88,6 +106,8 @@ LOSSES = "Choices: bce, hinge, lsgan, minimax, ralsgan, rpgan, wgan, wgan_gp."
         ("+model.foo=1", "model has no option 'foo'."),
         ("+model.generator.depth=1", "model.generator (dcgan) has no option 'depth'."),
         ("+callbacks.samples.rowz=1", "no option 'rowz'. Did you mean 'rows'?"),
+        ("trainer.fast_dev_run=true", "added with a plus: +trainer.fast_dev_run=… ."),
+        ("logger.csv.prefix=a", "has: name. Further ones of Lightning's are added with a plus:"),
         # values
         ("model.generator.base_channels=wide", "base_channels=wide is not an integer."),
         ("model.generator.base_channels=1.5", "base_channels=1.5 is not an integer."),
@@ -184,32 +204,6 @@ def test_quoting_takes_any_path_through_hydras_grammar(text):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = compose("config", [f"resume={overrides.quote(text)}"])
     assert config.resume == text
-
-
-def test_resuming_puts_the_runs_own_overrides_first(tmp_path):
-    import torch
-
-    file = tmp_path / "checkpoints" / "last.ckpt"
-    file.parent.mkdir()
-    (tmp_path / ".hydra").mkdir()
-    saved = ["experiment=train_mnist_gan", "model.lr_g=1e-4", "seed=3"]
-    info = {
-        "format": 1,
-        "overrides": saved,
-        "generator": {"name": "mlp", "options": {}},
-        "data": {"name": "x"},
-    }
-    torch.save({"zoo": info, "state_dict": {}}, file)
-    got = overrides.continue_run([f"resume={tmp_path}", "seed=4", "trainer.max_epochs=9"])
-    assert got == [
-        "experiment=train_mnist_gan",
-        "model.lr_g=1e-4",
-        f"hydra.run.dir='{tmp_path}'",
-        "seed=4",
-        "trainer.max_epochs=9",
-        f"resume='{file}'",
-    ]
-    assert overrides.continue_run(["task=sample", "ckpt=x"]) == ["task=sample", "ckpt=x"]
 
 
 def test_experiments_of_plugins_are_listed(tmp_path, monkeypatch):

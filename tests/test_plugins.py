@@ -344,3 +344,9 @@ def test_new_overwrites_nothing(tmp_path):
         zoo.create("task", "new", kind="loss", name="mine", folder=str(tmp_path))(tmp_path)
     assert (tmp_path / "mine.py").read_text() == "precious"
     assert not (tmp_path / "test_mine.py").exists()
+
+
+def test_new_writes_into_a_folder_whose_name_has_a_space(tmp_path):
+    folder = tmp_path / "my parts"
+    summary = zoo.create("task", "new", kind="loss", name="spaced", folder=str(folder))(tmp_path)
+    assert summary["test it"] == f"ZOO_PLUGINS='{folder}' pytest --plugin spaced"

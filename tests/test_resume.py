@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from helpers_train import TINY, assert_same_training, configure, read, start, train, wait_until
 
+from zoo.callbacks.checkpoints import Checkpoints
 from zoo.cli import run_task
 from zoo.errors import ZooError
 
@@ -147,6 +149,23 @@ def test_ctrl_c_finishes_the_step_and_writes_it(tmp_path, monkeypatch, capfd):
     assert signal.getsignal(signal.SIGINT) is before
     assert read(tmp_path)["zoo"]["step"] == 3
     assert "finishing the step" in capfd.readouterr().err
+
+
+def test_the_best_score_continues_beside_its_checkpoint_only(tmp_path):
+    """In another folder, or by another value, there is no best one yet."""
+    monitor = "callbacks.checkpoints.monitor=score_fake"
+    train(tmp_path / "old", "trainer.max_steps=4", monitor)
+    assert (tmp_path / "old" / "checkpoints" / "best.ckpt").is_file()
+    (state,) = [v for v in read(tmp_path / "old")["callbacks"].values() if "best_score" in v]
+
+    def resumed(folder: str, **options: str) -> float:
+        checkpoints = Checkpoints(str(tmp_path / folder), **{"monitor": "score_fake"} | options)
+        checkpoints.load_state_dict(state)
+        return checkpoints.best_score
+
+    assert resumed("old") == state["best_score"] < math.inf
+    assert resumed("new") == resumed("old", monitor="loss_g") == math.inf
+    assert resumed("old", mode="max") == -math.inf
 
 
 def test_a_finished_run_says_so(whole, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers_train import TINY, read, train
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import zoo
+from zoo.compare import read_metrics
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
 from zoo.tasks.train import _more
@@ -35,6 +38,23 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
         assert (tmp_path / summary[place]).exists()
     assert text.startswith("mlp (")
     assert "everything goes to run\n" in text
+
+
+def test_commands_take_any_folder(tmp_path, monkeypatch):
+    """Through the shell and Hydra's grammar."""
+    monkeypatch.chdir(tmp_path)
+    summary = train(tmp_path / "it's (my) run", "trainer.max_steps=1")
+    assert summary["checkpoint"] == "it's (my) run/checkpoints/last.ckpt"
+    for label, key in {"sample": "ckpt", "continue": "resume"}.items():
+        (given,) = [o for o in shlex.split(summary[label]) if o.startswith(f"{key}=")]
+        parsed = OverridesParser.create().parse_override(given)
+        assert parsed.value() == "it's (my) run"
+
+
+def test_the_training_images_are_not_copied_to_be_counted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("zoo.data.base.take_rows", None)
+    train(tmp_path, "trainer.max_steps=1")
+    assert "on 160 images of mnist_subset" in capsys.readouterr().out
 
 
 def test_nothing_but_the_program_itself_speaks(tmp_path):
@@ -79,6 +99,9 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("trainer.gpus=all", r"trainer.gpus=all is not an integer or null"),
         ("+trainer.max_epoch=3", r"no option 'max_epoch'. Did you mean 'max_epochs'\?"),
         ("trainer.max_images=0", r"trainer.max_images=0 must be 1 or more"),
+        ("trainer.max_epochs=0", r"trainer.max_epochs=0 must be 1 or more, or -1 for no such end"),
+        ("trainer.max_steps=0", r"trainer.max_steps=0 must be 1 or more, or -1 for no such end"),
+        ("trainer.max_steps=-2", r"trainer.max_steps=-2 must be 1 or more"),
         ("trainer.precision=16-true", r"none of 32-true, bf16-mixed, 16-mixed, in all"),
         ("+trainer.gradient_clip_val=1", r"use model.clip_grad_norm"),
         ("+trainer.accumulate_grad_batches=2", r"give datamodule.batch_size instead"),
@@ -194,6 +217,21 @@ def test_a_checkpoint_every_n_images_is_kept(tmp_path):
     train(tmp_path, "trainer.max_epochs=2", "callbacks.checkpoints.every_n_images=160")
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["images_000000160.ckpt", "images_000000320.ckpt", "last.ckpt"]
+
+
+def test_the_best_checkpoint_by_a_logged_value_is_kept(tmp_path):
+    """Without anything that evaluates."""
+    train(tmp_path, "trainer.max_epochs=3", "callbacks.checkpoints.monitor=loss_g")
+    curve = read_metrics(tmp_path)
+    ends = [curve["loss_g"][1][curve["loss_g"][0].index(step)] for step in (10, 20, 30)]
+    best = read(tmp_path / "checkpoints" / "best.ckpt")["zoo"]["step"]
+    assert best == 10 * (1 + ends.index(min(ends)))
+
+
+def test_a_monitor_that_is_not_logged_is_told_after_an_epoch(tmp_path):
+    with pytest.raises(ZooError, match=r"monitor=loos_g is not logged; logged are: .*loss_g"):
+        train(tmp_path, "trainer.max_epochs=9", "callbacks.checkpoints.monitor=loos_g")
+    assert not (tmp_path / "samples" / "images_000000320.png").exists()
 
 
 def test_cuda_graph_on_a_processor_is_explained(tmp_path, capsys):

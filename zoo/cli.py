@@ -22,6 +22,7 @@ from zoo import overrides as words
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
 from zoo.registry import REGISTRY, create
+from zoo.resume import continue_run
 from zoo.store import store_parts
 from zoo.validation import validate
 
@@ -44,7 +45,7 @@ def main(run: Callable[[], Any]) -> None:
             for place, reason in REGISTRY.problems:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
             if not prints:
-                sys.argv[1:] = words.collect_space(words.continue_run(sys.argv[1:]))
+                sys.argv[1:] = words.collect_space(continue_run(sys.argv[1:]))
             if flags.overrides or not prints:
                 words.check(sys.argv[1:], CONFIGS, only_prints=prints)
         run()

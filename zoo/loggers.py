@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -38,7 +39,8 @@ class WandbLogger(loggers.WandbLogger):
         folder = Path(self.experiment.dir).parent
         if not self.why_offline:
             return str(self.experiment.url or folder)
-        return f"logged offline, because {self.why_offline}; upload with: wandb sync {folder}"
+        upload = f"wandb sync {shlex.quote(str(folder))}"
+        return f"logged offline, because {self.why_offline}; upload with: {upload}"
 
 
 def reason_to_stay_offline(host: str = "api.wandb.ai", timeout: float = 2.0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,20 +26,22 @@ def normalise(arguments: list[str]) -> list[str]:
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
-    model = _value(arguments, "model")
-    if _value(arguments, "features") == "timm" and model is not None:
+    model = value_of(arguments, "model")
+    if value_of(arguments, "features") == "timm" and model is not None:
         names = ",".join(f"timm/{name.strip()}" for name in model.split(","))
-        rest = [a for a in arguments if _key(a) != "model"]
-        return [f"features={names}" if _key(a) == "features" else a for a in rest]
+        rest = [a for a in arguments if key_of(a) != "model"]
+        return [f"features={names}" if key_of(a) == "features" else a for a in rest]
     return arguments
 
 
-def _key(override: str) -> str:
+def key_of(override: str) -> str:
+    """The option or group that an override is about."""
     return override.split("=", 1)[0].lstrip("+~")
 
 
-def _value(arguments: list[str], key: str) -> str | None:
-    found = [a.split("=", 1)[1] for a in arguments if "=" in a and _key(a) == key]
+def value_of(arguments: list[str], key: str) -> str | None:
+    """What `key` is set to, by its last override; None without one."""
+    found = [a.split("=", 1)[1] for a in arguments if "=" in a and key_of(a) == key]
     return found[-1].strip("'\"") if found else None
 
 
@@ -47,8 +50,8 @@ def collect_space(arguments: list[str]) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    searches = _value(arguments, "hparams_search") not in (None, "null")
-    if (_value(arguments, "task") or ("tune" if searches else "train")) != "tune":
+    searches = value_of(arguments, "hparams_search") not in (None, "null")
+    if (value_of(arguments, "task") or ("tune" if searches else "train")) != "tune":
         return arguments
     parser = OverridesParser.create()
     rest: list[str] = []
@@ -59,38 +62,9 @@ def collect_space(arguments: list[str]) -> list[str]:
         except HydraException:  # a flag, or a mistake that is told later
             searched = False
         (space if searched else rest).append(text)
-    if space and _value(rest, "space"):
+    if space and value_of(rest, "space"):
         raise ZooError(f"{space[0]} stands beside space=…: write what is searched in one of them.")
     return [*rest, f"space=[{','.join(map(quote, space))}]"] if space else arguments
-
-
-def continue_run(arguments: list[str]) -> list[str]:
-    """For `resume=` (or `ckpt=`) in training: the run's own overrides first, then the new ones.
-
-    The run goes on in its own folder, unless `hydra.run.dir` says otherwise.
-    """
-    task = _value(arguments, "task") or "train"
-    path = _value(arguments, "resume") or (_value(arguments, "ckpt") if task == "train" else None)
-    if (
-        task != "train"
-        or not path
-        or path == "null"
-        or "-m" in arguments
-        or "--multirun" in arguments
-    ):
-        return arguments
-    from zoo.checkpoint import locate, read
-
-    file = locate(path).absolute()
-    saved = read(file)[0].get("overrides", [])
-    saved = [o for o in saved if o != "model.channels_last=null"]  # an older word for true
-    mine = {_key(a) for a in arguments}
-    kept = [o for o in saved if _key(o) not in mine and _key(o) not in ("resume", "ckpt")]
-    folder = file.parent.parent
-    if "hydra.run.dir" not in mine and (folder / ".hydra").is_dir():
-        kept.append(f"hydra.run.dir={quote(str(folder))}")
-    rest = [a for a in arguments if _key(a) not in ("resume", "ckpt")]
-    return [*kept, *rest, f"resume={quote(str(file))}"]
 
 
 def quote(text: str) -> str:
@@ -98,6 +72,13 @@ def quote(text: str) -> str:
     # Backslashes stand for themselves, except before a quote.
     doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
     return "'" + doubled.replace("'", "\\'") + "'"
+
+
+def argument(key: str, value: str | Path) -> str:
+    """An override to be printed: as the shell and Hydra's grammar take it."""
+    text = str(value)
+    plain = re.fullmatch(r"(?!\.?\d)[\w./:-]+", text, re.ASCII) is not None
+    return shlex.quote(f"{key}={text if plain else quote(text)}")
 
 
 def flags(arguments: list[str]) -> argparse.Namespace:
@@ -168,10 +149,13 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
                 raise ZooError(omegaconf_sentence(error)) from error
             if not only_prints:
                 validate(config)
-                _check_folder(config, "hydra.sweep.dir" if given.multirun else "hydra.run.dir")
+                _check_folder(config, given.multirun)
 
 
-def _check_folder(config: Any, key: str) -> None:
+def _check_folder(config: Any, sweep: bool) -> None:
+    from zoo.resume import check_no_sweep, check_no_training
+
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     try:
         folder = Path(str(OmegaConf.select(config, key)))
     except OmegaConfBaseException as error:
@@ -183,6 +167,11 @@ def _check_folder(config: Any, key: str) -> None:
             f"{'read-only' if nearest.is_dir() else 'not a folder'}; "
             f"choose another one with {key}=…"
         )
+    if config.task.name == "train":
+        if sweep:
+            check_no_sweep(folder)
+        else:
+            check_no_training(folder, config.get("resume") or config.get("ckpt"))
 
 
 def _grammar_sentence(text: str, error: Exception) -> str:
@@ -202,12 +191,12 @@ def composition_sentence(error: Exception, overrides: list[str], config_dir: Pat
         return _no_option(match[1], match[2], text, config_dir)
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match[1].split("@")[0]
-        return _no_key(key, overrides) if "." in key or "/" not in key else _no_group(key)
+        return _nokey_of(key, overrides) if "." in key or "/" not in key else _no_group(key)
     if match := re.search(r"'([^']+)' is not in struct", text) or re.search(
         r"Key '([^']+)' is not", text
     ):
         full = re.search(r"full_key: (\S+)", text)
-        return _no_key(full[1] if full else match[1], overrides)
+        return _nokey_of(full[1] if full else match[1], overrides)
     if match := re.search(r"Multiple values for ([^.]+)\.", text):
         return f"{match[1]} is given twice; keep one."
     return " ".join(text.split())
@@ -236,7 +225,7 @@ def _no_group(key: str) -> str:
     )
 
 
-def _no_key(key: str, overrides: list[str]) -> str:
+def _nokey_of(key: str, overrides: list[str]) -> str:
     """Words for an unknown key: compose again without value overrides to see what there is."""
     from hydra import compose
     from hydra.errors import HydraException
@@ -245,8 +234,8 @@ def _no_key(key: str, overrides: list[str]) -> str:
     plain = [
         o
         for o in overrides
-        if "/" in _key(o)
-        or _key(o)
+        if "/" in key_of(o)
+        or key_of(o)
         in ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
     ]
     try:
@@ -264,7 +253,10 @@ def _no_key(key: str, overrides: list[str]) -> str:
         return f"{parent} is a single value, so {key!r} does not exist."
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}."
+    more = ""
+    if parent == "trainer" or str(node.get("_target_", "")).startswith("pytorch_lightning."):
+        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
 
 
 def omegaconf_sentence(error: Exception) -> str:

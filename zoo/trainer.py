@@ -133,6 +133,10 @@ def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what Lightning would refuse in its own terms, or not at all."""
     if settings.get("log_every_n_steps", 50) < 1:
         raise ZooError("trainer.log_every_n_steps must be 1 or more.")
+    for name in ("max_epochs", "max_steps"):
+        value = settings.get(name)
+        if value is not None and value < 1 and value != -1:
+            raise ZooError(f"trainer.{name}={value} must be 1 or more, or -1 for no such end.")
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32"):
         raise ZooError(

@@ -71,10 +71,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return self.folder / "last.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score}
+        return {"best_score": self.best_score, "monitor": self.monitor, "mode": self.mode}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score = state_dict["best_score"]
+        kept = (self.folder / "best.ckpt").is_file()  # not so in a new folder
+        before = [state_dict.get("monitor", self.monitor), state_dict.get("mode", self.mode)]
+        if kept and before == [self.monitor, self.mode]:
+            self.best_score = state_dict["best_score"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
@@ -119,6 +122,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self.monitor in trainer.callback_metrics or not _evaluated_later(trainer):
+            self.save_if_best(trainer, pl_module)
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self.save(trainer, pl_module)
 
@@ -129,12 +134,12 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._release()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.save_if_best(trainer, pl_module)
-
     def save_if_best(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write `best.ckpt` if the monitored metric is better than ever before."""
-        if self.monitor is None or trainer.sanity_checking:
+        """Write `best.ckpt` if the monitored metric is better than ever before.
+
+        It is asked at the end of every epoch, and by whoever measures at another time.
+        """
+        if self.monitor is None:
             return
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
@@ -176,6 +181,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
                 f"cannot write a checkpoint to {self.folder}: {reason}. "
                 "The one written before it is untouched."
             ) from error
+
+
+def _evaluated_later(trainer: pl.Trainer) -> bool:
+    """Whether figures come at times that need not be the end of this epoch."""
+    from zoo.callbacks.evaluate import Evaluate
+
+    return any(isinstance(c, Evaluate) for c in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def check_weights(gan: Any) -> None:

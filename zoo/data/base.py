@@ -194,12 +194,14 @@ class DataModule(pl.LightningDataModule):
 
         Loads the data set if that has not been done. N is 0 for a split the set does not have.
         """
-        if split not in SPLITS:
-            raise ZooError(f"There is no split {split!r}: choose one of {', '.join(SPLITS)}.")
         images, labels, index = self._rows(split)
         if index is None:
             return images, labels
         return take_rows(images, index), take_rows(labels, index)
+
+    def size(self, split: Split) -> int:
+        """The number of images of a split, which `split` would have to copy to count."""
+        return self._rows(split).size
 
     def train_dataloader(self) -> TrainLoader:
         """Endless random batches of `images_per_step` images, from `images_seen` on."""
@@ -238,6 +240,8 @@ class DataModule(pl.LightningDataModule):
         return Rows(images.contiguous(), labels)
 
     def _rows(self, split: Split) -> Rows:
+        if split not in SPLITS:
+            raise ZooError(f"There is no split {split!r}: choose one of {', '.join(SPLITS)}.")
         if not self._splits:
             self.prepare_data()
             self.setup()

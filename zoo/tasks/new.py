@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +57,11 @@ class New:
         self.folder.mkdir(parents=True, exist_ok=True)
         part.write_text(templates.part.substitute(words), encoding="utf-8")
         test.write_text(templates.test.substitute(words), encoding="utf-8")
-        prefix = "" if self.folder.resolve() == ROOT / "plugins" else f"ZOO_PLUGINS={self.folder} "
+        prefix = (
+            ""
+            if self.folder.resolve() == ROOT / "plugins"
+            else (f"ZOO_PLUGINS={shlex.quote(str(self.folder))} ")
+        )
         return {
             "plugin": _short(part),
             "its test": _short(test),

@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo.allocator import keep_memory
 from zoo.errors import ZooError, listing
+from zoo.overrides import argument
 from zoo.registry import task
 
 _KEPT = ("generator", "discriminator", "loss", "regularizers", "augmentations", "optimizer")
@@ -63,7 +64,7 @@ class Train:
         loggers = make_loggers(config["logger"], out, config)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         if trainer.is_global_zero:
-            for note in gan.notes:
+            for note in [*gan.notes, *_where(checkpoint, out)]:
                 print(f"note: {note}")
             print(_headline(gan, data, trainer, out), flush=True)
         _fit(trainer, gan, data, checkpoint)
@@ -76,15 +77,9 @@ class Train:
     def _checkpoint(self, gan: Any) -> Path | None:
         if self.resume is None:
             return None
-        from zoo.checkpoint import locate, read
+        from zoo.resume import open_training
 
-        file = locate(self.resume)
-        info, _ = read(file)
-        if file.suffix != ".ckpt" or "step" not in info:
-            raise ZooError(
-                f"{file} holds a generator to sample from, but no training to continue: give a "
-                "run's folder or one of its checkpoints."
-            )
+        file, info = open_training(self.resume)
         mine = gan.describe()
         for kind in _KEPT:
             if kind in info and info[kind] != mine[kind]:
@@ -121,10 +116,10 @@ class Train:
             if hasattr(logger, "sync_hint"):
                 lines["W&B"] = logger.sync_hint()
         run = shown(out)
-        lines["sample"] = f"python run.py task=sample ckpt={run} n=64"
+        lines["sample"] = f"python run.py task=sample {argument('ckpt', run)} n=64"
         if gan.generator.num_classes:
             lines["sample"] += " label=5" if gan.generator.num_classes > 5 else " label=0"
-        lines["continue"] = f"python run.py resume={run} {_more(trainer)}"
+        lines["continue"] = f"python run.py {argument('resume', run)} {_more(trainer)}"
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
@@ -138,6 +133,16 @@ def shown(path: str | Path) -> str:
     path = Path(path)
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _where(checkpoint: Path | None, out: Path) -> list[str]:
+    """A note where a run does not go on in its own folder."""
+    if checkpoint is None:
+        return []
+    run = checkpoint.parent.parent
+    if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
+        return []
+    return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
 
 
 def _more(trainer: Any) -> str:
@@ -179,7 +184,7 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['generator']['name']} ({count(gan.generator)} parameters) against "
         f"{spec['discriminator']['name']} ({count(gan.discriminator)}) under "
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
-        f", on {len(data.split('train')[0]):,} images of {data.name} at {data.channels}×"
+        f", on {data.size('train'):,} images of {data.name} at {data.channels}×"
         f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"
