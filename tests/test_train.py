@@ -18,6 +18,7 @@ import zoo
 from zoo.compare import read_metrics
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
+from zoo.overrides import normalise
 from zoo.tasks.train import _more
 from zoo.trainer import make_trainer
 from zoo.window import NonFiniteError
@@ -217,6 +218,15 @@ def test_a_checkpoint_every_n_images_is_kept(tmp_path):
     train(tmp_path, "trainer.max_epochs=2", "callbacks.checkpoints.every_n_images=160")
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["images_000000160.ckpt", "images_000000320.ckpt", "last.ckpt"]
+
+
+def test_nothing_but_the_training_itself(tmp_path):
+    given = [o for o in TINY if not o.startswith("callbacks.")]
+    off = normalise(["logger=null", "callbacks=null"])
+    summary = train(tmp_path, *given, *off, "trainer.max_steps=2", tiny=False)
+    assert summary["trained"].startswith("32 images")
+    assert not {"checkpoint", "pictures", "log", "sample", "continue"} & summary.keys()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_best_checkpoint_by_a_logged_value_is_kept(tmp_path):

@@ -108,6 +108,8 @@ def make_trainer(
     _check_accelerator(settings)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
+    kept = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
+    settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
     try:
         return pl.Trainer(
             **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
