@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,34 @@ def test_commands_compose(command: str) -> None:
     known = command.replace("wide_hinge", "hinge")  # README's plugin, which has the same option
     arguments = overrides.normalise(shlex.split(known)[2:])
     overrides.check(arguments, CONFIGS, only_prints="--help" in arguments)
+
+
+QUICK = ("task=sample", "task=list", "--help", "task=new", "model.generator.base_channels=32")
+"""What of README's commands takes no network, no extra package and no time, or little training."""
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if any(q in c for q in QUICK)])
+def test_quick_commands_run(command: str, tmp_path: Path) -> None:
+    arguments = shlex.split(command)[2:]
+    if "task=new" in arguments:
+        arguments.append(f"folder={tmp_path}/plugins")
+    if "model.generator.base_channels=32" in arguments:
+        arguments.append("trainer.max_steps=2")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout
+    if "--help" not in arguments:
+        written = {p.suffix for p in tmp_path.rglob("*") if p.is_file()}
+        wanted = {"task=sample": ".png", "task=new": ".py", "task=list": None}
+        suffix = next((s for task, s in wanted.items() if task in arguments), ".ckpt")
+        assert suffix is None or suffix in written
 
 
 def test_readme_has_commands() -> None:

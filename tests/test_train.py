@@ -18,6 +18,7 @@ import zoo
 from zoo.compare import read_metrics
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
+from zoo.overrides import normalise
 from zoo.tasks.train import _more
 from zoo.trainer import make_trainer
 from zoo.window import NonFiniteError
@@ -219,6 +220,15 @@ def test_a_checkpoint_every_n_images_is_kept(tmp_path):
     assert names == ["images_000000160.ckpt", "images_000000320.ckpt", "last.ckpt"]
 
 
+def test_nothing_but_the_training_itself(tmp_path):
+    given = [o for o in TINY if not o.startswith("callbacks.")]
+    off = normalise(["logger=null", "callbacks=null"])
+    summary = train(tmp_path, *given, *off, "trainer.max_steps=2", tiny=False)
+    assert summary["trained"].startswith("32 images")
+    assert not {"checkpoint", "pictures", "log", "sample", "continue"} & summary.keys()
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_best_checkpoint_by_a_logged_value_is_kept(tmp_path):
     """Without anything that evaluates."""
     train(tmp_path, "trainer.max_epochs=3", "callbacks.checkpoints.monitor=loss_g")
@@ -286,7 +296,10 @@ def test_kept_memory_trains_the_same_weights(tmp_path):
 def test_matmul_precision_is_set_and_a_wrong_one_refused(tmp_path):
     train(tmp_path / "fast", "trainer.max_steps=1", "trainer.matmul_precision=high")
     assert torch.get_float32_matmul_precision() == "high"
-    train(tmp_path / "exact", "trainer.max_steps=1")
+    train(tmp_path / "exact", "trainer.max_steps=1", "trainer.matmul_precision=highest")
+    assert not torch.backends.cudnn.allow_tf32
+    train(tmp_path / "usual", "trainer.max_steps=1")
     assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cudnn.allow_tf32
     with pytest.raises(ZooError, match="matmul_precision=tf32 is none of highest, high, medium"):
         train(tmp_path / "wrong", "trainer.max_steps=1", "trainer.matmul_precision=tf32")

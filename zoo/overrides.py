@@ -14,18 +14,29 @@ from omegaconf.errors import OmegaConfBaseException
 
 from zoo.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY
-from zoo.store import GROUPS, experiments
+from zoo.store import GROUPS, LISTS, experiments
 from zoo.validation import validate
+
+OPTIONAL = (
+    "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
+    "experiment", "hparams_search",
+)  # fmt: skip
+"""Groups of which a run may have nothing."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml`, and `features=timm model=NAME` for `features=timm/NAME`.
+    """Allow `experiment=name.yaml`, `logger=null`, and `features=timm model=NAME`.
 
-    File names come from completion, and `model` is otherwise the group of the GAN's parts.
+    File names come from completion, Hydra's own word for a group's null is `~logger`, and `model`
+    is otherwise the group of the GAN's parts (features have theirs in `features=timm/NAME`).
     """
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
+    lists = [GROUPS[kind] for kind in LISTS]
+    single = [group for group in OPTIONAL if group not in lists]
+    arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
+    arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
     model = value_of(arguments, "model")
     if value_of(arguments, "features") == "timm" and model is not None:
         names = ",".join(f"timm/{name.strip()}" for name in model.split(","))
@@ -141,6 +152,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
     search = [f"hydra.searchpath=[{','.join(map(quote, folders))}]"] if folders else []
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
         for overrides in sets:
+            _check_null(overrides)
             try:
                 config = compose("config", overrides=overrides + search, return_hydra_config=True)
             except HydraException as error:
@@ -150,6 +162,15 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
             if not only_prints:
                 validate(config)
                 _check_folder(config, given.multirun)
+
+
+def _check_null(overrides: list[str]) -> None:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        key = key.lstrip("+")
+        if value == "null" and key in (*OPTIONAL, *GROUPS.values(), "model", "trainer"):
+            reason = "no value of a sweep" if key in OPTIONAL else "not possible: choose one"
+            raise ZooError(f"{key}=null is {reason} (python run.py --help shows the choices).")
 
 
 def _check_folder(config: Any, sweep: bool) -> None:

@@ -93,7 +93,7 @@ def make_trainer(
     gpus = settings.pop("gpus", None)
     max_images = settings.pop("max_images", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
-    _set_matmul_precision(settings.pop("matmul_precision", MATMUL_PRECISIONS[0]))
+    _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
     known = inspect.signature(pl.Trainer.__init__).parameters
@@ -111,6 +111,8 @@ def make_trainer(
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
     settings.setdefault("profiler", NoProfiler())
+    kept = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
+    settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
     try:
         return pl.Trainer(
             **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
@@ -119,14 +121,17 @@ def make_trainer(
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
 
 
-def _set_matmul_precision(precision: str) -> None:
+def _set_matmul_precision(precision: str | None) -> None:
     import torch
 
-    if precision not in MATMUL_PRECISIONS:
+    if precision is not None and precision not in MATMUL_PRECISIONS:
         raise ZooError(
-            f"trainer.matmul_precision={precision} is none of {listing(MATMUL_PRECISIONS)}."
+            f"trainer.matmul_precision={precision} is none of {listing(MATMUL_PRECISIONS)}, nor "
+            "null for what torch has by itself."
         )
-    torch.set_float32_matmul_precision(precision)
+    # Of torch's two switches for TF32 one is on at the start (convolutions) and one is off.
+    torch.set_float32_matmul_precision(precision or "highest")
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
@@ -141,7 +146,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
     if precision not in (*PRECISIONS, "32"):
         raise ZooError(
             f"trainer.precision={precision} is none of {listing(PRECISIONS)}, in all of which "
-            "weights and penalties have 32 bits."
+            "weights are kept, and penalties computed, in 32 bits."
         )
     if settings.get("gradient_clip_val"):
         raise ZooError("trainer.gradient_clip_val does not clip a GAN: use model.clip_grad_norm.")

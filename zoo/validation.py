@@ -24,7 +24,7 @@ TRAINER_SETTINGS = (
     Parameter("gpus", int | None),
     Parameter("keep_memory", bool),
     Parameter("log_every_n_steps", int),
-    Parameter("matmul_precision", str),
+    Parameter("matmul_precision", str | None),
     Parameter("max_epochs", int | None),
     Parameter("max_images", int | None),
     Parameter("max_steps", int),
@@ -56,6 +56,8 @@ def validate(config: DictConfig) -> None:
         kinds = [g.partition("/")[2] for g in GROUPS.values() if g.startswith("model/")]
         own = {k: v for k, v in model.items() if k not in kinds}
         _check_node(own, (*model_parameters(), *MODEL_SETTINGS), "model", "model")
+    if part.name == "train" and not isinstance(plain.get("trainer"), dict):
+        raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
     for option in TRAINER_SETTINGS:
         if option.name in (plain.get("trainer") or {}):
             _check(plain["trainer"][option.name], option, f"trainer.{option.name}")

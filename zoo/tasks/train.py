@@ -60,8 +60,8 @@ class Train:
         }
         data.images_per_step = gan.d_steps * data.batch_size
         checkpoint = self._checkpoint(gan)
-        callbacks = make_callbacks(config["callbacks"], out)
-        loggers = make_loggers(config["logger"], out, config)
+        callbacks = make_callbacks(config.get("callbacks"), out)
+        loggers = make_loggers(config.get("logger"), out, config)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         if trainer.is_global_zero:
             for note in [*gan.notes, *_where(checkpoint, out)]:
@@ -115,11 +115,8 @@ class Train:
         for logger in trainer.loggers:
             if hasattr(logger, "sync_hint"):
                 lines["W&B"] = logger.sync_hint()
-        run = shown(out)
-        lines["sample"] = f"python run.py task=sample {argument('ckpt', run)} n=64"
-        if gan.generator.num_classes:
-            lines["sample"] += " label=5" if gan.generator.num_classes > 5 else " label=0"
-        lines["continue"] = f"python run.py {argument('resume', run)} {_more(trainer)}"
+        if "checkpoint" in lines:
+            lines |= _commands(trainer, gan, shown(out))
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
@@ -143,6 +140,15 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
         return []
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
+
+
+def _commands(trainer: Any, gan: Any, run: str) -> dict[str, str]:
+    """How to go on from the checkpoint."""
+    sample = f"python run.py task=sample {argument('ckpt', run)} n=64"
+    if gan.generator.num_classes:
+        sample += " label=5" if gan.generator.num_classes > 5 else " label=0"
+    more = f"python run.py {argument('resume', run)} {_more(trainer)}"
+    return {"sample": sample, "continue": more}
 
 
 def _more(trainer: Any) -> str:
