@@ -139,7 +139,8 @@ def _overrides(info: dict[str, Any], arguments: list[str], file: Path) -> list[s
                 f"{file} asks for {override!r}, which no training of this zoo writes down and "
                 "which could run any code: it is not continued."
             )
-        if key_of(override) in mine or words[:1] == ["task"]:  # it is task=train
+        # task=train stands there where a search made the run, by settings that mean task=tune.
+        if key_of(override) in mine or (words[:1] == ["task"] and override != "task=train"):
             continue
         if "_target_" in override:
             raise ZooError(
