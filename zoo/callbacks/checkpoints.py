@@ -146,7 +146,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
             raise ZooError(
                 f"callbacks.checkpoints.monitor={self.monitor} is not logged; logged are: {known}."
             )
-        score = float(trainer.callback_metrics[self.monitor])
+        # Of several processes one decides for all: they save together, and clocks differ.
+        score = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
         if score < self.best_score if self.mode == "min" else score > self.best_score:
             self.best_score = score
             self.save(trainer, pl_module, self.folder / "best.ckpt")
