@@ -212,12 +212,12 @@ def composition_sentence(error: Exception, overrides: list[str], config_dir: Pat
         return _no_option(match[1], match[2], text, config_dir)
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match[1].split("@")[0]
-        return _nokey_of(key, overrides) if "." in key or "/" not in key else _no_group(key)
+        return _no_key(key, overrides) if "." in key or "/" not in key else _no_group(key)
     if match := re.search(r"'([^']+)' is not in struct", text) or re.search(
         r"Key '([^']+)' is not", text
     ):
         full = re.search(r"full_key: (\S+)", text)
-        return _nokey_of(full[1] if full else match[1], overrides)
+        return _no_key(full[1] if full else match[1], overrides)
     if match := re.search(r"Multiple values for ([^.]+)\.", text):
         return f"{match[1]} is given twice; keep one."
     return " ".join(text.split())
@@ -246,7 +246,7 @@ def _no_group(key: str) -> str:
     )
 
 
-def _nokey_of(key: str, overrides: list[str]) -> str:
+def _no_key(key: str, overrides: list[str]) -> str:
     """Words for an unknown key: compose again without value overrides to see what there is."""
     from hydra import compose
     from hydra.errors import HydraException
