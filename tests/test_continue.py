@@ -139,10 +139,16 @@ def test_a_hostile_callback_of_hydra_is_not_called(tmp_path):
 
 
 def test_a_callback_is_trusted_when_it_is_given_again(tmp_path):
-    make_run(tmp_path, saved=["+callbacks.x._target_=zoo_plugins.a.B", "task=train"])
     again = "+callbacks.x._target_=zoo_plugins.a.B"
+    make_run(tmp_path, saved=[again])
     assert again in continue_run([f"resume={tmp_path}", again])
-    assert "task=train" not in continue_run([f"resume={tmp_path}", again])
+
+
+def test_of_tasks_only_training_is_kept(tmp_path):
+    make_run(tmp_path, saved=["hparams_search=optuna", "task.name=elsewhere", "task=train"])
+    arguments = continue_run([f"resume={tmp_path}"])
+    assert "task=train" in arguments
+    assert "task.name=elsewhere" not in arguments
 
 
 def test_a_generator_alone_is_refused_before_its_settings_are_read(tmp_path):
