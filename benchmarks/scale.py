@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -45,7 +46,8 @@ def processes(steps: int) -> dict[str, float]:
     All train DCGAN on batches of 64 per process.
     """
     rates = {}
-    ways = (("1 process, 1 thread", 1, "cpu"), ("1 process, all threads", None, "cpu"))
+    cores = os.cpu_count() or 1
+    ways = (("1 process, 1 thread", 1, "cpu"), ("1 process, all threads", cores, "cpu"))
     for name, threads, trainer in (*ways, ("2 processes, 1 thread each", 1, "ddp")):
         with tempfile.TemporaryDirectory() as folder:
             options = [
@@ -56,8 +58,8 @@ def processes(steps: int) -> dict[str, float]:
                 "callbacks.samples=null",
                 f"hydra.run.dir={folder}",
             ]
-            threading = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-            output = child([sys.executable, "run.py", *options], **threading)[2]
+            command = [sys.executable, "run.py", *options]
+            output = child(command, OMP_NUM_THREADS=str(threads))[2]
         found = re.findall(r"^images_per_second\s+([\d.]+)", output, re.MULTILINE)
         rates[name] = float(found[-1])
     one, _, two = rates.values()

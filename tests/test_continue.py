@@ -103,8 +103,13 @@ def test_a_training_is_not_replaced_by_another(tmp_path):
     check(place, f"resume='{file}'")
     check(place, "task=tune", "seed=1")
     sweep = f"hydra.sweep.dir='{tmp_path}'"
-    with pytest.raises(ZooError, match=r"my runs holds a training, .* with hydra.sweep.dir="):
+    check("-m", "seed=1,2", sweep)  # into folders named 0 and 1
+    with pytest.raises(ZooError, match=r"my runs holds a training, which would be replaced"):
+        check("-m", "seed=1,2", sweep, "hydra.sweep.subdir='my runs'")
+    run.rename(tmp_path / "0")
+    with pytest.raises(ZooError, match=r"0 holds a training, .* with hydra.sweep.dir="):
         check("-m", "seed=1,2", sweep)
+    check("-m", "seed=1,2", sweep, "hydra.sweep.subdir=seed_${seed}")
     check("-m", "task=sample", "ckpt=mnist", "seed=1,2", sweep)
 
 

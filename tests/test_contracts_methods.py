@@ -137,7 +137,7 @@ def test_augmentations_are_reproducible(part):
     assert torch.equal(*outputs)
 
 
-@parametrize("generator", "discriminator", "loss", "regularizer", "augmentation")
+@parametrize("generator", "discriminator", "head", "loss", "regularizer", "augmentation")
 def test_a_captured_step_is_the_eager_one(part):
     """What a CUDA graph asks of a part: nothing read on the host, nothing counted in Python.
 
@@ -154,6 +154,10 @@ def test_a_captured_step_is_the_eager_one(part):
             other = ("discriminator" if kind == "generator" else "generator", "mlp")
             pair = build(part, classes), build(other, classes, size)
             networks = pair if kind == "generator" else pair[::-1]
+            return tiny_step(registry.create("loss", "bce"), networks=networks)
+        if kind == "head":
+            generator = build(("generator", "mlp"), CLASSES, 16)
+            networks = generator, build(("discriminator", "mlp"), CLASSES, 16, head=part[1])
             return tiny_step(registry.create("loss", "bce"), networks=networks)
         if kind == "loss":
             return tiny_step(registry.create(*part))

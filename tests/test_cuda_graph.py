@@ -102,6 +102,8 @@ class Counts(Regularizer):
 def test_a_part_that_claims_no_graph_is_named_and_the_tape_would_catch_it():
     step = make_step(*networks(), "hinge", [Counts()])
     assert obstacle(step) == "no CUDA graph: Counts does not claim to work in one."
+    foreign = make_step(*networks(), "hinge", augmentations=[torch.nn.Identity()])
+    assert obstacle(foreign) == "no CUDA graph: Identity does not claim to work in one."
     graphed = GraphedStep(step, warmup=1, capture=Recorder())
     eager = make_step(*networks(), "hinge", [Counts()])
     for index in range(4):
@@ -178,6 +180,18 @@ def test_captured_equals_eager_on_cuda(card, bf16):
         tolerance = 1e-1 if bf16 else 1e-2
         assert_same(getattr(eager, kind), getattr(step, kind), rtol=tolerance, atol=tolerance)
     assert_same(eager.ema.module, step.ema.module, rtol=1e-1, atol=1e-2)
+
+
+@needs_cuda
+def test_a_capture_that_fails_on_cuda_is_said_with_its_first_reason():
+    told: list[str] = []
+    step = make_step(*(network.cuda() for network in networks()), "hinge", [Reads()])
+    failing = GraphedStep(step, say=told.append)
+    for index in range(6):
+        images, labels = (t.cuda() for t in batch(index))
+        assert all(value.isfinite() for value in failing(images, labels, index).values())
+    assert told == [failing.note]
+    assert "captur" in failing.note.partition(": ")[2]
 
 
 @needs_cuda

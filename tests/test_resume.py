@@ -151,6 +151,17 @@ def test_ctrl_c_finishes_the_step_and_writes_it(tmp_path, monkeypatch, capfd):
     assert "finishing the step" in capfd.readouterr().err
 
 
+def test_ctrl_c_is_told_without_the_callback_that_saves_too(tmp_path, monkeypatch):
+    import zoo.gan
+
+    def interrupting(self, batch, index):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(zoo.gan.GAN, "training_step", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, "trainer.max_steps=2", "callbacks.checkpoints=null")
+
+
 def test_the_best_score_continues_beside_its_checkpoint_only(tmp_path):
     """In another folder, or by another value, there is no best one yet."""
     monitor = "callbacks.checkpoints.monitor=score_fake"

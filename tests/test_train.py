@@ -18,7 +18,8 @@ import zoo
 from zoo.compare import read_metrics
 from zoo.discovery import ROOT
 from zoo.errors import ZooError
-from zoo.overrides import normalise
+from zoo.overrides import normalise, value_of
+from zoo.resume import continue_run
 from zoo.tasks.train import _more
 from zoo.trainer import make_trainer
 from zoo.window import NonFiniteError
@@ -33,12 +34,14 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     assert summary["checkpoint"] == "run/checkpoints/last.ckpt"
     assert summary["log"] == "run/csv/version_0"
     assert summary["sample"] == "python run.py task=sample ckpt=run n=64 label=5"
-    assert summary["continue"] == "python run.py resume=run trainer.max_steps=10"
+    assert summary["continue"] == "python run.py resume=run trainer.max_images=140"
     assert {"loss_d", "loss_g", "images_per_second"} <= summary.keys()
     for place in ("pictures", "checkpoint", "log"):
         assert (tmp_path / summary[place]).exists()
     assert text.startswith("mlp (")
     assert "everything goes to run\n" in text
+    more = continue_run(shlex.split(summary["continue"])[2:])
+    assert train(tmp_path / "run", *more)["trained"].startswith("144 images")
 
 
 def test_commands_take_any_folder(tmp_path, monkeypatch):
@@ -50,6 +53,8 @@ def test_commands_take_any_folder(tmp_path, monkeypatch):
         (given,) = [o for o in shlex.split(summary[label]) if o.startswith(f"{key}=")]
         parsed = OverridesParser.create().parse_override(given)
         assert parsed.value() == "it's (my) run"
+    (file,) = [o for o in continue_run(shlex.split(summary["continue"])[2:]) if "resume=" in o]
+    assert value_of([file], "resume") == str(tmp_path / "it's (my) run/checkpoints/last.ckpt")
 
 
 def test_the_training_images_are_not_copied_to_be_counted(tmp_path, monkeypatch, capsys):

@@ -87,10 +87,12 @@ class Head(nn.Module, ABC):
     Attributes:
         input_channels: channels that `prepare` adds to the image.
         requires_labels: the head makes no sense without classes.
+        claims_cuda_graph: as of a `Generator`.
     """
 
     input_channels: ClassVar[int] = 0
     requires_labels: ClassVar[bool] = False
+    claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(
         self,

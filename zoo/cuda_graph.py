@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.errors import ZooError
 from zoo.step import AdversarialStep
 
 Replay = Callable[[], Tensor]
@@ -110,10 +111,11 @@ class GraphedStep:
         try:
             self._replays[key] = self._capture(lambda: self._recorded(key, index))
         except RuntimeError as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = _first_line(error)
             self.note = f"the step could not be captured as a CUDA graph and runs eagerly: {reason}"
             if self._say is not None:
                 self._say(self.note)
+            _check_random(self._parameters[0].device, reason)
             return False
         # Held for as long as the graph: whoever looks at gradients after a replay finds those of
         # that replay, in memory that no other graph of the pool writes to.
@@ -191,11 +193,34 @@ def on_side_stream(function: Callable[[], Any]) -> Any:
     return result
 
 
+def _first_line(error: BaseException) -> str:
+    """What went wrong first: a capture that is broken off fails once more at its end."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).strip().partition("\n")[0]
+
+
+def _check_random(device: torch.device, reason: str) -> None:
+    """Refuse to go on where a failed capture leaves torch's generator behind, as up to 2.11.
+
+    Raises:
+        ZooError: no random number can be drawn on the device.
+    """
+    try:
+        torch.rand(1, device=device)
+    except RuntimeError as error:
+        raise ZooError(
+            f"the step could not be captured as a CUDA graph ({reason}), after which this version "
+            "of torch cannot go on: train with model.cuda_graph=false."
+        ) from error
+
+
 def obstacle(step: AdversarialStep) -> str:
     """Why `step` cannot be captured as a CUDA graph, as a sentence; empty where it can."""
     methods: list[Any] = [step.loss, *step.regularizers.values(), *step.augmentations]
-    for part in (step.generator, step.discriminator, *methods):
-        if not part.claims_cuda_graph:
+    head = getattr(step.discriminator, "head", step.discriminator)
+    for part in (step.generator, step.discriminator, head, *methods):
+        if not getattr(part, "claims_cuda_graph", False):  # any module can be an augmentation
             return f"no CUDA graph: {type(part).__name__} does not claim to work in one."
     device = next(step.generator.parameters()).device.type
     if device != "cuda":

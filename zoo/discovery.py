@@ -72,9 +72,9 @@ def _plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _identifiers() -> dict[Path, str]:
-    """A module name for each plugin folder, the same in every run and on every machine's layout."""
+    """A module name for each plugin folder, whatever the order in which they are named."""
     names: dict[Path, str] = {}
-    for folder in plugin_folders():
+    for folder in sorted(plugin_folders()):
         name = re.sub(r"\W", "_", f"{folder.parent.name}_{folder.name}")
         while name in names.values():  # /a/gan/plugins and /b/gan/plugins
             name += "_"

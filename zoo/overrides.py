@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shlex
@@ -52,8 +53,17 @@ def key_of(override: str) -> str:
 
 def value_of(arguments: list[str], key: str) -> str | None:
     """What `key` is set to, by its last override; None without one."""
-    found = [a.split("=", 1)[1] for a in arguments if "=" in a and key_of(a) == key]
-    return found[-1].strip("'\"") if found else None
+    found = [a for a in arguments if "=" in a and key_of(a) == key]
+    if not found:
+        return None
+    text = found[-1].split("=", 1)[1]
+    if text[:1] in ("'", '"'):  # which has backslashes of its own
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
+        with contextlib.suppress(HydraException):  # told later
+            return str(OverridesParser.create().parse_override(found[-1]).value())
+    return text
 
 
 def collect_space(arguments: list[str]) -> list[str]:
@@ -188,11 +198,16 @@ def _check_folder(config: Any, sweep: bool) -> None:
             f"{'read-only' if nearest.is_dir() else 'not a folder'}; "
             f"choose another one with {key}=…"
         )
-    if config.task.name == "train":
-        if sweep:
-            check_no_sweep(folder)
-        else:
-            check_no_training(folder, config.get("resume") or config.get("ckpt"))
+    if config.task.name != "train":
+        return
+    if not sweep:
+        check_no_training(folder, config.get("resume") or config.get("ckpt"))
+        return
+    with contextlib.suppress(OmegaConfBaseException):  # it depends on the job
+        if name := OmegaConf.select(config, "hydra.sweep.subdir"):
+            check_no_training(folder / str(name), None)
+            return
+    check_no_sweep(folder)
 
 
 def _grammar_sentence(text: str, error: Exception) -> str:

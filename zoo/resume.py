@@ -108,12 +108,12 @@ def check_no_training(folder: Path, resume: str | None) -> None:
 
 
 def check_no_sweep(folder: Path) -> None:
-    """Refuse the folder of a sweep whose trainings would be replaced by others.
+    """Refuse the folder of a sweep whose trainings, in folders by number, would be replaced.
 
     Raises:
         ZooError: there are some.
     """
-    if found := sorted(folder.glob("*/checkpoints/last.ckpt")):
+    if found := sorted(folder.glob("[0-9]*/checkpoints/last.ckpt")):
         raise ZooError(
             f"{found[0].parent.parent} holds a training, which would be replaced: choose another "
             "folder with hydra.sweep.dir=…"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -112,16 +112,19 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def forked_random() -> AbstractContextManager[None]:
+@contextmanager
+def forked_random() -> Iterator[None]:
     """Within it, random numbers are free to be drawn and seeded: after it they go on as before.
 
-    That holds for the CPU and for every accelerator in use. CUDA is not started for it, as
-    PyTorch's default would, with a warning where there are several devices.
+    CUDA is not started for it, as PyTorch's default would, with a warning where there are several
+    devices. A seed from within waits for a CUDA that starts later; the one from before takes its
+    place.
     """
-    if not torch.cuda.is_available():
-        return torch.random.fork_rng()
-    in_use = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    return torch.random.fork_rng(in_use)
+    started = torch.cuda.is_initialized()
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if started else ()):
+        yield
+    if not started:
+        torch.cuda.manual_seed_all(torch.initial_seed())
 
 
 def parse_integers(text: str, what: str) -> list[int]:
@@ -176,8 +179,8 @@ def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = 
 def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()) -> list[int]:
     """Read a choice of classes: an index, a name, `"all"`, a list, or text such as `0-3` or `0,4`.
 
-    Each is read as by `class_index`. The ends of a range are names where both are; then it is of
-    the classes whose names are numbers between them.
+    Each is read as by `class_index`. A range between two names that are numbers takes the classes
+    whose names lie between them; otherwise its ends are indices.
 
     Raises:
         ZooError: the model has no classes, or a label is none of them.
@@ -209,7 +212,7 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
 def _span(
     label: str, span: re.Match[str], num_classes: int, class_names: Sequence[str]
 ) -> Sequence[int | str]:
-    """The labels of a range such as `0-3`."""
+    """The labels of a range such as `0-3`, whose ends are names where both are, else indices."""
     first, last = int(span[1]), int(span[2])
     if first > last:
         raise ZooError(f"label={label}: the range {span[0]} must go up.")
@@ -217,7 +220,8 @@ def _span(
     if span[1] in names and span[2] in names:
         between = [n for n in names if n.isdecimal() and first <= int(n) <= last]
         return sorted(between, key=int)
-    return range(first, max(first, min(last, num_classes)) + 1)  # all of them, or one too many
+    # Up to one index too many, which is refused in words.
+    return range(first, max(first, min(last, num_classes)) + 1)
 
 
 def draw_labels(

@@ -122,7 +122,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if self.monitor in trainer.callback_metrics or not _evaluated_later(trainer):
+        known = self.monitor in trainer.callback_metrics
+        if self.monitor is not None and (known or not _logged_later(trainer)):
             self.save_if_best(trainer, pl_module)
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self.save(trainer, pl_module)
@@ -146,9 +147,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
             raise ZooError(
                 f"callbacks.checkpoints.monitor={self.monitor} is not logged; logged are: {known}."
             )
+        score = float(trainer.callback_metrics[self.monitor])
+        better = score < self.best_score if self.mode == "min" else score > self.best_score
         # Of several processes one decides for all: they save together, and clocks differ.
-        score = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
-        if score < self.best_score if self.mode == "min" else score > self.best_score:
+        better, score = trainer.strategy.broadcast((better, score))
+        if better:
             self.best_score = score
             self.save(trainer, pl_module, self.folder / "best.ckpt")
 
@@ -184,11 +187,15 @@ class Checkpoints(pl.callbacks.Checkpoint):
             ) from error
 
 
-def _evaluated_later(trainer: pl.Trainer) -> bool:
-    """Whether figures come at times that need not be the end of this epoch."""
+def _logged_later(trainer: pl.Trainer) -> bool:
+    """Whether a callback may log figures at times that need not be the end of this epoch."""
     from zoo.callbacks.evaluate import Evaluate
 
-    return any(isinstance(c, Evaluate) for c in trainer.callbacks)  # type: ignore[attr-defined]
+    own = ("zoo.", "pytorch_lightning.")
+    return any(
+        isinstance(c, Evaluate) or not type(c).__module__.startswith(own)
+        for c in trainer.callbacks  # type: ignore[attr-defined]
+    )
 
 
 def check_weights(gan: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -71,7 +72,7 @@ class Train:
         if not trainer.is_global_zero:
             return {}
         if checkpoint is not None and not gan.trained_steps:
-            return _nothing_left(checkpoint, gan, trainer)
+            return self._nothing_left(checkpoint, gan, trainer)
         return self._summary(trainer, gan, out, time.perf_counter() - gan.started)
 
     def _checkpoint(self, gan: Any) -> Path | None:
@@ -116,13 +117,32 @@ class Train:
             if hasattr(logger, "sync_hint"):
                 lines["W&B"] = logger.sync_hint()
         if "checkpoint" in lines:
-            lines |= _commands(trainer, gan, shown(out))
+            lines |= self._commands(trainer, gan, shown(out))
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
         trained = gan.trained_steps * trainer.datamodule.images_per_step
         lines["images_per_second"] = round(trained / seconds)  # pictures and checkpoints included
         return lines
+
+    def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
+        """How to go on from the checkpoint."""
+        sample = f"python run.py task=sample {argument('ckpt', run)} n=64"
+        if gan.generator.num_classes:
+            sample += " label=5" if gan.generator.num_classes > 5 else " label=0"
+        # Of a checkpoint's settings, those that name code are not followed: they are given again.
+        code = [shlex.quote(o) for o in self.overrides if "_target_" in o]
+        more = _more(trainer, self.config["trainer"].get("max_images"))
+        go_on = ["python run.py", argument("resume", run), *code, more]
+        return {"sample": sample, "continue": " ".join(go_on)}
+
+    def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
+        more = _more(trainer, self.config["trainer"].get("max_images"))
+        print(
+            f"{shown(checkpoint)} has reached its end after {gan.images_seen:,} images, so there "
+            f"is nothing left to train: add {more} to go on."
+        )
+        return {}
 
 
 def shown(path: str | Path) -> str:
@@ -142,29 +162,14 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
 
 
-def _commands(trainer: Any, gan: Any, run: str) -> dict[str, str]:
-    """How to go on from the checkpoint."""
-    sample = f"python run.py task=sample {argument('ckpt', run)} n=64"
-    if gan.generator.num_classes:
-        sample += " label=5" if gan.generator.num_classes > 5 else " label=0"
-    more = f"python run.py {argument('resume', run)} {_more(trainer)}"
-    return {"sample": sample, "continue": more}
-
-
-def _more(trainer: Any) -> str:
+def _more(trainer: Any, max_images: int | None = None) -> str:
     """The setting with which twice as long is trained."""
+    if max_images is not None:
+        return f"trainer.max_images={2 * max_images}"
     if trainer.max_steps > 0:
         return f"trainer.max_steps={2 * trainer.max_steps}"
     epochs = trainer.max_epochs or -1  # -1: something else ended it
     return f"trainer.max_epochs={2 * max(1, epochs if epochs > 0 else trainer.current_epoch)}"
-
-
-def _nothing_left(checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
-    print(
-        f"{shown(checkpoint)} has reached its end after {gan.images_seen:,} images, so there is "
-        f"nothing left to train: add {_more(trainer)} to go on."
-    )
-    return {}
 
 
 def _words(data: dict[str, Any]) -> str:
@@ -206,8 +211,9 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
 
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:
+    except SystemExit as error:
         stopped = any(isinstance(c, Checkpoints) and c.interrupted for c in trainer.callbacks)
+        stopped |= isinstance(error.__context__, KeyboardInterrupt)  # without such a callback
         if not trainer.is_global_zero:
             sys.stdout.flush()
             os._exit(130)  # the first process tells; this one must not wait for it

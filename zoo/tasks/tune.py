@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.errors import ZooError, listing, suggest
+from zoo.overrides import argument, key_of
 from zoo.registry import task
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Tune:
         from zoo.cli import try_task, write_json
 
         given = getattr(self, "overrides", [])
-        kept = [o for o in given if o.split("=", 1)[0].lstrip("+~") not in OWN]
+        kept = [o for o in given if key_of(o) not in OWN]
         chosen = [f"{key}={_suggest(trial, key, o)}" for key, o in self.space.items()]
         folder = out / str(trial.number)
         print(f"\nrun {trial.number} (of {self.trials}): {' '.join(chosen)}")
@@ -192,7 +193,7 @@ class Tune:
         return {
             "best": f"run {best.number} with {self.metric} {best.value:.6g}",
             "run it": f"python run.py {command}",
-            "sample": f"python run.py task=sample {shlex.quote(f'ckpt={out / str(best.number)}')}",
+            "sample": f"python run.py task=sample {argument('ckpt', out / str(best.number))}",
             **written,
         }
 
