@@ -164,7 +164,7 @@ def test_tune_survives_failed_runs(tune, tmp_path, capsys):
 
 
 def test_a_search_by_hparams_search_prints_commands_that_train(tmp_path):
-    folder = tmp_path / "my search"
+    folder = tmp_path / "my (search)"
     given = [*TINY, "trainer.max_steps=2", "hparams_search=optuna", "trials=1", "metric=loss_d"]
     config, noted = configure(*given, "space=['model.lr_g=interval(1e-4,1e-2)']")
     assert config.task.name == "tune"
