@@ -155,7 +155,8 @@ def picture(found: dict[str, Any], file: Path) -> None:
     chosen = [c for c in found["cases"].values() if c["part"] in ("step", "discriminator")]
     chosen = chosen or list(found["cases"].values())
     names = list(dict.fromkeys(name for case in chosen for name in case["rows"]))
-    labels = [f"{c['name']}\n{c['part']}, {c['batch_size']}" for c in chosen]
+    short = {"step": "D and G", "discriminator": "D"}
+    labels = [f"{c['name']}\n{short.get(c['part'], c['part'])}, {c['batch_size']}" for c in chosen]
     panels = 3 if "scale" in found else 2
     figure, axes = plt.subplots(panels, 1, figsize=(11, 3.6 * panels), layout="constrained")
     colors = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))
