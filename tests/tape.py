@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
 READS = {
@@ -43,8 +43,10 @@ class Tape(TorchDispatchMode):
     ) -> Any:
         if operation in READS:
             raise RuntimeError(f"operation not permitted when stream is capturing: {operation}")
+        # Aliases, since some operations change the shape of a tensor in place.
+        held = tree_map(_alias, (args, kwargs or {}))
         result = operation(*args, **(kwargs or {}))
-        self.operations.append((operation, args, kwargs or {}, result))
+        self.operations.append((operation, *held, tree_map(_alias, result)))
         return result
 
     def play(self) -> None:
@@ -53,6 +55,10 @@ class Tape(TorchDispatchMode):
             for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
                 if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
+
+
+def _alias(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 class Recorder:
