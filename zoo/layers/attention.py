@@ -23,6 +23,9 @@ class SelfAttention2d(nn.Module):
     Every position asks with C/8 channels and is answered with C/2 by the 2x2 maxima of the map, as
     in the authors' code; no bias, scores not scaled.
 
+    The fused kernels have no second derivative: a gradient penalty in a loop of one's own calls the
+    network under `twice_differentiable`, as the step does.
+
     Args:
         channels: C; of fewer than 8, one asks.
         spectral_norm: normalise the four 1x1 convolutions.
