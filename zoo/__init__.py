@@ -43,11 +43,21 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule
     from zoo.gan import GAN
     from zoo.layers.shapes import append_one_hot, check_labels
-    from zoo.step import AdversarialStep, Update
+    from zoo.contracts.generator import GeneratorOutput
+    from zoo.contracts.head import Trunk
+    from zoo.contracts.latent import Latent
+    from zoo.contracts.schedule import Schedule
+    from zoo.contracts.update import DiscriminatorOutput, Update
+    from zoo.step import AdversarialStep
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Trunk": "zoo.contracts.head",
+    "Schedule": "zoo.contracts.schedule",
+    "Latent": "zoo.contracts.latent",
+    "GeneratorOutput": "zoo.contracts.generator",
+    "DiscriminatorOutput": "zoo.contracts.update",
     "Augmentation": "zoo.base",
     "Discriminator": "zoo.base",
     "Generator": "zoo.base",
@@ -58,7 +68,7 @@ _LAZY = {
     "check_image_size": "zoo.base",
     "check_labels": "zoo.layers.shapes",
     "AdversarialStep": "zoo.step",
-    "Update": "zoo.step",
+    "Update": "zoo.contracts.update",
     "DataModule": "zoo.data.base",
     "GAN": "zoo.gan",
     "load": "zoo.checkpoint",
@@ -74,6 +84,11 @@ __all__ = [
     "Head",
     "Loss",
     "Regularizer",
+    "DiscriminatorOutput",
+    "GeneratorOutput",
+    "Latent",
+    "Schedule",
+    "Trunk",
     "Update",
     "ZooError",
     "append_one_hot",

@@ -35,7 +35,7 @@ KINDS = tuple(FOLDERS)
 FILLED: dict[str, frozenset[str]] = {
     "generator": frozenset({"image_size", "channels", "latent_dim", "num_classes"}),
     "discriminator": frozenset({"image_size", "channels", "num_classes", "head", "per_sample"}),
-    "head": frozenset({"features", "num_classes", "image_size", "wrap", "bias"}),
+    "head": frozenset({"trunk"}),
     "datamodule": frozenset({"data_dir", "seed"}),
     "task": frozenset({"data_dir"}),
 }

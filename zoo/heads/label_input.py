@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from zoo.base import Head
+from zoo.contracts.head import Head, Trunk
+from zoo.contracts.sizes import height_width
 from zoo.layers.shapes import check_labels
 from zoo.registry import head
 
@@ -25,17 +24,11 @@ class LabelInput(Head):
     input_channels = 1
     requires_labels = True
 
-    def __init__(
-        self,
-        features: int,
-        num_classes: int,
-        image_size: int,
-        wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(features, num_classes, image_size, wrap, bias)
-        self.score = wrap(nn.Linear(features, 1, bias=bias))
-        self.plane = nn.Embedding(num_classes, image_size * image_size)
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__(trunk)
+        self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
+        height, width = height_width(trunk.image_size)
+        self.plane = nn.Embedding(trunk.num_classes, height * width)
 
     def prepare(self, x: Tensor, y: Tensor | None) -> Tensor:
         plane = self.plane(check_labels(self, y)).to(x.dtype)

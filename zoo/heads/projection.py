@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-from zoo.base import Head
+from zoo.contracts.head import Head, Trunk
 from zoo.layers.shapes import check_labels
 from zoo.registry import head
 
@@ -23,21 +21,14 @@ class Projection(Head):
 
     requires_labels = True
 
-    def __init__(
-        self,
-        features: int,
-        num_classes: int,
-        image_size: int,
-        wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(features, num_classes, image_size, wrap, bias)
-        self.score = wrap(nn.Linear(features, 1, bias=bias))
-        embedding = nn.Embedding(num_classes, features)
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__(trunk)
+        self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
+        embedding = nn.Embedding(trunk.num_classes, trunk.features)
         # torch's N(0, 1) would drown psi: the inner product sums over all features. (A ResNet's
         # `wrap` draws it anew, Xavier-uniform as all its layers; see `head_wrap`.)
         nn.init.normal_(embedding.weight, 0.0, 0.02)
-        self.embedding = wrap(embedding)
+        self.embedding = trunk.wrap(embedding)
 
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         matched = (self.embedding(check_labels(self, y)) * features).sum(1)

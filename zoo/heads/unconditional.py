@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-from zoo.base import Head
+from zoo.contracts.head import Head, Trunk
 from zoo.registry import head
 
 
@@ -17,16 +15,9 @@ class Unconditional(Head):
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
     """
 
-    def __init__(
-        self,
-        features: int,
-        num_classes: int,
-        image_size: int,
-        wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(features, num_classes, image_size, wrap, bias)
-        self.score = wrap(nn.Linear(features, 1, bias=bias))
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__(trunk)
+        self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
 
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         return self.score(features).squeeze(1)

@@ -52,7 +52,7 @@ class GradientPenalty(Regularizer):
         self.one_sided = one_sided
 
     def forward(self, update: Update) -> Tensor:
-        real, fake = widen(update.real.detach()), widen(update.fake.detach())
+        real, fake = widen(update.real.detach()), widen(update.generated.images.detach())
         epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
         gradient = update.gradient(torch.lerp(fake, real, epsilon))
         return self.penalty * slope_penalty(gradient, self.center, self.one_sided)

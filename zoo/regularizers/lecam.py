@@ -49,8 +49,8 @@ class LeCam(Regularizer):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def forward(self, update: Update) -> Tensor:
-        real, fake = update.real_scores, update.fake_scores
-        assert real is not None  # an update of D always has them
+        assert update.real_output is not None  # an update of D always has it
+        real, fake = update.real_output.scores, update.fake_output.scores
         with torch.no_grad():
             first = self.count == 0
             means = mean_over_processes(torch.stack((real.mean(), fake.mean())))

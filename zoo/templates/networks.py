@@ -119,11 +119,9 @@ def test_one_score_per_image():
     "head": templates(
         "head",
         '''
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-from zoo import Head, head
+from zoo import Head, Trunk, head
 
 
 @head("$name")
@@ -134,20 +132,12 @@ class $Class(Head):
         width: of the hidden layer.
     """
 
-    def __init__(
-        self,
-        features: int,
-        num_classes: int,
-        image_size: int,
-        wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer,
-        bias: bool = True,
-        width: int = 64,
-    ) -> None:
-        super().__init__(features, num_classes, image_size, wrap, bias)
+    def __init__(self, trunk: Trunk, width: int = 64) -> None:
+        super().__init__(trunk)
         self.layers = nn.Sequential(
-            wrap(nn.Linear(features, width, bias=bias)),
+            trunk.wrap(nn.Linear(trunk.features, width, bias=trunk.bias)),
             nn.LeakyReLU(0.2),
-            wrap(nn.Linear(width, 1, bias=bias)),
+            trunk.wrap(nn.Linear(width, 1, bias=trunk.bias)),
         )
 
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
@@ -160,7 +150,8 @@ import zoo
 
 
 def test_one_score_per_image():
-    head = zoo.create("head", "$name", features=12, num_classes=0, image_size=32)
+    trunk = zoo.Trunk(features=12, num_classes=0, image_size=32)
+    head = zoo.create("head", "$name", trunk=trunk)
     assert head(torch.randn(4, 12)).shape == (4,)
 """,
         "python run.py model/head={name}",

@@ -74,20 +74,20 @@ class $Class(Regularizer):
         self.weight = weight
 
     def forward(self, update: Update) -> Tensor:
-        return self.weight * update.real_scores.square().mean()
+        return self.weight * update.real_output.scores.square().mean()
 ''',
         """
+from types import SimpleNamespace
+
 import pytest
 import torch
-from torch import nn
 
 import zoo
 
 
 def test_value_on_known_scores():
-    scores = torch.tensor([1.0, -3.0])
-    images, network = torch.zeros(2, 1, 8, 8), nn.Identity()
-    update = zoo.Update(network, network, images, images, None, scores, scores, nn.Identity())
+    said = zoo.DiscriminatorOutput(torch.tensor([1.0, -3.0]), torch.zeros(2, 1), {})
+    update = SimpleNamespace(real_output=said, fake_output=said)
     penalty = zoo.create("regularizer", "$name", weight=0.5)(update)
     assert penalty.item() == pytest.approx(0.5 * 5.0)
 """,

@@ -1,0 +1,58 @@
+"""The prior that latents are drawn from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError, at_least
+
+
+class Code(NamedTuple):
+    """A part of the latent that means something: `size` numbers from index `start` on.
+
+    Categorical ones are one-hot; continuous ones hold one number each.
+    """
+
+    start: int
+    size: int
+    categorical: bool
+
+
+class Latent(ABC):
+    """A distribution of latents (n, dim).
+
+    Args:
+        dim: length of a latent; filled from `model.latent_dim`.
+
+    Attributes:
+        codes: the parts of the latent that a head may read back (InfoGAN); none in a plain prior.
+        samples_cheaply: it is drawn by torch alone, so that a captured step can draw it anew.
+    """
+
+    codes: ClassVar[tuple[Code, ...]] | tuple[Code, ...] = ()
+    claims_cuda_graph: ClassVar[bool] = True
+
+    def __init__(self, dim: int) -> None:
+        at_least(1, f"{type(self).__name__}: ", latent_dim=dim)
+        self.dim = dim
+
+    @abstractmethod
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """Draw (n, dim) float32 on `device`, from `generator`'s stream where one is given."""
+
+    def truncate(self, z: Tensor, amount: float) -> Tensor:
+        """Latents (n, dim) nearer to the middle of the prior; 1 or more changes little or nothing.
+
+        Raises:
+            ZooError: this prior cannot be truncated.
+        """
+        raise ZooError(
+            f"latents of {type(self).__name__} cannot be truncated: leave truncation out, or use "
+            "a model with normal latents."
+        )

@@ -1,0 +1,124 @@
+"""What an update of D or G hands to heads, regularizers, augmentations and auxiliary losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from zoo.contracts.discriminator import Discriminator
+    from zoo.contracts.generator import Generator, GeneratorOutput
+
+Side = Literal["discriminator", "generator"]
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What D said of a batch.
+
+    Attributes:
+        scores: raw logits (M,), or (M, ...) for patches, scales and maps; M = N images, or N / m
+            where D sees packs of m.
+        features: of the trunk, (M, F).
+        extra: what heads read besides (class logits, embeddings, codes), first dimension M.
+    """
+
+    scores: Tensor
+    features: Tensor
+    extra: dict[str, Tensor]
+
+
+class Discriminate(Protocol):
+    def __call__(
+        self, images: Tensor, labels: Tensor | None, augmented: bool = True
+    ) -> DiscriminatorOutput: ...
+
+
+class Generate(Protocol):
+    def __call__(self, n: int, labels: Tensor | None = None) -> GeneratorOutput: ...
+
+
+@dataclass(eq=False, kw_only=True)
+class Update:
+    """What an update already computed, for whatever adds to it.
+
+    Attributes:
+        side: whose update it is.
+        generator, discriminator: the networks; D's parameters take no gradient in G's update.
+        real: real images (N, C, H, W).
+        labels: (N,) int64 of reals and fakes alike, or None.
+        generated: what G made; in D's update without a graph, in G's with one.
+        real_output: what D said of the reals; in G's update constants, and None where neither loss
+            nor head needs them.
+        fake_output: what D said of the fakes. Scores are fp32 at least.
+        discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
+            shows D the images as they are.
+        generate: new images of G, with a graph where gradients are on and it is G's update.
+    """
+
+    side: Side
+    generator: Generator
+    discriminator: Discriminator
+    real: Tensor
+    labels: Tensor | None
+    generated: GeneratorOutput
+    real_output: DiscriminatorOutput | None
+    fake_output: DiscriminatorOutput
+    discriminate: Discriminate
+    generate: Generate
+    _gradients: dict[str, Tensor] = field(default_factory=dict)
+
+    def real_gradient(self) -> Tensor:
+        """d sum(D(real)) / d real, (M, C*H*W), itself differentiable; in fp32.
+
+        From the step's own pass where a due regularizer asked for it by `differentiates`, else by a
+        pass of its own.
+        """
+        return self._own_gradient("real", self.real, self.real_output)
+
+    def fake_gradient(self) -> Tensor:
+        """d sum(D(fake)) / d fake, (M, C*H*W), as `real_gradient`; fakes are taken as constants."""
+        return self._own_gradient("fake", self.generated.images, self.fake_output)
+
+    def gradient(self, images: Tensor) -> Tensor:
+        """d sum(D(images)) / d images, (M, C*H*W), for any images under the update's labels.
+
+        A pass of its own, in fp32 and through the augmentation; `images` are taken as constants.
+        """
+        images = widen(images.detach()).requires_grad_()
+        with full_precision(images.device):
+            scores = self.discriminate(images, self.labels).scores
+        return _input_gradient(scores, images)
+
+    def _own_gradient(
+        self, which: str, images: Tensor, output: DiscriminatorOutput | None
+    ) -> Tensor:
+        if which not in self._gradients:
+            if output is not None and images.is_leaf and images.requires_grad:
+                self._gradients[which] = _input_gradient(output.scores, images)
+            else:
+                self._gradients[which] = self.gradient(images)
+        return self._gradients[which]
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """The tensor in fp32 at least: half precisions are widened, doubles kept."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Switch autocast off where it is on."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _input_gradient(scores: Tensor, images: Tensor) -> Tensor:
+    """One row a score, also where D sees several images as one."""
+    with full_precision(images.device):
+        (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradient.reshape(len(scores), -1)
