@@ -1,7 +1,7 @@
 """What every registered part keeps to: a plugin is tested here by existing.
 
 `pytest --plugin NAME` runs them on one part (`test_contracts_methods.py` too). Test ids begin with
-`kind-name`; parts have the options of `helpers_contracts.CHEAP`, others their defaults.
+`kind-name`; networks are built with the options of their `tiny`.
 """
 
 from __future__ import annotations

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
         check_image_size,
     )
     from zoo.checkpoint import load
-    from zoo.data.base import DataModule
-    from zoo.gan import GAN
-    from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.contracts.generator import GeneratorOutput
     from zoo.contracts.head import Trunk
     from zoo.contracts.latent import Latent
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.update import DiscriminatorOutput, Update
+    from zoo.data.base import DataModule
+    from zoo.gan import GAN
+    from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.step import AdversarialStep
 
 __version__ = "0.1.0"
@@ -80,13 +80,13 @@ __all__ = [
     "Augmentation",
     "DataModule",
     "Discriminator",
+    "DiscriminatorOutput",
     "Generator",
+    "GeneratorOutput",
     "Head",
+    "Latent",
     "Loss",
     "Regularizer",
-    "DiscriminatorOutput",
-    "GeneratorOutput",
-    "Latent",
     "Schedule",
     "Trunk",
     "Update",

@@ -1,3 +1,4 @@
+# ruff: noqa
 from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator, GeneratorOutput

@@ -1,1 +1,2 @@
+# ruff: noqa
 from zoo.contracts.update import Update, full_precision, widen

@@ -34,9 +34,7 @@ class GeneratorOutput(NamedTuple):
 
     def detach(self) -> GeneratorOutput:
         """The same without a graph."""
-        return self._replace(
-            images=self.images.detach(), z=self.z.detach(), w=self.w.detach()
-        )
+        return self._replace(images=self.images.detach(), z=self.z.detach(), w=self.w.detach())
 
 
 class Generator(nn.Module, ABC):
@@ -51,6 +49,9 @@ class Generator(nn.Module, ABC):
             there.
         latent: the prior; N(0, I) unless the builder or a subclass puts another in its place.
         requires_labels: the network makes no sense without classes.
+        bounded: images cannot leave [-1, 1]; without a last tanh they can, and are clamped wherever
+            they are shown, saved or measured.
+        tiny: options of a small member, which the contract tests build.
         is_program: a fixed program (an exported file) instead of a network with weights to change.
         claims_compile: `torch.compile` is known to work on it (the contract tests try it).
         claims_cuda_graph: its work on tensors is the same on every call, whatever Python does
@@ -59,6 +60,8 @@ class Generator(nn.Module, ABC):
     """
 
     requires_labels: ClassVar[bool] = False
+    bounded: ClassVar[bool] = True
+    tiny: ClassVar[dict[str, Any]] = {}
     is_program: ClassVar[bool] = False
     claims_compile: ClassVar[bool] = True
     claims_cuda_graph: ClassVar[bool] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -34,6 +34,8 @@ class DCGANDiscriminator(Discriminator):
             image's score on its own (`per_sample`), which batch statistics would falsify.
         per_sample: filled from the method.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
 from zoo.base import Discriminator, HeadFactory, check_image_size
@@ -25,6 +27,8 @@ class MLPDiscriminator(Discriminator):
         width: width of the first hidden layer.
         depth: number of hidden layers, each half as wide as the one before.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"width": 16}
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -32,6 +32,8 @@ class ProjectionDiscriminator(Discriminator):
     """
 
     requires_labels = True
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -37,6 +37,8 @@ class ResNetDiscriminator(Discriminator):
         attention: side of the map that self-attention follows (Zhang et al., 2019,
             arXiv:1805.08318), for instance 16; 0 for none.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,6 +30,8 @@ class SNCNNDiscriminator(Discriminator):
         head: what scores the features.
         base_channels: channels of the first map.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
 
     def __init__(
         self,

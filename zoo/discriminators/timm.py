@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,8 @@ class TimmDiscriminator(Discriminator):
 
     mean: Tensor | None
     std: Tensor | None
+
+    tiny: ClassVar[dict[str, Any]] = {"model": "test_resnet"}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class DCGANGenerator(Generator):
         num_classes: 0 for none.
         base_channels: channels of the last hidden map.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,8 @@ class MLPGenerator(Generator):
         width: width of the first hidden layer.
         depth: number of hidden layers, each twice as wide as the one before.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"width": 16, "depth": 3}
 
     def __init__(
         self,

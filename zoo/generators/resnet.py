@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,8 @@ class ResNetGenerator(Generator):
             arXiv:1805.08318), for instance 16; 0 for none.
         spectral_norm: normalise the weights of all convolutions and of the first layer, as SAGAN.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 16}
 
     def __init__(
         self,
