@@ -1,0 +1,75 @@
+"""What does not go together, said in words before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import ZooError
+from zoo.registry import spec_of
+
+
+def check(
+    generator: Generator,
+    discriminator: Discriminator,
+    loss: Loss,
+    regularizers: Sequence[Regularizer],
+) -> list[str]:
+    """Refuse combinations that are mathematically wrong.
+
+    Args:
+        regularizers: all of them, those that the loss brings along included.
+
+    Returns:
+        Notes on choices that work otherwise than asked for.
+
+    Raises:
+        ZooError: the combination is wrong; the sentence says what to choose instead.
+    """
+    if (generator.image_size, generator.channels) != (
+        discriminator.image_size,
+        discriminator.channels,
+    ):
+        raise ZooError(
+            f"generator {_name(generator)} makes {generator.channels}×{generator.image_size}² "
+            f"images, but discriminator {_name(discriminator)} takes "
+            f"{discriminator.channels}×{discriminator.image_size}²: build both for one size."
+        )
+    check_scores(discriminator, regularizers)
+    notes = []
+    head = getattr(discriminator, "head", None)  # a plugin may do without
+    asks = discriminator.requires_labels or head is None or head.requires_labels
+    if generator.num_classes and not asks:
+        notes.append(
+            f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
+            f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
+        )
+    return notes
+
+
+def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
+    """Those that differentiate D's score of each image on its own, which batch norm falsifies."""
+    return [r for r in regularizers if r.per_sample and r.update == "discriminator"]
+
+
+def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularizer]) -> None:
+    """Refuse a `per_sample` regularizer beside a discriminator that mixes the images of a batch.
+
+    Raises:
+        ZooError: there is one; the sentence says what to choose instead.
+    """
+    penalties = per_sample(regularizers)
+    if penalties and discriminator.has_batch_statistics:
+        raise ZooError(
+            f"regularizer {_name(penalties[0])} differentiates each image's score on its own, but "
+            f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
+            "choose model.discriminator.norm=layer or none where it has that option, or "
+            "model/discriminator=resnet, sn_cnn or mlp."
+        )
+
+
+def _name(part: object) -> str:
+    return repr((spec_of(part) or {"name": type(part).__name__})["name"])
