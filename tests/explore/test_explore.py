@@ -22,10 +22,11 @@ from zoo.explore.compare import read_metrics
 from zoo.explore.latents import class_grid, first_layer, interpolation_grid, sefa
 from zoo.explore.plots import plot_curves
 from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
+from zoo.explore.sections import Makers
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.results import find_results, read_findings
 from zoo.registry import REGISTRY
-from zoo.tasks.explore import SECTIONS, Explore, _Makers
+from zoo.tasks.explore import SECTIONS, Explore
 
 PICTURES = [name for name in SECTIONS if name != "diagnostics"]
 
@@ -259,7 +260,8 @@ def test_real_images_are_drawn_from_all_of_a_sorted_data_set(run, monkeypatch):
         ),
     )
     monkeypatch.setattr(model, "dataset", lambda *given: sorted_by_class)
-    labels = [_Makers(Explore(n=2, n_real=200, seed=s), model, run).real()[1] for s in (0, 0, 1)]
+    given = [Explore(n=2, n_real=200, seed=s)._options() for s in (0, 0, 1)]
+    labels = [Makers(options, model, run).real()[1] for options in given]
     assert labels[0].unique().tolist() == list(range(10))
     assert torch.equal(labels[0], labels[1])
     assert not torch.equal(labels[0], labels[2])

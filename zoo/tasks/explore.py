@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.core.errors import ZooError, listing, suggest
-from zoo.explore.sections import TITLES
+from zoo.explore.sections import TITLES, Makers, Options
 from zoo.registry import task
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ class Explore:
             ZooError: no such checkpoint or result, an unknown section, or an option out of range.
         """
         from zoo.explore.report import write_report
-        from zoo.explore.sections import Makers, Options
         from zoo.inference.load import load
         from zoo.metrics.results import find_results
 
@@ -103,18 +102,7 @@ class Explore:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ZooError(f"cannot write into {out}: {error.strerror}.") from error
-        options = Options(
-            dataset=self.dataset,
-            n=self.n,
-            n_real=self.n_real,
-            directions=self.directions,
-            neighbours=self.neighbours,
-            features=self.features,
-            truncation=self.truncation,
-            seed=self.seed,
-            data_dir=self.data_dir,
-        )
-        makers = Makers(options, model, out)
+        makers = Makers(self._options(), model, out)
         sections, left_out = [], []
         for name in chosen:
             make: Callable[[], Section] = getattr(makers, name)
@@ -134,6 +122,19 @@ class Explore:
         if left_out:
             summary["left out"] = "; ".join(left_out)
         return summary
+
+    def _options(self) -> Options:
+        return Options(
+            dataset=self.dataset,
+            n=self.n,
+            n_real=self.n_real,
+            directions=self.directions,
+            neighbours=self.neighbours,
+            features=self.features,
+            truncation=self.truncation,
+            seed=self.seed,
+            data_dir=self.data_dir,
+        )
 
     def _check_features(self) -> None:
         from zoo.metrics.features.base import list_features
