@@ -230,7 +230,7 @@ def test_a_head_that_fails_inside_a_network_is_named(drop):
 
 
 def test_two_parts_of_one_name_are_both_shown(drop):
-    with pytest.raises(ZooError, match=r"two parts.*zoo\.losses\.bce\.BCE.*extra/twin\.py"):
+    with pytest.raises(ZooError, match=r"two parts.*zoo\.parts\.losses\.bce\.BCE.*extra/twin\.py"):
         drop(twin=PLAIN.replace("NAME", "bce"))
 
 
