@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zoo.contracts.head import Head, HeadFactory, Trunk
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import DiscriminatorOutput
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import factory
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.contracts.latent import Latent
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
-from zoo.errors import ZooError, at_least
+from zoo.core.errors import ZooError, at_least
 
 if TYPE_CHECKING:
     from zoo.contracts.update import Update

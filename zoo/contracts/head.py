@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.contracts.latent import Latent
 from zoo.contracts.sizes import ImageSize
 from zoo.contracts.update import DiscriminatorOutput
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.contracts.update import Update

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.errors import ZooError, at_least
+from zoo.core.errors import ZooError, at_least
 
 
 class Code(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import Tensor, nn
 
 from zoo.contracts.update import DiscriminatorOutput, Side, Update
-from zoo.errors import at_least
+from zoo.core.errors import at_least
 
 if TYPE_CHECKING:
     from zoo.contracts.discriminator import Discriminator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 ImageSize = int | Sequence[int]
 """Side in pixels, or (height, width)."""
