@@ -33,14 +33,15 @@ from zoo.registry import (
 if TYPE_CHECKING:
     from zoo.contracts.augmentation import Augmentation
     from zoo.contracts.discriminator import Discriminator
-    from zoo.contracts.generator import Generator, GeneratorOutput
+    from zoo.contracts.generator import Generator
     from zoo.contracts.head import Head, Trunk
     from zoo.contracts.latent import Latent
     from zoo.contracts.loss import Loss
+    from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
     from zoo.contracts.regularizer import Regularizer
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
-    from zoo.contracts.update import DiscriminatorOutput, Update
+    from zoo.contracts.update import Update
     from zoo.data.base import DataModule
     from zoo.inference.load import load
     from zoo.layers.shapes import append_one_hot, check_labels
@@ -51,8 +52,8 @@ _LAZY = {
     "Trunk": "zoo.contracts.head",
     "Schedule": "zoo.contracts.schedule",
     "Latent": "zoo.contracts.latent",
-    "GeneratorOutput": "zoo.contracts.generator",
-    "DiscriminatorOutput": "zoo.contracts.update",
+    "GeneratorOutput": "zoo.contracts.outputs",
+    "DiscriminatorOutput": "zoo.contracts.outputs",
     "Augmentation": "zoo.contracts.augmentation",
     "Discriminator": "zoo.contracts.discriminator",
     "Generator": "zoo.contracts.generator",

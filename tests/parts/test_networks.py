@@ -9,7 +9,7 @@ from huggingface_hub import constants
 from torch import nn
 
 import zoo.registry as registry
-from zoo.contracts.head import Head
+from zoo.contracts.head import Head, Trunk
 from zoo.core.errors import ZooError
 from zoo.layers.weights import DerivedWeight
 
@@ -203,7 +203,8 @@ def test_conditional_resnet_generator_starts_deterministic_and_learns_the_label(
 
 
 def test_projection_head():
-    head = registry.create("head", "projection", features=5, num_classes=3, image_size=8)
+    trunk = Trunk(features=5, num_classes=3, image_size=8)
+    head = registry.create("head", "projection", trunk=trunk)
     phi, y = torch.randn(4, 5), torch.tensor([2, 0, 1, 1])
     psi = phi @ head.score.weight[0] + head.score.bias
     want = psi + torch.stack([phi[i] @ head.embedding.weight[y[i]] for i in range(4)])

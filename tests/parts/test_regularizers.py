@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import zoo.registry as registry
-from zoo.contracts.generator import GeneratorOutput
-from zoo.contracts.update import DiscriminatorOutput, Update
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
+from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
-from zoo.contracts.generator import Generator, GeneratorOutput
+from zoo.contracts.generator import Generator
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import DiscriminatorOutput, full_precision, widen
+from zoo.contracts.update import full_precision, widen
 from zoo.core.errors import ZooError
 
 

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
-from zoo.contracts.generator import Generator, GeneratorOutput
+from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import DiscriminatorOutput, Side, Update, full_precision, widen
+from zoo.contracts.update import Update, full_precision, widen
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
 from zoo.layers.weights import cached_weights

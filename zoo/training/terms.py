@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Side, Update
+from zoo.contracts.update import Update
 from zoo.registry import spec_of
 
 
@@ -53,9 +54,9 @@ def add_terms(
         The sum, and each term, detached, by the name of its metric.
     """
     terms: dict[str, Tensor] = {}
-    auxiliary = update.discriminator.auxiliary(update)
+    auxiliary = update.discriminator.auxiliary(update)  # type: ignore[operator]
     if update.side == "generator":
-        auxiliary = auxiliary | update.generator.auxiliary(update)
+        auxiliary = auxiliary | update.generator.auxiliary(update)  # type: ignore[operator]
     for name, value in auxiliary.items():
         terms[metric_name(name, update.side)] = value.detach()
         loss = loss + value

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
-from zoo.contracts.sizes import check_image_size
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.core.errors import at_least
 from zoo.registry import discriminator
 
@@ -22,7 +22,7 @@ class MLPDiscriminator(Discriminator):
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
     Args:
-        image_size: any, in pixels.
+        image_size: any side in pixels, or [height, width].
         channels: channels of the image.
         num_classes: 0 for none.
         head: what scores the features.
@@ -34,7 +34,7 @@ class MLPDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
@@ -42,10 +42,10 @@ class MLPDiscriminator(Discriminator):
         depth: int = 2,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
-        check_image_size("discriminator mlp", image_size, multiple=1, minimum=1)
+        check_image_size("discriminator mlp", image_size, multiple=1, minimum=1, oblong=True)
         at_least(1, "discriminator mlp: ", width=width)
         at_least(0, "discriminator mlp: ", depth=depth)
-        features = self.in_channels * image_size**2
+        features = self.in_channels * self.height * self.width
         layers: list[nn.Module] = []
         for level in range(depth):
             hidden = max(width // 2**level, 1)

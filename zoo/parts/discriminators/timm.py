@@ -88,7 +88,7 @@ class TimmDiscriminator(Discriminator):
 
         With `per_sample` also the second derivative is taken, which not every operation has.
         """
-        size = self.image_size
+        size = self.height
         image = torch.zeros(1, self.in_channels, size, size, requires_grad=per_sample)
         training = self.trunk.training
         self.trunk.eval()
@@ -115,8 +115,8 @@ class TimmDiscriminator(Discriminator):
 
     def features(self, x: Tensor) -> Tensor:
         size = self.input_size
-        if size != self.image_size:
-            x = F.interpolate(x, (size, size), mode="bilinear", antialias=size < self.image_size)
+        if size != self.height:
+            x = F.interpolate(x, (size, size), mode="bilinear", antialias=size < self.height)
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
         return self.trunk(x)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
-from zoo.contracts.sizes import check_image_size
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.core.errors import at_least
 from zoo.layers.shapes import append_one_hot, check_labels
 from zoo.registry import generator
@@ -24,7 +24,7 @@ class MLPGenerator(Generator):
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
     Args:
-        image_size: any, in pixels.
+        image_size: any side in pixels, or [height, width].
         channels: channels of the image.
         latent_dim: length of the latent.
         num_classes: 0 for none.
@@ -36,7 +36,7 @@ class MLPGenerator(Generator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
@@ -44,7 +44,7 @@ class MLPGenerator(Generator):
         depth: int = 4,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
-        check_image_size("generator mlp", image_size, multiple=1, minimum=1)
+        check_image_size("generator mlp", image_size, multiple=1, minimum=1, oblong=True)
         at_least(1, "generator mlp: ", width=width)
         at_least(0, "generator mlp: ", depth=depth)
         features = latent_dim + num_classes
@@ -55,11 +55,11 @@ class MLPGenerator(Generator):
             if level > 0:
                 layers.append(nn.BatchNorm1d(features))
             layers.append(nn.LeakyReLU(0.2, inplace=True))
-        layers.append(nn.Linear(features, channels * image_size**2))
+        layers.append(nn.Linear(features, channels * self.height * self.width))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.num_classes:
             z = append_one_hot(z, check_labels(self, y), self.num_classes)
         images = torch.tanh(self.layers(z))
-        return images.view(len(z), self.channels, self.image_size, self.image_size)
+        return images.view(len(z), self.channels, self.height, self.width)
