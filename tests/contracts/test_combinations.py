@@ -137,7 +137,7 @@ def test_exactly_batch_norm_with_a_penalty_per_image_is_refused():
 
 def test_a_penalty_per_image_of_the_generator_leaves_the_discriminators_norm(monkeypatch):
     penalty = REGISTRY.get("regularizer", "r1").load()
-    monkeypatch.setattr(penalty, "update", "generator")
+    monkeypatch.setattr(penalty, "sides", ("generator",))
     gan = build_gan(
         model("dcgan", "dcgan", "bce", regularizer={"r1": node("regularizer", "r1")}), DATA
     )

@@ -220,7 +220,7 @@ def test_a_head_that_fails_inside_a_network_is_named(drop):
                 def forward(self, features, y=None):
                     return features.sum(1)
 
-                def __init__(self, features, num_classes, image_size, wrap, bias):
+                def __init__(self, trunk):
                     raise KeyError("missing")
         """
     )
