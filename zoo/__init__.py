@@ -16,19 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError
 from zoo.core.version import __version__ as __version__
-from zoo.registry import (
-    augmentation,
-    create,
-    datamodule,
-    discriminator,
-    factory,
-    generator,
-    head,
-    list_parts,
-    loss,
-    regularizer,
-    task,
-)
+from zoo.registry import KINDS, create, factory, list_parts
+from zoo.registry.registry import decorator
 
 if TYPE_CHECKING:
     from zoo.contracts.augmentation import Augmentation
@@ -88,26 +77,21 @@ __all__ = [
     "Update",
     "ZooError",
     "append_one_hot",
-    "augmentation",
     "check_image_size",
     "check_labels",
     "create",
-    "datamodule",
-    "discriminator",
     "factory",
-    "generator",
-    "head",
     "list_parts",
     "load",
-    "loss",
-    "regularizer",
-    "task",
+    *KINDS,
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in KINDS:
+        return decorator(name)
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 

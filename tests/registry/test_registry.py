@@ -11,7 +11,7 @@ import pytest
 import zoo
 from zoo.cli.store import RESERVED
 from zoo.core.errors import ZooError
-from zoo.registry import FILLED, KINDS, REGISTRY, Part, Registry, spec_of
+from zoo.registry import KINDS, REGISTRY, Part, Registry, spec_of
 from zoo.registry.places import ROOT
 from zoo.registry.signature import Parameter, bind, convert, from_callable, type_name
 from zoo.tasks.list import markdown_table, readme_table, text_table
@@ -22,7 +22,7 @@ every_part = pytest.mark.parametrize("part", PARTS, ids=[f"{p.kind}-{p.name}" fo
 
 @every_part
 def test_signature_read_from_source_is_that_of_the_live_class(part: Part):
-    filled = FILLED.get(part.kind, ())
+    filled = KINDS[part.kind].filled
     live = from_callable(part.load())
     assert [p.name for p in part.parameters] == [p.name for p in live]
     for read, real in zip(part.parameters, live, strict=True):

@@ -17,7 +17,7 @@ from zoo.cli.store import experiments
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY
-from zoo.registry.kinds import GROUPS, LISTS
+from zoo.registry.kinds import GROUPS, KINDS
 
 OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
@@ -35,7 +35,7 @@ def normalise(arguments: list[str]) -> list[str]:
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
-    lists = [GROUPS[kind] for kind in LISTS]
+    lists = [row.group for row in KINDS.values() if row.several and row.group]
     single = [group for group in OPTIONAL if group not in lists]
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]

@@ -16,7 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from zoo.registry import REGISTRY, Part
-from zoo.registry.kinds import GROUPS, LISTS
+from zoo.registry.kinds import KINDS
 from zoo.registry.places import plugin_folders
 from zoo.training.options import model_parameters
 
@@ -55,18 +55,20 @@ def store_parts() -> None:
     # node it hands out, so a copy of it may be itself.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     for part in REGISTRY.parts():
+        row = KINDS[part.kind]
+        if row.group is None:
+            continue
         taken = RESERVED & {p.name for p in part.options} if part.kind == "task" else ()
         if taken:
             reason = f"{part.kind} {part.name!r} has the option {min(taken)!r}, which is a section"
             REGISTRY.problems.append((str(part.file), f"{reason} of the configuration"))
             continue
-        group = GROUPS[part.kind]
-        package = group.replace("/", ".")
+        package = row.group.replace("/", ".")
         if part.kind == "task":
             package = "_global_"
-        elif part.kind in LISTS:
+        elif row.several:
             package = f"{package}.{part.name}"
-        store.store(group=group, name=part.name, node=node_of(part), package=package)
+        store.store(group=row.group, name=part.name, node=node_of(part), package=package)
     options = {p.name: _plain(p.default) for p in model_parameters()}
     store.store(group="model", name="options", node=options)
     if PluginConfigs not in Plugins.instance().discover(SearchPathPlugin):

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, Part
-from zoo.registry.kinds import GROUPS, LISTS
+from zoo.registry.kinds import GROUPS, KINDS
 from zoo.registry.places import ROOT
 from zoo.registry.signature import NotReadable, Parameter, convert, from_source
 from zoo.training.options import model_parameters
@@ -99,7 +99,7 @@ def _check_parts(kind: str, group: str, plain: dict[str, Any]) -> Iterator[str]:
     parent = plain.get(first)
     node = (parent.get(second) if isinstance(parent, dict) else None) if second else parent
     place = group.replace("/", ".")
-    if kind in LISTS:
+    if KINDS[kind].several:
         nodes = node.items() if isinstance(node, dict) else enumerate(node or [])
         found = {f"{place}.{key}": value for key, value in nodes if value is not None}
     else:

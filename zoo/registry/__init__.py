@@ -1,49 +1,42 @@
 """The registry: every part by kind and name, found without importing it.
 
-What is used from outside stands here; it takes no torch.
+What is used from outside stands here; it takes no torch. There is a decorator for each kind of the
+table in `kinds.py`: `from zoo.registry import loss`.
 """
 
-from zoo.registry.kinds import BASES, FILLED, FOLDERS, KINDS, check_kind
+from typing import Any
+
+from zoo.registry.kinds import KINDS, Kind, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.registry import (
     REGISTRY,
     Factory,
     Registry,
-    augmentation,
     create,
-    datamodule,
-    discriminator,
+    decorator,
     factory,
-    generator,
-    head,
     list_parts,
-    loss,
-    regularizer,
     spec_of,
-    task,
 )
 
-__all__ = [
-    "BASES",
-    "FILLED",
-    "FOLDERS",
+__all__ = [  # noqa: PLE0604
     "KINDS",
     "REGISTRY",
     "DuplicateError",
     "Factory",
+    "Kind",
     "Part",
     "Registry",
-    "augmentation",
     "check_kind",
     "create",
-    "datamodule",
-    "discriminator",
     "factory",
-    "generator",
-    "head",
     "list_parts",
-    "loss",
-    "regularizer",
     "spec_of",
-    "task",
+    *KINDS,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in KINDS:
+        return decorator(name)
+    raise AttributeError(f"module 'zoo.registry' has no attribute {name!r}")

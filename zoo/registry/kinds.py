@@ -1,61 +1,77 @@
-"""The kinds of parts: their folders, base classes and filled arguments."""
+"""The kinds of parts, one row each.
+
+Hydra's groups, `task=list`, `task=new`, the sentences about choices, the contract tests and the
+public decorators follow from this table: a new kind is a row here and a folder.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from zoo.core.errors import ZooError, listing, suggest
 
-FOLDERS = {
-    "generator": "parts/generators",
-    "discriminator": "parts/discriminators",
-    "head": "parts/heads",
-    "loss": "parts/losses",
-    "regularizer": "parts/regularizers",
-    "augmentation": "parts/augmentations",
-    "datamodule": "data/sets",
-    "task": "tasks",
-}
 
-KINDS = tuple(FOLDERS)
+@dataclass(frozen=True)
+class Kind:
+    """What is to be known of a kind of part.
 
-FILLED: dict[str, frozenset[str]] = {
-    "generator": frozenset({"image_size", "channels", "latent_dim", "num_classes"}),
-    "discriminator": frozenset({"image_size", "channels", "num_classes", "head", "per_sample"}),
-    "head": frozenset({"trunk"}),
-    "datamodule": frozenset({"data_dir", "seed"}),
-    "task": frozenset({"data_dir"}),
-}
-"""Arguments that the builder fills in, so that they are no options of the part."""
+    Attributes:
+        name: as in `@loss("hinge")` and `task=list kind=loss`.
+        folder: below `zoo/`, where the parts that come along lie.
+        group: Hydra's group of choices (`model/loss`); None where parts are named inside a setting
+            of another (`model.schedules.lr_g.name`).
+        base: what a made part has to be, a name in `zoo`; None for anything that can be called.
+        filled: arguments that the builder fills in, so that they are no options of the part.
+        several: a model takes any number of them: `'model/regularizer=[r1,lecam]'`.
+    """
 
-BASES = {
-    "generator": "Generator",
-    "discriminator": "Discriminator",
-    "head": "Head",
-    "loss": "Loss",
-    "regularizer": "Regularizer",
-    "augmentation": "Augmentation",
-    "datamodule": "DataModule",
-}
-"""What a made part has to be: names in `zoo`. A task is anything that can be called."""
-
-GROUPS = {
-    "generator": "model/generator",
-    "discriminator": "model/discriminator",
-    "head": "model/head",
-    "loss": "model/loss",
-    "regularizer": "model/regularizer",
-    "augmentation": "model/augmentation",
-    "datamodule": "datamodule",
-    "task": "task",
-}
-
-LISTS = ("regularizer", "augmentation")
-"""Kinds of which a model takes any number: `'model/regularizer=[r1,lecam]'`."""
+    name: str
+    folder: str
+    group: str | None = None
+    base: str | None = None
+    filled: frozenset[str] = frozenset()
+    several: bool = False
 
 
-def check_kind(kind: str) -> None:
-    """Refuse a kind of part that does not exist."""
-    if kind not in FOLDERS:
+_NETWORK = {"image_size", "channels", "num_classes"}
+_ROWS = (
+    Kind(
+        "generator",
+        "parts/generators",
+        "model/generator",
+        "Generator",
+        frozenset({*_NETWORK, "latent_dim"}),
+    ),
+    Kind(
+        "discriminator",
+        "parts/discriminators",
+        "model/discriminator",
+        "Discriminator",
+        frozenset({*_NETWORK, "head", "per_sample"}),
+    ),
+    Kind("head", "parts/heads", "model/head", "Head", frozenset({"trunk"})),
+    Kind("latent", "parts/latents", "model/latent", "Latent", frozenset({"dim"})),
+    Kind("loss", "parts/losses", "model/loss", "Loss"),
+    Kind("regularizer", "parts/regularizers", "model/regularizer", "Regularizer", several=True),
+    Kind("augmentation", "parts/augmentations", "model/augmentation", "Augmentation", several=True),
+    Kind("schedule", "parts/schedules", base="Schedule"),
+    Kind("datamodule", "data/sets", "datamodule", "DataModule", frozenset({"data_dir", "seed"})),
+    Kind("task", "tasks", "task", filled=frozenset({"data_dir"})),
+)
+KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
+GROUPS: dict[str, str] = {row.name: row.group for row in _ROWS if row.group is not None}
+"""Hydra's group of each kind that has one."""
+
+
+def check_kind(kind: str) -> Kind:
+    """The row of a kind.
+
+    Raises:
+        ZooError: there is no such kind of part.
+    """
+    if kind not in KINDS:
         raise ZooError(
             f"there is no kind of part called {kind!r}.{suggest(kind, KINDS)} "
             f"Choices: {listing(KINDS)}."
         )
+    return KINDS[kind]

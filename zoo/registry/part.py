@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.core.errors import ZooError
 from zoo.registry.importing import import_object, place_of, reason_of
-from zoo.registry.kinds import FILLED
+from zoo.registry.kinds import KINDS
 from zoo.registry.signature import Parameter
 
 
@@ -44,7 +44,7 @@ class Part:
 
     @property
     def options(self) -> tuple[Parameter, ...]:
-        filled = FILLED.get(self.kind, frozenset())
+        filled = KINDS[self.kind].filled
         return tuple(p for p in self.parameters if p.name not in filled)
 
     @property

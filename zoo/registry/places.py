@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.registry.kinds import FOLDERS
+from zoo.registry.kinds import KINDS
 
 ZOO = Path(__file__).parents[1]
 ROOT = ZOO.parent
@@ -27,9 +27,9 @@ def plugin_folders() -> list[Path]:
 
 def candidates(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str]]:
     """Every file that may hold parts, with its module and its source; problems are added."""
-    for folder in FOLDERS.values():
-        for file in sorted((ZOO / folder).glob("*.py")):
-            yield file, f"zoo.{folder.replace('/', '.')}.{file.stem}", "zoo"
+    for row in KINDS.values():
+        for file in sorted((ZOO / row.folder).glob("*.py")):
+            yield file, f"zoo.{row.folder.replace('/', '.')}.{file.stem}", "zoo"
     for place in plugin_folders():
         if not place.is_dir():
             problems.append((str(place), "ZOO_PLUGINS names it, but there is no folder"))

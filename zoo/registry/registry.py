@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry.importing import import_module, place_of, reason_of
-from zoo.registry.kinds import BASES, KINDS, check_kind
+from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.places import candidates, relative
 from zoo.registry.signature import NotReadable, bind
@@ -116,7 +116,8 @@ class Registry:
         """All parts (of one kind), sorted by kind and name."""
         self.scan()
         found = [p for p in self.known() if kind in (None, p.kind)]
-        return sorted(found, key=lambda p: (KINDS.index(p.kind), p.name))
+        order = list(KINDS)
+        return sorted(found, key=lambda p: (order.index(p.kind), p.name))
 
     def enter_live(self, kind: str, name: str, live: Any) -> None:
         """What a decorator does when its file is executed."""
@@ -166,27 +167,20 @@ def _read(
 REGISTRY = Registry()
 
 
-def _decorator(kind: str) -> Callable[[str], Callable[[T], T]]:
-    def decorator(name: str) -> Callable[[T], T]:
+@functools.cache
+def decorator(kind: str) -> Callable[[str], Callable[[T], T]]:
+    """What registers a part of `kind`: `@loss("hinge")` above its class."""
+
+    def named(name: str) -> Callable[[T], T]:
         def register(part: T) -> T:
             REGISTRY.enter_live(kind, name, part)
             return part
 
         return register
 
-    decorator.__name__ = decorator.__qualname__ = kind
-    decorator.__doc__ = f"Register a {kind} under `name`; its signature becomes its configuration."
-    return decorator
-
-
-generator = _decorator("generator")
-discriminator = _decorator("discriminator")
-head = _decorator("head")
-loss = _decorator("loss")
-regularizer = _decorator("regularizer")
-augmentation = _decorator("augmentation")
-datamodule = _decorator("datamodule")
-task = _decorator("task")
+    named.__name__ = named.__qualname__ = kind
+    named.__doc__ = f"Register a {kind} under `name`; its signature becomes its configuration."
+    return named
 
 
 class Factory(functools.partial):
@@ -219,8 +213,7 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
     """Make a part: `create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)`.
 
     Args:
-        kind: `generator`, `discriminator`, `head`, `loss`, `regularizer`, `augmentation`,
-            `datamodule` or `task`.
+        kind: of `zoo.registry.kinds`: `generator`, `loss`, `datamodule` …
         name: the registered name, or the part's `_target_`.
         options: the arguments of its signature.
 
@@ -249,7 +242,7 @@ def _make(part: Part, options: dict[str, Any]) -> Any:
         raise ZooError(
             f"{part.kind} {part.name!r} of {place_of(part.file, error)} failed: {reason_of(error)}"
         ) from error
-    base = BASES.get(part.kind)
+    base = KINDS[part.kind].base
     if base and not isinstance(made, getattr(importlib.import_module("zoo"), base)):
         raise ZooError(
             f"{part.kind} {part.name!r} of {part.source} makes a {type(made).__name__}, which must "

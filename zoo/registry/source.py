@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.registry.kinds import FILLED, FOLDERS
+from zoo.registry.kinds import KINDS
 from zoo.registry.part import Part
 from zoo.registry.places import relative
 from zoo.registry.signature import NotReadable, from_callable, from_source
@@ -34,7 +34,7 @@ def read_parts(file: Path, module: str, source: str) -> Iterator[Part]:
         for mark in marks:
             kind, name = _kind(mark, names), _name(mark)
             summary, paper = read_docstring(ast.get_docstring(node) or "")
-            parameters = from_source(node, tree, FILLED.get(kind, ()))
+            parameters = from_source(node, tree, KINDS[kind].filled)
             read += 1
             yield Part(kind, name, node.name, module, file, source, parameters, summary, paper)
     if _registrations(tree, names) > read:
@@ -56,10 +56,10 @@ def _decorator_names(tree: ast.Module) -> dict[str, str]:
             if node.names[0].name == "*":
                 raise NotReadable("a star import")
             owners = [a.asname or a.name for a in node.names if a.name == "registry"]
-            names |= {a.asname or a.name: a.name for a in node.names if a.name in FOLDERS}
+            names |= {a.asname or a.name: a.name for a in node.names if a.name in KINDS}
         else:
             continue
-        names |= {f"{owner}.{kind}": kind for owner in owners for kind in FOLDERS}
+        names |= {f"{owner}.{kind}": kind for owner in owners for kind in KINDS}
     return names
 
 
@@ -85,7 +85,7 @@ def _registrations(tree: ast.Module, names: dict[str, str]) -> int:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             calls = [ast.unparse(d.func) for d in node.decorator_list if isinstance(d, ast.Call)]
-            count += sum(c in names or c.rpartition(".")[2] in FOLDERS for c in calls)
+            count += sum(c in names or c.rpartition(".")[2] in KINDS for c in calls)
         elif isinstance(node, ast.Call):
             count += bool(_kind(node.func, names))
     return count

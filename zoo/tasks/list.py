@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.core.errors import ZooError
-from zoo.registry import KINDS, REGISTRY, Part, task
-from zoo.registry.kinds import GROUPS, LISTS
+from zoo.registry import REGISTRY, Part, task
+from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
 
 
@@ -91,9 +91,12 @@ def text_table(parts: Iterable[Part], width: int = 120) -> str:
 
 
 def _heading(kind: str) -> str:
-    group = GROUPS[kind]
+    row = KINDS[kind]
+    group = row.group
+    if group is None:
+        return f"{kind.upper()}   {{name: NAME, OPTION: …}}"
     option = "OPTION=…" if kind == "task" else f"{group.replace('/', '.')}.OPTION=…"
-    if kind in LISTS:
+    if row.several:
         return f"{kind.upper()}   '{group}=[NAME,…]'   {group.replace('/', '.')}.NAME.OPTION=…"
     return f"{kind.upper()}   {group}=NAME   {option}"
 

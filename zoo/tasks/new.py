@@ -18,23 +18,14 @@ class New:
     """Write a plugin that works as it stands, and its test: `task=new kind=loss name=my_loss`.
 
     Args:
-        kind: `generator`, `discriminator`, `head`, `loss`, `regularizer`, `augmentation`,
-            `datamodule` or `task`.
+        kind: of part: `generator`, `loss`, `datamodule` … (`task=list` shows all).
         name: of the part and its file: small letters, digits and underscores.
         folder: where to; null is `plugins/`.
     """
 
     writes_files = False
 
-    def __init__(
-        self,
-        kind: Literal[
-            "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
-            "datamodule", "task",
-        ],
-        name: str,
-        folder: str | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, kind: str, name: str, folder: str | None = None) -> None:
         self.kind = kind
         self.name = name
         self.folder = Path(folder).expanduser() if folder else ROOT / "plugins"
