@@ -1,0 +1,77 @@
+"""The optimal-transport term of adversarial flow models."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.distributed import mean_over_processes
+from zoo.errors import ZooError, at_least
+from zoo.registry import regularizer
+
+
+@regularizer("optimal_transport")
+class OptimalTransport(Regularizer):
+    """Keeps images near their latents, so that of all maps G learns the one that moves least.
+
+    Paper: Lin et al. (2025), arXiv:2511.22475.
+
+    weight * E[(G(z) - z)^2], the mean over all values; latents need the images' shape. So that the
+    weight keeps its meaning while D's slopes change, whatever else reaches the images as a gradient
+    is divided by the root of a moving average (0.9) of its squared norm times the number of
+    values: it then has unit rms relative to a mean. (Not under the gradient scaler of fp16.)
+
+    Args:
+        weight: lambda.
+        normalize: divide the other gradients as said above.
+        every: act on every k-th update of G, with k times the weight.
+    """
+
+    sides = ("generator",)
+    schedulable = ("weight",)
+
+    average: Tensor
+    begun: Tensor
+
+    def __init__(self, weight: float = 0.2, normalize: bool = True, every: int = 1) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer optimal_transport: ", weight=weight)
+        if normalize and every > 1:
+            raise ZooError(
+                "regularizer optimal_transport: normalize=true changes every update; leave every "
+                "at 1, or set normalize to false."
+            )
+        self.weight = weight
+        self.normalize = normalize
+        self.register_buffer("average", torch.zeros(()))
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
+
+    def setup(self, generator: Generator, discriminator: Discriminator) -> None:
+        values = generator.channels * generator.height * generator.width
+        if generator.latent_dim != values:
+            raise ZooError(
+                "regularizer optimal_transport moves latents to images of the same shape: "
+                f"latent_dim={generator.latent_dim} must be {values}, the values of an image."
+            )
+
+    def forward(self, update: Update) -> Tensor:
+        images, z = update.generated.images, update.generated.z
+        move = widen(images) - widen(z).detach().view_as(images)
+        if self.normalize and images.requires_grad:
+            own = (2 * self.weight / images.numel() * move).detach()
+            images.register_hook(lambda gradient: self._normalized(gradient, own))
+        return self.weight * move.square().mean()
+
+    @torch.no_grad()
+    def _normalized(self, gradient: Tensor, own: Tensor) -> Tensor:
+        """The images' whole gradient, with all but this term's own brought to unit rms."""
+        others = widen(gradient) - own
+        square = mean_over_processes(others.square().sum() * others.numel()).to(self.average.dtype)
+        self.average.copy_(torch.where(self.begun, self.average.lerp(square, 0.1), square))
+        self.begun.fill_(True)
+        scale = self.average.sqrt().clamp_min(torch.finfo(self.average.dtype).tiny)
+        return (others / scale + own).to(gradient.dtype)
