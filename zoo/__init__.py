@@ -26,6 +26,7 @@ from zoo.registry import (
     list_parts,
     loss,
     regularizer,
+    schedule,
     task,
 )
 
@@ -105,6 +106,7 @@ __all__ = [
     "load",
     "loss",
     "regularizer",
+    "schedule",
     "task",
 ]
 

@@ -28,6 +28,7 @@ FOLDERS = {
     "loss": "losses",
     "regularizer": "regularizers",
     "augmentation": "augmentations",
+    "schedule": "schedule_parts",
     "datamodule": "data",
     "task": "tasks",
 }
@@ -48,6 +49,7 @@ BASES = {
     "loss": "Loss",
     "regularizer": "Regularizer",
     "augmentation": "Augmentation",
+    "schedule": "Schedule",
     "datamodule": "DataModule",
 }
 """What a made part has to be: names in `zoo`. A task is anything that can be called."""
@@ -249,6 +251,7 @@ head = _decorator("head")
 loss = _decorator("loss")
 regularizer = _decorator("regularizer")
 augmentation = _decorator("augmentation")
+schedule = _decorator("schedule")
 datamodule = _decorator("datamodule")
 task = _decorator("task")
 

@@ -84,6 +84,8 @@ def store_parts() -> None:
             reason = f"{part.kind} {part.name!r} has the option {min(taken)!r}, which is a section"
             REGISTRY.problems.append((str(part.file), f"{reason} of the configuration"))
             continue
+        if part.kind not in GROUPS:  # chosen by name inside an option: model.schedules
+            continue
         group = GROUPS[part.kind]
         package = group.replace("/", ".")
         if part.kind == "task":

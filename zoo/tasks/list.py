@@ -24,7 +24,7 @@ class ListParts:
 
     Args:
         kind: list only `generator`, `discriminator`, `head`, `loss`, `regularizer`,
-            `augmentation`, `datamodule` or `task`.
+            `augmentation`, `schedule`, `datamodule` or `task`.
         format: `table` for reading here, `markdown` for a document.
     """
 
@@ -34,7 +34,7 @@ class ListParts:
         self,
         kind: Literal[
             "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
-            "datamodule", "task",
+            "schedule", "datamodule", "task",
         ] | None = None,
         format: Literal["table", "markdown"] = "table",
     ) -> None:  # fmt: skip
@@ -91,6 +91,8 @@ def text_table(parts: Iterable[Part], width: int = 120) -> str:
 
 
 def _heading(kind: str) -> str:
+    if kind not in GROUPS:
+        return f"{kind.upper()}   'model.{kind}s={{OPTION: {{name: NAME, …}}}}'"
     group = GROUPS[kind]
     option = "OPTION=…" if kind == "task" else f"{group.replace('/', '.')}.OPTION=…"
     if kind in LISTS:

@@ -30,7 +30,7 @@ class New:
         self,
         kind: Literal[
             "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
-            "datamodule", "task",
+            "schedule", "datamodule", "task",
         ],
         name: str,
         folder: str | None = None,
