@@ -106,7 +106,7 @@ def test_a_step_with_each_regularizer(part):
         if part[1] in metrics:
             assert metrics[part[1]].shape == ()
     networks = {"discriminator": step.discriminator, "generator": step.generator}
-    for name, parameter in networks[regularizer.update].named_parameters():
+    for name, parameter in networks[regularizer.sides[0]].named_parameters():
         assert parameter.isfinite().all(), name
 
 

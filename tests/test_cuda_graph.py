@@ -74,7 +74,9 @@ class Reads(Regularizer):
     """A part that a graph cannot hold: it reads a tensor on the host."""
 
     def forward(self, update):
-        return update.fake_scores.mean() * (0.1 if update.fake_scores.mean().item() > 0 else 0.2)
+        return update.fake_output.scores.mean() * (
+            0.1 if update.fake_output.scores.mean().item() > 0 else 0.2
+        )
 
 
 def test_a_capture_that_fails_is_said_once_and_training_goes_on():
@@ -96,7 +98,7 @@ class Counts(Regularizer):
 
     def forward(self, update):
         self.calls += 1
-        return 0.01 * self.calls * update.fake_scores.square().mean()
+        return 0.01 * self.calls * update.fake_output.scores.square().mean()
 
 
 def test_a_part_that_claims_no_graph_is_named_and_the_tape_would_catch_it():

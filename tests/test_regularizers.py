@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import zoo.registry as registry
+from zoo.contracts.generator import GeneratorOutput
+from zoo.contracts.update import DiscriminatorOutput, Update
 from zoo.errors import ZooError
-from zoo.step import Update
 
 
 class Linear(nn.Module):
@@ -39,8 +40,25 @@ def make_update(critic, real, fake, differentiable=(), augment=lambda x: x, labe
         real.requires_grad_()
     if "fake" in differentiable:
         fake.requires_grad_()
-    scores = critic(augment(real), labels), critic(augment(fake), labels)
-    return Update(critic, nn.Identity(), real, fake, labels, *scores, augment)
+
+    z = torch.zeros(len(fake), 1)
+
+    def discriminate(images, labels, augmented=True):
+        scores = critic(augment(images) if augmented else images, labels)
+        return DiscriminatorOutput(scores, scores[:, None], {})
+
+    return Update(
+        side="discriminator",
+        generator=nn.Identity(),
+        discriminator=critic,
+        real=real,
+        labels=labels,
+        generated=GeneratorOutput(fake, z, z, labels),
+        real_output=discriminate(real, labels),
+        fake_output=discriminate(fake, labels),
+        discriminate=discriminate,
+        generate=lambda n, labels=None: None,
+    )
 
 
 @pytest.fixture
@@ -179,7 +197,7 @@ def test_lecam_by_hand(images):
     mean_real = mean_fake = None
     for step, slope in enumerate((1.0, 2.0, -1.0)):
         update = make_update(Linear(slope), *images)
-        real, fake = update.real_scores, update.fake_scores
+        real, fake = update.real_output.scores, update.fake_output.scores
         penalty = lecam(update)
         if step == 0:
             mean_real, mean_fake = real.mean().item(), fake.mean().item()
@@ -196,7 +214,7 @@ def test_a_lazy_lecam_starts_and_averages_by_updates_not_by_calls(images):
     for update in (0, 4, 8, 12):
         step = make_update(Linear(1.0 + update), *images)
         active.append(lecam(step).item() > 0)
-        mean = step.real_scores.mean().item()
+        mean = step.real_output.scores.mean().item()
         means.append(means[-1] * 0.9**4 + (1 - 0.9**4) * mean if means else mean)
     assert active == [False, False, False, True]
     assert lecam.average_real.item() == pytest.approx(means[-1], rel=1e-5)

@@ -90,11 +90,11 @@ def test_one_power_iteration_per_update():
 
 def test_lazy_schedule_counts_updates_of_the_network():
     class OnG(Regularizer):
-        update = "generator"
+        sides = ("generator",)
 
         def forward(self, update):
-            assert update.real_scores is None
-            return update.fake.square().mean()
+            assert update.real_output is None
+            return update.generated.images.square().mean()
 
     r1 = registry.create("regularizer", "r1", every=2)
     lazy = registry.create("regularizer", "r2", every=4)
@@ -193,9 +193,9 @@ def test_the_backend_is_asked_in_order():
     calls = []
 
     class Recording(Backend):
-        def backward(self, loss):
+        def backward(self, loss, retain_graph=False):
             calls.append("backward")
-            super().backward(loss)
+            super().backward(loss, retain_graph)
 
         def sync_gradients(self, network):
             calls.append(type(network).__name__)

@@ -79,10 +79,10 @@ class LightningBackend(Backend):
             watcher = type(self._watchers[0]).__name__
             self.obstacle = f"the callback {watcher} looks at every update"
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
-        loss.backward()
+        loss.backward(retain_graph=retain_graph)
 
     def sync_gradients(self, network: nn.Module) -> None:
         if self.world_size > 1:

@@ -10,10 +10,12 @@ from zoo.signature import bind
 from zoo.store import model_parameters
 
 if TYPE_CHECKING:
+    from zoo.contracts.schedule import Schedule
     from zoo.data.base import DataModule
     from zoo.gan import GAN
 
-_PARTS = ("generator", "discriminator", "head", "loss", "regularizer", "augmentation")
+_PARTS = ("generator", "discriminator", "head", "latent", "loss", "regularizer", "augmentation")
+_OWN = (*_PARTS, "latent_dim", "conditional", "schedules")
 
 
 def part_of(kind: str, node: Any) -> tuple[str, dict[str, Any]]:
@@ -70,6 +72,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
     """
     from zoo.compatibility import per_sample
     from zoo.gan import GAN
+    from zoo.passes import packs_of
 
     generator, generator_options = part_of("generator", node.get("generator"))
     discriminator, discriminator_options = part_of("discriminator", node.get("discriminator"))
@@ -97,26 +100,40 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
                 else f"data set {data.name!r} has no classes; try datamodule=mnist_subset."
             )
         )
-    shape = {"image_size": data.image_size, "channels": data.channels}
+    dim = node.get("latent_dim", 100)
+    latent = _create("latent", node["latent"], dim=dim) if node.get("latent") else None
+    packs = packs_of(regularizers)
     alone = bool(per_sample([*loss.regularizers(), *regularizers]))
     takes = {p.name for p in REGISTRY.get("discriminator", discriminator).parameters}
     extra: dict[str, Any] = {"per_sample": alone} if "per_sample" in takes else {}
-    if head is not None:
-        extra["head"] = factory("head", head[0], **head[1])
-    options = {k: v for k, v in node.items() if k not in (*_PARTS, "latent_dim", "conditional")}
+    network = REGISTRY.get("discriminator", discriminator).load()
+    if getattr(network, "takes_head", "head" in takes):
+        chosen = head or (network.default_head_of(num_classes), {})
+        extra["head"] = factory("head", chosen[0], **chosen[1])
+        extra["head"].latent = latent
+    elif head is not None:
+        raise ZooError(
+            f"discriminator {discriminator!r} scores images by itself and takes no head: leave "
+            f"model/head={head[0]} out."
+        )
+    options = {k: v for k, v in node.items() if k not in _OWN}
+    made = create(
+        "generator",
+        generator,
+        image_size=data.image_size,
+        channels=data.channels,
+        latent_dim=dim,
+        num_classes=num_classes,
+        **generator_options,
+    )
+    made.latent = latent
     return GAN(
-        create(
-            "generator",
-            generator,
-            **shape,
-            latent_dim=node.get("latent_dim", 100),
-            num_classes=num_classes,
-            **generator_options,
-        ),
+        made,
         create(
             "discriminator",
             discriminator,
-            **shape,
+            image_size=data.image_size,
+            channels=data.channels * packs,
             num_classes=num_classes,
             **extra,
             **discriminator_options,
@@ -125,13 +142,43 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         regularizers,
         augmentations,
         describe_data(data),
+        schedules(node.get("schedules") or {}),
         **bind(model_parameters(), options, "model"),
     )
 
 
-def _create(kind: str, node: Any) -> Any:
+def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
+    """The schedules of a config node by target.
+
+    Args:
+        node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
+            dots: `{regularizer.r1.gamma: {…}}`.
+
+    Raises:
+        ZooError: an entry names no schedule, or one with an option it does not have.
+    """
+    found: dict[str, Schedule] = {}
+    for key, value in node.items():
+        target = f"{place}{key}"
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise ZooError(
+                f"model.schedules: {target}={value} is no schedule; give for instance "
+                f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}, with a name of "
+                f"{listing(names('schedule'))}."
+            )
+        if isinstance(value.get("name"), str):
+            options = {str(k): v for k, v in value.items() if k != "name"}
+            found[target] = create("schedule", value["name"], **options)
+        else:
+            found |= schedules(value, f"{target}.")
+    return found
+
+
+def _create(kind: str, node: Any, **filled: Any) -> Any:
     name, options = part_of(kind, node)
-    return create(kind, name, **options)
+    return create(kind, name, **filled, **options)
 
 
 def _several(node: dict[str, Any], kind: str) -> list[Any]:

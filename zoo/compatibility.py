@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from zoo.base import Discriminator, Generator, Loss, Regularizer
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.sizes import size_in_words
 from zoo.errors import ZooError
+from zoo.passes import packs_of
 from zoo.registry import spec_of
 
 
@@ -26,14 +31,22 @@ def check(
     Raises:
         ZooError: the combination is wrong; the sentence says what to choose instead.
     """
-    if (generator.image_size, generator.channels) != (
+    packs = packs_of(regularizers)
+    if (generator.image_size, generator.channels * packs) != (
         discriminator.image_size,
         discriminator.channels,
     ):
+        packed = f", {packs} of which D sees as one," if packs > 1 else ","
         raise ZooError(
-            f"generator {_name(generator)} makes {generator.channels}×{generator.image_size}² "
-            f"images, but discriminator {_name(discriminator)} takes "
-            f"{discriminator.channels}×{discriminator.image_size}²: build both for one size."
+            f"generator {_name(generator)} makes {generator.channels}×"
+            f"{size_in_words(generator.image_size)} images{packed} but discriminator "
+            f"{_name(discriminator)} takes {discriminator.channels}×"
+            f"{size_in_words(discriminator.image_size)}: build both for one size."
+        )
+    if packs > 1 and discriminator.num_classes:
+        raise ZooError(
+            f"packs of {packs} images have no one label, and discriminator {_name(discriminator)} "
+            "asks for it: train with model.conditional=false."
         )
     check_scores(discriminator, regularizers)
     notes = []
@@ -49,7 +62,7 @@ def check(
 
 def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
     """Those that differentiate D's score of each image on its own, which batch norm falsifies."""
-    return [r for r in regularizers if r.per_sample and r.update == "discriminator"]
+    return [r for r in regularizers if r.per_sample and "discriminator" in r.sides]
 
 
 def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularizer]) -> None:

@@ -218,6 +218,8 @@ def _check_random(device: torch.device, reason: str) -> None:
 def obstacle(step: AdversarialStep) -> str:
     """Why `step` cannot be captured as a CUDA graph, as a sentence; empty where it can."""
     methods: list[Any] = [step.loss, *step.regularizers.values(), *step.augmentations]
+    if step.generator.latent is not None:
+        methods.append(step.generator.latent)
     head = getattr(step.discriminator, "head", step.discriminator)
     for part in (step.generator, step.discriminator, head, *methods):
         if not getattr(part, "claims_cuda_graph", False):  # any module can be an augmentation
@@ -227,6 +229,8 @@ def obstacle(step: AdversarialStep) -> str:
         return f"CUDA graphs need a CUDA device; the networks are on {device}."
     if step.backend.obstacle:
         return f"no CUDA graph: {step.backend.obstacle}."
+    if step.schedules is not None and step.schedules.obstacle:
+        return f"no CUDA graph: {step.schedules.obstacle}."
     if step.backend.world_size > 1:
         return "no CUDA graph: gradients are averaged over processes within the step."
     for optimizer in (step.optimizer_g, step.optimizer_d):

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ZooError, above
+from zoo.errors import ZooError, above, at_least
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.weights import DerivedWeight
 
@@ -33,6 +33,7 @@ class EMA:
         rampup: the half-life may be at most this share of the images seen; None for no ramp-up.
         beta: a fixed decay per update instead (0.999 or 0.9999 in many papers); `half_life` and
             `rampup` are then not used.
+        start: real images before which the average is a copy, as in BigGAN.
 
     Attributes:
         module: the averaged network, in eval mode and without gradients.
@@ -48,8 +49,10 @@ class EMA:
         half_life: float | None = 10_000.0,
         rampup: float | None = 0.05,
         beta: float | None = None,
+        start: int = 0,
     ) -> None:
         above(0, "ema: ", half_life=half_life, rampup=rampup)
+        at_least(0, "ema: ", start=start)
         if half_life is None and beta is None:
             raise ZooError("ema: an average needs half_life or beta.")
         if beta is not None and not 0 <= beta < 1:
@@ -57,6 +60,7 @@ class EMA:
         self.half_life = half_life
         self.rampup = rampup
         self.beta = beta
+        self.start = start
         self.module = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weight: float | Tensor = 1.0
         self._averages: list[Tensor] = list(self.module.parameters())
@@ -80,6 +84,8 @@ class EMA:
 
     def decay(self, batch_size: int, images_seen: int) -> float:
         """Beta of the update that follows `images_seen` real images, `batch_size` per update."""
+        if images_seen < self.start:
+            return 0.0
         if self.beta is not None:
             return self.beta
         assert self.half_life is not None
@@ -87,6 +93,10 @@ class EMA:
         if self.rampup is not None:
             half_life = min(half_life, images_seen * self.rampup)
         return 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
+
+    def set_half_life(self, half_life: float) -> None:
+        """Change the half-life in training; 0 copies the weights."""
+        self.half_life = half_life
 
     def prepare(self, batch_size: int, images_seen: int) -> None:
         """Set the decay of the next `apply`, from host integers, without a synchronisation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from zoo import __version__, compatibility
 from zoo.backend import LeanModule, LightningBackend, check_strategy
-from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
+from zoo.contracts.augmentation import Augmentation
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.schedule import Schedule
 from zoo.cuda_graph import GraphedStep, obstacle
 from zoo.data.pixels import to_float
 from zoo.describe import source, spec, unknown_data
@@ -22,7 +27,9 @@ from zoo.errors import ZooError, above, at_least
 from zoo.files import FORMAT
 from zoo.optimizers import adam, lazy_adam, lazy_interval
 from zoo.registry import spec_of
+from zoo.schedules import Schedules
 from zoo.step import AdversarialStep
+from zoo.terms import named
 from zoo.window import NonFiniteError, Window
 
 __all__ = ["GAN", "NonFiniteError"]
@@ -56,15 +63,25 @@ class GAN(LeanModule):
             where the checkpoint is to describe itself.
         data: `name`, `image_size`, `channels`, `num_classes`, `class_names` of the data set, kept
             in the checkpoint for sampling.
+        schedules: of settings that change while training, by target (see
+            `zoo.schedules.Schedules`).
         d_steps: updates of D per update of G.
-        optimizer: `adam`, or `rmsprop` as in Arjovsky et al. (2017).
+        accumulate: parts that the batch of an update is shared into, to save memory; one step of
+            the optimizer sums them up.
+        own_batch_for_g: G is updated beside real images of its own instead of those of D's last
+            update; `images_seen` counts D's.
+        optimizer: `adam`, `adamw`, or `rmsprop` as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
         betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
             Karras et al. (2020), arXiv:1912.04958, and a note says so.
+        eps: of Adam.
+        weight_decay: of AdamW; an L2 penalty in Adam.
         lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
         lr_decay_start: share of the training after which the decay starts, in [0, 1).
         ema_half_life: of the averaged generator, in images; null for no average.
         ema_beta: a fixed decay per update instead of the half-life.
+        ema_rampup: the half-life is at most this share of the images seen; null for no ramp-up.
+        ema_start: images before which the average is a copy of the weights.
         clip_grad_norm: largest norm of each network's gradient; null for no clipping.
         compile: `torch.compile` the updates where a double backward pass does not forbid it.
         cuda_graph: capture the whole step as a CUDA graph; null does so where it is safe.
@@ -88,23 +105,31 @@ class GAN(LeanModule):
         regularizers: Sequence[Regularizer] = (),
         augmentations: Sequence[Augmentation] = (),
         data: dict[str, Any] | None = None,
+        schedules: Mapping[str, Schedule] | None = None,
         *,
         d_steps: int = 1,
-        optimizer: Literal["adam", "rmsprop"] = "adam",
+        accumulate: int = 1,
+        own_batch_for_g: bool = False,
+        optimizer: Literal["adam", "adamw", "rmsprop"] = "adam",
         lr_g: float = 2e-4,
         lr_d: float = 2e-4,
         betas: list[float] = (0.5, 0.999),  # type: ignore[assignment]
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
         lr_decay: Literal["none", "linear", "cosine"] = "none",
         lr_decay_start: float = 0.0,
         ema_half_life: float | None = 10000.0,
         ema_beta: float | None = None,
+        ema_rampup: float | None = 0.05,
+        ema_start: int = 0,
         clip_grad_norm: float | None = None,
         compile: bool = False,
         cuda_graph: bool | None = None,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        at_least(1, "model.", d_steps=d_steps)
+        at_least(1, "model.", d_steps=d_steps, accumulate=accumulate)
+        at_least(0, "model.", eps=eps, weight_decay=weight_decay)
         above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
         above(0, "model.", clip_grad_norm=clip_grad_norm)
         if not 0 <= lr_decay_start < 1:
@@ -127,11 +152,20 @@ class GAN(LeanModule):
             if spec_of(part) is None
         ]
         self.data = data or unknown_data(generator)
+        for regularizer in in_force:
+            regularizer.setup(generator, discriminator)
+        self.schedules = dict(schedules or {})
         self.d_steps = d_steps
+        self.accumulate = accumulate
+        self.own_batch_for_g = own_batch_for_g
         self.optimizer_name = optimizer
+        self.eps = eps
+        self.weight_decay = weight_decay
         self._settings = []
+        self._lazy: list[float] = []
         for side, lr in (("generator", lr_g), ("discriminator", lr_d)):
-            every = lazy_interval(in_force, side) if optimizer == "adam" else 1
+            every = 1 if optimizer == "rmsprop" else lazy_interval(in_force, side)
+            self._lazy.append(every / (every + 1) if every > 1 else 1.0)
             settings = lazy_adam(lr, (float(betas[0]), float(betas[1])), every)
             self._settings.append(settings)
             if every > 1:
@@ -150,7 +184,13 @@ class GAN(LeanModule):
             network.to(memory_format=self.memory_format)
         self.ema: EMA | None = None
         if ema_half_life is not None or ema_beta is not None:
-            self.ema = EMA(generator, half_life=ema_half_life, beta=ema_beta)
+            self.ema = EMA(
+                generator,
+                half_life=ema_half_life,
+                beta=ema_beta,
+                rampup=ema_rampup,
+                start=ema_start,
+            )
             self.ema_generator = self.ema.module
         self.images_seen = 0
         self.shown: dict[str, float] = {}
@@ -175,7 +215,7 @@ class GAN(LeanModule):
 
     def setup(self, stage: str) -> None:
         if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
-            self._datamodule.d_steps = self.d_steps
+            self._datamodule.d_steps = self.d_steps + self.own_batch_for_g
 
     @property
     def _datamodule(self) -> Any:
@@ -186,10 +226,12 @@ class GAN(LeanModule):
         networks = (self.generator, self.discriminator)
         for network, (lr, betas) in zip(networks, self._settings, strict=True):
             weights = [p for p in network.parameters() if p.requires_grad]
-            if self.optimizer_name == "adam":
-                made.append(adam(weights, lr, betas))
-            else:
+            if self.optimizer_name == "rmsprop":
                 made.append(torch.optim.RMSprop(weights, lr=lr))
+            else:
+                decoupled = self.optimizer_name == "adamw"
+                options = {"eps": self.eps, "weight_decay": self.weight_decay}
+                made.append(adam(weights, lr, betas, decoupled=decoupled, **options))
         return made
 
     def on_train_start(self) -> None:
@@ -222,7 +264,10 @@ class GAN(LeanModule):
             regularizers=[*self.regularizers],  # type: ignore[list-item]
             augmentations=[*self.augmentations],  # type: ignore[list-item]
             ema=self.ema,
+            schedules=self._make_schedules(),
             d_steps=self.d_steps,
+            accumulate=self.accumulate,
+            own_batch_for_g=self.own_batch_for_g,
             compile=self.compile_step,
             backend=LightningBackend(self),
         )
@@ -235,6 +280,24 @@ class GAN(LeanModule):
         if (self.cuda_graph or automatic) and not in_the_way:
             return GraphedStep(step, say=self._say)
         return step
+
+    def _make_schedules(self) -> Schedules | None:
+        if not self.schedules:
+            return None
+        regularizers = named([*self.regularizers])  # type: ignore[list-item]
+        augmentations = {spec(a)["name"]: a for a in self.augmentations}
+        return Schedules(
+            self.schedules,
+            self.trainer.optimizers,
+            self._lazy,
+            self.ema,
+            {
+                "loss": self.loss,
+                **{f"regularizer.{name}": part for name, part in regularizers.items()},
+                **{f"augmentation.{name}": part for name, part in augmentations.items()},
+            },
+            self.device,
+        )
 
     def _say(self, note: str) -> None:
         if self.trainer.is_global_zero:
@@ -284,9 +347,11 @@ class GAN(LeanModule):
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
-        seen = self.images_seen = self.images_seen + len(images) * self._world_size
+        shown = len(images) * self._world_size
+        parts = self.d_steps + self.own_batch_for_g
+        seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
         if self._counts_images:
-            self._datamodule.images_seen = seen
+            self._datamodule.images_seen = seen * parts // self.d_steps
         if updates % self._log_every == 0:
             self._log_window()
 
@@ -363,6 +428,8 @@ class GAN(LeanModule):
             **{kind: spec(part) for kind, part in parts.items()},
             "regularizers": [spec(r) for r in self._given],
             "augmentations": [spec(a) for a in self.augmentations],
+            **({"latent": spec(self.generator.latent)} if self.generator.latent else {}),
+            "schedules": {name: spec(s) for name, s in self.schedules.items()},
             "optimizer": self.optimizer_name,
             "sources": {kind: source(kind, part) for kind, part in parts.items()},
             "data": self.data,

@@ -19,6 +19,7 @@ def adam(
     *,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
 ) -> torch.optim.Adam:
     """Adam in its fused form, which is up to 1.16 times as fast a step on CPU (measured).
 
@@ -27,19 +28,21 @@ def adam(
         lr: learning rate.
         betas: decays of the two moments; integers are taken as floats (`0` would be refused).
         eps: added to the denominator.
-        weight_decay: L2 penalty.
+        weight_decay: L2 penalty, or what AdamW takes off the weights at each step.
+        decoupled: AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101).
     """
     weights = list(parameters)
     beta1, beta2 = map(float, betas)
     fused = all(w.device.type in _FUSED_DEVICES and w.is_floating_point() for w in weights)
-    return torch.optim.Adam(
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    return kind(
         weights, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=fused
     )
 
 
 def lazy_interval(regularizers: Iterable[Regularizer], update: str) -> int:
     """The largest `every` of those that add a penalty to `update`; 1 where none is lazy."""
-    return max((r.every for r in regularizers if r.update == update and r.gives_penalty), default=1)
+    return max((r.every for r in regularizers if update in r.sides and r.gives_penalty), default=1)
 
 
 def lazy_adam(

@@ -261,6 +261,7 @@ class Factory(functools.partial):
 
     part: Part
     spec: dict[str, Any]
+    latent: Any = None  # what a head is told of the generator's latents
 
     def __call__(self, /, **filled: Any) -> Any:
         return _make(self.part, {**self.keywords, **filled})

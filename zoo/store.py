@@ -39,7 +39,9 @@ RESERVED = frozenset(
 )  # fmt: skip
 """Top-level names of the configuration, which no option of a task can have."""
 
-MODEL_FILLED = {"generator", "discriminator", "loss", "regularizers", "augmentations", "data"}
+MODEL_FILLED = {
+    "generator", "discriminator", "loss", "regularizers", "augmentations", "data", "schedules",
+}  # fmt: skip
 
 
 class PluginConfigs(SearchPathPlugin):

@@ -72,12 +72,17 @@ class Discriminator(nn.Module, ABC):
                 )
             return
         if head is None:
-            head = self.default_conditional_head if num_classes else self.default_head
+            head = self.default_head_of(num_classes)
         if isinstance(head, str):
             head = factory("head", head)
         self._head_factory = head
         head_class: Any = getattr(head, "func", head)
         self.in_channels = channels + head_class.input_channels
+
+    @classmethod
+    def default_head_of(cls, num_classes: int) -> str:
+        """The name of the head taken where none is asked for."""
+        return cls.default_conditional_head if num_classes else cls.default_head
 
     def attach_head(
         self,
@@ -123,12 +128,19 @@ class Discriminator(nn.Module, ABC):
         """All that D says of images (N, C, H, W) in [-1, 1] under labels (N,)."""
         if type(self).forward is not Discriminator.forward:  # a plugin that scores by itself
             scores = self(x, y)
-            return DiscriminatorOutput(scores, scores.flatten(1), {})
-        return self.head.outputs(self.features(self.head.prepare(x, y)), y)
+            return DiscriminatorOutput(
+                scores, scores.flatten(1) if scores.dim() > 1 else scores[:, None], {}
+            )
+        return self._of_head(x, y)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Score images (N, C, H, W) in [-1, 1] under labels (N,): raw logits (N,) or (N, ...)."""
+        if type(self).outputs is Discriminator.outputs:
+            return self._of_head(x, y).scores
         return self.outputs(x, y).scores
+
+    def _of_head(self, x: Tensor, y: Tensor | None) -> DiscriminatorOutput:
+        return self.head.outputs(self.features(self.head.prepare(x, y)), y)
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
         """Further losses by the name of their metric, scalars: the head's unless overridden."""

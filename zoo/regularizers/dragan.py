@@ -30,6 +30,7 @@ class Dragan(Regularizer):
     """
 
     per_sample = True
+    schedulable = ("penalty",)
 
     def __init__(
         self,

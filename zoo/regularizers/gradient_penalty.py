@@ -48,6 +48,7 @@ class GradientPenalty(Regularizer):
     """
 
     per_sample = True
+    schedulable = ("penalty",)
 
     def __init__(
         self, penalty: float = 10.0, center: float = 1.0, one_sided: bool = False, every: int = 1

@@ -33,6 +33,8 @@ class LeCam(Regularizer):
         every: act on every k-th update of D, with k times the weight.
     """
 
+    schedulable = ("weight",)
+
     average_real: Tensor
     average_fake: Tensor
     count: Tensor

@@ -25,6 +25,7 @@ class R1(Regularizer):
     """
 
     per_sample = True
+    schedulable = ("gamma",)
     differentiates = ("real",)
 
     def __init__(self, gamma: float = 10.0, every: int = 1) -> None:

@@ -24,6 +24,7 @@ class R2(Regularizer):
     """
 
     per_sample = True
+    schedulable = ("gamma",)
     differentiates = ("fake",)
 
     def __init__(self, gamma: float = 10.0, every: int = 1) -> None:

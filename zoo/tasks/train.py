@@ -16,7 +16,9 @@ from zoo.errors import ZooError, listing
 from zoo.overrides import argument
 from zoo.registry import task
 
-_KEPT = ("generator", "discriminator", "loss", "regularizers", "augmentations", "optimizer")
+_KEPT = (
+    "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
+)  # fmt: skip
 """What has to stay as it was, for a training to continue."""
 
 
@@ -83,7 +85,7 @@ class Train:
         file, info = open_training(self.resume)
         mine = gan.describe()
         for kind in _KEPT:
-            if kind in info and info[kind] != mine[kind]:
+            if kind in info and info[kind] != _as_told(mine[kind], info[kind]):
                 raise ZooError(
                     f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
                     f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
@@ -121,7 +123,7 @@ class Train:
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
-        trained = gan.trained_steps * trainer.datamodule.images_per_step
+        trained = gan.trained_steps * gan.d_steps * trainer.datamodule.batch_size
         lines["images_per_second"] = round(trained / seconds)  # pictures and checkpoints included
         return lines
 
@@ -143,6 +145,14 @@ class Train:
             f"is nothing left to train: add {more} to go on."
         )
         return {}
+
+
+def _as_told(mine: Any, then: Any) -> Any:
+    """A part as checkpoints of version 0.1.0 tell it, where `then` is of one: without the head that
+    nobody chose."""
+    if isinstance(mine, dict) and isinstance(then, dict) and "head" not in then:
+        return {k: v for k, v in mine.items() if k != "head"}
+    return mine
 
 
 def shown(path: str | Path) -> str:
