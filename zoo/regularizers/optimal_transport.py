@@ -11,24 +11,25 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.distributed import mean_over_processes
 from zoo.errors import ZooError, at_least
-from zoo.registry import regularizer
 
 
-@regularizer("optimal_transport")
 class OptimalTransport(Regularizer):
     """Keeps images near their latents, so that of all maps G learns the one that moves least.
 
     Paper: Lin et al. (2025), arXiv:2511.22475.
 
-    weight * E[(G(z) - z)^2], the mean over all values; latents need the images' shape. So that the
-    weight keeps its meaning while D's slopes change, whatever else reaches the images as a gradient
-    is divided by the root of a moving average (0.9) of its squared norm times the number of
-    values: it then has unit rms relative to a mean. (Not under the gradient scaler of fp16.)
+    The loss `afm` brings it with `transport`; no part of the registry, as most networks cannot
+    take it: latents need the images' shape.
+
+    weight * E[(G(z) - z)^2], the mean over all values. So that the weight keeps its meaning while
+    D's slopes change, whatever else reaches the images as a gradient is divided by the root of a
+    moving average (0.9) of its squared norm times the number of values: it then has unit rms
+    relative to a mean. (Neither under the gradient scaler of fp16 nor with accumulated parts of a
+    batch, which scale the gradients without saying so.)
 
     Args:
         weight: lambda.
         normalize: divide the other gradients as said above.
-        every: act on every k-th update of G, with k times the weight.
     """
 
     sides = ("generator",)
@@ -37,14 +38,9 @@ class OptimalTransport(Regularizer):
     average: Tensor
     begun: Tensor
 
-    def __init__(self, weight: float = 0.2, normalize: bool = True, every: int = 1) -> None:
-        super().__init__(every)
-        at_least(0, "regularizer optimal_transport: ", weight=weight)
-        if normalize and every > 1:
-            raise ZooError(
-                "regularizer optimal_transport: normalize=true changes every update; leave every "
-                "at 1, or set normalize to false."
-            )
+    def __init__(self, weight: float = 0.2, normalize: bool = True) -> None:
+        super().__init__()
+        at_least(0, "loss afm: ", transport=weight)
         self.weight = weight
         self.normalize = normalize
         self.register_buffer("average", torch.zeros(()))
@@ -54,7 +50,7 @@ class OptimalTransport(Regularizer):
         values = generator.channels * generator.height * generator.width
         if generator.latent_dim != values:
             raise ZooError(
-                "regularizer optimal_transport moves latents to images of the same shape: "
+                "loss afm: transport moves latents to images of the same shape: "
                 f"latent_dim={generator.latent_dim} must be {values}, the values of an image."
             )
 
