@@ -1,4 +1,4 @@
-"""Averages over processes: gradients of one network, buffers before a checkpoint, scores."""
+"""Averages and collections over processes: gradients of one network, buffers, scores."""
 
 from __future__ import annotations
 
@@ -50,6 +50,40 @@ def mean_over_processes(values: Tensor) -> Tensor:
     mean = values.clone()
     _average([mean])
     return mean
+
+
+class _Gather(torch.autograd.Function):
+    """Every process's tensor, one after the other; the gradients of all copies come back summed."""
+
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor) -> Tensor:
+        parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, mine)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def gather_with_gradient(mine: Tensor) -> Tensor:
+    """All processes' tensors of one shape (N, ...), as (processes * N, ...) in rank order.
+
+    For losses over the whole batch: where every process takes the mean over its own images of a
+    function of everybody's, the mean of the processes' gradients is the gradient of one process
+    with the whole batch. In a single process it is `mine` itself.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return mine
+    gathered: Tensor = _Gather.apply(mine.contiguous())
+    return gathered
+
+
+def own_place(n: int) -> int:
+    """Where this process's `n` rows begin among those of `gather_with_gradient`."""
+    return n * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def gather_objects(mine: Any) -> list[Any]:

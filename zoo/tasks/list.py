@@ -23,8 +23,7 @@ class ListParts:
     Plugins are imported for it, so that one that cannot be is told here, with file and reason.
 
     Args:
-        kind: list only `generator`, `discriminator`, `head`, `loss`, `regularizer`,
-            `augmentation`, `datamodule` or `task`.
+        kind: list only parts of this kind: `generator`, `loss`, `datamodule` …
         format: `table` for reading here, `markdown` for a document.
     """
 
@@ -32,12 +31,9 @@ class ListParts:
 
     def __init__(
         self,
-        kind: Literal[
-            "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
-            "datamodule", "task",
-        ] | None = None,
+        kind: str | None = None,
         format: Literal["table", "markdown"] = "table",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.kind = kind
         self.format = format
 

@@ -6,7 +6,7 @@ import keyword
 import re
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, check_kind, task

@@ -23,6 +23,13 @@ def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
     return excess.square().mean()
 
 
+def between(update: Update) -> Tensor:
+    """e x + (1 - e) G(z) with one e in [0, 1) per image, (N, C, H, W) without a graph."""
+    real, fake = widen(update.real.detach()), widen(update.generated.images.detach())
+    epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    return torch.lerp(fake, real, epsilon)
+
+
 @regularizer("gradient_penalty")
 class GradientPenalty(Regularizer):
     """Holds D's slope near 1 between real and generated images.
@@ -53,7 +60,5 @@ class GradientPenalty(Regularizer):
         self.one_sided = one_sided
 
     def forward(self, update: Update) -> Tensor:
-        real, fake = widen(update.real.detach()), widen(update.generated.images.detach())
-        epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-        gradient = update.gradient(torch.lerp(fake, real, epsilon))
+        gradient = update.gradient(between(update))
         return self.penalty * slope_penalty(gradient, self.center, self.one_sided)

@@ -133,6 +133,42 @@ def test_each_image_is_shifted_as_a_whole():
 """,
         "python run.py 'model/augmentation=[{name}]'",
     ),
+    "schedule": templates(
+        "schedule",
+        '''
+from zoo import Schedule, schedule
+
+
+@schedule("$name")
+class $Class(Schedule):
+    """$doc
+
+    Args:
+        start: the value at first.
+        half_life: images over which the value halves.
+        warm_up: images before, over which the value rises from 0 to `start`.
+    """
+
+    def __init__(
+        self, start: float = 1.0, half_life: float = 100_000.0, warm_up: int = 0
+    ) -> None:
+        super().__init__(warm_up)
+        self.start = start
+        self.half_life = half_life
+
+    def value(self, images: int) -> float:
+        return self.start * 0.5 ** (images / self.half_life)
+''',
+        """
+import zoo
+
+
+def test_the_value_halves():
+    half = zoo.create("schedule", "$name", start=4.0, half_life=10.0)
+    assert [half(n) for n in (0, 10, 20)] == [4, 2, 1]
+""",
+        "python run.py 'model.schedules={{lr_g: {{name: {name}, start: 2e-4}}}}'",
+    ),
     "datamodule": templates(
         "datamodule",
         '''

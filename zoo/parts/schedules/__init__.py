@@ -1,0 +1,1 @@
+"""Settings as functions of the images seen."""
