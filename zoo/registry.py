@@ -28,6 +28,7 @@ FOLDERS = {
     "loss": "losses",
     "regularizer": "regularizers",
     "augmentation": "augmentations",
+    "latent": "latents",
     "datamodule": "data",
     "task": "tasks",
 }
@@ -36,6 +37,7 @@ FILLED: dict[str, frozenset[str]] = {
     "generator": frozenset({"image_size", "channels", "latent_dim", "num_classes"}),
     "discriminator": frozenset({"image_size", "channels", "num_classes", "head", "per_sample"}),
     "head": frozenset({"trunk"}),
+    "latent": frozenset({"dim"}),
     "datamodule": frozenset({"data_dir", "seed"}),
     "task": frozenset({"data_dir"}),
 }
@@ -48,6 +50,7 @@ BASES = {
     "loss": "Loss",
     "regularizer": "Regularizer",
     "augmentation": "Augmentation",
+    "latent": "Latent",
     "datamodule": "DataModule",
 }
 """What a made part has to be: names in `zoo`. A task is anything that can be called."""
@@ -249,6 +252,7 @@ head = _decorator("head")
 loss = _decorator("loss")
 regularizer = _decorator("regularizer")
 augmentation = _decorator("augmentation")
+latent = _decorator("latent")
 datamodule = _decorator("datamodule")
 task = _decorator("task")
 
@@ -283,7 +287,7 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
 
     Args:
         kind: `generator`, `discriminator`, `head`, `loss`, `regularizer`, `augmentation`,
-            `datamodule` or `task`.
+            `latent`, `datamodule` or `task`.
         name: the registered name, or the part's `_target_`.
         options: the arguments of its signature.
 

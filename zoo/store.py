@@ -27,6 +27,7 @@ GROUPS = {
     "loss": "model/loss",
     "regularizer": "model/regularizer",
     "augmentation": "model/augmentation",
+    "latent": "model/latent",
     "datamodule": "datamodule",
     "task": "task",
 }

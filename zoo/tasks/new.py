@@ -19,7 +19,7 @@ class New:
 
     Args:
         kind: `generator`, `discriminator`, `head`, `loss`, `regularizer`, `augmentation`,
-            `datamodule` or `task`.
+            `latent`, `datamodule` or `task`.
         name: of the part and its file: small letters, digits and underscores.
         folder: where to; null is `plugins/`.
     """
@@ -30,7 +30,7 @@ class New:
         self,
         kind: Literal[
             "generator", "discriminator", "head", "loss", "regularizer", "augmentation",
-            "datamodule", "task",
+            "latent", "datamodule", "task",
         ],
         name: str,
         folder: str | None = None,
