@@ -8,9 +8,9 @@ from test_losses import CLOSED_FORMS
 from torch import nn
 
 import zoo.registry as registry
-from zoo.contracts.generator import GeneratorOutput
-from zoo.contracts.update import DiscriminatorOutput, Update
-from zoo.errors import ZooError
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError
 
 REAL = torch.tensor([1.5, -0.3, 0.2, 2.0], dtype=torch.float64)
 FAKE = torch.tensor([-1.0, 0.4, 0.9, -0.6], dtype=torch.float64)

@@ -10,15 +10,16 @@ from tape import Recorder
 from torch import nn
 
 import zoo.registry as registry
-from zoo.contracts.generator import Generator, GeneratorOutput
+from zoo.contracts.generator import Generator
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import DiscriminatorOutput, Update
-from zoo.cuda_graph import GraphedStep
-from zoo.errors import ZooError
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError
 from zoo.layers.pixels import flip_and_shift, gather_pixels, mirrored
-from zoo.optimizers import adam
-from zoo.regularizers.optimal_transport import OptimalTransport
-from zoo.step import AdversarialStep
+from zoo.parts.regularizers.optimal_transport import OptimalTransport
+from zoo.training.cuda_graph import GraphedStep
+from zoo.training.optimizers import adam
+from zoo.training.step import AdversarialStep
 
 SLOPES = torch.tensor([[0.3, 0.4, 0], [1, 2, 2], [0, 0, 0]], dtype=torch.float64)
 REAL = torch.tensor([1.5, -0.3, 0.2, 2.0], dtype=torch.float64)
@@ -534,7 +535,7 @@ def test_lecam_in_double_precision(debias, every):
 def test_lecam_has_its_authors_two_recipes():
     from omegaconf import OmegaConf
 
-    from zoo.discovery import ROOT
+    from zoo.registry.places import ROOT
 
     folder = ROOT / "configs" / "model" / "regularizer"
     recipes = {

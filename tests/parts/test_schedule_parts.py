@@ -6,7 +6,7 @@ import pytest
 
 import zoo
 import zoo.registry as registry
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 R3GAN_CIFAR = {  # start, end, and the value after 5e6 of 2e7 images
     "lr": (2e-4, 5e-5, 1.780330e-4),

@@ -20,3 +20,12 @@ def dcgan_init(module: nn.Module) -> None:
         return
     if module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def orthogonal_init(module: nn.Module, gain: float) -> None:
+    """Orthogonal weights times `gain` in convolutions and linear layers, 0 for biases."""
+    for layer in module.modules():
+        if isinstance(layer, (*CONVS, nn.Linear)):
+            nn.init.orthogonal_(layer.weight, gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

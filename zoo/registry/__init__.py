@@ -19,7 +19,7 @@ from zoo.registry.registry import (
     spec_of,
 )
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "KINDS",
     "REGISTRY",
     "DuplicateError",

@@ -7,10 +7,10 @@ from torch.nn.functional import softplus
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.errors import ZooError, at_least
+from zoo.core.errors import ZooError, at_least
+from zoo.parts.regularizers.finite_difference import FiniteDifference
+from zoo.parts.regularizers.optimal_transport import OptimalTransport
 from zoo.registry import loss
-from zoo.regularizers.finite_difference import FiniteDifference
-from zoo.regularizers.optimal_transport import OptimalTransport
 
 
 @loss("afm")

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from zoo.contracts.loss import Loss
-from zoo.distributed import gather_with_gradient
-from zoo.errors import ZooError
+from zoo.core.distributed import gather_with_gradient
+from zoo.core.errors import ZooError
 from zoo.registry import loss
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.errors import above
+from zoo.core.errors import above
+from zoo.parts.regularizers.gan_qp import GANQPPenalty
 from zoo.registry import loss
-from zoo.regularizers.gan_qp import GANQPPenalty
 
 
 @loss("gan_qp")

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.errors import above, at_least
+from zoo.core.errors import above, at_least
+from zoo.parts.regularizers.wgan_div import WGANDivPenalty
 from zoo.registry import loss
-from zoo.regularizers.wgan_div import WGANDivPenalty
 
 
 @loss("wgan_div")

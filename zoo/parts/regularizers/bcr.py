@@ -6,10 +6,10 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.errors import at_least
+from zoo.core.errors import at_least
 from zoo.layers.pixels import flip_and_shift
+from zoo.parts.regularizers.cr import disagreement
 from zoo.registry import regularizer
-from zoo.regularizers.cr import disagreement
 
 
 @regularizer("bcr")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import DiscriminatorOutput, Update, widen
-from zoo.errors import at_least
+from zoo.contracts.update import Update, widen
+from zoo.core.errors import at_least
 from zoo.layers.pixels import flip_and_shift
 from zoo.registry import regularizer
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.distributed import gather_with_gradient
-from zoo.errors import at_least
+from zoo.core.distributed import gather_with_gradient
+from zoo.core.errors import at_least
 from zoo.registry import regularizer
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision, widen
-from zoo.errors import ZooError, above, at_least
+from zoo.core.errors import ZooError, above, at_least
 from zoo.registry import regularizer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
-from zoo.errors import ZooError, at_least
+from zoo.core.errors import ZooError, at_least
 from zoo.registry import regularizer
 
 

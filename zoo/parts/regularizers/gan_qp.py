@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.errors import above
+from zoo.core.errors import above
 from zoo.registry import regularizer
 
 _LEAST = 1e-6  # a pair of equal images has no distance to divide by

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import DiscriminatorOutput, full_precision, widen
-from zoo.errors import ZooError
+from zoo.contracts.update import full_precision, widen
+from zoo.core.errors import ZooError
 from zoo.registry import regularizer
 
 

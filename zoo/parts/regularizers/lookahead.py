@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import regularizer
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.errors import above, at_least
+from zoo.core.errors import above, at_least
 from zoo.registry import regularizer
 
 _FLOOR = 1e-5

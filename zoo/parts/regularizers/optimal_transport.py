@@ -9,8 +9,8 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.distributed import mean_over_processes
-from zoo.errors import ZooError, at_least
+from zoo.core.distributed import mean_over_processes
+from zoo.core.errors import ZooError, at_least
 
 
 class OptimalTransport(Regularizer):

@@ -7,9 +7,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Side, Update, full_precision, widen
-from zoo.errors import at_least
+from zoo.contracts.update import Update, full_precision, widen
+from zoo.core.errors import at_least
 from zoo.registry import regularizer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

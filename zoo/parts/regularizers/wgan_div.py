@@ -9,9 +9,9 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.errors import above, at_least
+from zoo.core.errors import above, at_least
+from zoo.parts.regularizers.gradient_penalty import between
 from zoo.registry import regularizer
-from zoo.regularizers.gradient_penalty import between
 
 
 @regularizer("wgan_div")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from zoo.contracts.schedule import Schedule
-from zoo.errors import at_least
+from zoo.core.errors import at_least
 from zoo.registry import schedule
 
 

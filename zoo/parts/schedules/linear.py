@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.contracts.schedule import Schedule
-from zoo.errors import at_least
+from zoo.core.errors import at_least
 from zoo.registry import schedule
 
 

@@ -169,6 +169,48 @@ def test_the_value_halves():
 """,
         "python run.py 'model.schedules={{lr_g: {{name: {name}, start: 2e-4}}}}'",
     ),
+    "latent": templates(
+        "latent",
+        '''
+import torch
+from torch import Tensor
+
+from zoo import Latent, latent
+
+
+@latent("$name")
+class $Class(Latent):
+    """$doc
+
+    Args:
+        dim: length of a latent; filled from `model.latent_dim`.
+        scale: of every coordinate.
+    """
+
+    def __init__(self, dim: int, scale: float = 1.0) -> None:
+        super().__init__(dim)
+        self.scale = scale
+
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        origin = device if generator is None else generator.device
+        uniform = torch.rand(n, self.dim, generator=generator, device=origin)
+        return (self.scale * (2 * uniform - 1)).to(device or origin)
+''',
+        """
+import torch
+
+import zoo
+
+
+def test_it_stays_in_its_range():
+    z = zoo.create("latent", "$name", dim=3, scale=2.0).sample(100)
+    assert z.shape == (100, 3)
+    assert z.abs().max() <= 2
+""",
+        "python run.py model/latent={name}",
+    ),
     "datamodule": templates(
         "datamodule",
         '''

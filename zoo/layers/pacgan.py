@@ -1,0 +1,59 @@
+"""What PacGAN's two networks for Stacked MNIST share: their maps, widths and initialisation."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from zoo.layers.init import CONVS
+
+Setting = Literal["veegan", "unrolled"]
+
+
+class Plan(NamedTuple):
+    """The constants of a setting.
+
+    Attributes:
+        kernel: side of the kernels of stride 2.
+        smallest: side down to which maps halve.
+        generator, discriminator: channels of the map nearest to the image, as published.
+        slope: of D's leaky ReLU.
+        last_conv: G ends in a 3x3 convolution at full size, rather than in the last upsampling.
+        first_norm: D normalises its first map as well.
+    """
+
+    kernel: int
+    smallest: int
+    generator: int
+    discriminator: int
+    slope: float
+    last_conv: bool
+    first_norm: bool
+
+
+PLANS: dict[str, Plan] = {
+    "veegan": Plan(5, 2, 64, 64, 0.2, last_conv=False, first_norm=False),
+    "unrolled": Plan(3, 4, 8, 4, 0.3, last_conv=True, first_norm=True),
+}
+
+
+def maps(height: int, width: int, smallest: int) -> list[tuple[int, int]]:
+    """Sizes of the maps from the image down; odd halves round up: 28, 14, 7, 4, 2."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) > smallest:
+        h, w = sizes[-1]
+        sizes.append(((h + 1) // 2, (w + 1) // 2))
+    return sizes
+
+
+def initialise(module: nn.Module, truncated: bool = False) -> None:
+    """N(0, 0.02) for weights, cut off at two standard deviations if `truncated`, 0 for biases."""
+    for layer in module.modules():
+        if isinstance(layer, (*CONVS, nn.Linear)):
+            if truncated:
+                nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
+            else:
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

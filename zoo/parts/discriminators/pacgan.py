@@ -1,0 +1,74 @@
+"""PacGAN's discriminators for Stacked MNIST."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.norm import critic_norm
+from zoo.layers.pacgan import PLANS, initialise, maps
+from zoo.registry import discriminator
+
+
+@discriminator("pacgan")
+class PacGANDiscriminator(Discriminator):
+    """Strided convolutions with batch norm and leaky ReLU, through maps that halve with rounding.
+
+    The two networks of Stacked MNIST, see generator `pacgan`. Which images it sees as one is
+    regularizer `packing`'s; only the first convolution grows with them.
+
+    Paper: Lin et al. (2018), arXiv:1712.04086.
+
+    Args:
+        image_size: from 3 pixels (`veegan`) or 5 (`unrolled`) up, also (height, width).
+        channels: channels of the images of a pack together.
+        num_classes: 0 for none.
+        head: what scores the features.
+        setting: which of the two networks.
+        base_channels: channels of the first map, doubling from there up to 8 times that; null as
+            published: 64 (`veegan`), or 4 (`unrolled`, half of G's; 2 is the paper's quarter).
+        norm: `auto` is `batch` as in the paper, or `layer` where the method differentiates each
+            image's score on its own (`per_sample`), which batch statistics would falsify.
+        per_sample: filled from the method.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        setting: Literal["veegan", "unrolled"] = "veegan",
+        base_channels: int | None = None,
+        norm: Literal["auto", "batch", "layer", "none"] = "auto",
+        per_sample: bool = False,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        plan = PLANS[setting]
+        check_image_size(
+            "discriminator pacgan", image_size, multiple=1, minimum=plan.smallest + 1, oblong=True
+        )
+        at_least(1, "discriminator pacgan: ", base_channels=base_channels)
+        base = base_channels or plan.discriminator
+        sizes = maps(self.height, self.width, plan.smallest)
+        widths = [self.in_channels, *(base * min(2**level, 8) for level in range(len(sizes) - 1))]
+        layers: list[nn.Module] = []
+        for level, (narrow, wide) in enumerate(pairwise(widths)):
+            layers.append(nn.Conv2d(narrow, wide, plan.kernel, 2, padding=plan.kernel // 2))
+            if level > 0 or plan.first_norm:
+                layers.append(critic_norm(norm, wide, per_sample))
+            layers.append(nn.LeakyReLU(plan.slope, inplace=True))
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.attach_head(widths[-1] * sizes[-1][0] * sizes[-1][1])
+        initialise(self, truncated=True)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.layers(x)

@@ -1,0 +1,89 @@
+"""Discriminators of points of the plane, as published."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.init import orthogonal_init
+from zoo.layers.pacgan import initialise
+from zoo.registry import discriminator
+
+PIECES = 5
+"""Of PacGAN's maxout."""
+
+
+class Maxout(nn.Linear):
+    """Linear layers of which each output is the largest of several (Goodfellow et al., 2013).
+
+    Args:
+        inputs, outputs: features.
+        pieces: linear functions for each output.
+    """
+
+    def __init__(self, inputs: int, outputs: int, pieces: int) -> None:
+        super().__init__(inputs, outputs * pieces)
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).unflatten(1, (-1, self.pieces)).amax(2)
+
+
+@discriminator("toy")
+class ToyDiscriminator(Discriminator):
+    """Fully connected layers of one width: PacGAN's or unrolled GAN's.
+
+    For the ring and grid of data set `gaussians`. `pacgan`: 3 maxout layers of 200 with 5 pieces,
+    for any number of points in a pack (regularizer `packing`). `unrolled`: 2 tanh layers of 128,
+    orthogonal with gain 1.4 as in the authors' notebook.
+
+    Paper: Lin et al. (2018), arXiv:1712.04086.
+    Paper: Metz et al. (2016), arXiv:1611.02163.
+
+    Args:
+        image_size: any, also (height, width); points are images of one pixel.
+        channels: channels of the image: coordinates of the points of a pack.
+        num_classes: 0 for none.
+        head: what scores the features.
+        variant: which of the two networks.
+        width: of the hidden layers; null as published, 200 (`pacgan`) or 128 (`unrolled`).
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"width": 16}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        variant: Literal["pacgan", "unrolled"] = "pacgan",
+        width: int | None = None,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        check_image_size("discriminator toy", image_size, multiple=1, minimum=1, oblong=True)
+        at_least(1, "discriminator toy: ", width=width)
+        maxout = variant == "pacgan"
+        hidden = width or (200 if maxout else 128)
+        features = self.in_channels * self.height * self.width
+        layers: list[nn.Module] = [nn.Flatten()]
+        for _ in range(3 if maxout else 2):
+            if maxout:
+                layers.append(Maxout(features, hidden, PIECES))
+            else:
+                layers += [nn.Linear(features, hidden), nn.Tanh()]
+            features = hidden
+        self.layers = nn.Sequential(*layers)
+        self.attach_head(hidden)
+        if maxout:
+            initialise(self)
+        else:
+            orthogonal_init(self, 1.4)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.layers(x)

@@ -1,0 +1,72 @@
+"""InfoGAN's generator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.init import dcgan_init
+from zoo.layers.shapes import append_one_hot, check_labels
+from zoo.registry import generator
+
+
+@generator("infogan")
+class InfoGANGenerator(Generator):
+    """Two fully connected layers, then two transposed convolutions, with batch norm in between.
+
+    The network for MNIST; `model/latent=codes` with `model.latent_dim=74` gives it the paper's
+    input. Every layer keeps its bias beside batch norm, as in the authors' code. Deviation: images
+    are in [-1, 1] and end in tanh, where the paper's are in [0, 1] and end in a sigmoid. Labels
+    enter as a one-hot vector appended to the latent.
+
+    Paper: Chen et al. (2016), arXiv:1606.03657.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels, also (height, width).
+        channels: channels of the image.
+        latent_dim: length of the latent, codes included.
+        num_classes: 0 for none.
+        base_channels: channels of the last hidden map, half those of the first.
+        hidden: width of the first layer.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4, "hidden": 16}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base_channels: int = 64,
+        hidden: int = 1024,
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        check_image_size("generator infogan", image_size, oblong=True)
+        at_least(1, "generator infogan: ", base_channels=base_channels, hidden=hidden)
+        start = (2 * base_channels, self.height // 4, self.width // 4)
+        mapped = start[0] * start[1] * start[2]
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim + num_classes, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, mapped),
+            nn.BatchNorm1d(mapped),
+            nn.ReLU(inplace=True),
+            nn.Unflatten(1, start),
+            nn.ConvTranspose2d(2 * base_channels, base_channels, 4, stride=2, padding=1),
+            nn.BatchNorm2d(base_channels),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(base_channels, channels, 4, stride=2, padding=1),
+        )
+        self.apply(dcgan_init)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.num_classes:
+            z = append_one_hot(z, check_labels(self, y), self.num_classes)
+        return torch.tanh(self.layers(z))

@@ -1,0 +1,92 @@
+"""PacGAN's generators for Stacked MNIST."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.pacgan import PLANS, initialise, maps
+from zoo.layers.shapes import append_one_hot, check_labels
+from zoo.registry import generator
+
+
+@generator("pacgan")
+class PacGANGenerator(Generator):
+    """Transposed convolutions with batch norm through maps that halve with rounding: 28, 14, 7, 4.
+
+    The two networks of Stacked MNIST: `veegan` is a DCGAN of 5x5 kernels from a 2x2 map up;
+    `unrolled` a small one of 3x3 kernels from 4x4 up, with a last convolution at full size. Their
+    latents are uniform of length 100, and normal of length 256. Every layer keeps its bias beside
+    batch norm. Padding is symmetric, which is the authors' "same" in a mirror. Labels enter as a
+    one-hot vector appended to the latent.
+
+    Paper: Lin et al. (2018), arXiv:1712.04086.
+
+    Args:
+        image_size: from 3 pixels (`veegan`) or 5 (`unrolled`) up, also (height, width).
+        channels: channels of the image.
+        latent_dim: length of the latent.
+        num_classes: 0 for none.
+        setting: which of the two networks.
+        base_channels: channels of the last hidden map, doubling towards the latent up to 8 times
+            that; null as published, 64 (`veegan`) or 8 (`unrolled`).
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        setting: Literal["veegan", "unrolled"] = "veegan",
+        base_channels: int | None = None,
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        plan = PLANS[setting]
+        check_image_size(
+            "generator pacgan", image_size, multiple=1, minimum=plan.smallest + 1, oblong=True
+        )
+        at_least(1, "generator pacgan: ", base_channels=base_channels)
+        base = base_channels or plan.generator
+        sizes = maps(self.height, self.width, plan.smallest)
+        hidden = sizes if plan.last_conv else sizes[1:]
+        widths = [base * min(2**level, 8) for level in range(len(hidden))]
+        height, width = sizes[-1]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim + num_classes, widths[-1] * height * width),
+            nn.Unflatten(1, (widths[-1], height, width)),
+            nn.BatchNorm2d(widths[-1]),
+            nn.ReLU(inplace=True),
+        ]
+
+        def up(inputs: int, outputs: int, small: tuple[int, int], large: tuple[int, int]) -> None:
+            odd = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
+            layers.append(
+                nn.ConvTranspose2d(
+                    inputs, outputs, plan.kernel, 2, padding=plan.kernel // 2, output_padding=odd
+                )
+            )
+
+        steps = zip(pairwise(reversed(widths)), pairwise(reversed(hidden)), strict=True)
+        for (wider, narrower), (small, large) in steps:
+            up(wider, narrower, small, large)
+            layers += [nn.BatchNorm2d(narrower), nn.ReLU(inplace=True)]
+        if plan.last_conv:
+            layers.append(nn.Conv2d(widths[0], channels, 3, padding=1))
+        else:
+            up(widths[0], channels, sizes[1], sizes[0])
+        self.layers = nn.Sequential(*layers)
+        initialise(self)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.num_classes:
+            z = append_one_hot(z, check_labels(self, y), self.num_classes)
+        return torch.tanh(self.layers(z))

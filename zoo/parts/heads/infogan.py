@@ -1,0 +1,129 @@
+"""InfoGAN's head."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from zoo.contracts.head import Head, Trunk
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError, at_least
+from zoo.layers.norm import critic_norm
+from zoo.registry import head
+
+_LOG_TWO_PI = math.log(2 * math.pi)
+
+
+@head("infogan")
+class InfoGAN(Head):
+    """The plain score, and Q, which reads the codes of the latent back from the features.
+
+    Paper: Chen et al. (2016), arXiv:1606.03657.
+
+    D and G both minimise, on fakes, lambda_discrete * CE(Q(c | G(z)), c) summed over categorical
+    codes, and lambda_continuous * -log N(c; mu, sigma^2) summed over continuous ones: the bound on
+    the mutual information without the codes' entropy, which is constant. Q is Linear, norm, leaky
+    ReLU, Linear; its weights belong to D, as in the authors' code. It needs `model/latent=codes`,
+    and goes on any trunk; labels are ignored. A discriminator made by itself, which nobody told of
+    a latent, has the score alone.
+
+    Args:
+        trunk: filled.
+        lambda_discrete, lambda_continuous: weights of the two terms; 1 in the authors' code, 0.1
+            for the continuous one is common.
+        fix_std: sigma is 1, as the authors' code has it for uniform codes; Q's output for it is
+            then unused.
+        width: of Q's hidden layer.
+        slope: of its leaky ReLU: 0.1 in the paper, 0.01 in the code.
+        norm: of its hidden layer; `batch`, as in the paper, makes per-sample penalties such as R1
+            impossible, for which it has to be `layer` or `none`.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        lambda_discrete: float = 1.0,
+        lambda_continuous: float = 1.0,
+        fix_std: bool = True,
+        width: int = 128,
+        slope: float = 0.1,
+        norm: Literal["batch", "layer", "none"] = "batch",
+    ) -> None:
+        super().__init__(trunk)
+        at_least(
+            0, "head infogan: ",
+            lambda_discrete=lambda_discrete, lambda_continuous=lambda_continuous, slope=slope,
+        )  # fmt: skip
+        at_least(1, "head infogan: ", width=width)
+        self.lambda_discrete = lambda_discrete
+        self.lambda_continuous = lambda_continuous
+        self.fix_std = fix_std
+        self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
+        self.codes = trunk.latent.codes if trunk.latent is not None else ()
+        if trunk.latent is not None and not self.codes:
+            raise ZooError(
+                "head infogan reads codes back, but latent "
+                f"{type(trunk.latent).__name__.lower()} has none: choose model/latent=codes."
+            )
+        if not self.codes:
+            return
+        # Continuous codes have a mean and a log variance each, behind the logits.
+        outputs = sum(code.size if code.categorical else 2 for code in self.codes)
+        self.q = nn.Sequential(
+            trunk.wrap(nn.Linear(trunk.features, width)),
+            nn.Unflatten(1, (width, 1, 1)),
+            critic_norm(norm, width, per_sample=False),
+            nn.LeakyReLU(slope, inplace=True),
+            nn.Flatten(),
+            trunk.wrap(nn.Linear(width, outputs)),
+        )
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.score(features).squeeze(1)
+
+    def outputs(self, features: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
+        extra = {"codes": self.q(features)} if self.codes else {}
+        return DiscriminatorOutput(self(features, y), features, extra)
+
+    def auxiliary(self, update: Update) -> dict[str, Tensor]:
+        if not self.codes:
+            return {}
+        read, z = update.fake_output.extra["codes"].float(), update.generated.z
+        if len(read) != len(z):
+            raise ZooError(
+                "head infogan reads the codes of each image, but D sees several images as one: "
+                "leave regularizer packing out."
+            )
+        losses, place = {}, 0
+        discrete: list[Tensor] = []
+        continuous: list[int] = []
+        for code in self.codes:
+            if not code.categorical:
+                continuous.append(code.start)
+                continue
+            target = z[:, code.start : code.start + code.size]
+            likelihood = log_softmax(read[:, place : place + code.size], dim=1)
+            discrete.append(-(target * likelihood).sum(1))
+            place += code.size
+        if discrete:
+            losses["info_discrete"] = self.lambda_discrete * torch.stack(discrete).sum(0).mean()
+        if continuous:
+            mean, log_variance = read[:, place:].chunk(2, dim=1)
+            target = torch.stack([z[:, start] for start in continuous], dim=1)
+            if self.fix_std:
+                log_variance = torch.zeros_like(mean)
+            losses["info_continuous"] = (
+                self.lambda_continuous * gaussian_nll(target, mean, log_variance).mean()
+            )
+        return losses
+
+
+def gaussian_nll(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """-log N(target; mean, exp(log_variance)), summed over the codes: (N, K) each to (N,)."""
+    square = (target - mean).square() * torch.exp(-log_variance)
+    return 0.5 * (_LOG_TWO_PI + log_variance + square).sum(1)

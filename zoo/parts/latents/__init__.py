@@ -1,0 +1,1 @@
+"""Latents: the priors that a generator's input is drawn from."""

@@ -1,0 +1,79 @@
+"""Noise with codes that mean something."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.latent import Code, Latent
+from zoo.core.errors import ZooError, at_least
+from zoo.registry import latent
+
+
+@latent("codes")
+class Codes(Latent):
+    """Noise followed by categorical codes (one-hot) and continuous codes (uniform in [-1, 1)).
+
+    What head `infogan` reads back from the images. The defaults are the paper's for MNIST, where
+    `model.latent_dim=74` leaves 62 coordinates of noise beside codes of 10 + 2.
+
+    Paper: Chen et al. (2016), arXiv:1606.03657.
+
+    Args:
+        dim: length of a latent, codes included; filled from `model.latent_dim`.
+        categorical: number of values of each categorical code.
+        continuous: number of continuous codes.
+        noise: distribution of the other coordinates, in [-1, 1) or N(0, I).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        categorical: list[int] = [10],  # noqa: B006
+        continuous: int = 2,
+        noise: Literal["uniform", "normal"] = "uniform",
+    ) -> None:
+        super().__init__(dim)
+        at_least(0, "latent codes: ", continuous=continuous)
+        for i, size in enumerate(categorical):
+            at_least(2, "latent codes: ", **{f"categorical[{i}]": size})
+        self.noise = noise
+        sizes = [*((size, True) for size in categorical), *[(1, False)] * continuous]
+        if not sizes:
+            raise ZooError(
+                "latent codes: categorical=[] and continuous=0 leave no code: give one, or use "
+                "model/latent=uniform or normal."
+            )
+        start = self.noise_dim = dim - sum(size for size, _ in sizes)
+        if start < 0:
+            raise ZooError(
+                f"latent codes: its codes take {dim - start} coordinates of latent_dim={dim}: "
+                f"set model.latent_dim to {dim - start} or more (74 in the paper)."
+            )
+        codes = []
+        for size, is_categorical in sizes:
+            codes.append(Code(start, size, is_categorical))
+            start += size
+        self.codes = tuple(codes)
+
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        origin = device if generator is None else generator.device
+
+        def uniform(size: int) -> Tensor:
+            return 2 * torch.rand(n, size, generator=generator, device=origin) - 1
+
+        def one_hot(size: int) -> Tensor:
+            drawn = torch.randint(size, (n, 1), generator=generator, device=origin)
+            return (drawn == torch.arange(size, device=origin)).float()
+
+        if self.noise == "normal":
+            parts = [torch.randn(n, self.noise_dim, generator=generator, device=origin)]
+        else:
+            parts = [uniform(self.noise_dim)]
+        parts += [one_hot(code.size) if code.categorical else uniform(1) for code in self.codes]
+        z = torch.cat(parts, dim=1)
+        return z if device is None else z.to(device)
