@@ -17,7 +17,11 @@ from zoo.registry.signature import NotReadable, Parameter, convert, from_source
 from zoo.training.options import model_parameters
 from zoo.training.trainer import ALLOWED
 
-MODEL_SETTINGS = (Parameter("latent_dim", int), Parameter("conditional", bool | None))
+MODEL_SETTINGS = (
+    Parameter("latent_dim", int),
+    Parameter("conditional", bool | None),
+    Parameter("schedules", dict | None),
+)
 TRAINER_SETTINGS = (
     Parameter("accelerator", str),
     Parameter("devices", int | str | list[int]),

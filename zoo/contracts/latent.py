@@ -46,7 +46,7 @@ class Latent(ABC):
     ) -> Tensor:
         """Draw (n, dim) float32 on `device`, from `generator`'s stream where one is given."""
 
-    def truncate(self, z: Tensor, amount: float) -> Tensor:
+    def truncate(self, z: Tensor, amount: Tensor | float) -> Tensor:
         """Latents (n, dim) nearer to the middle of the prior; 1 or more changes little or nothing.
 
         Raises:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
+from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import forked_random
 from zoo.inference.files import DTYPES, is_spec, read
@@ -306,15 +307,28 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
     options = dict(spec["options"])
     head = spec.get("head")
     try:
+        latent = _latent(info)
         if head:
             options["head"] = factory("head", head["name"], **head["options"])
-        return create(kind, spec["name"], **options)
+            options["head"].latent = latent
+        network = create(kind, spec["name"], **options)
+        if kind == "generator" and latent is not None:
+            network.latent = latent
+        return network
     except (ZooError, TypeError) as error:
         source = (info.get("sources") or {}).get(kind, "zoo")
         origin = "" if source == "zoo" else f", which came from the plugin {source}"
         raise ZooError(
             f"{file} needs the {kind} {spec['name']!r}{origin}, and it cannot be made here: {error}"
         ) from error
+
+
+def _latent(info: dict[str, Any]) -> Latent | None:
+    """The prior of a checkpoint's latents; that of version 0.1.0 was normal and went unsaid."""
+    if "latent" in info:
+        return create("latent", info["latent"]["name"], **info["latent"]["options"])
+    dim = info["generator"]["options"].get("latent_dim") if is_spec(info.get("generator")) else None
+    return None if dim is None else create("latent", "normal", dim=dim)
 
 
 def _check_description(

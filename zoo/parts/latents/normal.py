@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from zoo.contracts.latent import Latent
+from zoo.layers.truncated_normal import truncate
 from zoo.registry import latent
-
-NO_TRUNCATION = 5.0  # a standard normal leaves [-5, 5] once in 1.7 million draws
-_SQRT2 = math.sqrt(2.0)
 
 
 @latent("normal")
@@ -42,19 +38,4 @@ class Normal(Latent):
         z' = sign(z) √2 erf⁻¹(erf(|z|/√2) · erf(t/√2)): the same distribution without a loop, in
         operations that ONNX has. From t = 5 up it changes nothing.
         """
-        t = torch.as_tensor(amount, dtype=z.dtype, device=z.device)
-        mass = torch.erf(z.abs() / _SQRT2) * torch.erf(t.clamp(max=NO_TRUNCATION) / _SQRT2)
-        inside = z.sign() * _SQRT2 * _erfinv(mass.clamp(max=1 - 1e-7))
-        return torch.where(t < NO_TRUNCATION, inside, z)
-
-
-def _erfinv(p: Tensor) -> Tensor:
-    """Inverse of erf on [0, 1): Winitzki's closed form (2008), then two Halley steps."""
-    a = 0.147
-    log = torch.log1p(-p * p)
-    b = 2 / (math.pi * a) + log / 2
-    x = torch.sqrt(torch.clamp(torch.sqrt(b * b - log / a) - b, min=0))
-    for _ in range(2):
-        newton = (torch.erf(x) - p) * (math.sqrt(math.pi) / 2) * torch.exp(x * x)
-        x = x - newton / (1 + x * newton)
-    return x
+        return truncate(z, amount)
