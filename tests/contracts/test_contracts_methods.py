@@ -19,6 +19,7 @@ from tape import Recorder
 import zoo.registry as registry
 from zoo.training.cuda_graph import GraphedStep
 from zoo.training.optimizers import adam
+from zoo.training.passes import packs_of
 from zoo.training.step import AdversarialStep
 
 
@@ -59,14 +60,21 @@ def test_descending_a_loss_separates_scores_and_lifts_fakes(part):
     assert (down < 0).all()
 
 
+def tiny_networks(packs: int = 1) -> tuple[Any, Any]:
+    """Conditional, but for a D that sees packs of images, which have no one label."""
+    classes, channels = (CLASSES, CHANNELS) if packs == 1 else (0, packs * CHANNELS)
+    options = {"base_channels": 4}
+    return (
+        build(("generator", "dcgan"), CLASSES, 16, **options),
+        build(("discriminator", "dcgan"), classes, 16, channels, per_sample=True, **options),
+    )
+
+
 def tiny_step(
     loss: Any, regularizers: Any = (), augmentations: Any = (), networks: Any = None
 ) -> AdversarialStep:
     """A step on small networks; a regularizer joins those that the loss brings along."""
-    generator, discriminator = networks or (
-        build(("generator", "dcgan"), CLASSES, 16, base_channels=4),
-        build(("discriminator", "dcgan"), CLASSES, 16, base_channels=4, per_sample=True),
-    )
+    generator, discriminator = networks or tiny_networks(packs_of(regularizers))
     return AdversarialStep(
         generator,
         discriminator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -54,13 +54,14 @@ class Head(nn.Module, ABC):
         replaces_loss: its `auxiliary` holds the adversarial terms too, so that the step leaves the
             loss on scores out.
         needs_real: its `auxiliary` wants what D says of real images in G's update as well.
-        claims_cuda_graph: as of a `Generator`.
+        tiny, claims_cuda_graph: as of a `Generator`.
     """
 
     input_channels: ClassVar[int] = 0
     requires_labels: ClassVar[bool] = False
     replaces_loss: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
+    tiny: ClassVar[dict[str, Any]] = {}
     claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(self, trunk: Trunk) -> None:

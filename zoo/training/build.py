@@ -101,7 +101,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
             )
         )
     dim = node.get("latent_dim", 100)
-    latent = _create("latent", node.get("latent"), dim=dim)
+    latent = _create("latent", node.get("latent") or {"_target_": "normal"}, dim=dim)
     packs = packs_of(regularizers)
     alone = bool(per_sample([*loss.regularizers(), *regularizers]))
     takes = {p.name for p in REGISTRY.get("discriminator", discriminator).parameters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class InfoGAN(Head):
         norm: of its hidden layer; `batch`, as in the paper, makes per-sample penalties such as R1
             impossible, for which it has to be `layer` or `none`.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"width": 8, "norm": "layer"}
 
     def __init__(
         self,
