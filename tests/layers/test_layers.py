@@ -259,7 +259,7 @@ def test_only_3x3_convolutions_fold():
 
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_generator_block_is_the_papers(num_classes):
-    block = GeneratorBlock(4, 6, num_classes)
+    block = GeneratorBlock(4, 6, lambda c: ConditionalBatchNorm2d(c, num_classes))
     y = torch.tensor([0, 2]) if num_classes else None
     if num_classes:
         for norm in (block.norm1, block.norm2):
@@ -348,7 +348,7 @@ def test_dcgan_init():
 
 
 def test_resnet_init_is_xavier_with_the_gain_of_relu_in_residual_convolutions():
-    block = GeneratorBlock(32, 64, 0)
+    block = GeneratorBlock(32, 64, lambda c: ConditionalBatchNorm2d(c, 0))
     for layer, gain in ((block.conv1, 2**0.5), (block.conv2, 2**0.5), (block.shortcut, 1.0)):
         outputs, inputs, h, w = layer.weight.shape
         bound = gain * (6 / ((inputs + outputs) * h * w)) ** 0.5

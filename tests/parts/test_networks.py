@@ -39,7 +39,9 @@ GENERATOR_COUNTS = [
     ("resnet", 32, 3, {"latent_dim": 128}, 4_276_739),
     ("resnet", 32, 3, {"latent_dim": 128, "num_classes": 10}, 4_304_387),
     ("resnet", 32, 3, {"latent_dim": 128, "num_classes": 100}, 4_580_867),
+    ("resnet", 48, 3, {"latent_dim": 128}, 4_878_083),
     ("resnet", 64, 3, {"latent_dim": 128}, 12_220_675),
+    ("resnet", 128, 3, {"latent_dim": 128}, 32_150_787),
     ("resnet", 32, 3, {"latent_dim": 128, "base_channels": 128}, 1_204_483),
     ("resnet", 32, 3, {"latent_dim": 128, "num_classes": 10} | SAGAN, 4_386_308),
 ]
@@ -55,7 +57,9 @@ DISCRIMINATOR_COUNTS = [
     ("projection", 32, 3, {"num_classes": 10}, 1_055_105),
     ("projection", 32, 3, {"num_classes": 100}, 1_066_625),
     ("projection", 32, 3, {"num_classes": 10, "attention": 16}, 1_075_586),
+    ("resnet", 48, 3, {}, 10_141_441),
     ("resnet", 64, 3, {}, 10_141_441),
+    ("resnet", 128, 3, {}, 29_017_857),
 ]
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
+from zoo.layers.spectral_norm import SpectralNorm
+from zoo.layers.weights import DerivedWeight
+
+Init = Literal["orthogonal", "xavier", "normal"]
 CONVS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -29,3 +35,24 @@ def orthogonal_init(module: nn.Module, gain: float) -> None:
             nn.init.orthogonal_(layer.weight, gain)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def initialise(network: nn.Module, init: Init) -> None:
+    """Draw the weights of the zoo's own layers anew, and start their spectral norms from them.
+
+    Other layers (a head's own) keep theirs, and all biases stay 0.
+
+    Args:
+        network: its layers of `zoo.layers.linear` are drawn.
+        init: `orthogonal`, `normal` for N(0, 0.02), or `xavier` for what they already have.
+    """
+    if init == "xavier":
+        return
+    for layer in network.modules():
+        if isinstance(layer, DerivedWeight):
+            if init == "orthogonal":
+                nn.init.orthogonal_(layer.weight)
+            else:
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.spectral_norm is not None:
+                layer.spectral_norm = SpectralNorm(layer.weight)

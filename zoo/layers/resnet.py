@@ -6,6 +6,7 @@ Papers: Gulrajani et al. (2017), arXiv:1704.00028; Miyato et al. (2018), arXiv:1
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -47,10 +48,19 @@ class GeneratorBlock(nn.Module):
 
     Maps (N, inputs, H, W) to (N, outputs, 2H, 2W). The shortcut's convolution runs before the
     upsampling: a 1x1 convolution and a repetition of pixels commute.
+
+    Args:
+        inputs, outputs: channels.
+        norm: makes a norm of that many channels, which is called with the map and the condition.
+        spectral_norm: normalise the convolutions.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, num_classes: int, spectral_norm: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        norm: Callable[[int], nn.Module],
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
 
@@ -65,15 +75,15 @@ class GeneratorBlock(nn.Module):
                 gain=RELU_GAIN,
             )
 
-        self.norm1 = ConditionalBatchNorm2d(inputs, num_classes)
+        self.norm1 = norm(inputs)
         self.conv1 = conv3(inputs, "upsample")
-        self.norm2 = ConditionalBatchNorm2d(outputs, num_classes)
+        self.norm2 = norm(outputs)
         self.conv2 = conv3(outputs)
         self.shortcut = Conv2d(inputs, outputs, 1, spectral_norm=spectral_norm)
 
-    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
-        h = self.conv1(F.relu(self.norm1(x, y), inplace=True))
-        h = self.conv2(F.relu(self.norm2(h, y), inplace=True))
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        h = self.conv1(F.relu(self.norm1(x, condition), inplace=True))
+        h = self.conv2(F.relu(self.norm2(h, condition), inplace=True))
         return h.add_(F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest"))
 
 
@@ -90,15 +100,22 @@ class DiscriminatorBlock(nn.Module):
         first: the block that sees the image: no ReLU before its first convolution, which
             widens to `outputs` (elsewhere the second one does).
         spectral_norm: normalise the convolutions.
+        wide: the first convolution widens in every block, as in BigGAN.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, pool: bool, first: bool, spectral_norm: bool
+        self,
+        inputs: int,
+        outputs: int,
+        pool: bool,
+        first: bool,
+        spectral_norm: bool,
+        wide: bool = False,
     ) -> None:
         super().__init__()
         self.pool = pool
         self.first = first
-        hidden = outputs if first else inputs
+        hidden = outputs if first or wide else inputs
         resample: Resample = "pool" if pool else "none"
         self.conv1 = Conv2d(
             inputs, hidden, 3, padding=1, spectral_norm=spectral_norm, gain=RELU_GAIN
@@ -133,7 +150,8 @@ class ResNetTrunk(nn.Module):
 
     - `constant` (32 pixels): four blocks of width `base`, of which the first two halve the map.
     - `pyramid` (48 pixels and more): at least five blocks of width base/2, base, 2 base ... up to
-      8 base, which halve the map as long as it is even and above 2.
+      8 base, which halve the map as long as it is even and above 2; of six or more (128 pixels) the
+      last one keeps it.
 
     Args:
         inputs: channels of the image.
@@ -163,6 +181,8 @@ class ResNetTrunk(nn.Module):
         while size % 2 == 0 and size > 2 and (pyramid or halvings < 2):
             size, halvings = size // 2, halvings + 1
         count = max(5 if pyramid else 4, halvings)
+        if count > 5:
+            halvings = min(halvings, count - 1)
         widths = [
             max(base_channels * min(2**i, 16) // 2, 1) if pyramid else base_channels
             for i in range(count)

@@ -20,9 +20,24 @@ def halvings(image_size: int, smallest: int = 4) -> tuple[int, int]:
     return size, times
 
 
-def to_map(vector: Tensor, size: int) -> Tensor:
-    """View vectors (N, size*size*C) as maps (N, C, size, size), channels last in memory."""
-    return vector.view(len(vector), size, size, -1).permute(0, 3, 1, 2)
+def common_halvings(height: int, width: int, smallest: int = 4) -> tuple[int, int, int]:
+    """How often both sides halve evenly while the shorter one is at least `smallest`.
+
+    Returns:
+        (height and width of the last map, number of halvings): 64 and 96 give (4, 6, 4).
+    """
+    times = 0
+    while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
+        height, width, times = height // 2, width // 2, times + 1
+    return height, width, times
+
+
+def to_map(vector: Tensor, height: int, width: int | None = None) -> Tensor:
+    """View vectors (N, height*width*C) as maps (N, C, height, width), channels last in memory.
+
+    A square map where no width is given.
+    """
+    return vector.view(len(vector), height, width or height, -1).permute(0, 3, 1, 2)
 
 
 def to_vector(maps: Tensor) -> Tensor:
@@ -44,11 +59,15 @@ def check_labels(part: object, y: Tensor | None) -> Tensor:
     return y
 
 
-def append_one_hot(z: Tensor, y: Tensor, num_classes: int) -> Tensor:
-    """Append labels (N,) as one-hot vectors to latents: (N, Z) to (N, Z + num_classes).
+def one_hot(y: Tensor, num_classes: int) -> Tensor:
+    """Labels (N,) as rows (N, num_classes) of truth values.
 
     Class weights (N, num_classes) are taken as they are, for images between two classes.
     A comparison instead of `F.one_hot`, which reads its input on the host.
     """
-    one_hot = y if y.dim() == 2 else y[:, None] == torch.arange(num_classes, device=y.device)
-    return torch.cat([z, one_hot.to(z.dtype)], dim=1)
+    return y if y.dim() == 2 else y[:, None] == torch.arange(num_classes, device=y.device)
+
+
+def append_one_hot(z: Tensor, y: Tensor, num_classes: int) -> Tensor:
+    """Append labels (N,) as one-hot vectors to latents: (N, Z) to (N, Z + num_classes)."""
+    return torch.cat([z, one_hot(y, num_classes).to(z.dtype)], dim=1)

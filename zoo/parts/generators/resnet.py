@@ -13,7 +13,7 @@ from zoo.contracts.sizes import check_image_size
 from zoo.core.errors import at_least
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Linear
-from zoo.layers.resnet import GeneratorBlock
+from zoo.layers.resnet import ConditionalBatchNorm2d, GeneratorBlock
 from zoo.layers.shapes import check_labels, halvings, to_map
 from zoo.registry import generator
 
@@ -65,8 +65,12 @@ class ResNetGenerator(Generator):
         else:
             widths = [base_channels] * (ups + 1)
         self.project = Linear(latent_dim, self.start**2 * widths[0], spectral_norm=spectral_norm)
+
+        def norm(width: int) -> ConditionalBatchNorm2d:
+            return ConditionalBatchNorm2d(width, num_classes)
+
         self.blocks = nn.ModuleList(
-            GeneratorBlock(widths[i], widths[i + 1], num_classes, spectral_norm) for i in range(ups)
+            GeneratorBlock(widths[i], widths[i + 1], norm, spectral_norm) for i in range(ups)
         )
         sides = [self.start << (i + 1) for i in range(ups)]
         self.attends_after = attention_place(attention, sides, "generator resnet")

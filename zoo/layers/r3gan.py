@@ -1,0 +1,90 @@
+"""The residual block of R3GAN, its initialisation and its widths.
+
+Paper: Huang et al. (2024), arXiv:2501.05441.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.core.errors import ZooError, at_least
+
+BLOCKS = 2  # per map
+FULL_MAPS = 4  # maps of `base_channels`; each further one has half of the one before
+_SLOPE = 0.2
+
+
+def scaled_normal_(weight: Tensor, gain: float = 1.0) -> None:
+    """Draw `weight` (outputs, ...) from N(0, gain^2 / fan_in)."""
+    nn.init.normal_(weight, 0.0, gain / math.sqrt(weight[0].numel()))
+
+
+class R3GANBlock(nn.Module):
+    """x + conv1(lrelu(conv3(lrelu(conv1(x))))): widened to 2w, a 3x3 convolution in groups, w.
+
+    No norm. The first two convolutions are drawn with the gain sqrt(2 / (1 + 0.2^2)) L^(-1/4), so
+    that L blocks add up to a bounded variance, and the last one is 0, so that the block starts as
+    the identity. The activations' biases are those of the first two convolutions.
+
+    Args:
+        width: w.
+        group_channels: channels of each group of the 3x3 convolution; 2w is a multiple of it.
+        blocks: L, the number of blocks of the whole network.
+    """
+
+    def __init__(self, width: int, group_channels: int, blocks: int) -> None:
+        super().__init__()
+        inner = 2 * width
+        self.conv1 = nn.Conv2d(width, inner, 1)
+        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // group_channels)
+        self.conv3 = nn.Conv2d(inner, width, 1, bias=False)
+        gain = nn.init.calculate_gain("leaky_relu", _SLOPE) * blocks**-0.25
+        for conv in (self.conv1, self.conv2):
+            scaled_normal_(conv.weight, gain)
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+        nn.init.zeros_(self.conv3.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.leaky_relu(self.conv1(x), _SLOPE, inplace=True)
+        h = F.leaky_relu(self.conv2(h), _SLOPE, inplace=True)
+        return self.conv3(h).add_(x)
+
+
+def plain_conv(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 1x1 convolution without bias that keeps the variance."""
+    conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+    scaled_normal_(conv.weight)
+    return conv
+
+
+def stage_widths(
+    part: str, base_channels: int, group_channels: int, maps: int, constant: bool
+) -> list[int]:
+    """Channels of the maps from the smallest to the image.
+
+    Args:
+        part: kind and name, for the error.
+        base_channels: of the four smallest maps.
+        group_channels: channels of a group; twice each width has to be a multiple of it.
+        maps: how many.
+        constant: all have `base_channels`; else each map after the fourth has half of the one
+            before.
+
+    Raises:
+        ZooError: an option below 1, or a width that the groups do not divide.
+    """
+    at_least(1, f"{part}: ", base_channels=base_channels, group_channels=group_channels)
+    halvings = [0 if constant else max(i - FULL_MAPS + 1, 0) for i in range(maps)]
+    unit = group_channels // math.gcd(2, group_channels) * 2 ** halvings[-1]
+    if base_channels % unit:
+        below = base_channels // unit * unit
+        nearest = f"{below} or {below + unit}" if below else f"{unit}"
+        raise ZooError(
+            f"{part}: base_channels={base_channels} is no multiple of {unit}, which groups of "
+            f"{group_channels} channels need with {maps} maps; the nearest is {nearest}."
+        )
+    return [base_channels >> h for h in halvings]

@@ -1,0 +1,73 @@
+"""The BigGAN discriminator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.biggan import DiscriminatorBody, discriminator_plan
+from zoo.layers.init import initialise
+from zoo.layers.linear import head_wrap
+from zoo.layers.shapes import common_halvings
+from zoo.registry import discriminator
+
+
+@discriminator("biggan")
+class BigGANDiscriminator(Discriminator):
+    """Residual blocks with spectral norm and self-attention, features summed over positions.
+
+    Each block's first convolution widens, where `resnet` widens in the second; the last block keeps
+    the map. Labels enter by the head `projection`, whose embedding has spectral norm, too. Widths
+    are 2 `base_channels` up to 32 pixels, else `base_channels` after the image and up to 16 times
+    that.
+
+    Paper: Brock et al. (2019), arXiv:1809.11096.
+
+    The defaults at 32 pixels are StudioGAN's CIFAR-10 network; that of the authors' CIFAR script is
+    `base_channels=128 attention=0 init=normal`.
+
+    Args:
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
+        channels: channels of the image.
+        num_classes: 0 for none.
+        head: what scores the features.
+        base_channels: the unit of the widths.
+        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
+            `auto` is half the image, at most 64.
+        init: of all weights; `orthogonal` in the paper.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        base_channels: int = 96,
+        attention: int | Literal["auto"] = "auto",
+        init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        check_image_size("discriminator biggan", image_size, oblong=True)
+        at_least(1, "discriminator biggan: ", base_channels=base_channels)
+        multiples, halvings = discriminator_plan(common_halvings(self.height, self.width)[2])
+        self.body = DiscriminatorBody(
+            self.in_channels,
+            min(self.height, self.width),
+            [m * base_channels for m in multiples],
+            halvings,
+            attention,
+            part="discriminator biggan",
+        )
+        self.attach_head(self.body.width, head_wrap(spectral_norm=True))
+        initialise(self, init)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.body(x)

@@ -1,0 +1,99 @@
+"""The BigGAN-deep generator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.attention import SelfAttention2d, attention_place
+from zoo.layers.biggan import NORM_EPS, attention_side, generator_widths
+from zoo.layers.biggan_deep import DeepGeneratorBlock
+from zoo.layers.init import initialise
+from zoo.layers.linear import Conv2d, Linear
+from zoo.layers.shapes import check_labels, common_halvings, to_map
+from zoo.registry import generator
+
+
+@generator("biggan_deep")
+class BigGANDeepGenerator(Generator):
+    """Bottleneck blocks, two at each size, whose shortcuts drop channels; self-attention.
+
+    Every batch norm and the first layer get the whole latent, followed by the label's embedding,
+    which is shared and has no spectral norm. All other weights have spectral norm; the last batch
+    norm is plain.
+
+    Paper: Brock et al. (2019), arXiv:1809.11096, appendix B.
+
+    The defaults with a latent of 128 are the authors' networks at 64, 128 and 256 pixels, and the
+    same at 32 pixels. (StudioGAN has another under this name, with convolutions in all shortcuts.)
+
+    Args:
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
+        channels: channels of the image.
+        latent_dim: length of the latent; 128 in the paper.
+        num_classes: 0 for none.
+        base_channels: the unit of the widths, which are 4 times that up to 32 pixels, else go from
+            once that (twice at 64 pixels) before the image up to 16 times.
+        shared_dim: length of the label's embedding.
+        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
+            `auto` is half the image, at most 64.
+        init: of all weights; `orthogonal` in the paper.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4, "shared_dim": 8}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base_channels: int = 128,
+        shared_dim: int = 128,
+        attention: int | Literal["auto"] = "auto",
+        init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        part = "generator biggan_deep"
+        check_image_size(part, image_size, oblong=True)
+        at_least(1, f"{part}: ", base_channels=base_channels, shared_dim=shared_dim)
+        height, width, doublings = common_halvings(self.height, self.width)
+        self.start = height, width
+        multiples = (16, 16, 8, 4, 2) if doublings == 4 else generator_widths(doublings)
+        widths = [m * base_channels for m in multiples]
+        condition_dim = latent_dim
+        self.embedding = None
+        if num_classes:
+            condition_dim += shared_dim
+            self.embedding = nn.Embedding(num_classes, shared_dim)
+            nn.init.orthogonal_(self.embedding.weight)
+        self.project = Linear(condition_dim, height * width * widths[0], spectral_norm=True)
+        self.blocks = nn.ModuleList()
+        for i in range(doublings):
+            self.blocks.append(DeepGeneratorBlock(widths[i], widths[i], condition_dim, up=False))
+            self.blocks.append(DeepGeneratorBlock(widths[i], widths[i + 1], condition_dim, up=True))
+        sides = [min(self.start) << (i + 1) for i in range(doublings)]
+        place = attention_place(attention_side(attention, sides, sides[-1]), sides, part)
+        self.attends_after = None
+        if place is not None:
+            self.attends_after = 2 * place + 1
+            self.attention = SelfAttention2d(widths[place + 1], spectral_norm=True)
+        self.norm = nn.BatchNorm2d(widths[-1], eps=NORM_EPS)
+        self.to_image = Conv2d(widths[-1], channels, 3, padding=1, spectral_norm=True)
+        initialise(self, init)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.embedding is not None:
+            z = torch.cat([z, self.embedding(check_labels(self, y))], dim=1)
+        h = to_map(self.project(z), *self.start)
+        for i, block in enumerate(self.blocks):
+            h = block(h, z)
+            if i == self.attends_after:
+                h = self.attention(h)
+        return torch.tanh(self.to_image(F.relu(self.norm(h), inplace=True)))

@@ -1,0 +1,101 @@
+"""The R3GAN generator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.contracts.update import full_precision
+from zoo.core.errors import at_least
+from zoo.layers.fir import FIRResample2d
+from zoo.layers.r3gan import BLOCKS, R3GANBlock, plain_conv, scaled_normal_, stage_widths
+from zoo.layers.shapes import check_labels, common_halvings
+from zoo.registry import generator
+
+
+@generator("r3gan")
+class R3GANGenerator(Generator):
+    """Residual blocks with grouped convolutions and no norm, upsampled by a filter.
+
+    The latent, with a linear embedding of the label appended, weighs a learned map per channel
+    (4x4 for powers of two, else what even halving leaves); two blocks follow at each size. Nothing
+    bounds the images: the last layer is a 1x1 convolution. The smallest map is computed in full
+    precision under autocast.
+
+    Paper: Huang et al. (2024), arXiv:2501.05441.
+
+    The defaults at 32 pixels with a latent of 64 are its CIFAR-10 network, at 64 and 256 pixels its
+    FFHQ networks. ImageNet's are `base_channels=1536 group_channels=32`, with `plan=constant` at 64
+    pixels. The paper runs the largest maps in bfloat16; here that is the trainer's precision.
+
+    Args:
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
+        channels: channels of the image.
+        latent_dim: length of the latent; 64 in the paper.
+        num_classes: 0 for none.
+        base_channels: width of the four smallest maps.
+        group_channels: channels of each group of the 3x3 convolutions.
+        plan: `pyramid` halves the width at each doubling after the fourth map, `constant` keeps it.
+        embedding_dim: length of the label's embedding.
+    """
+
+    bounded: ClassVar[bool] = False
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 16}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base_channels: int = 768,
+        group_channels: int = 16,
+        plan: Literal["pyramid", "constant"] = "pyramid",
+        embedding_dim: int = 64,
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        check_image_size("generator r3gan", image_size, oblong=True)
+        at_least(1, "generator r3gan: ", embedding_dim=embedding_dim)
+        height, width, ups = common_halvings(self.height, self.width)
+        widths = stage_widths(
+            f"generator r3gan at image_size={image_size}",
+            base_channels,
+            group_channels,
+            ups + 1,
+            plan == "constant",
+        )
+        self.embedding = None
+        if num_classes:
+            self.embedding = nn.Embedding(num_classes, embedding_dim)
+            # The rows of a linear layer on one-hot vectors, whose inputs are the classes.
+            nn.init.normal_(self.embedding.weight, 0.0, num_classes**-0.5)
+        condition = latent_dim + (embedding_dim if num_classes else 0)
+        self.project = nn.Linear(condition, widths[0], bias=False)
+        scaled_normal_(self.project.weight)
+        self.basis = nn.Parameter(torch.randn(widths[0], height, width))
+        stages = []
+        for i, wide in enumerate(widths):
+            layers: list[nn.Module] = []
+            if i > 0:
+                if wide != widths[i - 1]:
+                    layers.append(plain_conv(widths[i - 1], wide))
+                layers.append(FIRResample2d(wide, "up"))
+            layers += [
+                R3GANBlock(wide, group_channels, BLOCKS * len(widths)) for _ in range(BLOCKS)
+            ]
+            stages.append(nn.Sequential(*layers))
+        self.maps = nn.ModuleList(stages)
+        self.to_image = plain_conv(widths[-1], channels)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        with full_precision(z.device):
+            if self.embedding is not None:
+                z = torch.cat([z, self.embedding(check_labels(self, y))], dim=1)
+            h = self.maps[0](self.basis * self.project(z)[:, :, None, None])
+        for stage in self.maps[1:]:
+            h = stage(h)
+        return self.to_image(h)

@@ -1,0 +1,73 @@
+"""The SAGAN generator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.biggan import GeneratorBody, generator_widths
+from zoo.layers.init import initialise
+from zoo.layers.shapes import check_labels, common_halvings, one_hot
+from zoo.registry import generator
+
+
+@generator("sagan")
+class SAGANGenerator(Generator):
+    """Residual blocks with conditional batch norm, self-attention, and spectral norm throughout.
+
+    The body of `biggan` with the whole latent in the first layer and the one-hot label as every
+    block's condition; without classes the batch norms are plain. Widths are 4 `base_channels` up to
+    32 pixels, else `base_channels` before the image and up to 16 times that.
+
+    Paper: Zhang et al. (2019), arXiv:1805.08318.
+
+    As in StudioGAN the gain and bias maps of the batch norms are normalised, too, and start as the
+    other weights (so that labels matter from the first step); its epsilon of batch norm is 1e-4.
+
+    Args:
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
+        channels: channels of the image.
+        latent_dim: length of the latent; 128 in the paper.
+        num_classes: 0 for none.
+        base_channels: the unit of the widths.
+        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
+            `auto` is half the image, at most 64.
+        init: of all weights; `orthogonal` in StudioGAN, `xavier` in mimicry.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base_channels: int = 64,
+        attention: int | Literal["auto"] = "auto",
+        init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        check_image_size("generator sagan", image_size, oblong=True)
+        at_least(1, "generator sagan: ", base_channels=base_channels)
+        height, width, doublings = common_halvings(self.height, self.width)
+        self.body = GeneratorBody(
+            (height, width),
+            [m * base_channels for m in generator_widths(doublings)],
+            first_dim=latent_dim,
+            condition_dim=num_classes,
+            channels=channels,
+            attention=attention,
+            part="generator sagan",
+        )
+        initialise(self, init)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        label = None
+        if self.num_classes:
+            label = one_hot(check_labels(self, y), self.num_classes).to(z.dtype)
+        return self.body(z, [label] * len(self.body.blocks))
