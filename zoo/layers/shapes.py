@@ -20,6 +20,18 @@ def halvings(image_size: int, smallest: int = 4) -> tuple[int, int]:
     return size, times
 
 
+def map_sizes(height: int, width: int, smallest: int = 4) -> list[tuple[int, int]]:
+    """Sizes of maps from the image down, halved while both sides stay whole and `smallest` or more.
+
+    (64, 96) gives (64, 96), (32, 48), (16, 24), (8, 12), (4, 6).
+    """
+    sizes = [(height, width)]
+    while height % 2 == width % 2 == 0 and min(height, width) // 2 >= smallest:
+        height, width = height // 2, width // 2
+        sizes.append((height, width))
+    return sizes
+
+
 def to_map(vector: Tensor, size: int) -> Tensor:
     """View vectors (N, size*size*C) as maps (N, C, size, size), channels last in memory."""
     return vector.view(len(vector), size, size, -1).permute(0, 3, 1, 2)

@@ -1,0 +1,45 @@
+"""The low-pass filter [1, 3, 3, 1] in front of what halves maps and behind what doubles them.
+
+Paper: Karras et al. (2020), arXiv:1912.04958, after Zhang (2019), arXiv:1904.11486.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+class FIR(nn.Module):
+    """Filters each channel of maps (N, C, H, W) with [1, 3, 3, 1] along both axes, zeros outside.
+
+    One depthwise convolution. The taps sum to 1 along each axis, or to 2 where zeros between the
+    pixels have to be made up for.
+
+    Args:
+        up: put a zero behind each pixel first, along both axes; gives (2H, 2W).
+        down: keep every second pixel only; gives (H/2, W/2) at `padding=1`.
+        padding: zeros around the map; sizes grow by 2 * padding - 3.
+        gain: of each axis.
+    """
+
+    kernel: Tensor
+
+    def __init__(
+        self, up: bool = False, down: bool = False, padding: int = 1, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.up = up
+        self.stride = 2 if down else 1
+        self.padding = padding
+        taps = torch.tensor(TAPS) * (gain * (2.0 if up else 1.0) / sum(TAPS))
+        self.register_buffer("kernel", torch.outer(taps, taps)[None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        if self.up:
+            return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+        return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=channels)
