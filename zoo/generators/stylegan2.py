@@ -55,7 +55,7 @@ class SynthesisBlock(nn.Module):
 
 @generator("stylegan2")
 class StyleGAN2Generator(StyledGenerator):
-    """A learned constant, grown by modulated convolutions with noise; images of each size are summed.
+    """A learned constant, grown by modulated convolutions with noise; all sizes are summed.
 
     Paper: Karras et al. (2020), arXiv:1912.04958, arXiv:2006.06676.
 
