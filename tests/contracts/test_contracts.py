@@ -22,6 +22,7 @@ from helpers_contracts import (
     output_shape,
     parametrize,
 )
+from torch import nn
 
 import zoo.registry as registry
 from zoo.core.errors import ZooError
@@ -66,7 +67,16 @@ def test_single_images_in_eval_mode(part):
     x, y = inputs(part)
     with torch.no_grad():
         one, all_ = network(x[:1], y[:1]), network(x, y)
-    torch.testing.assert_close(one, all_[:1], rtol=1e-4, atol=1e-4)
+    assert one.isfinite().all()
+    if not mixes_images(network):
+        torch.testing.assert_close(one, all_[:1], rtol=1e-4, atol=1e-4)
+
+
+def mixes_images(network: nn.Module) -> bool:
+    """By more than batch norm, which does not in eval mode."""
+    return not getattr(network, "has_batch_statistics", False) and getattr(
+        network, "mixes_images", False
+    )
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (48, 2), (64, 3)])
@@ -228,7 +238,8 @@ def test_per_sample_networks_have_second_derivatives_and_do_not_mix_images(part)
     scores = network(x, y)
     (slope,) = torch.autograd.grad(scores[0], x, retain_graph=True)
     assert slope[0].any()
-    assert not slope[1:].any(), "the score of one image depends on another image"
+    if not mixes_images(network):
+        assert not slope[1:].any(), "the score of one image depends on another image"
     network.train()
     (slopes,) = torch.autograd.grad(network(x, y).sum(), x, create_graph=True)
     ((slopes.flatten(1).norm(dim=1) - 1) ** 2).mean().backward()

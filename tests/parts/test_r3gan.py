@@ -11,7 +11,7 @@ from torch import Tensor
 
 import zoo.registry as registry
 from zoo.core.errors import ZooError
-from zoo.layers.fir import FIRResample2d
+from zoo.layers.fir import FIR
 from zoo.layers.r3gan import R3GANBlock
 
 
@@ -135,7 +135,7 @@ def filtered(x: Tensor, direction: str) -> Tensor:
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_resampling_is_the_filter(direction):
     x = torch.randn(2, 3, 6, 4, dtype=torch.float64)
-    layer = FIRResample2d(3, direction)
+    layer = FIR(up=direction == "up", down=direction == "down")
     torch.testing.assert_close(layer(x), filtered(x, direction))
     inner = layer(torch.ones(1, 3, 8, 8))[:, :, 1:-1, 1:-1]
     torch.testing.assert_close(inner, torch.ones_like(inner))  # the mean is kept
@@ -147,7 +147,7 @@ def test_resampling_is_the_filter(direction):
 
 def test_up_and_down_are_each_others_transpose():
     x = torch.randn(1, 2, 6, 4, dtype=torch.float64, requires_grad=True)
-    up, down = (FIRResample2d(2, direction) for direction in ("up", "down"))
+    up, down = (FIR(up=direction == "up", down=direction == "down") for direction in ("up", "down"))
     y = torch.randn(1, 2, 12, 8, dtype=torch.float64)
     (slope,) = torch.autograd.grad(up(x), x, y)
     torch.testing.assert_close(slope, 4 * down(y))

@@ -20,16 +20,26 @@ def halvings(image_size: int, smallest: int = 4) -> tuple[int, int]:
     return size, times
 
 
+def map_sizes(height: int, width: int, smallest: int = 4) -> list[tuple[int, int]]:
+    """Sizes of maps from the image down, halved while both sides stay whole and `smallest` or more.
+
+    (64, 96) gives (64, 96), (32, 48), (16, 24), (8, 12), (4, 6).
+    """
+    sizes = [(height, width)]
+    while height % 2 == width % 2 == 0 and min(height, width) // 2 >= smallest:
+        height, width = height // 2, width // 2
+        sizes.append((height, width))
+    return sizes
+
+
 def common_halvings(height: int, width: int, smallest: int = 4) -> tuple[int, int, int]:
     """How often both sides halve evenly while the shorter one is at least `smallest`.
 
     Returns:
         (height and width of the last map, number of halvings): 64 and 96 give (4, 6, 4).
     """
-    times = 0
-    while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
-        height, width, times = height // 2, width // 2, times + 1
-    return height, width, times
+    sizes = map_sizes(height, width, smallest)
+    return (*sizes[-1], len(sizes) - 1)
 
 
 def to_map(vector: Tensor, height: int, width: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.contracts.update import full_precision
-from zoo.layers.fir import FIRResample2d
+from zoo.layers.fir import FIR
 from zoo.layers.r3gan import BLOCKS, R3GANBlock, plain_conv, scaled_normal_, stage_widths
 from zoo.layers.shapes import common_halvings
 from zoo.registry import discriminator
@@ -67,7 +67,7 @@ class R3GANDiscriminator(Discriminator):
                 R3GANBlock(widths[i], group_channels, BLOCKS * len(widths)) for _ in range(BLOCKS)
             ]
             if i > 0:
-                layers.append(FIRResample2d(widths[i], "down"))
+                layers.append(FIR(down=True))
                 if widths[i] != widths[i - 1]:
                     layers.append(plain_conv(widths[i], widths[i - 1]))
             stages.append(nn.Sequential(*layers))

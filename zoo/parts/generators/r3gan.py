@@ -11,7 +11,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.contracts.update import full_precision
 from zoo.core.errors import at_least
-from zoo.layers.fir import FIRResample2d
+from zoo.layers.fir import FIR
 from zoo.layers.r3gan import BLOCKS, R3GANBlock, plain_conv, scaled_normal_, stage_widths
 from zoo.layers.shapes import check_labels, common_halvings
 from zoo.registry import generator
@@ -83,7 +83,7 @@ class R3GANGenerator(Generator):
             if i > 0:
                 if wide != widths[i - 1]:
                     layers.append(plain_conv(widths[i - 1], wide))
-                layers.append(FIRResample2d(wide, "up"))
+                layers.append(FIR(up=True))
             layers += [
                 R3GANBlock(wide, group_channels, BLOCKS * len(widths)) for _ in range(BLOCKS)
             ]

@@ -1,0 +1,111 @@
+"""Low-pass filters by design, and a leaky ReLU between two of them.
+
+Paper: Karras et al. (2021), arXiv:2106.12423.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.core.errors import ZooError
+from zoo.layers.equalized import LRELU_GAIN, LRELU_SLOPE, clamp_half
+
+
+def design_lowpass(
+    taps: int, cutoff: float, width: float, rate: float, radial: bool = False
+) -> Tensor:
+    """A filter of gain 1 by the Kaiser method, (taps,) or, where `radial`, (taps, taps).
+
+    Args:
+        taps: length, even for `radial`.
+        cutoff: in cycles, as everything here in the units of `rate`.
+        width: of the band between what passes and what is stopped.
+        rate: samples per unit of length.
+        radial: the same in all directions: jinc J1(2 pi cutoff r) / (pi r) in a square window,
+            where the plain filter is sinc along one axis.
+    """
+    try:
+        import numpy as np
+        from scipy import signal, special
+    except ImportError:
+        raise ZooError(
+            "generator stylegan3 designs its filters with scipy, which is not installed here: "
+            "pip install scipy."
+        ) from None
+    if not radial:
+        taps_ = signal.firwin(taps, cutoff=cutoff, width=width, fs=rate)
+        return torch.tensor(taps_, dtype=torch.float32)
+    place = (np.arange(taps) - (taps - 1) / 2) / rate
+    radius = np.hypot(*np.meshgrid(place, place))
+    window = np.kaiser(taps, signal.kaiser_beta(signal.kaiser_atten(taps, width / (rate / 2))))
+    jinc = special.j1(2 * cutoff * np.pi * radius) / (np.pi * radius)
+    kernel = jinc * np.outer(window, window)
+    return torch.tensor(kernel / kernel.sum(), dtype=torch.float32)
+
+
+class FilteredLeakyReLU(nn.Module):
+    """Upsample by a filter, leaky ReLU of gain sqrt(2), downsample by a filter.
+
+    The corners of the leaky ReLU make frequencies that the map's own rate cannot hold: at the
+    higher rate they can be, and are filtered before the map returns to a lower one. All filters are
+    depthwise convolutions; all sides of a map are cropped alike, so that its centre stays.
+
+    Args:
+        up_filter: (taps,), an even number.
+        up: even factor of the upsampling.
+        down_filter: (taps,), or (taps, taps) for a radial one, an even number.
+        down: even factor of the downsampling.
+        inputs, outputs: sides of the maps before and after.
+    """
+
+    up_filter: Tensor
+    down_filter: Tensor
+
+    def __init__(
+        self,
+        up_filter: Tensor,
+        up: int,
+        down_filter: Tensor,
+        down: int,
+        inputs: int,
+        outputs: int,
+    ) -> None:
+        super().__init__()
+        self.up, self.down = up, down
+        self.register_buffer("up_filter", up_filter)
+        self.register_buffer("down_filter", down_filter)
+        # The second filter has no padding and wants so many samples; of the first one's, which are
+        # more by an even number, it gets the middle.
+        between = (outputs - 1) * down + len(down_filter)
+        self.crop = ((inputs - 1) * up + len(up_filter) - between) // 2
+        if self.crop < 0:
+            raise ValueError(f"maps of {inputs} pixels are too small for {outputs} after filtering")
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Zeros between the samples take the filter's gain down by `up`; sqrt(2) passes the ReLU.
+        up_filter = (self.up_filter * self.up).to(x.dtype)
+        x = self._upsample(x, up_filter * LRELU_GAIN, axis=2)
+        x = self._upsample(x, up_filter, axis=3)
+        x = clamp_half(F.leaky_relu(x, LRELU_SLOPE, inplace=True))
+        channels = x.shape[1]
+        taps = self.down_filter.to(x.dtype)
+        if taps.dim() == 2:
+            kernel = taps.expand(channels, 1, -1, -1)
+            return F.conv2d(x, kernel, stride=self.down, groups=channels)
+        for kernel, stride in ((taps[:, None], (self.down, 1)), (taps[None], (1, self.down))):
+            x = F.conv2d(x, kernel.expand(channels, 1, -1, -1), stride=stride, groups=channels)
+        return x
+
+    def _upsample(self, x: Tensor, taps: Tensor, axis: int) -> Tensor:
+        rows = axis == 2
+        kernel = (taps[:, None] if rows else taps[None]).expand(x.shape[1], 1, -1, -1)
+        stride, padding = (self.up, 1), (self.crop, 0)
+        return F.conv_transpose2d(
+            x,
+            kernel,
+            stride=stride if rows else stride[::-1],
+            padding=padding if rows else padding[::-1],
+            groups=x.shape[1],
+        )

@@ -1,0 +1,135 @@
+"""From latents and labels to styles.
+
+Paper: Karras et al. (2019), arXiv:1812.04948; (2020), arXiv:1912.04958.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo.layers.equalized import EqualizedLinear
+from zoo.layers.shapes import check_labels
+
+
+def second_moment_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Rows (N, D) of mean square 1."""
+    return x * (x.square().mean(1, keepdim=True) + eps).rsqrt()
+
+
+def one_hot(y: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Labels (N,) as (N, num_classes); class weights (N, num_classes) are taken as they are."""
+    if y.dim() == 2:
+        return y.to(dtype)
+    return (y[:, None] == torch.arange(num_classes, device=y.device)).to(dtype)
+
+
+class LabelMapping(nn.Module):
+    """Labels (N,), embedded and normalised, through `layers` activated layers: (N, width)."""
+
+    def __init__(self, num_classes: int, width: int, layers: int, lr: float = 0.01) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.embed = EqualizedLinear(num_classes, width)
+        self.layers = nn.Sequential(
+            *(EqualizedLinear(width, width, lr=lr, activate=True) for _ in range(layers))
+        )
+
+    def forward(self, y: Tensor) -> Tensor:
+        with torch.autocast(y.device.type, enabled=False):
+            embedded = self.embed(one_hot(y, self.num_classes, self.embed.weight.dtype))
+            return self.layers(second_moment_norm(embedded))
+
+
+class Mapping(nn.Module):
+    """Styles w = f(z, y), and their moving mean.
+
+    z and the embedded label are normalised to mean square 1 each, joined, and sent through
+    `layers` linear layers with leaky ReLU, all in fp32 under autocast. In training each pass moves
+    the mean style of every class in the batch.
+
+    Args:
+        latent_dim: width of z.
+        width: of w and of the hidden layers.
+        num_classes: 0 for none.
+        layers: how many.
+        lr: multiplier of their learning rate.
+        decay: of the moving mean, per pass.
+
+    Attributes:
+        style_mean: (max(num_classes, 1), width). (By its name averaged over processes before a
+            checkpoint, and copied by the EMA.)
+    """
+
+    style_mean: Tensor
+
+    def __init__(
+        self,
+        latent_dim: int,
+        width: int,
+        num_classes: int,
+        layers: int,
+        decay: float,
+        lr: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.decay = decay
+        self.embed = EqualizedLinear(num_classes, width) if num_classes else None
+        inputs = [latent_dim + (width if num_classes else 0)] + [width] * (layers - 1)
+        self.layers = nn.Sequential(
+            *(EqualizedLinear(i, width, lr=lr, activate=True) for i in inputs)
+        )
+        self.register_buffer("style_mean", torch.zeros(max(num_classes, 1), width))
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """w (N, width) of latents (N, latent_dim) and labels (N,); in training the mean follows."""
+        w = self.styles(z, y)
+        if self.training:
+            self._follow(w.detach(), y)
+        return w
+
+    def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """w (N, width), which the mean does not follow."""
+        with torch.autocast(z.device.type, enabled=False):
+            x = second_moment_norm(z.to(self.style_mean.dtype))
+            if self.embed is not None:
+                x = torch.cat([x, second_moment_norm(self.embed(self._classes(y)))], dim=1)
+            return self.layers(x)
+
+    def _classes(self, y: Tensor | None) -> Tensor:
+        return one_hot(check_labels(self, y), self.num_classes, self.style_mean.dtype)
+
+    @torch.no_grad()
+    def _follow(self, w: Tensor, y: Tensor | None) -> None:
+        classes = self._classes(y) if self.num_classes else w.new_ones(len(w), 1)
+        counts = classes.sum(0)[:, None]
+        means = classes.T @ w / counts.clamp_min(1e-8)
+        # A class that is not in the batch stays where it was.
+        share = (1 - self.decay) * (counts > 0).to(w.dtype)
+        self.style_mean.copy_(self.style_mean.lerp(means, share))
+
+    def mean(self, y: Tensor | None, per_class: bool = True) -> Tensor:
+        """The mean style of each label's class (N, width), or that of all classes (1, width)."""
+        if self.num_classes and per_class:
+            return self._classes(y) @ self.style_mean
+        return self.style_mean.mean(0, keepdim=True)
+
+    @torch.no_grad()
+    def measure(self, z: Tensor) -> None:
+        """Replace the moving means by those of latents (M, latent_dim), the same for each class."""
+        for index in range(len(self.style_mean)):
+            y = torch.full((len(z),), index, device=z.device)
+            self.style_mean[index] = self.styles(z, y).mean(0)
+
+
+def mix_styles(w: Tensor, other: Tensor, layers: int, probability: float) -> Tensor:
+    """Styles (N, layers, W): `w`, and with `probability` `other` from a random layer on.
+
+    One layer for the whole batch, drawn on the device. Paper: Karras et al. (2019).
+    """
+    first = torch.randint(1, layers, (), device=w.device)
+    mixes = torch.rand((), device=w.device) < probability
+    later = (torch.arange(layers, device=w.device) >= first) & mixes
+    return torch.where(later[None, :, None], other[:, None], w[:, None])

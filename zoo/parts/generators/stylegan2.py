@@ -1,0 +1,134 @@
+"""The StyleGAN2 generator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import ZooError, at_least
+from zoo.layers.fir import FIR
+from zoo.layers.mapping import Mapping
+from zoo.layers.modulation import StyledConv2d, ToImage
+from zoo.layers.shapes import map_sizes
+from zoo.parts.generators.styled import StyledGenerator
+from zoo.registry import generator
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: a convolution that doubles the map (not in the first), another, an image.
+
+    Maps (N, inputs, H/2, W/2), the image so far and three styles to maps (N, outputs, H, W) and the
+    sum of the doubled image and its own.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        channels: int,
+        style_dim: int,
+        size: tuple[int, int],
+        noise: bool,
+        up: bool,
+    ) -> None:
+        super().__init__()
+        self.up = StyledConv2d(inputs, outputs, style_dim, size, noise, up=True) if up else None
+        self.conv = StyledConv2d(outputs, outputs, style_dim, size, noise)
+        self.to_image = ToImage(outputs, channels, style_dim)
+        self.fir = FIR(up=True)
+
+    def forward(self, x: Tensor, image: Tensor | None, w: list[Tensor]) -> tuple[Tensor, Tensor]:
+        if self.up is not None:
+            x = self.up(x, w[0])
+        x = self.conv(x, w[-2])
+        shown = self.to_image(x, w[-1])
+        # Images are summed in fp32 at least, whatever the autocast.
+        shown = shown.to(torch.promote_types(shown.dtype, torch.float32))
+        if image is None:
+            return x, shown
+        with torch.autocast(shown.device.type, enabled=False):
+            return x, self.fir(image) + shown
+
+
+@generator("stylegan2")
+class StyleGAN2Generator(StyledGenerator):
+    """A learned constant, grown by modulated convolutions with noise; all sizes are summed.
+
+    Paper: Karras et al. (2020), arXiv:1912.04958, arXiv:2006.06676.
+
+    Maps of r pixels have min(`base` / r, `max_channels`) channels, r the longer side. The defaults
+    are those of the second paper for CIFAR-10 with `latent_dim=512`; its configuration paper256 is
+    `base=16384 mapping_layers=8 style_mixing=0.9`, the first paper's F is
+    `mapping_layers=8 style_mixing=0.9`.
+
+    The mean style is one for each class, where the authors keep one for all. Noise in eval mode is
+    fixed, so that a latent always gives the same image: `set_noise` changes or removes it.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels, or [height, width] of such.
+        channels: channels of the image.
+        latent_dim: length of the latent; 512 in the papers.
+        num_classes: 0 for none.
+        base: channels times pixels of a side.
+        max_channels: most channels of a map.
+        style_dim: width of styles and of the mapping's layers.
+        mapping_layers: layers of the mapping.
+        style_mixing: probability in training that the layers from a random one on take the style of
+            another latent; 0.9 in the papers on faces, 0 on CIFAR-10.
+        noise: add noise to the maps.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base": 256, "max_channels": 16, "style_dim": 16}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base: int = 32768,
+        max_channels: int = 512,
+        style_dim: int = 512,
+        mapping_layers: int = 2,
+        style_mixing: float = 0.0,
+        noise: bool = True,
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        check_image_size("generator stylegan2", image_size, oblong=True)
+        place = "generator stylegan2: "
+        at_least(1, place, base=base, max_channels=max_channels, style_dim=style_dim)
+        at_least(1, place, mapping_layers=mapping_layers)
+        if not 0 <= style_mixing <= 1:
+            raise ZooError(f"{place}style_mixing={style_mixing} must be from 0 to 1.")
+        self.style_mixing = style_mixing
+        self.mapping = Mapping(latent_dim, style_dim, num_classes, mapping_layers, decay=0.995)
+        sizes = map_sizes(self.height, self.width)[::-1]
+        widths = [max(min(base // max(size), max_channels), 1) for size in sizes]
+        self.constant = nn.Parameter(torch.randn(1, widths[0], *sizes[0]))
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(narrow, wide, channels, style_dim, size, noise, up=i > 0)
+            for i, (narrow, wide, size) in enumerate(
+                zip([0, *widths[:-1]], widths, sizes, strict=True)
+            )
+        )
+        self.styles = 2 * len(sizes)
+
+    def synthesize(self, w: Tensor, y: Tensor | None = None) -> Tensor:
+        layers = list(w.unbind(1))
+        x, image = self.constant.expand(len(w), -1, -1, -1), None
+        for i, block in enumerate(self.blocks):
+            # The image of one block and the first convolution of the next share a style.
+            x, image = block(x, image, layers[max(2 * i - 1, 0) : 2 * i + 2])
+        return image  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def set_noise(self, seed: int | None) -> None:
+        """Draw the noise of eval mode anew, the same for the same seed; None: no noise."""
+        random = torch.Generator().manual_seed(seed or 0)
+        for module in self.modules():
+            if isinstance(module, StyledConv2d) and module.noise_map is not None:
+                drawn = torch.randn(module.noise_map.shape, generator=random)
+                module.noise_map.copy_(drawn if seed is not None else torch.zeros_like(drawn))

@@ -1,0 +1,41 @@
+"""The head of StyleGAN2's conditional discriminator."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from zoo.contracts.head import Head, Trunk
+from zoo.core.errors import at_least
+from zoo.layers.mapping import LabelMapping
+from zoo.layers.shapes import check_labels
+from zoo.registry import head
+
+
+@head("stylegan2")
+class MappedProjection(Head):
+    """Inner product of a linear map of the features with the label, sent through a mapping network.
+
+    <A phi, f(y)> / sqrt(width), with no score beside it. f embeds and normalises the label and has
+    `layers` layers with leaky ReLU and a hundredth of the learning rate.
+
+    Paper: Karras et al. (2020), arXiv:2006.06676.
+
+    Args:
+        width: of A phi and of f(y).
+        layers: of f.
+    """
+
+    requires_labels = True
+
+    def __init__(self, trunk: Trunk, width: int = 512, layers: int = 8) -> None:
+        super().__init__(trunk)
+        at_least(1, "head stylegan2: ", width=width, layers=layers)
+        self.width = width
+        self.project = trunk.wrap(nn.Linear(trunk.features, width, bias=trunk.bias))
+        self.mapping = LabelMapping(trunk.num_classes, width, layers)
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        label = self.mapping(check_labels(self, y))
+        return (self.project(features) * label).sum(1) / math.sqrt(self.width)

@@ -1,0 +1,72 @@
+"""Path length regularization."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, full_precision
+from zoo.core.distributed import mean_over_processes
+from zoo.core.errors import ZooError, at_least
+from zoo.registry import regularizer
+
+
+@regularizer("path_length")
+class PathLength(Regularizer):
+    """A step in style changes the image by as much everywhere: a smoother, better invertible G.
+
+    Paper: Karras et al. (2020), arXiv:1912.04958.
+
+    weight * E[(l - a)^2], l = sqrt(mean over layers of |J_w^T y|^2), y ~ N(0, I) / sqrt(H W), a the
+    moving average of l over all processes; in fp32. For a generator without a mapping l is taken
+    from the latents. On images of its own, a share of the batch.
+
+    Args:
+        weight: strength.
+        decay: how far a moves towards the mean l at a time.
+        shrink: the penalty is on 1/shrink of the batch.
+        every: act on every k-th update of G, with k times the weight.
+    """
+
+    sides = ("generator",)
+
+    average: Tensor
+
+    def __init__(
+        self, weight: float = 2.0, decay: float = 0.01, shrink: int = 2, every: int = 4
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer path_length: ", weight=weight)
+        at_least(1, "regularizer path_length: ", shrink=shrink)
+        if not 0 < decay <= 1:
+            raise ZooError(f"regularizer path_length: decay={decay} must be above 0, at most 1.")
+        self.weight = weight
+        self.decay = decay
+        self.shrink = shrink
+        self.register_buffer("average", torch.zeros(()))
+
+    def forward(self, update: Update) -> Tensor:
+        n = max(len(update.generated.z) // self.shrink, 1)
+        labels = None if update.labels is None else update.labels[:n]
+        with full_precision(update.generated.z.device):
+            made = update.generate(n, labels)
+            images, w = made.images, made.w
+            if not w.requires_grad:  # no mapping: its styles are the latents
+                w = w.detach().requires_grad_()
+                images = update.generator.synthesize(w, labels)
+            noise = torch.randn_like(images) / math.sqrt(images[0, 0].numel())
+            (slope,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
+        return self.penalty(slope)
+
+    def penalty(self, slope: Tensor) -> Tensor:
+        """Of J_w^T y, (N, W) or (N, layers, W); moves the average."""
+        squares = slope.square().sum(-1)
+        lengths = (squares if slope.dim() == 2 else squares.mean(1)).sqrt()
+        with torch.no_grad():
+            mean = mean_over_processes(lengths.mean())
+            self.average.lerp_(mean.to(self.average.dtype), self.decay)
+        # A clone: the next update moves the average in place.
+        return self.weight * (lengths - self.average.clone()).square().mean()
