@@ -172,9 +172,9 @@ def test_the_label_is_appended_to_the_latent_by_a_linear_map():
 
 def test_generator_changes_the_width_before_the_filter_and_the_discriminator_after_it():
     names = [type(m).__name__ for m in make("generator", 64, base_channels=16).maps[-1]]
-    assert names == ["Conv2d", "FIRResample2d", "R3GANBlock", "R3GANBlock"]
+    assert names == ["Conv2d", "FIR", "R3GANBlock", "R3GANBlock"]
     names = [type(m).__name__ for m in make("discriminator", 64, base_channels=16).maps[0]]
-    assert names == ["R3GANBlock", "R3GANBlock", "FIRResample2d", "Conv2d"]
+    assert names == ["R3GANBlock", "R3GANBlock", "FIR", "Conv2d"]
 
 
 @pytest.mark.parametrize("classes", [0, 4])

@@ -1,0 +1,79 @@
+"""Two passes with the same random numbers, and slopes from their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class SameRandoms(TorchDispatchMode):
+    """Every time it is entered, what is computed within draws the same random numbers.
+
+    The first time they are drawn and kept, later they are handed out in the same order: what a
+    network or an augmentation does beside must not change. No state of a generator is read or set,
+    which would wait for the device and could not be captured in a CUDA graph. Dropout within a
+    fused kernel, which gives no mask of its own, is not covered.
+
+    Example:
+        >>> randoms = SameRandoms()
+        >>> with randoms:
+        ...     first = torch.rand(3)
+        >>> with randoms:
+        ...     assert torch.equal(torch.rand(3), first)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[Tensor] = []
+        self._place: int | None = None
+
+    def __enter__(self) -> SameRandoms:
+        self._place = None if not self._kept else 0
+        return super().__enter__()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        if self._place is None:
+            drawn = func(*args, **kwargs)
+            if isinstance(drawn, Tensor):  # attention has the tag too, and gives several tensors
+                self._kept.append(drawn.clone())  # what draws may change its numbers in place
+            return drawn
+        if len(func._schema.returns) > 1:
+            return func(*args, **kwargs)
+        kept = self._kept[self._place]
+        self._place += 1
+        # In place (`normal_`) its first argument is what it fills; else it makes a new tensor.
+        return args[0].copy_(kept) if func._schema.is_mutable else kept.clone()
+
+
+def slopes(score: Callable[[Tensor], Tensor], images: Tensor, distance: float) -> Tensor:
+    """(D(x + h e) - D(x)) / h along random directions e ~ N(0, I), one for each score.
+
+    For a small distance h it is <grad D(x), e>, whose mean square over e is |grad D(x)|^2. Both
+    passes draw the same random numbers, and both carry a graph to D.
+
+    Args:
+        score: D's scores (M,) or (M, ...) of images, summed over what follows M.
+        images: (N, C, H, W), taken as constants.
+        distance: h.
+    """
+    images = images.detach()
+    direction = torch.randn_like(images)
+    randoms = SameRandoms()
+    with randoms:
+        here = score(images)
+    with randoms:
+        there = score(images + distance * direction)
+    return (there - here).reshape(len(here), -1).sum(1) / distance

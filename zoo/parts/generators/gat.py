@@ -1,0 +1,193 @@
+"""GAT's generator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import ZooError, at_least
+from zoo.layers.shapes import check_labels
+from zoo.layers.transformer import (
+    RotaryAttention,
+    ScaledLinear,
+    SwiGLU,
+    check_heads,
+    rms,
+    rotations,
+    second_moment,
+    sin_cos_positions,
+    xavier,
+)
+from zoo.registry import generator
+
+LEVELS = 4
+"""Outputs, one after each quarter of the depth."""
+DECAY = 0.998
+"""Of the mean styles, per pass; StyleGAN3's."""
+
+
+class Block(nn.Module):
+    """x + a * attention((1 + s) rms(x)), then x + b * swiglu((1 + t) rms(x)); s, a, t, b of style.
+
+    The gates a and b start near 0, so that a block is nearly the identity.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = RotaryAttention(width, heads)
+        self.mlp = SwiGLU(width)
+        self.modulation = xavier(nn.Linear(width, 4 * width), 0.1)
+
+    def forward(self, x: Tensor, style: Tensor, turns: Tensor) -> Tensor:
+        scale_a, gate_a, scale_m, gate_m = self.modulation(style).unsqueeze(1).chunk(4, dim=2)
+        x = x + gate_a * self.attention((1 + scale_a) * rms(x), turns)
+        return x + gate_m * self.mlp((1 + scale_m) * rms(x))
+
+
+class Output(nn.Module):
+    """Patches (N, T, features) of tokens: a linear layer of (1 + s) rms(x), s of style."""
+
+    def __init__(self, width: int, features: int) -> None:
+        super().__init__()
+        self.modulation = xavier(nn.Linear(width, width), 0.1)
+        self.out = xavier(nn.Linear(width, features))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return self.out((1 + self.modulation(style).unsqueeze(1)) * rms(x))
+
+
+@generator("gat")
+class GATGenerator(Generator):
+    """A transformer on patches, whose noise enters only through the style of its blocks.
+
+    Tokens start as fixed positions. The style is a two-layer map of the latent, beside an embedding
+    of the label where there is one; its mean, one per class, is what `truncate` goes towards. After
+    each quarter of the depth a linear layer adds its share to the image: `levels` has the four
+    sums, of which the last is the image. Images are not bounded by a tanh.
+
+    The defaults are GAT-S: B is 768 wide, 12 deep with 12 heads; L 1024, 24, 16; XL 1152, 28, 16.
+    Deviations: no patch embedding of G's, which the authors' code multiplies by 0.
+
+    Paper: Hyun et al. (2025), arXiv:2509.24935.
+
+    Args:
+        image_size: multiples of `patch`, also (height, width).
+        channels: channels of the image.
+        latent_dim: length of the latent, 64 in the paper.
+        num_classes: 0 for none.
+        width: of the tokens.
+        depth: number of blocks, a multiple of 4.
+        heads: of attention.
+        patch: side of a token in pixels.
+        embedding: width of the label's embedding.
+    """
+
+    bounded = False
+    tiny: ClassVar[dict[str, Any]] = {"width": 32, "depth": 4, "heads": 2, "patch": 4}
+
+    positions: Tensor
+    turns: Tensor
+    style_mean: Tensor
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        width: int = 384,
+        depth: int = 12,
+        heads: int = 6,
+        patch: int = 2,
+        embedding: int = 64,
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        part = "generator gat"
+        at_least(1, f"{part}: ", depth=depth, patch=patch, embedding=embedding)
+        check_heads(part, width, heads)
+        check_image_size(part, image_size, multiple=patch, minimum=patch, oblong=True)
+        if depth % LEVELS:
+            nearest = max(1, round(depth / LEVELS)) * LEVELS
+            raise ZooError(
+                f"{part}: depth={depth} must be a multiple of {LEVELS}, for an output after each "
+                f"quarter: the nearest is {nearest}."
+            )
+        self.patch = patch
+        self.grid = (self.height // patch, self.width // patch)
+        inputs = latent_dim
+        if num_classes:
+            self.embedding = nn.Embedding(num_classes, embedding)
+            nn.init.normal_(self.embedding.weight, 0.0, 0.02)
+            inputs += embedding
+        self.mapping = nn.Sequential(
+            ScaledLinear(inputs, width), nn.SiLU(), ScaledLinear(width, width)
+        )
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.outputs = nn.ModuleList(Output(width, channels * patch**2) for _ in range(LEVELS))
+        positions = sin_cos_positions(*self.grid, width)
+        self.register_buffer("positions", positions, persistent=False)
+        self.register_buffer("turns", rotations(*self.grid, width // heads), persistent=False)
+        # The ending makes it an average over processes too, as batch norm's.
+        self.register_buffer("style_mean", torch.zeros(max(1, num_classes), width))
+
+    def map(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        parts = [second_moment(z)]
+        if self.num_classes:
+            y = check_labels(self, y)
+            parts.insert(0, second_moment(self.embedding(y)))
+        style = self.mapping(torch.cat(parts, dim=1))
+        if self.training:
+            self._follow(style.detach(), y)
+        return style
+
+    def synthesize(self, w: Tensor, y: Tensor | None = None) -> Tensor:
+        return self._image(self._patches(w)[-1])
+
+    def levels(self, w: Tensor) -> Tensor:
+        """The images (N, 4, C, H, W) of styles after each quarter; discriminator `gat` takes them.
+
+        The authors show D all four of a fake, `levels.flatten(1, 2)`, which no other pair of
+        networks needs; the step shows it the last.
+        """
+        return torch.stack([self._image(patches) for patches in self._patches(w)], dim=1)
+
+    def truncate(self, z: Tensor, y: Tensor | None, amount: float) -> Tensor:
+        mean = self.style_mean[:1]
+        if self.num_classes:
+            y = check_labels(self, y)
+            mean = y @ self.style_mean if y.dim() == 2 else self.style_mean[y]
+        return mean + amount * (self.map(z, y) - mean)
+
+    def _patches(self, w: Tensor) -> list[Tensor]:
+        style = F.silu(w)
+        x = self.positions.expand(len(w), -1, -1)
+        quarter = len(self.blocks) // LEVELS
+        sums: list[Tensor] = []
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, style, self.turns)
+            if number % quarter == 0:
+                added = self.outputs[len(sums)](x, style)
+                sums.append(sums[-1] + added if sums else added)
+        return sums
+
+    def _image(self, patches: Tensor) -> Tensor:
+        """Patches (N, T, C * patch * patch) as images (N, C, H, W)."""
+        x = patches.unflatten(2, (self.channels, self.patch, self.patch)).unflatten(1, self.grid)
+        return x.permute(0, 3, 1, 4, 2, 5).reshape(len(x), self.channels, self.height, self.width)
+
+    @torch.no_grad()
+    def _follow(self, style: Tensor, y: Tensor | None) -> None:
+        """Move the mean style of each class in the batch; all of them without classes."""
+        style = style.to(self.style_mean.dtype)
+        if y is None or not self.num_classes:
+            self.style_mean.lerp_(style.mean(0, keepdim=True), 1 - DECAY)
+            return
+        member = (y == torch.arange(self.num_classes, device=y.device)[:, None]).to(style.dtype)
+        number = member.sum(1, keepdim=True)
+        means = member @ style / number.clamp(min=1)
+        self.style_mean.lerp_(means, (1 - DECAY) * (number > 0).to(style.dtype))

@@ -1,0 +1,47 @@
+"""R1 by finite differences."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, full_precision, widen
+from zoo.core.errors import above, at_least
+from zoo.layers.randoms import slopes
+from zoo.registry import regularizer
+
+
+@regularizer("fd_r1")
+class FiniteDifferenceR1(Regularizer):
+    """R1 without a double backward pass: how much D changes from a real image to a noisy one.
+
+    Paper: Hyun et al. (2025), arXiv:2509.24935.
+
+    gamma/2 * E[((D(x + h e) - D(x)) / h)^2], e ~ N(0, I): in the mean over e, and for small h,
+    gamma/2 * E[sum (grad D(x))^2]. In fp32, through the augmentation, both passes with the same
+    random numbers of augmentations and of D. With batch norm it is the slope of each score in all
+    images of the batch.
+
+    Args:
+        gamma: strength; the paper has 0.1.
+        distance: h; the paper has 0.01.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    schedulable = ("gamma",)
+
+    def __init__(self, gamma: float = 0.1, distance: float = 0.01, every: int = 1) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer fd_r1: ", gamma=gamma)
+        above(0, "regularizer fd_r1: ", distance=distance)
+        self.gamma = gamma
+        self.distance = distance
+
+    def forward(self, update: Update) -> Tensor:
+        with full_precision(update.real.device):
+            slope = slopes(
+                lambda x: update.discriminate(x, update.labels).scores,
+                widen(update.real),
+                self.distance,
+            )
+        return 0.5 * self.gamma * slope.square().mean()
