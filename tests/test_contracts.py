@@ -40,6 +40,7 @@ def test_shapes_dtype_and_range(part, classes):
         check_output(part, out)
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_labels_are_optional_without_classes(part):
     if live(part).requires_labels:
@@ -59,6 +60,7 @@ def test_labels_matter(part):
     assert not torch.allclose(network(x, y)[0], network(x, y)[1], atol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_single_images_in_eval_mode(part):
     """In training mode a batch of one has no batch statistics; in eval mode it has to work."""
@@ -66,7 +68,7 @@ def test_single_images_in_eval_mode(part):
     x, y = inputs(part)
     with torch.no_grad():
         one, all_ = network(x[:1], y[:1]), network(x, y)
-    torch.testing.assert_close(one, all_[:1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one, all_[:1])
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (48, 2), (64, 3)])
@@ -159,6 +161,7 @@ def test_bf16_autocast(part):
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_channels_last_changes_nothing(part):
     network = build(part, classes_of(part, CLASSES)).eval()
@@ -167,9 +170,10 @@ def test_channels_last_changes_nothing(part):
         want = network(x, y)
         network.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last) if x.dim() == 4 else x
-        torch.testing.assert_close(network(x, y), want, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(network(x, y), want)
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_compile_where_it_is_claimed(part):
     """Captured whole, without graph breaks (which is also: without reading a tensor on the host).
@@ -185,7 +189,7 @@ def test_compile_where_it_is_claimed(part):
     compiled = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
     got = compiled(x, y)
     want = build(part, classes_of(part, CLASSES))(x, y)
-    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got, want)
     got.sum().backward()
 
 
