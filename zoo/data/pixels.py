@@ -8,7 +8,7 @@ from torch import Tensor
 
 _STEP = 0.00784313678741455
 """Between two levels: 2/255 in fp32, rounded down, since 255 steps must not lead beyond 1."""
-_BLACK = torch.tensor(-1.0)
+_BLACK = torch.tensor(-1.0, device="cpu")
 
 
 def to_float(images: Tensor) -> Tensor:
