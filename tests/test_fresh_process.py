@@ -125,7 +125,18 @@ def test_every_generator_is_used_in_new_processes(used, name):
     assert not any(uses.values()), f"{uses}\n{said}"
 
 
-FACTORIES = {"tensor", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "randn", "rand"}
+FACTORIES = {
+    "tensor",
+    "zeros",
+    "ones",
+    "full",
+    "empty",
+    "eye",
+    "arange",
+    "linspace",
+    "randn",
+    "rand",
+}
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "zoo").rglob("*.py")), ids=lambda f: f.stem)

@@ -14,6 +14,7 @@ from zoo import __version__, compatibility
 from zoo.backend import LeanModule, LightningBackend, check_strategy
 from zoo.base import Augmentation, Discriminator, Generator, Loss, Regularizer
 from zoo.cuda_graph import GraphedStep, obstacle
+from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.describe import source, spec, unknown_data
 from zoo.distributed import average_buffers, gather_objects
@@ -276,6 +277,8 @@ class GAN(LeanModule):
             self._restore_rng()
         if self.lr_decay != "none":
             self._set_learning_rates()
+        if not self.trained_steps:
+            self._look_at(images, labels)
         if images.dtype == torch.uint8:
             images = to_float(images)
         images = images.contiguous(memory_format=self.memory_format)
@@ -289,6 +292,13 @@ class GAN(LeanModule):
             self._datamodule.images_seen = seen
         if updates % self._log_every == 0:
             self._log_window()
+
+    def _look_at(self, images: Tensor, labels: Tensor | None) -> None:
+        g = self.generator
+        classes = g.num_classes or self.discriminator.num_classes
+        note = check_batch(images, labels, g.channels, g.image_size, classes)
+        if note:
+            self._say(note)
 
     def on_train_epoch_end(self) -> None:
         self._log_window()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -220,6 +221,9 @@ def fid(data: Comparison) -> dict[str, float]:
 @metric("kid")
 def kid(data: Comparison) -> dict[str, float]:
     estimate = kernel_distance(data.vectors, data.reference_vectors, seed=data.seed)
+    if math.isnan(estimate.std):
+        data.notes.append("KID is of one subset, all images of both sides: there is no kid_std.")
+        return {"kid": estimate.mean}
     return {"kid": estimate.mean, "kid_std": estimate.std}
 
 
@@ -347,10 +351,14 @@ def memorization(data: Comparison) -> dict[str, float]:
     among, _ = nearest_rows(vectors[rows], vectors, own=rows)
     order = distance.argsort()[:PAIRS]
     data.pairs += [(int(i), int(index[i]), float(distance[i])) for i in order]
-    return {
-        "nearest_ratio": (distance.median() / among.median().clamp(min=1e-12)).item(),
-        "copies": (distance < among.quantile(0.01)).double().mean().item(),
-    }
+    copies = {"copies": (distance < among.quantile(0.01)).double().mean().item()}
+    between = among.median()
+    if not between > 0:
+        data.notes.append(
+            "nearest_ratio is left out: most training images have a twin, at no distance to divide by."
+        )
+        return copies
+    return {"nearest_ratio": (distance.median() / between).item(), **copies}
 
 
 def count_modes(classes: Tensor, num_modes: int) -> tuple[int, float]:

@@ -198,6 +198,7 @@ class _Makers:
 
     def real(self) -> tuple[Tensor, Tensor]:
         """Training images drawn by the seed, uint8, and their labels."""
+        from zoo.images import to_uint8
         from zoo.metrics.distances import random_rows
 
         if self._real is None:
@@ -211,7 +212,11 @@ class _Makers:
                     )
                 # Not the first ones: folders of pictures are sorted by class.
                 rows = random_rows(self.task.n_real, len(images), self.task.seed)
-                self._real = (images[rows], labels[rows])
+                chosen = images[rows]
+                self._real = (
+                    to_uint8(chosen) if chosen.is_floating_point() else chosen,
+                    labels[rows],
+                )
             except ZooError as error:
                 self._real = error
         if isinstance(self._real, ZooError):
