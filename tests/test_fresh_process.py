@@ -61,7 +61,7 @@ for name in zoo.list_parts("generator"):
 USE = """
 import json, os, sys, traceback
 from pathlib import Path
-import onnxruntime, onnxscript, pytorch_lightning, torch, torch_fidelity, torchvision  # for all forks
+import onnxruntime, onnxscript, pytorch_lightning, torch, torch_fidelity, torchvision
 
 def use(file, out):
     import zoo

@@ -197,7 +197,7 @@ def test_every_kind_that_is_left_out_is_told(tmp_path):
         (folder / name).write_text("x")
     data = folder_data(folder, tmp_path)
     data.setup()
-    told = "2 files ending in .heic, 1 in .txt, 1 in no ending"
+    told = "2 files ending in .heic, 1 in no ending, 1 in .txt"
     assert any(told in note for note in data.notes), data.notes
     (folder / "a.png").unlink()
     with pytest.raises(ZooError, match=r"no picture .* There are 2 files ending in \.heic"):
@@ -306,7 +306,7 @@ def test_floats_beside_deep_integers_need_a_range(tmp_path):
     with pytest.raises(ZooError, match=r"no one scale fits: .*datamodule.value_range=\[0,65535\]$"):
         folder_data(folder, tmp_path, channels=1).setup()
     folder_data(folder, tmp_path, channels=1, value_range=[0, 4095]).setup()
-    with pytest.raises(ZooError, match="value_range=\\[3, 3\\] must be two numbers"):
+    with pytest.raises(ZooError, match="must be two numbers"):
         folder_data(folder, tmp_path, value_range=[3, 3])
 
 

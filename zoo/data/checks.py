@@ -1,4 +1,4 @@
-"""What is looked at before training starts on data: sizes that no machine holds, a foreign batch."""
+"""What is looked at before training on data: sizes that no machine holds, a foreign batch."""
 
 from __future__ import annotations
 
@@ -91,9 +91,7 @@ def check_batch(
 def _check_labels(labels: object, count: int, num_classes: int) -> None:
     right = f"labels are whole numbers (N,) from 0 to {num_classes - 1}"
     if not isinstance(labels, Tensor):
-        raise ZooError(
-            f"the first batch comes without labels, and the networks take them: {right}."
-        )
+        raise ZooError(f"the first batch has no labels, and the networks take them: {right}.")
     if labels.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8):
         raise ZooError(f"the first batch has labels of {labels.dtype}: {right}.")
     if tuple(labels.shape) != (count,):

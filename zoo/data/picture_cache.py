@@ -114,7 +114,8 @@ class PictureCache:
             except OSError as error:
                 raise ZooError(
                     f"The cache of decoded pictures {self.folder} cannot be written "
-                    f"({error.strerror or error}): name another folder with datamodule.cache_dir=PATH"
+                    f"({error.strerror or error}): name another folder with "
+                    "datamodule.cache_dir=PATH"
                 ) from error
             mapped = _mapped(file, shape)
         skipped = notes.skipped

@@ -114,15 +114,10 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
 
 def in_words(others: Counter[str]) -> str:
     """`3 files ending in .heic and 1 in .txt`, of what `find_pictures` counted."""
-    first, *more = (
-        f"{count} {{}}in {suffix or 'no ending'}" for suffix, count in others.most_common()
-    )
-    one = next(iter(others.most_common()))[1] == 1
-    words = [
-        first.format("file ending " if one else "files ending "),
-        *(m.format("") for m in more),
-    ]
-    return listing(words)
+    counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
+    files = "file" if counts[0][1] == 1 else "files"
+    return listing([words[0].replace(" in ", f" {files} ending in ", 1), *words[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -284,8 +279,8 @@ def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
 def _fit_by_pillow(picture: Image.Image, image_size: int) -> Image.Image:
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box)
+    square = picture.crop((left, top, left + side, top + side))  # a box would read beyond its edge
+    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
 
 
 def deep_values(path: str | Path) -> np.ndarray | None:

@@ -355,7 +355,8 @@ def memorization(data: Comparison) -> dict[str, float]:
     between = among.median()
     if not between > 0:
         data.notes.append(
-            "nearest_ratio is left out: most training images have a twin, at no distance to divide by."
+            "nearest_ratio is left out: most training images have a twin, and the distance between "
+            "them is 0."
         )
         return copies
     return {"nearest_ratio": (distance.median() / between).item(), **copies}
