@@ -20,7 +20,8 @@ class Gaussians(DataModule):
     """Points of 8 modes on a ring or 25 on a grid, as images of one pixel with two channels.
 
     The channels are x and y, floats that are not rounded to 256 levels; every mode is a normal
-    distribution of standard deviation 0.02. Takes `model/generator=mlp` and `model/discriminator=mlp`, draws
+    distribution of standard deviation 0.02. Takes `model/generator=mlp` and
+    `model/discriminator=mlp`, draws
     samples as a scatter plot, and has `modes` counted by `task=evaluate`.
 
     Paper: Metz, Poole, Pfau, Sohl-Dickstein (2016), arXiv:1611.02163.
