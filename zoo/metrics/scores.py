@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from zoo.data.pixels import to_uint8
 from zoo.errors import ZooError, listing, suggest
 from zoo.metrics.cache import reference_features
 from zoo.metrics.classifier import SmallClassifier, predict, train_classifier
@@ -312,7 +313,7 @@ def classification_accuracy_score(data: Comparison) -> dict[str, float]:
         network = SmallClassifier(images.shape[1], data.reference.num_classes).to(data.device)
         train_classifier(
             network,
-            data.images.to(data.device),
+            _as_pixels(data.images).to(data.device),
             labels.to(data.device),
             epochs=CAS_EPOCHS,
             seed=data.seed,
@@ -322,7 +323,7 @@ def classification_accuracy_score(data: Comparison) -> dict[str, float]:
         f"CAS is the accuracy on {len(rows):,} of {len(images):,} images of "
         f"{data.reference.dataset}/{split}."
     )
-    predicted = predict(network, images[rows].to(data.device)).cpu()
+    predicted = predict(network, _as_pixels(images[rows]).to(data.device)).cpu()
     return {"cas": (predicted == truth[rows]).double().mean().item()}
 
 
@@ -380,6 +381,11 @@ def _note_classes(data: Comparison, what: str) -> None:
             f"{what}: {data.network.name}'s classes are taken for those of "
             f"{data.reference.dataset}."
         )
+
+
+def _as_pixels(images: Tensor) -> Tensor:
+    """What classifiers take: uint8, also of points."""
+    return to_uint8(images) if images.is_floating_point() else images
 
 
 def _labels(data: Comparison) -> Tensor:
