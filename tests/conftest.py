@@ -1,8 +1,9 @@
-"""Checkpoints that several test files read."""
+"""What several test files share: checkpoints to read, and double precision to compare in."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 from helpers import make_checkpoint
 
 
@@ -16,3 +17,16 @@ def plain_ckpt(tmp_path_factory):
     return make_checkpoint(
         tmp_path_factory.mktemp("plain") / "plain.ckpt", num_classes=0, channels=3, ema=False
     )
+
+
+@pytest.fixture
+def float64():
+    """Networks and random numbers are float64, for tests that two ways compute the same.
+
+    In float32 the two differ by what the processor's kernels do (oneDNN takes other convolutions
+    with AVX-512 than with AVX2), and a bound on that says nothing of the formula.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)

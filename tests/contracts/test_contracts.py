@@ -42,6 +42,7 @@ def test_shapes_dtype_and_range(part, classes):
         check_output(part, out)
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_labels_are_optional_without_classes(part):
     if live(part).requires_labels:
@@ -61,6 +62,7 @@ def test_labels_matter(part):
     assert not torch.allclose(network(x, y)[0], network(x, y)[1], atol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_single_images_in_eval_mode(part):
     """In training mode a batch of one has no batch statistics; in eval mode it has to work."""
@@ -70,7 +72,7 @@ def test_single_images_in_eval_mode(part):
         one, all_ = network(x[:1], y[:1]), network(x, y)
     assert one.isfinite().all()
     if not mixes_images(network):
-        torch.testing.assert_close(one, all_[:1], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(one, all_[:1])
 
 
 def mixes_images(network: nn.Module) -> bool:
@@ -170,6 +172,7 @@ def test_bf16_autocast(part):
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_channels_last_changes_nothing(part):
     network = build(part, classes_of(part, CLASSES)).eval()
@@ -178,9 +181,10 @@ def test_channels_last_changes_nothing(part):
         want = network(x, y)
         network.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last) if x.dim() == 4 else x
-        torch.testing.assert_close(network(x, y), want, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(network(x, y), want)
 
 
+@pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_compile_where_it_is_claimed(part):
     """Captured whole, without graph breaks (which is also: without reading a tensor on the host).
@@ -199,7 +203,7 @@ def test_compile_where_it_is_claimed(part):
     plain = build(part, classes_of(part, CLASSES))
     torch.manual_seed(3)
     want = plain(x, y)
-    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got, want)
     got.sum().backward()
 
 

@@ -45,7 +45,7 @@ def test_labels_come_from_the_first_level(folder, tmp_path):
 
 def test_without_labels(folder, tmp_path):
     save(folder / "loose.png", smooth())
-    with pytest.raises(ZooError, match=r"loose\.png lies in no sub-folder .*labels=none"):
+    with pytest.raises(ZooError, match=r"loose\.png lies in no sub-folder .*labels=none$"):
         folder_data(folder, tmp_path).prepare_data()
     data = folder_data(folder, tmp_path, labels="none", channels=1)
     data.prepare_data()
@@ -229,7 +229,8 @@ def test_sizes_and_channels_have_caches_of_their_own(folder, tmp_path):
 
 def test_writing_to_the_images_does_not_reach_the_cache(folder, tmp_path):
     cache, found = PictureCache(tmp_path / "cache"), find_pictures(folder)
-    images, rows = cache.load(folder, found, 8, 3)
+    images, rows, scale = cache.load(folder, found, 8, 3)
+    assert scale is None
     assert rows == list(range(8))
     before = images.clone()
     images.zero_()

@@ -92,8 +92,16 @@ def test_a_range_that_goes_down_is_told():
 
 
 def test_a_name_made_of_digits_wins_over_an_index():
-    assert class_index("7", 3, ["5", "7", "2"]) == 1
-    assert class_index(2, 3, ["5", "7", "2"]) == 2
+    for write in (int, str):  # from Python and on the command line alike
+        assert class_index(write("7"), 3, ["5", "7", "2"]) == 1
+        assert class_index(write("2"), 3, ["5", "7", "2"]) == 2
+        assert class_index(write("5"), 3, ["005", "007", "002"]) == 0
+        assert class_index(write("1"), 3, ["cat", "dog", "fox"]) == 1
+        for label in (write("0"), write("1")):  # no silent index where names are numbers
+            with pytest.raises(ZooError, match=r"called 5, 7, 2, and where names are numbers a"):
+                class_index(label, 3, ["5", "7", "2"])
+            with pytest.raises(ZooError, match="label="):
+                parse_labels([label], 3, ["5", "7", "2"])
 
 
 def test_names_that_differ_in_letter_case_alone():
@@ -108,7 +116,9 @@ def test_a_range_between_names_that_are_numbers():
     names = ["1", "10", "2", "3", "5"]
     assert parse_labels("1-3", 5, names) == [0, 2, 3]
     assert parse_labels("3-10", 5, names) == [3, 4, 1]
-    assert parse_labels("0-1", 5, names) == [0, 1]  # no class is named 0: these are indices
+    with pytest.raises(ZooError, match="label=0 is no class of this model: its classes are"):
+        parse_labels("0-1", 5, names)
+    assert parse_labels("0-1", 2, ["cat", "dog"]) == [0, 1]
     assert parse_labels("2001-2002", 2, ["2001", "2002"]) == [0, 1]
 
 

@@ -27,10 +27,11 @@ def seed():
 # Spectral norm
 
 
+@pytest.mark.usefixtures("float64")
 def test_spectral_norm_equals_torch_step_by_step():
     """torch starts each iteration from v, the paper from u: on the transpose they are the same."""
     reference = nn.utils.parametrizations.spectral_norm(nn.Linear(7, 5, bias=False), dim=1)
-    own = Linear(7, 5, bias=False, spectral_norm=True)
+    own = Linear(7, 5, bias=False, spectral_norm=True).double()  # its vectors are made in fp32
     original = reference.parametrizations.weight
     with torch.no_grad():
         own.weight.copy_(original.original)
@@ -137,6 +138,7 @@ def test_a_head_cannot_wrap_other_layers():
 # Sharing within an update
 
 
+@pytest.mark.usefixtures("float64")
 def test_cached_weights_compute_once_and_gradients_add_up():
     shared = Conv2d(3, 4, 3, padding=1, resample="pool", spectral_norm=True)
     single = copy.deepcopy(shared)
@@ -222,6 +224,7 @@ def unfolded(layer, x):
     return F.avg_pool2d(x, 2) if layer.resample == "pool" else x
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("spectral", [False, True])
 @pytest.mark.parametrize("resample", ["pool", "upsample"])
@@ -232,13 +235,13 @@ def test_folding_is_exact(resample, size, spectral, memory_format):
     layer.to(memory_format=memory_format)
     x = torch.randn(2, 3, *size, requires_grad=True)
     got, want = layer(x.to(memory_format=memory_format)), unfolded(layer, x)
-    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(got, want)
     upstream = torch.randn_like(want)
     inputs = [x, layer.weight, layer.bias]
     slopes = [torch.autograd.grad(y, inputs, upstream, create_graph=True) for y in (got, want)]
-    torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*slopes)
     seconds = [torch.autograd.grad(s[0].square().sum(), layer.weight)[0] for s in slopes]
-    torch.testing.assert_close(*seconds, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*seconds)
 
 
 def test_folding_keeps_the_plain_kernel_as_the_only_state():
@@ -257,6 +260,7 @@ def test_only_3x3_convolutions_fold():
 # Blocks
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_generator_block_is_the_papers(num_classes):
     block = GeneratorBlock(4, 6, lambda c: ConditionalBatchNorm2d(c, num_classes))
@@ -272,9 +276,10 @@ def test_generator_block_is_the_papers(num_classes):
     h = F.conv2d(up(block.norm1(x, y).relu()), block.conv1.weight, block.conv1.bias, padding=1)
     h = F.conv2d(block.norm2(h, y).relu(), block.conv2.weight, block.conv2.bias, padding=1)
     want = h + F.conv2d(up(x), block.shortcut.weight, block.shortcut.bias)
-    torch.testing.assert_close(block(x, y), want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(block(x, y), want)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("inputs", "outputs", "pool", "first"),
     [(3, 6, True, True), (4, 6, True, False), (4, 6, False, False), (4, 4, False, False)],
@@ -299,7 +304,7 @@ def test_discriminator_block_is_the_papers(inputs, outputs, pool, first):
     else:
         shortcut = halve(conv(x, block.shortcut, 0))
     before = x.clone()
-    torch.testing.assert_close(block(x), halve(h) + shortcut, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(block(x), halve(h) + shortcut)
     assert torch.equal(x, before)  # no in-place ReLU under the shortcut
 
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from zoo.core.errors import ZooError
-from zoo.data.pixels import to_float
 from zoo.metrics.evaluate import evaluate, reference_of
 from zoo.metrics.features.base import create_features, extract
 from zoo.metrics.features.points import nearest_modes
-from zoo.metrics.scores import count_modes
+from zoo.metrics.scores import Reference, count_modes
 from zoo.registry import create
 
 
@@ -42,7 +41,7 @@ def test_real_points_hit_every_mode_and_a_collapsed_generator_one() -> None:
     reference = reference_of(data)
     real = data.split("test")[0]
     for points, modes, share in ((real, 8, 0.98), (real[:1].expand(2000, -1, -1, -1), 1, 0.0)):
-        images = iter([to_float(points)])
+        images = iter([points])
         found = evaluate(
             lambda n, y, images=images: next(images),
             reference,
@@ -58,3 +57,44 @@ def test_real_points_hit_every_mode_and_a_collapsed_generator_one() -> None:
     assert found.figures["mode_kl"] == pytest.approx(math.log(8))
     with pytest.raises(ZooError, match="one pixel with two channels"):
         extract(create_features("points"), torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("kind", ["ring", "grid"])
+def test_a_perfect_generator_of_points_has_perfect_figures(kind: str) -> None:
+    """Points keep all their digits, and distances between them are exact."""
+    data = create("datamodule", "gaussians", modes=kind, train_val_test_split=[4000, 0, 4000])
+    points = data.split("test")[0]
+    assert points.dtype == torch.float32
+    assert len(points.flatten(1).unique(dim=0)) == 4000
+    images = iter([points])
+    found = evaluate(
+        lambda n, y: next(images),
+        reference_of(data),
+        conditional=False,
+        metrics=["prdc", "memorization", "kid"],
+        n=4000,
+        batch_size=4000,
+        progress=False,
+    ).figures
+    assert found["density"] == pytest.approx(1, abs=0.05)
+    assert found["coverage"] == pytest.approx(1 - 0.5**5, abs=0.02)  # in expectation, for 5 of them
+    assert found["precision"] > 0.9
+    assert found["nearest_ratio"] == pytest.approx(1, abs=0.1)
+    assert found["copies"] == pytest.approx(0.01, abs=0.005)
+
+
+def test_twins_leave_nearest_ratio_out() -> None:
+    points = torch.rand(1, 2, 1, 1).expand(400, -1, -1, -1)
+    reference = Reference("gaussians", "train", points)
+    found = evaluate(
+        lambda n, y: points[:n],
+        reference,
+        conditional=False,
+        metrics=["memorization", "kid"],
+        n=300,
+        batch_size=300,
+        progress=False,
+    )
+    assert "nearest_ratio" not in found.figures
+    assert any("nearest_ratio is left out" in note for note in found.notes)
+    assert "kid_std" in found.figures  # subsets of 300 of 400

@@ -134,6 +134,7 @@ def test_other_sizes_are_refused_with_the_nearest(kind, name):
 # DCGAN: matrix products in the place of convolutions on 1x1 maps
 
 
+@pytest.mark.usefixtures("float64")
 def test_dcgan_generator_is_the_papers_stack_of_transposed_convolutions():
     g = make("generator", "dcgan", 16, 2, base_channels=4)
     z = torch.randn(3, 16)
@@ -147,6 +148,7 @@ def test_dcgan_generator_is_the_papers_stack_of_transposed_convolutions():
     torch.testing.assert_close(g(z), want)
 
 
+@pytest.mark.usefixtures("float64")
 def test_dcgan_discriminator_ends_in_the_papers_convolution_to_1x1():
     d = make("discriminator", "dcgan", 16, 2, base_channels=4).eval()
     x = torch.randn(3, 2, 16, 16)
@@ -265,6 +267,7 @@ def test_every_weight_of_a_spectral_norm_discriminator_is_normalised(name, head)
     assert all(isinstance(m, DerivedWeight) and m.spectral_norm is not None for m in layers)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("spectral_norm", "pooling", "mean"),
     [(True, "auto", False), (False, "auto", True), (True, "mean", True), (False, "sum", False)],
@@ -343,6 +346,7 @@ def test_timm_model_without_second_derivative_is_refused_for_a_penalty():
         make("discriminator", "timm", model="mobilenetv3_small_050", per_sample=True)
 
 
+@pytest.mark.usefixtures("float64")
 def test_timm_pretrained_input_statistics():
     """The buffers bring [-1, 1] to the mean and deviation that the model was trained with."""
     d = make("discriminator", "timm", 32, 3, model="test_resnet")

@@ -16,7 +16,7 @@ from zoo.core.errors import ZooError
 from zoo.inference.images import grid, to_uint8, write_animation
 from zoo.inference.latents import class_weights_allowed, standing_statistics
 from zoo.registry import REGISTRY
-from zoo.tasks.sample import Sample
+from zoo.tasks.sample import Sample, file_names
 
 # Loaded generators
 
@@ -230,11 +230,18 @@ def test_sample_task_takes_numbers_for_names_where_classes_have_such(tmp_path):
     """Hydra gives `label=5` as an int, also where a folder `5` made the class."""
     names = [str(i) for i in range(1, 10)]
     file = make_checkpoint(tmp_path / "a.ckpt", num_classes=9, class_names=names)
-    for label, index, name in [(5, 4, "5"), ([5, 9], 4, "5, 9"), (0, 0, "1"), ("2-3", 1, "2, 3")]:
+    for label, first, name in [(5, 5, "5"), ([5, 9], 5, "5, 9"), ("2-3", 2, "2, 3")]:
         summary = Sample(ckpt=str(file), n=1, label=label)(tmp_path / name)
         assert summary["classes"] == name
-        assert (tmp_path / name / f"00000_label{index}.png").is_file()
-    assert zoo.load(file).draw(1, label=5)[1].tolist() == [5]  # from Python an int is an index
+        assert (tmp_path / name / f"00000_label{first}.png").is_file()
+    with pytest.raises(ZooError, match="label=0 is no class"):
+        Sample(ckpt=str(file), n=1, label=0)(tmp_path / "none")
+    assert zoo.load(file).draw(1, label=5)[1].tolist() == [4]  # from Python as well
+
+
+def test_files_carry_the_names_of_their_classes():
+    names = ["cat", "a/b", "a b", "Zürich", "../x", ""]
+    assert file_names(names) == ["cat", "a_b_1", "a_b_2", "Zürich", ".._x", "_"]
 
 
 @pytest.mark.parametrize("how", ["linear", "spherical", "classes"])

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.data.checks import check_batch_size
 from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
 
 DEVICE_SHARE = 0.25
@@ -58,7 +59,7 @@ class Rows(NamedTuple):
 
 
 class DataModule(pl.LightningDataModule):
-    """A data set in memory: uint8 images of one size, and int64 labels.
+    """A data set in memory: uint8 images of one size (or floats in [-1, 1]), and int64 labels.
 
     A subclass gives `load`, and `download` where there is something to download. Batches are
     `(images, labels)`: uint8 (B, C, H, W) in [0, 255] and int64 (B,); `zoo.data.pixels.to_float`
@@ -76,8 +77,12 @@ class DataModule(pl.LightningDataModule):
             others from its test part. None: the set's own parts as they are.
         seed: of the order and the flips; 0 or more.
         data_dir: the folder of data sets.
+        class_balanced: draw the class of each training image, all as likely, and then an image of
+            it. Figures such as the FID stay those of the data set's own share of classes.
 
     Attributes:
+        notes: what is otherwise than one may think, in sentences.
+        kept_options: options that were found rather than given, for the checkpoint.
         d_steps: discriminator updates whose images one training batch holds; set before
             `train_dataloader` is called.
         images_seen: training images consumed, over all processes. The training loop sets it to
@@ -99,6 +104,7 @@ class DataModule(pl.LightningDataModule):
         train_val_test_split: list[int] | None = None,
         seed: int = 0,
         data_dir: str = "data",
+        class_balanced: bool = False,
     ) -> None:
         super().__init__()
         if image_size < 1 or channels < 1:
@@ -108,6 +114,7 @@ class DataModule(pl.LightningDataModule):
             )
         if batch_size < 1:
             raise ZooError(f"datamodule {name}: batch_size={batch_size} must be 1 or more.")
+        check_batch_size(name, batch_size, channels * image_size**2)
         if train_val_test_split is not None and (
             len(train_val_test_split) != 3 or min(train_val_test_split) < 0
         ):
@@ -124,6 +131,14 @@ class DataModule(pl.LightningDataModule):
         self.train_val_test_split = train_val_test_split
         self.seed = seed
         self.data_dir = Path(data_dir).expanduser().resolve()
+        self.class_balanced = class_balanced
+        self.notes: list[str] = []
+        self.kept_options: dict[str, Any] = {}
+        if class_balanced:
+            self.notes.append(
+                "class_balanced=true: every class is drawn as often in training; task=evaluate "
+                "asks for classes as often as they are in the data."
+            )
         self.d_steps = 1
         self.images_seen = 0
         self._splits: dict[str, Rows] = {}
@@ -144,6 +159,7 @@ class DataModule(pl.LightningDataModule):
             raise ZooError(
                 f"images_per_step={images} must be a multiple of batch_size={self.batch_size}."
             )
+        check_batch_size(str(self.name), images, self.channels * self.image_size**2)
         self.d_steps = images // self.batch_size
 
     @abstractmethod
@@ -208,8 +224,13 @@ class DataModule(pl.LightningDataModule):
         rows = self._rows("train")
         if self.trainer and _fits(rows, self.trainer.strategy.root_device):
             rows = copied(rows, self.trainer.strategy.root_device)
+        if self.class_balanced and not self.num_classes:
+            raise ZooError(
+                f"datamodule {self.name}: class_balanced=true needs classes, and there are none."
+            )
         return TrainLoader(
             *rows,
+            class_balanced=self.class_balanced,
             batch_size=self.batch_size,
             steps=self.d_steps,
             flip=self.flip,

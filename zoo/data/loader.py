@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
-from zoo.data.sampler import EndlessSampler
+from zoo.data.sampler import BalancedSampler, EndlessSampler
 
 Batch = tuple[Tensor, Tensor]
 
@@ -31,6 +31,7 @@ class TrainLoader:
         seed: of the order and the flips.
         position: images consumed so far, over all processes.
         rank, world_size: this process among all.
+        class_balanced: draw each image's class first, all as likely.
 
     Attributes:
         position: as above, and counts on with every batch taken.
@@ -48,6 +49,7 @@ class TrainLoader:
         position: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        class_balanced: bool = False,
     ) -> None:
         if batch_size < 1 or steps < 1:
             raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}.")
@@ -57,7 +59,12 @@ class TrainLoader:
                 f"processes together and must be a multiple of {world_size}."
             )
         self.images, self.labels, self.index = images, labels, index
-        self.sampler = EndlessSampler(len(images) if index is None else len(index), seed)
+        size = len(images) if index is None else len(index)
+        if class_balanced:
+            chosen = labels if index is None else take_rows(labels, index)
+            self.sampler: EndlessSampler = BalancedSampler(chosen.cpu(), seed)
+        else:
+            self.sampler = EndlessSampler(size, seed)
         self.batch_size, self.steps, self.flip = batch_size, steps, flip
         self.position = position
         self.rank, self.world_size = rank, world_size

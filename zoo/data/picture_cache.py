@@ -22,12 +22,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.core.errors import ZooError
-from zoo.data.pictures import Picture, decode_into
+from zoo.data.pictures import Picture, decode_into, deep_values
+from zoo.data.value_range import Span, ValueRange, joined, range_of, span_of
 
-VERSION = 2
+VERSION = 3
 """Counts changes of `decode` that give other pixels."""
 CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
+EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
+"""Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
 STEM = r"[0-9a-f]{12}-\d+x\d-[0-9a-f]{20}"
 """Of the files that a cache writes: folder, size and channels, pictures."""
 PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
@@ -38,6 +41,24 @@ class Skipped(NamedTuple):
 
     row: int
     error: str
+
+
+class Decoded(NamedTuple):
+    """What a folder became: uint8 (N, C, S, S), the rows that could be read, and the scale.
+
+    `value_range` is None where no picture has more than 8 bits.
+    """
+
+    images: Tensor
+    readable: list[int]
+    value_range: ValueRange | None
+
+
+class Notes(NamedTuple):
+    """What stands beside a cached file."""
+
+    skipped: list[Skipped]
+    value_range: ValueRange | None
 
 
 class PictureCache:
@@ -65,29 +86,41 @@ class PictureCache:
         image_size: int,
         channels: int,
         on_error: Literal["raise", "skip"] = "raise",
-    ) -> tuple[Tensor, list[int]]:
+        value_range: ValueRange | None = None,
+    ) -> Decoded:
         """The pictures as uint8 (N, C, S, S), memory-mapped, and the rows that could be read.
 
-        Unreadable pictures are zeros and their rows are not in the list; a warning counts them.
+        Unreadable pictures are zeros and their rows are not in the list; a warning counts them. A
+        damaged file is made anew.
+
+        Args:
+            value_range: black and white of pictures of more than 8 bits; None takes the range of
+                all of them together.
 
         Raises:
             ZooError: a picture cannot be read and `on_error` is "raise"; no picture can be; they
                 need more room than the limit or the disk allows; the folder cannot be written.
         """
         place = f"{_digest(str(root))[:12]}-{image_size}x{channels}"
-        key = _digest(json.dumps([VERSION, pictures]))[:20]
+        given = [] if value_range is None else [value_range]
+        key = _digest(json.dumps([VERSION, pictures, *given]))[:20]
         file = self.folder / f"{place}-{key}.npy"
-        skipped = self._read_skipped(file)
-        if skipped is None:
-            shape = (len(pictures), channels, image_size, image_size)
+        shape = (len(pictures), channels, image_size, image_size)
+        notes, mapped = self._read_notes(file), _mapped(file, shape)
+        if notes is None or mapped is None:
             try:
                 self._make_room(root, int(np.prod(shape)), place, file)
-                skipped = self._write(file, root, pictures, shape, on_error)
+                notes = self._write(file, root, pictures, shape, on_error, value_range)
             except OSError as error:
                 raise ZooError(
                     f"The cache of decoded pictures {self.folder} cannot be written "
-                    f"({error.strerror or error}): name another folder with datamodule.cache_dir=."
+                    f"({error.strerror or error}): name another folder with "
+                    "datamodule.cache_dir=PATH"
                 ) from error
+            mapped = _mapped(file, shape)
+        skipped = notes.skipped
+        if mapped is None:
+            raise ZooError(f"The cache of decoded pictures {file} is damaged as soon as written.")
         if skipped and on_error == "raise":
             raise ZooError(skipped[0].error)
         if len(skipped) == len(pictures):
@@ -98,22 +131,24 @@ class PictureCache:
                 f"left out, the first is {pictures[skipped[0].row].name}.",
                 stacklevel=2,
             )
-        # Copy-on-write, as torch wants writable memory; nothing here writes to it.
-        images = torch.from_numpy(np.load(file, mmap_mode="c"))
         left_out = {entry.row for entry in skipped}
-        return images, [row for row in range(len(pictures)) if row not in left_out]
+        readable = [row for row in range(len(pictures)) if row not in left_out]
+        return Decoded(torch.from_numpy(mapped), readable, notes.value_range)
 
-    def _read_skipped(self, file: Path) -> list[Skipped] | None:
-        """What was skipped when `file` was made; None where it has to be made."""
+    def _read_notes(self, file: Path) -> Notes | None:
+        """What was noted when `file` was made; None where it has to be made."""
         try:
-            entries = json.loads(file.with_suffix(".json").read_text())
-        except (OSError, ValueError):
+            content = json.loads(file.with_suffix(".json").read_text())
+            skipped = [Skipped(*entry) for entry in content["skipped"]]
+            scale = content["value_range"]
+            notes = Notes(skipped, None if scale is None else ValueRange(*scale))
+        except (OSError, ValueError, TypeError, KeyError):
             return None
         if not file.exists():
             return None
         with contextlib.suppress(OSError):  # a cache that others share read-only
             os.utime(file)  # the time of last use
-        return [Skipped(*entry) for entry in entries]
+        return notes
 
     def _make_room(self, root: Path, needed: int, place: str, own: Path) -> None:
         if needed > self.limit:
@@ -138,7 +173,7 @@ class PictureCache:
         if needed > free:
             raise ZooError(
                 f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, but {self.folder} has "
-                f"{free / 1e9:.1f} GB free: name another folder with datamodule.cache_dir=."
+                f"{free / 1e9:.1f} GB free: name another folder with datamodule.cache_dir=PATH"
             )
 
     def _written(self, pattern: str) -> list[tuple[Path, os.stat_result]]:
@@ -157,19 +192,35 @@ class PictureCache:
         pictures: Sequence[Picture],
         shape: tuple[int, ...],
         on_error: Literal["raise", "skip"],
-    ) -> list[Skipped]:
+        value_range: ValueRange | None,
+    ) -> Notes:
         descriptor, name = tempfile.mkstemp(suffix=".tmp", prefix=file.stem, dir=self.folder)
         os.close(descriptor)
         partial = Path(name)
         try:
             mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-            skipped = decode_all(root, pictures, torch.from_numpy(mapped), on_error)
+            value_range = value_range or range_of_all(root, pictures)
+            out = torch.from_numpy(mapped)
+            notes = Notes(decode_all(root, pictures, out, on_error, value_range), value_range)
             mapped.flush()
-            _write_text(file.with_suffix(".json"), json.dumps(skipped))
+            _write_text(file.with_suffix(".json"), json.dumps(notes._asdict()))
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
-        return skipped
+        return notes
+
+
+def range_of_all(root: Path, pictures: Sequence[Picture]) -> ValueRange | None:
+    """Black and white of all pictures of more than 8 bits together; None without any."""
+
+    def span(picture: Picture) -> Span | None:
+        values = deep_values(f"{root}/{picture.name}")
+        return None if values is None else span_of(values)
+
+    others = [p for p in pictures if not p.name.lower().endswith(EIGHT_BIT)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = joined(s for s in pool.map(span, others) if s is not None)
+    return None if found is None else range_of(found)
 
 
 def decode_all(
@@ -177,12 +228,13 @@ def decode_all(
     pictures: Sequence[Picture],
     out: Tensor,
     on_error: Literal["raise", "skip"] = "raise",
+    value_range: ValueRange | None = None,
 ) -> list[Skipped]:
     """Decode pictures below `root` into `out` (N, C, S, S) on all cores; what was skipped."""
 
     def decode_some(first: int) -> list[Skipped]:
         paths = [f"{root}/{picture.name}" for picture in pictures[first : first + CHUNK]]
-        errors = decode_into(out[first : first + CHUNK], paths)
+        errors = decode_into(out[first : first + CHUNK], paths, value_range)
         failed = [Skipped(row, str(error)) for row, error in enumerate(errors, first) if error]
         if failed and on_error == "raise":
             raise ZooError(failed[0].error)
@@ -196,6 +248,18 @@ def decode_all(
             skipped += done
             bar.update(CHUNK)
     return skipped
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The file's images in memory; None where it is missing or damaged.
+
+    Copy-on-write, as torch wants writable memory; nothing here writes to it.
+    """
+    try:
+        mapped = np.load(file, mmap_mode="c")
+    except (OSError, ValueError, EOFError):
+        return None
+    return mapped if mapped.shape == shape and mapped.dtype == np.uint8 else None
 
 
 def _digest(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,23 +12,33 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
+from zoo.data.memory import PICTURE_MEMORY, Budget
 from zoo.data.pixels import center_crop, resize
+from zoo.data.value_range import ValueRange, is_deep, range_of, to_levels
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm"),
+    *(".ppm", ".pgm", ".pbm", *((".avif",) if features.check("avif") else ())),
 )
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
-"""Bytes up to which simplejpeg decodes a JPEG whole, ten times as fast as Pillow, which can decode
-larger ones at a reduced scale."""
+"""Bytes up to which simplejpeg decodes JPEGs of one size together, faster than Pillow one by one.
+
+Both decode at full scale: at a half, a quarter or an eighth, as libjpeg can, fine patterns come out
+up to 30 levels away."""
 
 MOST_PIXELS = 2**22
 """Of one picture: a small file may claim to be huge, and room is made for 64 of them at a time."""
+BYTES_PER_PIXEL = 8
+"""That decoding takes: Pillow keeps colours in 4 bytes, and converting makes a second picture."""
+
+_BUDGET = Budget(PICTURE_MEMORY)
+"""What the pictures that are decoded at the same time, on all cores, take together."""
 
 
 class Picture(NamedTuple):
@@ -40,17 +52,25 @@ class Picture(NamedTuple):
     mtime_ns: int
 
 
-def find_pictures(root: Path) -> list[Picture]:
+def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Picture]:
     """All picture files below `root`, sorted by name; hidden files and folders are left out.
 
     Links to nowhere and unreadable folders are among them: they are pictures that cannot be
-    decoded.
+    decoded. What is no file (a pipe, a device) is none.
+
+    Args:
+        others: counts the other files by their ending, `.heic` for instance.
 
     Raises:
         ZooError: `root` is no folder or cannot be read, or there is no picture in it.
     """
+    if root.is_file() and root.suffix.lower() in ARCHIVES:
+        raise ZooError(f"{root} is an archive: unpack it and name the folder of its pictures.")
     if not root.is_dir():
-        raise ZooError(f"There is no folder of pictures {root}: name one with datamodule.folder=.")
+        raise ZooError(
+            f"There is no folder of pictures {root}: name one with datamodule.folder=PATH"
+        )
+    others = Counter() if others is None else others
     found: list[Picture] = []
     folders = [("", str(root))]
     seen = set()
@@ -75,14 +95,29 @@ def find_pictures(root: Path) -> list[Picture]:
                 continue
             if _is_folder(entry):
                 folders.append((f"{prefix}{entry.name}/", entry.path))
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                found.append(_picture(prefix + entry.name, entry))
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()
+            picture = _picture(prefix + entry.name, entry) if suffix in SUFFIXES else None
+            if picture is not None:
+                found.append(picture)
+            else:
+                others[suffix if _is_file(entry) else f"{suffix} (no file)"] += 1
     if not found:
+        there = f" There are {in_words(others)}." if others else ""
+        packed = " Unpack the archives first." if set(others) & set(ARCHIVES) else ""
         raise ZooError(
             f"There is no picture in {root}: files ending in {', '.join(SUFFIXES)} count, "
-            "in sub-folders too, hidden ones do not."
+            f"in sub-folders too, hidden ones do not.{there}{packed}"
         )
     return sorted(found)
+
+
+def in_words(others: Counter[str]) -> str:
+    """`3 files ending in .heic and 1 in .txt`, of what `find_pictures` counted."""
+    counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
+    files = "file" if counts[0][1] == 1 else "files"
+    return listing([words[0].replace(" in ", f" {files} ending in ", 1), *words[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -92,24 +127,38 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _picture(name: str, entry: os.DirEntry[str]) -> Picture:
+def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
-        stat = entry.stat()
+        return entry.is_file()
+    except OSError:
+        return True
+
+
+def _picture(name: str, entry: os.DirEntry[str]) -> Picture | None:
+    """A picture by its name; None for a pipe or a device, which reading might wait for."""
+    try:
+        found = entry.stat()
     except OSError:
         return Picture(name, 0, 0)
-    return Picture(name, stat.st_size, stat.st_mtime_ns)
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return Picture(name, found.st_size, found.st_mtime_ns)
 
 
-def decode(path: str | Path, image_size: int, channels: int) -> Tensor:
+def decode(
+    path: str | Path, image_size: int, channels: int, value_range: ValueRange | None = None
+) -> Tensor:
     """One picture as uint8 (channels, image_size, image_size).
 
     It is turned upright as its EXIF data say, cropped to the centred square and resized with
-    antialiasing. Transparency is put on white; 16-bit values keep their upper byte.
+    antialiasing. Transparency is put on white. Values of more than 8 bits are scaled from
+    `value_range` to 0 to 255; the upper byte of 16 bits is what that gives.
 
     Args:
         path: of the file; of an animation the first picture is taken.
         image_size: H = W in pixels.
         channels: 1 for grey, 3 for RGB.
+        value_range: black and white of pictures of more than 8 bits; None takes the picture's own.
 
     Raises:
         ZooError: the file cannot be read as a picture.
@@ -117,17 +166,19 @@ def decode(path: str | Path, image_size: int, channels: int) -> Tensor:
     try:
         images = _small_jpegs([path], channels)
         if images is None:
-            images = _decode_any(Path(path), image_size, channels).unsqueeze(0)
+            return _decode_any(Path(path), image_size, channels, value_range)
     except Exception as error:  # every format fails in its own way
         lines = str(error).strip().splitlines()
         raise ZooError(
             f"{path} cannot be read as a picture ({lines[0] if lines else type(error).__name__}): "
-            "delete or replace it, or leave such files out with datamodule.on_error=skip."
+            "delete or replace it, or leave such files out with datamodule.on_error=skip"
         ) from error
     return _fit(images, image_size).squeeze(0)
 
 
-def decode_into(out: Tensor, paths: Sequence[str]) -> list[ZooError | None]:
+def decode_into(
+    out: Tensor, paths: Sequence[str], value_range: ValueRange | None = None
+) -> list[ZooError | None]:
     """Decode pictures into `out` (N, C, S, S) as `decode` does, with the error of each.
 
     Small JPEGs of one size go through together, which saves most of what Python adds.
@@ -138,14 +189,16 @@ def decode_into(out: Tensor, paths: Sequence[str]) -> list[ZooError | None]:
     except Exception:  # for one of them, which is found out below
         images = None
     if images is None:
-        return [_decode_into(image, path) for image, path in zip(out, paths, strict=True)]
+        return [
+            _decode_into(image, path, value_range) for image, path in zip(out, paths, strict=True)
+        ]
     out[:] = _fit(images, image_size)
     return [None] * len(paths)
 
 
-def _decode_into(out: Tensor, path: str) -> ZooError | None:
+def _decode_into(out: Tensor, path: str, value_range: ValueRange | None) -> ZooError | None:
     try:
-        out.copy_(decode(path, out.shape[1], out.shape[0]))
+        out.copy_(decode(path, out.shape[1], out.shape[0], value_range))
     except ZooError as error:
         out.zero_()
         return error
@@ -165,6 +218,8 @@ def _small_jpegs(paths: Sequence[str | Path], channels: int) -> Tensor | None:
     """
     contents = []
     for path in paths:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
+            raise OSError("no file")
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             content = os.read(descriptor, SMALL_JPEG + 1)
@@ -200,24 +255,50 @@ def _is_upright(content: bytes) -> bool:
     return exif.get(ExifTags.Base.Orientation, 1) == 1
 
 
-def _decode_any(path: Path, image_size: int, channels: int) -> Tensor:
+def _decode_any(
+    path: Path, image_size: int, channels: int, value_range: ValueRange | None = None
+) -> Tensor:
     mode = MODES[channels]
     with Image.open(path) as opened:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8; twice the size is left for the resizing.
-        opened.draft(mode, (2 * image_size, 2 * image_size))
-        picture = ImageOps.exif_transpose(opened)
-    pixels = np.array(_flatten(picture).convert(mode))
+        pixels = opened.width * opened.height
+        with _BUDGET.take(BYTES_PER_PIXEL * pixels):
+            opened.draft(mode, opened.size)  # grey is a JPEG's own luma, as simplejpeg gives it
+            ImageOps.exif_transpose(opened, in_place=True)
+            picture = _flatten(opened, value_range).convert(mode)
+            if pixels > MOST_PIXELS:  # a level away from `resize` at most, and without more copies
+                return _as_tensor(_fit_by_pillow(picture, image_size), channels)
+            images = _as_tensor(picture, channels).unsqueeze(0)
+            return _fit(images, image_size).squeeze(0)
+
+
+def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
+    pixels = np.array(picture)
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 
 
-def _flatten(picture: Image.Image) -> Image.Image:
+def _fit_by_pillow(picture: Image.Image, image_size: int) -> Image.Image:
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.crop((left, top, left + side, top + side))  # a box would read beyond its edge
+    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
+
+
+def deep_values(path: str | Path) -> np.ndarray | None:
+    """The values of a picture of more than 8 bits; None for any other file."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+        with Image.open(path) as opened:
+            return np.asarray(opened) if is_deep(opened.mode) else None
+    except Exception:  # decoding it tells
+        return None
+
+
+def _flatten(picture: Image.Image, value_range: ValueRange | None) -> Image.Image:
     """A picture of 8 bits per value and without transparency."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture).astype(np.float64)
-        # "I;16" says 16 bits; "I" holds 32, of which files use 8 or 16.
-        if ";16" in picture.mode or (picture.mode == "I" and values.max(initial=0) > 255):
-            values = np.floor(values / 256)
-        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    if is_deep(picture.mode):
+        values = np.asarray(picture)
+        return Image.fromarray(to_levels(values, value_range or range_of(values)))
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         top = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", top.size, "white"), top)

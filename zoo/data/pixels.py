@@ -8,15 +8,17 @@ from torch import Tensor
 
 _STEP = 0.00784313678741455
 """Between two levels: 2/255 in fp32, rounded down, since 255 steps must not lead beyond 1."""
-_BLACK = torch.tensor(-1.0)
+_BLACK = torch.tensor(-1.0, device="cpu")
 
 
 def to_float(images: Tensor) -> Tensor:
     """Stored images as the networks see them: uint8 in [0, 255] to float in [-1, 1].
 
     Meant to run on the device, after a transfer of a quarter of the bytes: one operation, exact to
-    2e-7.
+    2e-7. Floats are taken to be in [-1, 1] already.
     """
+    if images.is_floating_point():
+        return images
     return torch.add(_BLACK, images, alpha=_STEP)
 
 

@@ -54,7 +54,38 @@ class EndlessSampler:
             self._passes = {k: v for k, v in self._passes.items() if k == number - 1}
             entropy = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(entropy[0] >> 1))
-            order = torch.randperm(self.size, generator=generator)
+            order = self._order(generator)
             coins = torch.randint(0, 2, (self.size,), generator=generator, dtype=torch.uint8)
             self._passes[number] = (order, coins.bool())
         return self._passes[number]
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """The indices (size,) of one pass."""
+        return torch.randperm(self.size, generator=generator)
+
+
+class BalancedSampler(EndlessSampler):
+    """An endless stream of indices in which every class is as likely: a class, then its image.
+
+    Both are drawn anew for every position, so that an image of a rare class comes more often. Like
+    `EndlessSampler` it is a pure function of the seed and the position.
+
+    Args:
+        labels: int64 (N,); classes without images are not drawn.
+        seed: 0 or more.
+    """
+
+    def __init__(self, labels: Tensor, seed: int = 0) -> None:
+        super().__init__(len(labels), seed)
+        self._by_class = labels.argsort(stable=True)
+        counts = labels.bincount()
+        self._counts = counts[counts > 0]
+        self._starts = self._counts.cumsum(0) - self._counts
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        classes = torch.randint(len(self._counts), (self.size,), generator=generator)
+        shares = torch.rand(self.size, generator=generator, dtype=torch.float64)
+        places = (
+            shares * self._counts[classes]
+        ).long()  # below the count, since a share is below 1
+        return self._by_class[self._starts[classes] + places]

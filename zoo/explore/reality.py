@@ -11,6 +11,7 @@ from zoo.core.extras import require
 from zoo.data.pixels import to_float
 from zoo.inference.images import grid
 from zoo.inference.load import LoadedGenerator
+from zoo.metrics.distances import exact
 
 
 def nearest(queries: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -19,8 +20,8 @@ def nearest(queries: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
         raise ZooError(f"neighbours={k} must be from 1 to the {len(among)} real images.")
     distances, rows = [], []
     for block in queries.split(256):
-        found = torch.cdist(block.float(), among.float()).topk(k, largest=False)
-        distances.append(found.values)
+        found = torch.cdist(exact(block.float()), exact(among.float())).topk(k, largest=False)
+        distances.append(found.values.float())
         rows.append(found.indices)
     return torch.cat(distances), torch.cat(rows)
 

@@ -84,6 +84,7 @@ class Makers:
 
     def real(self) -> tuple[Tensor, Tensor]:
         """Training images drawn by the seed, uint8, and their labels."""
+        from zoo.inference.images import to_uint8
         from zoo.metrics.distances import random_rows
 
         if self._real is None:
@@ -97,7 +98,11 @@ class Makers:
                     )
                 # Not the first ones: folders of pictures are sorted by class.
                 rows = random_rows(self.options.n_real, len(images), self.options.seed)
-                self._real = (images[rows], labels[rows])
+                chosen = images[rows]
+                self._real = (
+                    to_uint8(chosen) if chosen.is_floating_point() else chosen,
+                    labels[rows],
+                )
             except ZooError as error:
                 self._real = error
         if isinstance(self._real, ZooError):

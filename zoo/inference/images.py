@@ -68,6 +68,8 @@ def grid(
     """
     if len(images) == 0:
         raise ZooError("a grid needs at least one image.")
+    if images.is_floating_point():
+        images = to_uint8(images)
     if images.shape[1:] == (2, 1, 1):
         return _scatter(images.flatten(1))
     columns = columns or int(np.ceil(np.sqrt(len(images))))

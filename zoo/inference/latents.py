@@ -83,26 +83,33 @@ def parse_integers(text: str, what: str) -> list[int]:
 
 
 def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = ()) -> int:
-    """The index of one class.
+    """The index of one class, by one rule for texts and numbers: names first.
 
     Args:
-        name: an int is an index. A text is a class's name, else a name in other letter case where
-            it fits one class, else an index: "5" is the class named 5 where there is one.
+        name: a class's name, else a name in other letter case, or of the same value as a number
+            (5 is the class 005), where it fits one class; else an index, but only where no name is
+            a number.
 
     Raises:
         ZooError: there is no such class, or a name fits several.
     """
     names = [str(c) for c in class_names]
     text = str(name).strip()
-    if isinstance(name, str):
+    if not isinstance(name, bool):
         if text in names:
             return names.index(text)
-        alike = [i for i, known in enumerate(names) if known.casefold() == text.casefold()]
+        alike = [i for i, known in enumerate(names) if _is_same(known, text)]
         if len(alike) > 1:
             fitting = listing(names[i] for i in alike)
             raise ZooError(f"label={name} fits several classes ({fitting}): write one as it is.")
         if alike:
             return alike[0]
+    if any(map(_is_number, names)) and names != [str(i) for i in range(num_classes)]:
+        hint = "" if _is_number(text) else suggest(text, names)
+        raise ZooError(
+            f"label={name} is no class of this model: its classes are called {listing(names)}, and "
+            f"where names are numbers a number is a name.{hint}"
+        )
     hint = ""
     try:
         index = int(text)
@@ -117,11 +124,22 @@ def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = 
     return index
 
 
-def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()) -> list[int]:
-    """Read a choice of classes: an index, a name, `"all"`, a list, or text such as `0-3` or `0,4`.
+def _is_number(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()
 
-    Each is read as by `class_index`. A range between two names that are numbers takes the classes
-    whose names lie between them; otherwise its ends are indices.
+
+def _is_same(name: str, text: str) -> bool:
+    """Whether a text means a class's name, in other letter case or with other leading zeros."""
+    if _is_number(name) and _is_number(text):
+        return int(name) == int(text)
+    return name.casefold() == text.casefold()
+
+
+def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()) -> list[int]:
+    """Read a choice of classes: a name, an index, `"all"`, a list, or text such as `0-3` or `0,4`.
+
+    Each is read as by `class_index`. Where names are numbers, a range goes from one to another and
+    takes the classes whose names lie between them; otherwise its ends are indices.
 
     Raises:
         ZooError: the model has no classes, or a label is none of them.
@@ -158,8 +176,10 @@ def _span(
     if first > last:
         raise ZooError(f"label={label}: the range {span[0]} must go up.")
     names = [str(c) for c in class_names]
-    if span[1] in names and span[2] in names:
-        between = [n for n in names if n.isdecimal() and first <= int(n) <= last]
+    if any(map(_is_number, names)):
+        for end in (span[1], span[2]):
+            class_index(end, num_classes, names)  # which says what there is
+        between = [n for n in names if _is_number(n) and first <= int(n) <= last]
         return sorted(between, key=int)
     # Up to one index too many, which is refused in words.
     return range(first, max(first, min(last, num_classes)) + 1)

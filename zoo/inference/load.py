@@ -145,9 +145,9 @@ class LoadedGenerator:
 
         Args:
             n: images, or images per class where `label` names classes.
-            label: a class, a list of classes, or `"all"`; an int is an index, a text a name or,
-                where no class has that name, an index. None draws classes at random, and is the
-                only choice for an unconditional model.
+            label: a class, a list of classes, or `"all"`; names first, whether text or number, and
+                indices where no name is a number. None draws classes at random, and is the only
+                choice for an unconditional model.
             seed: of the latents and of classes drawn at random, 0 to 2^63 - 1.
             truncation: threshold on the latents in standard deviations (see
                 `zoo.contracts.latent.truncate`); None for none.
@@ -187,7 +187,7 @@ class LoadedGenerator:
             yield images.float().clamp(-1, 1).cpu()
 
     def class_index(self, label: int | str) -> int:
-        """The index of a class given by index (int) or as text (see `zoo.inference.latents`)."""
+        """The index of a class given by name or index (see `zoo.inference.latents.class_index`)."""
         return class_index(label, self.num_classes, self.class_names)
 
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:

@@ -16,7 +16,9 @@ Resample = Literal["none", "pool", "upsample"]
 
 # Row k of a 4-tap kernel is the sum of the rows of the 3-tap kernel marked here: the convolution
 # of (w0, w1, w2) with (1, 1). Both foldings are this matrix along each axis.
-_SPREAD = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+_SPREAD = torch.tensor(
+    [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]], device="cpu"
+)
 
 
 def fold_matrix(resample: Literal["pool", "upsample"]) -> Tensor:

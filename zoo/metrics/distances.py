@@ -6,6 +6,7 @@ has; density and coverage are computed here.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -36,8 +37,16 @@ from zoo.core.errors import ZooError
 
 BLOCK = 2000
 """Rows of a distance matrix held at a time."""
+NARROW = 32
+"""Dimensions up to which distances are computed in float64: a matrix product in float32 gives those
+between close points, of the plane for instance, with no digit right."""
 SEEDS = 2**32
 """That NumPy's random numbers take; the zoo's seeds go up to 2^63 - 1."""
+
+
+def exact(vectors: Tensor) -> Tensor:
+    """Vectors (N, D) in the precision that their distances ask for."""
+    return vectors.double() if vectors.shape[1] <= NARROW else vectors
 
 
 class Moments(TypedDict):
@@ -75,17 +84,21 @@ def kernel_distance(
 ) -> Estimate:
     """Unbiased squared MMD under the kernel (x·y/D + 1)³, over random subsets: KID.
 
-    Subsets are no larger than the smaller set. Paper: Bińkowski et al. (2018), arXiv:1801.01401.
+    Subsets are no larger than the smaller set; where they hold all of both sets there is only one,
+    and the deviation is NaN. Paper: Bińkowski et al. (2018), arXiv:1801.01401.
     """
+    size = min(subset_size, len(generated), len(reference))
+    alone = size == len(generated) == len(reference)
     result = kid_features_to_metric(
         generated.double(),
         reference.double(),
-        kid_subsets=subsets,
-        kid_subset_size=min(subset_size, len(generated), len(reference)),
+        kid_subsets=1 if alone else subsets,
+        kid_subset_size=size,
         rng_seed=seed % SEEDS,
         verbose=False,
     )
-    return Estimate(result[KEY_METRIC_KID_MEAN], result[KEY_METRIC_KID_STD])
+    deviation = math.nan if alone else result[KEY_METRIC_KID_STD]
+    return Estimate(result[KEY_METRIC_KID_MEAN], deviation)
 
 
 def inception_score(logits: Tensor, splits: int = 10, seed: int = 0) -> Estimate:
@@ -103,6 +116,7 @@ def precision_recall(generated: Tensor, reference: Tensor, nearest: int = 5) -> 
     Paper: Kynkäänniemi et al. (2019), arXiv:1904.06991.
     """
     _enough(generated, reference, nearest)
+    generated, reference = exact(generated), exact(reference)
     result = prc_features_to_metric(
         generated,
         reference,
@@ -120,6 +134,7 @@ def density_coverage(generated: Tensor, reference: Tensor, nearest: int = 5) -> 
     Paper: Naeem et al. (2020), arXiv:2002.09797.
     """
     _enough(generated, reference, nearest)
+    generated, reference = exact(generated), exact(reference)
     inside_count, covered = 0, 0
     for block in reference.split(BLOCK):
         # one more than asked, since each image is its own nearest neighbour
@@ -138,6 +153,7 @@ def nearest_rows(
     Args:
         own: for each vector the row of `among` that does not count, because it is the vector.
     """
+    given, vectors, among = vectors.dtype, exact(vectors), exact(among)
     squares = among.square().sum(dim=1)
     found = []
     for start in range(0, len(vectors), BLOCK // 4):
@@ -148,7 +164,7 @@ def nearest_rows(
             part[torch.arange(len(block)), own[start : start + len(block)]] = torch.inf
         found.append(part.argmin(dim=1))
     index = torch.cat(found)
-    return (vectors - among[index]).norm(dim=1), index
+    return (vectors - among[index]).norm(dim=1).to(given), index
 
 
 def random_rows(count: int, total: int, seed: int) -> Tensor:

@@ -238,7 +238,7 @@ def _generate(
     reference: Reference,
     progress: bool,
 ) -> Tensor:
-    """`n` generated images as uint8 on the CPU."""
+    """`n` generated images on the CPU, as those of the reference are kept: uint8 or float."""
     parts = []
     bar = tqdm(total=n, desc="sampling", unit="img", disable=not progress, leave=False)
     with bar:
@@ -254,6 +254,7 @@ def _generate(
                 )
             if not torch.isfinite(images).all():
                 raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
-            parts.append(to_uint8(images).cpu())
+            stored = reference.images.dtype == torch.uint8  # points are kept as they are
+            parts.append((to_uint8(images) if stored else images.float()).cpu())
             bar.update(count)
     return torch.cat(parts)

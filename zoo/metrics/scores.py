@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import forked_random
+from zoo.data.pixels import to_uint8
 from zoo.metrics.cache import reference_features
 from zoo.metrics.distances import (
     density_coverage,
@@ -220,6 +222,9 @@ def fid(data: Comparison) -> dict[str, float]:
 @metric("kid")
 def kid(data: Comparison) -> dict[str, float]:
     estimate = kernel_distance(data.vectors, data.reference_vectors, seed=data.seed)
+    if math.isnan(estimate.std):
+        data.notes.append("KID is of one subset, all images of both sides: there is no kid_std.")
+        return {"kid": estimate.mean}
     return {"kid": estimate.mean, "kid_std": estimate.std}
 
 
@@ -308,7 +313,7 @@ def classification_accuracy_score(data: Comparison) -> dict[str, float]:
         network = SmallClassifier(images.shape[1], data.reference.num_classes).to(data.device)
         train_classifier(
             network,
-            data.images.to(data.device),
+            _as_pixels(data.images).to(data.device),
             labels.to(data.device),
             epochs=CAS_EPOCHS,
             seed=data.seed,
@@ -318,7 +323,7 @@ def classification_accuracy_score(data: Comparison) -> dict[str, float]:
         f"CAS is the accuracy on {len(rows):,} of {len(images):,} images of "
         f"{data.reference.dataset}/{split}."
     )
-    predicted = predict(network, images[rows].to(data.device)).cpu()
+    predicted = predict(network, _as_pixels(images[rows]).to(data.device)).cpu()
     return {"cas": (predicted == truth[rows]).double().mean().item()}
 
 
@@ -347,10 +352,15 @@ def memorization(data: Comparison) -> dict[str, float]:
     among, _ = nearest_rows(vectors[rows], vectors, own=rows)
     order = distance.argsort()[:PAIRS]
     data.pairs += [(int(i), int(index[i]), float(distance[i])) for i in order]
-    return {
-        "nearest_ratio": (distance.median() / among.median().clamp(min=1e-12)).item(),
-        "copies": (distance < among.quantile(0.01)).double().mean().item(),
-    }
+    copies = {"copies": (distance < among.quantile(0.01)).double().mean().item()}
+    between = among.median()
+    if not between > 0:
+        data.notes.append(
+            "nearest_ratio is left out: most training images have a twin, and the distance between "
+            "them is 0."
+        )
+        return copies
+    return {"nearest_ratio": (distance.median() / between).item(), **copies}
 
 
 def count_modes(classes: Tensor, num_modes: int) -> tuple[int, float]:
@@ -371,6 +381,11 @@ def _note_classes(data: Comparison, what: str) -> None:
             f"{what}: {data.network.name}'s classes are taken for those of "
             f"{data.reference.dataset}."
         )
+
+
+def _as_pixels(images: Tensor) -> Tensor:
+    """What classifiers take: uint8, also of points."""
+    return to_uint8(images) if images.is_floating_point() else images
 
 
 def _labels(data: Comparison) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,9 +34,31 @@ def reason_of(error: BaseException) -> str:
 def import_module(module: str, file: Path) -> ModuleType:
     """Import a source file under its registry name (plugins lie outside of any package).
 
+    Whatever device or mode is the caller's: what the file makes at its top level stays.
+
     Raises:
         ImportError: another plugin file has that name.
     """
+    with _ordinary_tensors():
+        return _import_module(module, file)
+
+
+@contextlib.contextmanager
+def _ordinary_tensors() -> Iterator[None]:
+    """Within it, tensors are made on the CPU and take part in gradients, also under `torch.device`.
+
+    Under `torch.device("meta")` a table at the top of a module would be without its values for as
+    long as the process runs.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:  # listing parts goes without it, and then no context is in force
+        yield
+        return
+    with torch.device("cpu"), torch.inference_mode(False):
+        yield
+
+
+def _import_module(module: str, file: Path) -> ModuleType:
     if module.split(".")[0] != PLUGIN_PACKAGE:
         return importlib.import_module(module)
     if module in sys.modules:

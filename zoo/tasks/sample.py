@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -146,7 +147,8 @@ class Sample:
             z = draw_seeds(model.generator, seeds, self.truncation).repeat(classes, 1)
             stems = [f"seed{s:05d}" for s in seeds] * classes
         if y is not None:
-            stems = [f"{stem}_label{c}" for stem, c in zip(stems, y.tolist(), strict=True)]
+            names = file_names(model.class_names)
+            stems = [f"{stem}_label{names[c]}" for stem, c in zip(stems, y.tolist(), strict=True)]
         return z, y, stems
 
     def _walk(self, model: LoadedGenerator, out: Path) -> Path:
@@ -193,6 +195,12 @@ def _as_text(label: int | str | Sequence[int | str] | None) -> str | list[str] |
     if label is None or isinstance(label, str):
         return label
     return [str(c) for c in label] if isinstance(label, Sequence) else str(label)
+
+
+def file_names(class_names: Sequence[str]) -> list[str]:
+    """Each class's name as a part of a file's name; with its index where two become the same."""
+    names = [re.sub(r"[^\w.-]+", "_", name)[:60] or "_" for name in class_names]
+    return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
 
 
 def _shown(y: Tensor | None, n: int) -> set[int]:

@@ -67,7 +67,7 @@ class Train:
         loggers = make_loggers(config.get("logger"), out, config)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         if trainer.is_global_zero:
-            for note in [*gan.notes, *_where(checkpoint, out)]:
+            for note in [*data.notes, *gan.notes, *_where(checkpoint, out)]:
                 print(f"note: {note}")
             print(_headline(gan, data, trainer, out), flush=True)
         _fit(trainer, gan, data, checkpoint)
@@ -131,7 +131,9 @@ class Train:
         """How to go on from the checkpoint."""
         sample = f"python run.py task=sample {argument('ckpt', run)} n=64"
         if gan.generator.num_classes:
-            sample += " label=5" if gan.generator.num_classes > 5 else " label=0"
+            names = gan.data.get("class_names") or range(gan.generator.num_classes)
+            name = str(list(names)[:6][-1])
+            sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
         # Of a checkpoint's settings, those that name code are not followed: they are given again.
         code = [shlex.quote(o) for o in self.overrides if "_target_" in o]
         more = _more(trainer, self.config["trainer"].get("max_images"))
@@ -188,6 +190,15 @@ def _words(data: dict[str, Any]) -> str:
     return f"{data.get('name')} ({len(names)} classes: {first})"
 
 
+def _classes(data: Any) -> str:
+    """` in 3 classes (cat, dog, fox)` of the headline; nothing without classes."""
+    names = data.class_names
+    if not names:
+        return ""
+    shown = ", ".join([*names[:10], *(["…"] if len(names) > 10 else [])])
+    return f" in {len(names)} class{'es' if len(names) > 1 else ''} ({shown})"
+
+
 def _short(spec: Any) -> str:
     from zoo.registry.spec import in_words
 
@@ -205,7 +216,8 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['generator']['name']} ({count(gan.generator)} parameters) against "
         f"{spec['discriminator']['name']} ({count(gan.discriminator)}) under "
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
-        f", on {data.size('train'):,} images of {data.name} at {data.channels}×"
+        f", on {data.size('train'):,} images of {data.name}{_classes(data)} at "
+        f"{data.channels}×"
         f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"

@@ -56,7 +56,7 @@ def describe_data(data: DataModule, options: dict[str, Any] | None = None) -> di
     """What a checkpoint says of its data set, as plain values."""
     return {
         "name": data.name,
-        "options": options or {},
+        "options": {**(options or {}), **data.kept_options},
         "image_size": data.image_size,
         "channels": data.channels,
         "num_classes": data.num_classes,

@@ -19,6 +19,7 @@ from zoo.contracts.schedule import Schedule
 from zoo.core.distributed import average_buffers, gather_objects
 from zoo.core.errors import ZooError, above, at_least
 from zoo.core.version import __version__
+from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.inference.files import FORMAT
 from zoo.registry import spec_of
@@ -341,6 +342,8 @@ class GAN(LeanModule):
             self._restore_rng()
         if self.lr_decay != "none":
             self._set_learning_rates()
+        if not self.trained_steps:
+            self._look_at(images, labels)
         if images.dtype == torch.uint8:
             images = to_float(images)
         images = images.contiguous(memory_format=self.memory_format)
@@ -356,6 +359,13 @@ class GAN(LeanModule):
             self._datamodule.images_seen = seen * parts // self.d_steps
         if updates % self._log_every == 0:
             self._log_window()
+
+    def _look_at(self, images: Tensor, labels: Tensor | None) -> None:
+        g = self.generator
+        classes = g.num_classes or self.discriminator.num_classes
+        note = check_batch(images, labels, g.channels, (g.height, g.width), classes)
+        if note:
+            self._say(note)
 
     def on_train_epoch_end(self) -> None:
         self._log_window()

@@ -49,6 +49,7 @@ class CelebADataModule(DataModule):
         on_error: Literal["raise", "skip"] = "raise",
         cache_dir: str | None = None,
         cache_limit_gb: float = 20.0,
+        class_balanced: bool = False,
         seed: int = 0,
         data_dir: str = "data",
     ) -> None:
@@ -59,6 +60,7 @@ class CelebADataModule(DataModule):
             class_names=[f"not {attribute}", attribute] if attribute else [],
             batch_size=batch_size,
             flip=flip,
+            class_balanced=class_balanced,
             seed=seed,
             data_dir=data_dir,
         )
@@ -101,7 +103,7 @@ class CelebADataModule(DataModule):
         if self.attribute:
             positive = source.read(self._read_attribute)
             labels = torch.tensor([int(name in positive) for name in names])
-        images, readable = self.cache.load(
+        images, readable, _ = self.cache.load(
             self.root, pictures, self.image_size, self.channels, self.on_error
         )
         for split, part in PARTS.items():

@@ -35,6 +35,7 @@ class CIFAR100DataModule(CIFARDataModule):
         batch_size: int = 64,
         train_val_test_split: list[int] = [50000, 0, 10000],  # noqa: B006
         flip: bool = True,
+        class_balanced: bool = False,
         seed: int = 0,
         data_dir: str = "data",
     ) -> None:
@@ -46,6 +47,7 @@ class CIFAR100DataModule(CIFARDataModule):
             batch_size=batch_size,
             flip=flip,
             train_val_test_split=train_val_test_split,
+            class_balanced=class_balanced,
             seed=seed,
             data_dir=data_dir,
         )

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
-from zoo.data.pixels import to_uint8
 from zoo.registry import datamodule
 
 SPREAD = 0.02
@@ -20,8 +19,9 @@ SPREAD = 0.02
 class Gaussians(DataModule):
     """Points of 8 modes on a ring or 25 on a grid, as images of one pixel with two channels.
 
-    The channels are x and y, where 0 is -1 and 255 is 1; every mode is a normal distribution of
-    standard deviation 0.02. Takes `model/generator=mlp` and `model/discriminator=mlp`, draws
+    The channels are x and y, floats that are not rounded to 256 levels; every mode is a normal
+    distribution of standard deviation 0.02. Takes `model/generator=mlp` and
+    `model/discriminator=mlp`, draws
     samples as a scatter plot, and has `modes` counted by `task=evaluate`.
 
     Paper: Metz, Poole, Pfau, Sohl-Dickstein (2016), arXiv:1611.02163.
@@ -62,7 +62,7 @@ class Gaussians(DataModule):
         labels = torch.randint(len(self.centers), shape, generator=generator)
         noise = torch.randn((*shape, 2), generator=generator)
         points = self.centers[labels] + SPREAD * noise
-        return to_uint8(points[:, :, None, None]), labels
+        return points[:, :, None, None], labels
 
 
 def centers(modes: Literal["ring", "grid"]) -> Tensor:

@@ -25,6 +25,7 @@ class MNISTDataModule(IdxDataModule):
         batch_size: int = 64,
         train_val_test_split: list[int] = [55000, 5000, 10000],  # noqa: B006
         flip: bool = False,
+        class_balanced: bool = False,
         seed: int = 0,
         data_dir: str = "data",
     ) -> None:
@@ -36,6 +37,7 @@ class MNISTDataModule(IdxDataModule):
             batch_size=batch_size,
             flip=flip,
             train_val_test_split=train_val_test_split,
+            class_balanced=class_balanced,
             seed=seed,
             data_dir=data_dir,
         )

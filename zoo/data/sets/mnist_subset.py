@@ -49,6 +49,7 @@ class MNISTSubset(DataModule):
         batch_size: int = 64,
         train_val_test_split: list[int] = [10000, 0, 2000],  # noqa: B006
         flip: bool = False,
+        class_balanced: bool = False,
         seed: int = 0,
         data_dir: str = "data",
     ) -> None:
@@ -60,6 +61,7 @@ class MNISTSubset(DataModule):
             batch_size=batch_size,
             flip=flip,
             train_val_test_split=train_val_test_split,
+            class_balanced=class_balanced,
             seed=seed,
             data_dir=data_dir,
         )

@@ -38,6 +38,7 @@ class Features(nn.Module, ABC):
         labels_of: data sets whose classes the logits are, so that they can say whether an image
             is of its class.
         test_accuracy: of those logits on the real test images; None where it is not known.
+        takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Features(nn.Module, ABC):
     classes: int = 0
     labels_of: ClassVar[tuple[str, ...]] = ()
     test_accuracy: float | None = None
+    takes_floats: bool = False
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -155,7 +157,7 @@ def extract(
     Returns:
         Features (N, D) and logits (N, K) or None, float32 on the CPU.
     """
-    if images.dtype != torch.uint8:
+    if images.dtype != torch.uint8 and not (network.takes_floats and images.is_floating_point()):
         raise ZooError(
             f"feature networks take uint8 images, these are {images.dtype}: "
             "use zoo.data.to_uint8 on images in [-1, 1]."

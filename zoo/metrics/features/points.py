@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.metrics.distances import exact
 from zoo.metrics.features.base import Features, features, tensors_hash
 from zoo.metrics.scores import Comparison, count_modes, metric
 
@@ -17,6 +18,7 @@ POINT = (2, 1, 1)
 class Points(Features):
     """The coordinates in [-1, 1] of images of one pixel with two channels."""
 
+    takes_floats = True
     middle: Tensor
 
     def __init__(self) -> None:
@@ -33,7 +35,8 @@ class Points(Features):
                 "features=points takes images of one pixel with two channels, these are "
                 f"{'x'.join(map(str, images.shape[1:]))}: leave features out."
             )
-        return images.flatten(1) / self.middle - 1, None
+        points = images.flatten(1)
+        return points if points.is_floating_point() else points / self.middle - 1, None
 
 
 @metric("point_modes")
@@ -62,5 +65,5 @@ def nearest_modes(points: Tensor, centers: Tensor, radius: float) -> Tensor:
     Points that lie nowhere are left out, so that the share of good ones is the length of the
     result over N.
     """
-    distance, index = torch.cdist(points, centers).min(dim=1)
+    distance, index = torch.cdist(exact(points), exact(centers)).min(dim=1)
     return index[distance <= radius]

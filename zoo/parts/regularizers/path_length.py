@@ -56,7 +56,7 @@ class PathLength(Regularizer):
             images, w = made.images, made.w
             if not w.requires_grad:  # no mapping: its styles are the latents
                 w = w.detach().requires_grad_()
-                images = update.generator.synthesize(w, labels)
+                images = update.generator.synthesize(w, labels)  # type: ignore[operator]
             noise = torch.randn_like(images) / math.sqrt(images[0, 0].numel())
             (slope,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
         return self.penalty(slope)

@@ -1,0 +1,104 @@
+"""What is refused before training: batches that nothing holds, and first batches that are wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers_data import random_images
+
+from zoo.core.errors import ZooError
+from zoo.data.checks import check_batch, check_batch_size
+from zoo.data.loader import TrainLoader
+from zoo.data.sampler import BalancedSampler
+from zoo.registry import create
+
+FLOATS = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+LABELS = torch.tensor([0, 1, 2, 2])
+
+
+def check(images=FLOATS, labels=LABELS, num_classes=3):
+    return check_batch(images, labels, channels=3, image_size=8, num_classes=num_classes)
+
+
+def test_right_batches_pass():
+    assert check() is None
+    assert check(random_images(4, 3, 8, 8), LABELS.int()) is None
+    assert check(FLOATS.bfloat16(), None, 0) is None
+    assert "2 * x - 1" in check(FLOATS / 2 + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "reason"),
+    [
+        ((FLOATS + 1) * 127.5, LABELS, r"must lie in \[-1, 1\]: scale them \(x / 127.5 - 1"),
+        (FLOATS * 1.5, LABELS, r"float images from -1\.\d+ to 1\.\d+"),
+        (FLOATS / 0, LABELS, "must lie in"),
+        (FLOATS * torch.nan, LABELS, "from nan to nan"),
+        (random_images(4, 3, 8, 8).long(), LABELS, "images of torch.int64: give uint8"),
+        (FLOATS[:, :1], LABELS, r"\(4, 1, 8, 8\), and the networks take images of \(N, 3, 8, 8"),
+        (FLOATS.permute(0, 2, 3, 1), LABELS, "Channels come before height and width"),
+        (FLOATS[0], LABELS, "has the shape"),
+        ([FLOATS], LABELS, "holds a list"),
+        (FLOATS, None, "has no labels, and the networks take them"),
+        (FLOATS, LABELS + 1, "labels from 1 to 3: labels are whole numbers .* from 0 to 2"),
+        (FLOATS, LABELS - 1, "labels from -1 to 1"),
+        (FLOATS, LABELS.float(), "labels of torch.float32"),
+        (FLOATS, LABELS[:2], r"shape \(2,\) for 4 images"),
+        (FLOATS, torch.eye(4, dtype=torch.int64), r"shape \(4, 4\)"),
+    ],
+)
+def test_wrong_batches_are_told_in_one_sentence(images, labels, reason):
+    with pytest.raises(ZooError, match=reason):
+        check(images, labels)
+
+
+@pytest.mark.parametrize("name", ["mnist_subset", "gaussians"])
+def test_a_batch_that_no_machine_holds_is_refused_at_once(name):
+    with pytest.raises(ZooError, match=r"batch of 1,000,000,000,000 images .* smaller batch_size"):
+        create("datamodule", name, batch_size=10**12)
+    check_batch_size(name, 512, 3 * 64 * 64)
+    data = create("datamodule", "mnist_subset")
+    with pytest.raises(ZooError, match="smaller batch_size"):
+        data.images_per_step = 64 * 10**8
+
+
+# Class-balanced sampling
+
+
+def test_balanced_classes_are_as_likely_and_their_images_too():
+    labels = torch.tensor([0] * 970 + [1] * 20 + [3] * 10)  # class 2 has no image
+    rows, _ = BalancedSampler(labels, seed=1).take(0, 30_000)
+    drawn = labels[rows].bincount(minlength=4)
+    assert drawn[2] == 0
+    assert (drawn[[0, 1, 3]] - 10_000).abs().max() < 5 * (30_000 * 2 / 9) ** 0.5
+    of_last = rows[rows >= 990].bincount(minlength=1000)[990:]
+    assert (of_last - 1000).abs().max() < 5 * 1000**0.5
+
+
+def test_balanced_order_is_a_pure_function_of_seed_and_position():
+    labels = torch.arange(50) % 3
+    stream, flips = BalancedSampler(labels, seed=3).take(0, 200)
+    for start, count in [(0, 1), (45, 10), (99, 101)]:
+        rows, coins = BalancedSampler(labels, seed=3).take(start, count)
+        assert torch.equal(rows, stream[start : start + count])
+        assert torch.equal(coins, flips[start : start + count])
+    assert not torch.equal(BalancedSampler(labels, seed=4).take(0, 200)[0], stream)
+
+
+def test_balanced_loaders_of_a_split_and_of_several_processes():
+    images, labels = random_images(60, 1, 2, 2), torch.arange(60) % 4
+    chosen = torch.arange(60)[labels < 3][:40]
+    options = {"batch_size": 4, "seed": 2, "class_balanced": True}
+    whole = TrainLoader(images, labels, chosen, **options)
+    halves = [TrainLoader(images, labels, chosen, **options, rank=r, world_size=2) for r in (0, 1)]
+    for together, *parts in zip(whole, *halves, strict=True):
+        assert torch.equal(together[1], torch.cat([part[1] for part in parts]))
+        assert together[1].max() < 3
+
+
+def test_the_option_of_a_data_set_says_what_it_does():
+    data = create("datamodule", "mnist_subset", class_balanced=True)
+    assert isinstance(data.train_dataloader().sampler, BalancedSampler)
+    assert "task=evaluate asks for classes as often as they are in the data" in data.notes[0]
+    plain = create("datamodule", "mnist_subset").train_dataloader()
+    assert not isinstance(plain.sampler, BalancedSampler)

@@ -1,0 +1,404 @@
+"""Folders as others lay them out: splits, files of labels, what is no picture, deep pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from helpers_data import folder_data, make_folder, save
+from PIL import Image, features
+
+from zoo.core.errors import ZooError
+from zoo.data import picture_cache, pictures
+from zoo.data.memory import Budget
+from zoo.data.pictures import decode, find_pictures
+from zoo.data.pixels import resize
+from zoo.data.value_range import ValueRange
+from zoo.registry import create
+
+GREY = np.full((8, 8, 3), 99, np.uint8)
+
+
+def lay_out(root, names):
+    for number, name in enumerate(names):
+        save(root / name, np.full((8, 8, 3), number, np.uint8))
+    return root
+
+
+def of(data, split):
+    """The brightness of each image of a split, which is its number, and its class by name."""
+    images, labels = data.split(split)
+    names = data.class_names or [""]
+    return list(zip(images[:, 0, 0, 0].tolist(), [names[y] for y in labels], strict=True))
+
+
+# Splits
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "Validation"])
+def test_folders_of_splits_are_splits(tmp_path, val):
+    names = [
+        f"{s}/{c}/{i}.png" for s in ("train", val, "test") for c in ("cat", "dog") for i in "01"
+    ]
+    data = folder_data(lay_out(tmp_path / "d", names), tmp_path)
+    assert of(data, "train") == [(0, "cat"), (1, "cat"), (2, "dog"), (3, "dog")]
+    assert of(data, "val") == [(4, "cat"), (5, "cat"), (6, "dog"), (7, "dog")]
+    assert of(data, "test") == [(8, "cat"), (9, "cat"), (10, "dog"), (11, "dog")]
+    assert data.class_names == ["cat", "dog"]
+
+
+def test_folders_of_splits_without_classes_and_with_fractions(tmp_path):
+    names = [f"train/{i}.png" for i in range(8)] + ["valid/0.png"]
+    folder = lay_out(tmp_path / "d", names)
+    data = folder_data(folder, tmp_path, test_fraction=0.25)
+    assert [data.size(split) for split in ("train", "val", "test")] == [6, 1, 2]
+    assert data.num_classes == 0
+    with pytest.raises(
+        ZooError, match=r"a folder of its own for the split 'val': leave val_fracti"
+    ):
+        folder_data(folder, tmp_path, val_fraction=0.25).setup()
+
+
+def test_classes_beside_one_called_train_are_classes(tmp_path):
+    data = folder_data(lay_out(tmp_path / "d", ["train/0.png", "bus/0.png"]), tmp_path)
+    assert of(data, "train") == [(0, "bus"), (1, "train")] or of(data, "train") == [
+        (1, "bus"),
+        (0, "train"),
+    ]
+    only = folder_data(lay_out(tmp_path / "e", ["test/0.png", "val/0.png"]), tmp_path)
+    only.setup()
+    assert only.class_names == ["test", "val"]  # nothing to train on, were these splits
+
+
+# Files of labels
+
+NAMES = ["00000/a.png", "00000/b.png", "00001/c.png", "00001/d.png"]
+BY_FILE = {"00000/a.png": 10, "00000/b.png": 2, "00001/c.png": 2, "00001/d.png": 10}
+EXPECTED = [(0, "10"), (1, "2"), (2, "2"), (3, "10")]
+
+
+def test_dataset_json_is_read(tmp_path):
+    folder = lay_out(tmp_path / "d", NAMES)
+    (folder / "dataset.json").write_text(json.dumps({"labels": list(BY_FILE.items())}))
+    data = folder_data(folder, tmp_path)
+    assert of(data, "train") == EXPECTED
+    assert data.class_names == ["2", "10"]  # by value
+    assert not data.notes
+    (folder / "dataset.json").write_text('{"labels": null}')
+    data = folder_data(folder, tmp_path)
+    data.setup()
+    assert data.num_classes == 0
+    assert "has no labels" in data.notes[0]
+    assert folder_data(folder, tmp_path, labels="folders").split("train")[1].tolist() == [
+        0,
+        0,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("l.csv", "file,label\n" + "".join(f"{k},{v}\n" for k, v in BY_FILE.items())),
+        ("l.csv", "\ufeff" + "".join(f'"{k}", {v}\r\n' for k, v in BY_FILE.items())),
+        ("l.csv", "class,id\n" + "".join(f"{v},{k[:-4]}\n" for k, v in BY_FILE.items())),
+        ("l.json", json.dumps(BY_FILE)),
+        ("l.json", json.dumps([[f"./{k}", str(v)] for k, v in BY_FILE.items()])),
+        ("l.json", json.dumps({"labels": [[k.replace("/", "\\"), v] for k, v in BY_FILE.items()]})),
+    ],
+)
+def test_files_of_labels(tmp_path, monkeypatch, file, text):
+    folder = lay_out(tmp_path / "d", NAMES)
+    (folder / file).write_text(text)
+    assert of(folder_data(folder, tmp_path, labels=file), "train") == EXPECTED
+    (folder / file).rename(tmp_path / file)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert of(folder_data(folder, tmp_path, labels=f"~/{file}"), "train") == EXPECTED
+
+
+def test_files_of_labels_name_the_classes_of_every_split(tmp_path):
+    folder = lay_out(tmp_path / "d", ["train/0.png", "train/1.png", "test/2.png"])
+    (folder / "l.csv").write_text("train/0.png,dog\ntrain/1.png,cat\ntest/2.png,cat\n")
+    data = folder_data(folder, tmp_path, labels="l.csv")
+    assert of(data, "train") == [(1, "dog"), (2, "cat")] or of(data, "train") == [
+        (0, "dog"),
+        (1, "cat"),
+    ]
+    assert of(data, "test")[0][1] == "cat"
+
+
+def test_pictures_without_a_label_stop_or_are_left_out(tmp_path):
+    folder = lay_out(tmp_path / "d", NAMES)
+    labels = [["00000/a.png", 1], ["00000/b.png", None], ["00001/c.png", 0]]
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    with pytest.raises(ZooError, match=r"00000/b\.png has no label .*, as 1 others: .*=skip$"):
+        folder_data(folder, tmp_path).setup()
+    data = folder_data(folder, tmp_path, on_error="skip")
+    assert of(data, "train") == [(0, "1"), (2, "0")]
+    assert "2 pictures without a label" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "cannot be read as labels"),
+        ('{"labels": [["00000/a.png", [1, 0]]]}', "neither a whole number nor a name"),
+        ('{"labels": [1, 2]}', "cannot be read as labels"),
+        ('{"labels": [["other.png", 1]]}', "names none of the 4 pictures"),
+        ("[" * 100_000, "cannot be read as labels"),
+    ],
+)
+def test_damaged_files_of_labels(tmp_path, text, reason):
+    folder = lay_out(tmp_path / "d", NAMES)
+    (folder / "dataset.json").write_text(text)
+    with pytest.raises(ZooError, match=reason):
+        folder_data(folder, tmp_path).setup()
+
+
+def test_labels_that_are_no_file(tmp_path):
+    folder = lay_out(tmp_path / "d", NAMES)
+    with pytest.raises(ZooError, match=r"labels=folder is no \.csv or \.json file"):
+        folder_data(folder, tmp_path, labels="folder").setup()
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    data = folder_data(lay_out(tmp_path / "d", ["0.png", "1.png"]), tmp_path)
+    assert of(data, "train") == [(0, ""), (1, "")]
+    assert data.num_classes == 0
+    assert "lie in no sub-folders" in data.notes[0]
+    assert data.notes[0].endswith("datamodule.labels=FILE")
+
+
+def test_numbers_as_folders_are_in_order_of_value(tmp_path):
+    data = folder_data(lay_out(tmp_path / "d", [f"{n}/a.png" for n in (9, 10, 1)]), tmp_path)
+    data.setup()
+    assert data.class_names == ["1", "9", "10"]
+
+
+# What is no picture
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif(tmp_path):
+    folder = tmp_path / "d"
+    save(folder / "a.avif", GREY)
+    image = folder_data(folder, tmp_path).split("train")[0]
+    assert (image.int() - 99).abs().max() <= 2
+
+
+def test_every_kind_that_is_left_out_is_told(tmp_path):
+    folder = lay_out(tmp_path / "d", ["a.png"])
+    for name in ("a.heic", "b.heic", "notes.txt", "README"):
+        (folder / name).write_text("x")
+    data = folder_data(folder, tmp_path)
+    data.setup()
+    told = "2 files ending in .heic, 1 in no ending, 1 in .txt"
+    assert any(told in note for note in data.notes), data.notes
+    (folder / "a.png").unlink()
+    with pytest.raises(ZooError, match=r"no picture .* There are 2 files ending in \.heic"):
+        find_pictures(folder)
+
+
+def test_archives_are_to_be_unpacked(tmp_path):
+    (tmp_path / "d").mkdir()
+    file = tmp_path / "d" / "all.zip"
+    file.write_bytes(b"PK")
+    with pytest.raises(ZooError, match=r"all\.zip is an archive: unpack it"):
+        folder_data(file, tmp_path).setup()
+    with pytest.raises(ZooError, match=r"There are 1 file ending in \.zip. Unpack the archives"):
+        find_pictures(tmp_path / "d")
+
+
+def test_a_pipe_is_no_picture_and_nobody_waits_for_it(tmp_path):
+    folder = lay_out(tmp_path / "d", ["a.png"])
+    os.mkfifo(folder / "b.png")
+    os.mkfifo(folder / "c.jpg")
+    data = folder_data(folder, tmp_path)
+    assert data.size("train") == 1
+    assert any(".png (no file)" in note for note in data.notes)
+    with pytest.raises(ZooError, match=r"b\.png cannot be read as a picture"):
+        decode(folder / "b.png", 8, 3)
+    os.mkfifo(folder / "dataset.json")
+    assert folder_data(folder, tmp_path).size("train") == 1
+
+
+@pytest.mark.parametrize("labels", ["auto", "folders", "missing.csv"])
+def test_hints_end_in_no_full_stop_that_reads_as_part_of_a_value(tmp_path, labels):
+    folder = lay_out(tmp_path / "d", ["a.png", "cat/b.png"])
+    for given in (folder, tmp_path / "none"):
+        with pytest.raises(ZooError) as caught:
+            folder_data(given, tmp_path, labels=labels).setup()
+        assert not re.search(r"=\S*\.$", str(caught.value))
+
+
+# Pictures of more than 8 bits
+
+RAMP = np.linspace(0, 1, 256).reshape(16, 16)
+
+
+def deep(folder, values, name="a.tif"):
+    return save(folder / name, Image.fromarray(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (RAMP.astype("f"), "[0, 1]"),
+        ((RAMP * 2 - 1).astype("f"), "[-1, 1]"),
+        ((RAMP * 255).astype("f"), "[0, 255]"),
+        ((RAMP * 65535).astype("f"), "[0, 65535]"),
+        ((RAMP * 4 - 1).astype("f"), "[-1, 3]"),
+        (np.round(RAMP * 1023).astype("uint16"), "[0, 1023]"),
+        (np.round(RAMP * 4095).astype("uint16"), "[0, 4095]"),
+        (np.round(RAMP * 16383).astype("uint16"), "[0, 16383]"),
+        (np.round(RAMP * 65535).astype("uint16"), "[0, 65535]"),
+        (np.round(RAMP * 255).astype("int32"), "[0, 255]"),
+        (np.round(RAMP * 2**20).astype("int32"), "[0, 1.04858e+06]"),
+        (np.round(RAMP * 510 - 255).astype("int32"), "[-255, 255]"),
+    ],
+)
+def test_the_whole_range_of_deep_pictures_is_kept(tmp_path, values, told):
+    folder = tmp_path / "d"
+    deep(folder, values)
+    data = folder_data(folder, tmp_path, image_size=16, channels=1)
+    image = data.split("train")[0][0, 0].numpy()
+    assert np.abs(image - RAMP * 255).max() <= 1
+    assert len(np.unique(image)) >= 250
+    assert any(f"their values from {told} become" in note for note in data.notes), data.notes
+    assert torch.equal(decode(folder / "a.tif", 16, 1)[0], torch.from_numpy(image))
+
+
+def test_one_scale_for_the_whole_folder_and_the_checkpoint(tmp_path):
+    from zoo.training.build import describe_data
+
+    folder = tmp_path / "d"
+    deep(folder, np.full((8, 8), 0.25, "f"), "a.tif")
+    deep(folder, np.full((8, 8), 0.75, "f"), "b.tif")
+    save(folder / "c.png", GREY)
+    for _ in range(2):  # decoded, then from the cache
+        data = folder_data(folder, tmp_path, channels=1)
+        assert data.split("train")[0][:, 0, 0, 0].tolist() == [64, 191, 99]
+    kept = describe_data(data, {"folder": str(folder)})["options"]
+    assert kept == {"folder": str(folder), "value_range": [0, 1]}
+    deep(folder, np.full((8, 8), 3.0, "f"), "d.tif")
+    options = {"image_size": 8, "channels": 1, "cache_dir": str(tmp_path / "cache")}
+    again = create("datamodule", "image_folder", **kept, **options)
+    assert again.split("train")[0][:, 0, 0, 0].tolist() == [64, 191, 99, 255]
+
+
+def test_not_a_number_is_black_and_no_part_of_the_range(tmp_path):
+    values = RAMP.astype("f")
+    values[0, 0], values[0, 1] = np.nan, np.inf
+    image = decode(deep(tmp_path, values), 16, 1)[0]
+    assert image[0, :2].tolist() == [0, 255]
+    assert image.max() == 255
+
+
+def test_floats_beside_deep_integers_need_a_range(tmp_path):
+    folder = tmp_path / "d"
+    deep(folder, RAMP.astype("f"), "a.tif")
+    deep(folder, np.round(RAMP * 4095).astype("uint16"), "b.png")
+    with pytest.raises(ZooError, match=r"no one scale fits: .*datamodule.value_range=\[0,65535\]$"):
+        folder_data(folder, tmp_path, channels=1).setup()
+    folder_data(folder, tmp_path, channels=1, value_range=[0, 4095]).setup()
+    with pytest.raises(ZooError, match="must be two numbers"):
+        folder_data(folder, tmp_path, value_range=[3, 3])
+
+
+# Large pictures
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_and_small_jpegs_are_decoded_alike(tmp_path, channels):
+    """Fine patterns at every scale: at 1/2, 1/4 or 1/8 they would come out up to 30 levels away."""
+    y, x = np.mgrid[0:1024, 0:1024]
+    for period in (3, 9, 17, 33):
+        waves = [np.sin(2 * np.pi * v / period) for v in (x, y, x + y)]
+        file = tmp_path / f"{period}.jpg"
+        save(file, np.stack([127 * w + 128 for w in waves], -1).astype(np.uint8), quality=92)
+        assert file.stat().st_size > pictures.SMALL_JPEG
+        with Image.open(file) as opened:
+            opened.draft(pictures.MODES[channels], opened.size)
+            whole = np.array(opened.convert(pictures.MODES[channels])).reshape(1024, 1024, channels)
+        for size in (32, 100):
+            want = resize(torch.from_numpy(whole).permute(2, 0, 1).unsqueeze(0), size)[0]
+            assert (decode(file, size, channels).int() - want.int()).abs().max() <= 2
+
+
+def test_pictures_over_the_limit_are_resized_without_copies_to_the_same(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 140, 3), np.uint8)
+    file = save(tmp_path / "a.png", noise)
+    want = decode(file, 20, 3)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 1000)
+    assert (decode(file, 20, 3).int() - want.int()).abs().max() <= 1
+
+
+def test_the_budget_bounds_all_threads_together(tmp_path, monkeypatch):
+    folder = lay_out(tmp_path / "d", [f"{i:03}.png" for i in range(130)])
+    held, most = [0], [0]
+
+    class Watched(Budget):
+        def take(self, size):
+            outer = super().take(size)
+
+            class Holding:
+                def __enter__(self):
+                    outer.__enter__()
+                    held[0] += size
+                    most[0] = max(most[0], held[0])
+
+                def __exit__(self, *error):
+                    held[0] -= size
+                    outer.__exit__(*error)
+
+            return Holding()
+
+    one = pictures.BYTES_PER_PIXEL * 64
+    monkeypatch.setattr(pictures, "_BUDGET", Watched(one))  # for one picture at a time
+    monkeypatch.setattr(picture_cache, "CHUNK", 4)
+    assert folder_data(folder, tmp_path).size("train") == 130
+    assert (most[0], held[0]) == (one, 0)
+
+
+def test_one_larger_than_the_budget_goes_alone():
+    budget = Budget(10)
+    with budget.take(1000):
+        assert budget._left == 0
+    assert budget._left == 10
+
+
+# The cache
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "header", "text", "gone"])
+def test_a_damaged_cache_is_made_anew(tmp_path, damage):
+    folder = make_folder(tmp_path / "d")
+    want = folder_data(folder, tmp_path).split("train")[0].clone()
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    content = file.read_bytes()
+    changed = {
+        "cut": content[:-1],
+        "empty": b"",
+        "header": content.replace(b"(8, 3, 8, 8)", b"(2, 3, 8, 8)"),
+        "text": b"hello",
+    }
+    file.unlink()
+    if damage in changed:
+        file.write_bytes(changed[damage])
+    assert torch.equal(folder_data(folder, tmp_path).split("train")[0], want)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+def test_a_range_belongs_to_its_cache(tmp_path):
+    deep(tmp_path / "d", RAMP.astype("f"))
+    first, second = (
+        folder_data(tmp_path / "d", tmp_path, channels=1, value_range=[0, top]).split("train")[0]
+        for top in (1, 2)
+    )
+    assert first.float().mean() > 1.9 * second.float().mean()
+    assert ValueRange(0, 1) == (0, 1)

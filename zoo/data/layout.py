@@ -1,0 +1,121 @@
+"""What the names of pictures, or a file beside them, say of splits and classes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.core.errors import ZooError
+
+SPLIT_FOLDERS: dict[str, Literal["train", "val", "test"]] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+DATASET_JSON = "dataset.json"
+"""Labels in the format of StyleGAN's data set tool: `{"labels": [["00000/img.png", 3], ...]}`."""
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id")
+LABEL_COLUMNS = ("label", "class", "category", "target", "y")
+
+
+def splits_of(names: Sequence[str]) -> list[str] | None:
+    """The split of each picture where the folders of the first level are splits, else None.
+
+    They are where every one is called train, val, valid, test or the like, and one train.
+    """
+    tops = [name.split("/", 1)[0].casefold() if "/" in name else "" for name in names]
+    if not all(top in SPLIT_FOLDERS for top in tops):
+        return None
+    splits = [SPLIT_FOLDERS[top] for top in tops]
+    return list(splits) if "train" in splits else None
+
+
+def folders_of(names: Sequence[str], depth: int) -> list[str | None]:
+    """The folder of each picture at a level, 0 for the first; None for one that lies above it."""
+    parts = [name.split("/") for name in names]
+    return [p[depth] if len(p) > depth + 1 else None for p in parts]
+
+
+def in_order(classes: Iterable[str]) -> list[str]:
+    """Each class once: by value where all are whole numbers, else by name."""
+    found = set(classes)
+    if all(_is_whole(c) for c in found):
+        return sorted(found, key=lambda c: (int(c), c))
+    return sorted(found)
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()
+
+
+def labels_in(file: Path, names: Sequence[str]) -> list[str | None] | None:
+    """The class of each picture as a CSV or JSON file says; None for those it does not name.
+
+    A CSV file has a column of files and one of classes, told by a header (`file,label`) or the
+    first two; a JSON file is StyleGAN's `{"labels": [[file, class], ...]}`, that list alone, or
+    `{file: class}`. Files are paths below the folder of pictures, with or without their ending.
+
+    Returns:
+        None where the file says that there are no labels (`{"labels": null}`).
+
+    Raises:
+        ZooError: it cannot be read, is something else, or names none of the pictures.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        pairs = _csv_pairs(text) if file.suffix.lower() == ".csv" else _json_pairs(text)
+    except (OSError, ValueError, TypeError, csv.Error, RecursionError) as error:
+        raise ZooError(
+            f"{file} cannot be read as labels ({error}): it must be a CSV file of lines "
+            'picture,class or JSON as {"labels": [["picture.png", 3], ...]}.'
+        ) from error
+    if pairs is None:
+        return None
+    known = {str(name).replace("\\", "/").removeprefix("./"): label for name, label in pairs}
+    found = [known.get(name, known.get(name.rpartition(".")[0])) for name in names]
+    if all(label is None for label in found):
+        first = next(iter(known), "nothing")
+        raise ZooError(
+            f"{file} names none of the {len(names)} pictures: its first entry is {first!r}, the "
+            f"first picture {names[0]!r}; paths start below the folder of pictures."
+        )
+    return found
+
+
+def _csv_pairs(text: str) -> list[tuple[str, str | None]]:
+    rows = [row for row in csv.reader(text.splitlines(), skipinitialspace=True) if row]
+    if not rows or len(rows[0]) < 2:
+        raise ValueError("there are no two columns")
+    heads = [cell.strip().casefold() for cell in rows[0]]
+    file = next((heads.index(c) for c in FILE_COLUMNS if c in heads), None)
+    label = next((heads.index(c) for c in LABEL_COLUMNS if c in heads), None)
+    if file is not None or label is not None:
+        rows = rows[1:]
+    first = 0 if file is None else file
+    second = (1 if first == 0 else 0) if label is None else label
+    if any(len(row) <= max(first, second) for row in rows):
+        raise ValueError("a line has fewer columns than the first")
+    return [(row[first].strip(), row[second].strip() or None) for row in rows]
+
+
+def _json_pairs(text: str) -> list[tuple[str, str | None]] | None:
+    content: Any = json.loads(text)
+    if isinstance(content, dict) and "labels" in content:
+        content = content["labels"]
+        if content is None:
+            return None
+    pairs = content.items() if isinstance(content, dict) else content
+    return [(str(name), _class_name(label)) for name, label in pairs]
+
+
+def _class_name(label: Any) -> str | None:
+    if label is None:
+        return None
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if isinstance(label, bool) or not isinstance(label, int | str):
+        raise ValueError(f"the label {label!r} is neither a whole number nor a name")
+    return str(label)
