@@ -17,7 +17,7 @@ LABELS = torch.tensor([0, 1, 2, 2])
 
 
 def check(images=FLOATS, labels=LABELS, num_classes=3):
-    return check_batch(images, labels, channels=3, image_size=8, num_classes=num_classes)
+    return check_batch(images, labels, channels=3, size=(8, 8), num_classes=num_classes)
 
 
 def test_right_batches_pass():

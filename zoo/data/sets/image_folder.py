@@ -18,7 +18,6 @@ from zoo.data.pictures import MODES, find_pictures, in_words
 from zoo.data.value_range import ValueRange
 from zoo.registry import datamodule
 
-
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 
 
