@@ -103,7 +103,6 @@ class GATDiscriminator(Discriminator):
         "width": 32, "depth": 2, "heads": 2, "patch": 4, "embedding": 16,
     }  # fmt: skip
 
-    positions: Tensor
     turns: Tensor
 
     def __init__(
@@ -135,7 +134,7 @@ class GATDiscriminator(Discriminator):
         self.out = xavier(nn.Linear(width, embedding))
         positions = sin_cos_positions(*grid, width)
         turns = rotations(*grid, width // heads, extra=1)
-        self.register_buffer("positions", positions, persistent=False)
+        self.positions = nn.Parameter(positions, requires_grad=False)  # counted, as published
         self.register_buffer("turns", turns, persistent=False)
         self.attach_head(embedding)
 

@@ -71,7 +71,9 @@ class GATGenerator(Generator):
     sums, of which the last is the image. Images are not bounded by a tanh.
 
     The defaults are GAT-S: B is 768 wide, 12 deep with 12 heads; L 1024, 24, 16; XL 1152, 28, 16.
-    Deviations: no patch embedding of G's, which the authors' code multiplies by 0.
+    As in the authors' code the fixed positions are parameters without gradient, and so is a patch
+    embedding that the paper's network has and multiplies by 0: without it the published counts
+    would not be met.
 
     Paper: Hyun et al. (2025), arXiv:2509.24935.
 
@@ -90,7 +92,6 @@ class GATGenerator(Generator):
     bounded = False
     tiny: ClassVar[dict[str, Any]] = {"width": 32, "depth": 4, "heads": 2, "patch": 4}
 
-    positions: Tensor
     turns: Tensor
     style_mean: Tensor
 
@@ -130,7 +131,8 @@ class GATGenerator(Generator):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.outputs = nn.ModuleList(Output(width, channels * patch**2) for _ in range(LEVELS))
         positions = sin_cos_positions(*self.grid, width)
-        self.register_buffer("positions", positions, persistent=False)
+        self.positions = nn.Parameter(positions, requires_grad=False)
+        self.patch_embedding = nn.Conv2d(channels, width, patch, stride=patch).requires_grad_(False)
         self.register_buffer("turns", rotations(*self.grid, width // heads), persistent=False)
         # The ending makes it an average over processes too, as batch norm's.
         self.register_buffer("style_mean", torch.zeros(max(1, num_classes), width))
