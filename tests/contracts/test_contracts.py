@@ -112,6 +112,8 @@ def test_gradients_reach_every_parameter(part, classes):
     assert x.grad.isfinite().all()
     assert x.grad.any()
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:  # fixed by the architecture
+            continue
         assert parameter.grad is not None, f"{name} has no gradient"
         assert parameter.grad.isfinite().all(), f"{name} has a gradient that is not finite"
         if parameter.dim() > 1:
