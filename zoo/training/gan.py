@@ -346,7 +346,7 @@ class GAN(LeanModule):
             self._look_at(images, labels)
         if images.dtype == torch.uint8:
             images = to_float(images)
-        images = images.contiguous(memory_format=self.memory_format)
+        images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
         labels = labels if self._conditional else None
         values = self._step(images, labels, self._updates, self.images_seen)
         self._window.add(values)

@@ -1,0 +1,115 @@
+"""Every recipe made small: the networks' `tiny` options, random images, a few steps in float64.
+
+`python tests/support/recipes.py` writes tests/training/recipes.json anew, which
+tests/training/test_recipes.py holds the recipes to: run it where a recipe or a formula changes on
+purpose, and say so in the commit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from zoo.cli.store import experiments, store_parts
+from zoo.data.base import DataModule
+from zoo.registry import REGISTRY
+from zoo.training.build import build_gan
+from zoo.training.gan import GAN
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+STORED = ROOT / "tests" / "training" / "recipes.json"
+STEPS, BATCH = 3, 4
+
+
+class Pictures(DataModule):
+    """Random pictures of ten classes, in the shape of a recipe's data set."""
+
+    def __init__(self, image_size: int, channels: int) -> None:
+        super().__init__("pictures", image_size, channels, [str(i) for i in range(10)], BATCH)
+
+    def load(self, split):
+        random = torch.Generator().manual_seed(0)
+        shape = (20 * BATCH, self.channels, self.image_size, self.image_size)
+        images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+        return images, torch.arange(20 * BATCH) % 10
+
+
+class Watch(pl.Callback):
+    """Keeps what each step logged."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[float]] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        self.rows.append([module.shown["loss_d"], module.shown["loss_g"]])
+
+
+def names() -> list[str]:
+    return ["default", *experiments(CONFIGS)]
+
+
+def composed(name: str) -> dict[str, Any]:
+    """The configuration of a recipe, as plain values."""
+    store_parts()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("config", [] if name == "default" else [f"experiment={name}"])
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def small(kind: str, node: dict[str, Any]) -> dict[str, Any]:
+    return node | getattr(REGISTRY.get(kind, node["_target_"]).load(), "tiny", {})
+
+
+def run(name: str) -> list[list[float]]:
+    """Losses of D and of G in each of a few steps."""
+    config = composed(name)
+    model, data = config["model"], config["datamodule"]
+    part = REGISTRY.get("datamodule", data["_target_"])
+    made = part.load()
+    size = data.get("image_size", 1)
+    channels = data.get("channels") or getattr(made, "recipe_channels", 3)
+    model = model | {kind: small(kind, model[kind]) for kind in ("generator", "discriminator")}
+    torch.manual_seed(0)
+    pl.seed_everything(0, verbose=False)
+    previous = torch.get_default_dtype()
+    try:
+        gan: GAN = build_gan(model, Pictures(size, channels)).double()
+        torch.set_default_dtype(torch.float64)
+        watch = Watch()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = pl.Trainer(
+                accelerator="cpu",
+                precision="64-true",
+                max_steps=STEPS,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                log_every_n_steps=1,
+                callbacks=[watch],
+            )
+            trainer.fit(gan, datamodule=Pictures(size, channels))
+    finally:
+        torch.set_default_dtype(previous)
+    return watch.rows
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or names()
+    stored = json.loads(STORED.read_text()) if STORED.exists() and sys.argv[1:] else {}
+    for recipe in chosen:
+        stored[recipe] = run(recipe)
+        print(recipe, stored[recipe][-1], flush=True)
+    STORED.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
