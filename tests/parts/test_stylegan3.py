@@ -399,7 +399,7 @@ def test_refusals():
 
 
 def test_export_to_onnx_gives_the_same_images(tmp_path):
-    generator = tiny(base=256, max_channels=4).eval()
+    generator = tiny(base=256, max_channels=4, layers=4).eval()
     z = torch.randn(2, 8)
     file = tmp_path / "g.onnx"
     torch.onnx.export(generator, (z,), file, dynamo=True, verbose=False)
