@@ -14,6 +14,7 @@ from zoo.contracts.update import DiscriminatorOutput, Update
 from zoo.distributed import gather_with_gradient
 from zoo.errors import ZooError
 from zoo.heads import class_losses as of
+from zoo.layers.resnet import ConditionalAdaIN
 
 NAMES = ["acgan", "adcgan", "tacgan", "contragan", "reacgan", "multi_hinge"]
 
@@ -29,7 +30,8 @@ ADC = tensor((1.2, -0.3, 0.4, 0.1), (-0.5, 0.8, 1, 0.2), (0.3, 0.3, -0.2, 0.9))
 ADC_LABELS = torch.tensor([0, 1, 1])
 HINGE = tensor((2, 0.5, -1, 0.3), (0.2, 0.4, 1.1, -0.5), (-0.3, 1.2, 0.1, 0.9))
 EMBEDDING = tensor((1, 2, -1), (0.5, -1, 0.5), (2, 0.5, 0), (-1, 0.3, 1))
-PROXY = tensor((1, 1, 0), (0, -1, 1))
+EMBEDDING = nn.functional.normalize(EMBEDDING, dim=1)
+PROXY = nn.functional.normalize(tensor((1, 1, 0), (0, -1, 1)), dim=1)
 CLASSES = torch.tensor([0, 1, 0, 0])
 
 
@@ -234,6 +236,40 @@ def test_bad_options():
         make("acgan", smoothing=1.0)
 
 
+# Conditional norms of generators -------------------------------------------------------------
+
+
+def test_conditional_adain_vector():
+    """(1, 2, 3, 6) with gamma = 0.5 and beta = -1."""
+    norm = ConditionalAdaIN(1, 2).double()
+    maps = torch.tensor([1.0, 2, 3, 6], dtype=torch.float64).view(1, 1, 2, 2)
+    with torch.no_grad():
+        norm.scale_and_shift.weight[1] = torch.tensor([0.5, -1.0])
+    got = norm(maps, torch.tensor([1])).flatten().tolist()
+    assert got == pytest.approx([-2.603565, -1.801783, -1.0, 1.405348], abs=1e-6)
+    plain = norm(maps, torch.tensor([0]))
+    torch.testing.assert_close(plain, nn.functional.instance_norm(maps))
+
+
+def test_a_generator_with_adain_makes_each_image_by_itself():
+    torch.manual_seed(0)
+    shape = {"image_size": 16, "channels": 3, "latent_dim": 6, "base_channels": 8}
+    made = registry.create("generator", "resnet", **shape, num_classes=4, conditioning="adain")
+    batch_norm = registry.create("generator", "resnet", **shape, num_classes=4)
+    counts = [sum(p.numel() for p in g.parameters()) for g in (made, batch_norm)]
+    assert counts[0] == counts[1]
+    for block in made.blocks:
+        for norm in (block.norm1, block.norm2):
+            assert isinstance(norm, ConditionalAdaIN)
+            nn.init.normal_(norm.scale_and_shift.weight)
+    z, y = torch.randn(5, 6), torch.arange(5) % 4
+    made.eval()  # the last norm is batch norm
+    torch.testing.assert_close(made(z, y)[:2], made(z[:2], y[:2]))
+    assert not torch.allclose(made(z[:1], y[:1]), made(z[:1], y[1:2]))
+    plain = registry.create("generator", "resnet", **shape, conditioning="adain")
+    assert not any(isinstance(m, ConditionalAdaIN) for m in plain.modules())
+
+
 # Two processes -----------------------------------------------------------------------------------
 
 
@@ -263,7 +299,7 @@ def _process(rank, path):
     rows = slice(2 * rank, 2 * rank + 2)
     found = []
     for loss in _losses(weight, rows):
-        (gradient,) = torch.autograd.grad(loss, weight)
+        (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
         both = torch.cat((loss.detach().view(1), gradient.flatten()))
         torch.distributed.all_reduce(both)
         found.append(both / 2)
@@ -281,5 +317,5 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path):
     for got, loss in zip(
         torch.load(tmp_path / "found.pt"), _losses(weight, slice(None)), strict=True
     ):
-        (gradient,) = torch.autograd.grad(loss, weight)
+        (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
         torch.testing.assert_close(got, torch.cat((loss.detach().view(1), gradient.flatten())))

@@ -6,6 +6,7 @@ Papers: Gulrajani et al. (2017), arXiv:1704.00028; Miyato et al. (2018), arXiv:1
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -42,15 +43,45 @@ class ConditionalBatchNorm2d(nn.Module):
         return torch.addcmul(beta, x, 1 + gamma)
 
 
+class ConditionalAdaIN(nn.Module):
+    """Instance norm, then (1 + gamma(y)) * x + beta(y), with gamma = beta = 0 at the start.
+
+    Maps (N, C, H, W) and labels (N,) to (N, C, H, W): no image mixes with the others.
+
+    Paper: Huang & Belongie (2017), arXiv:1703.06868, with the label in place of a style.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(channels)
+        self.scale_and_shift = nn.Embedding(num_classes, 2 * channels)
+        nn.init.zeros_(self.scale_and_shift.weight)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        gamma, beta = self.scale_and_shift(y)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return torch.addcmul(beta, self.norm(x), 1 + gamma)
+
+
 class GeneratorBlock(nn.Module):
     """Norm, ReLU, upsample, 3x3 conv, norm, ReLU, 3x3 conv; plus the upsampled 1x1 shortcut.
 
     Maps (N, inputs, H, W) to (N, outputs, 2H, 2W). The shortcut's convolution runs before the
     upsampling: a 1x1 convolution and a repetition of pixels commute.
+
+    Args:
+        inputs, outputs: channels.
+        num_classes: 0 for none.
+        spectral_norm: normalise the convolutions.
+        norm: makes the norms, of channels and classes.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, num_classes: int, spectral_norm: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        num_classes: int,
+        spectral_norm: bool = False,
+        norm: Callable[[int, int], nn.Module] = ConditionalBatchNorm2d,
     ) -> None:
         super().__init__()
 
@@ -65,9 +96,9 @@ class GeneratorBlock(nn.Module):
                 gain=RELU_GAIN,
             )
 
-        self.norm1 = ConditionalBatchNorm2d(inputs, num_classes)
+        self.norm1 = norm(inputs, num_classes)
         self.conv1 = conv3(inputs, "upsample")
-        self.norm2 = ConditionalBatchNorm2d(outputs, num_classes)
+        self.norm2 = norm(outputs, num_classes)
         self.conv2 = conv3(outputs)
         self.shortcut = Conv2d(inputs, outputs, 1, spectral_norm=spectral_norm)
 
