@@ -81,6 +81,11 @@ def gather_with_gradient(mine: Tensor) -> Tensor:
     return gathered
 
 
+def process_count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def own_place(n: int) -> int:
     """Where this process's `n` rows begin among those of `gather_with_gradient`."""
     return n * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0

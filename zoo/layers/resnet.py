@@ -43,6 +43,25 @@ class ConditionalBatchNorm2d(nn.Module):
         return torch.addcmul(beta, x, 1 + gamma)
 
 
+class ConditionalAdaIN(nn.Module):
+    """Instance norm, then (1 + gamma(y)) * x + beta(y), with gamma = beta = 0 at the start.
+
+    Maps (N, C, H, W) and labels (N,) to (N, C, H, W): no image mixes with the others.
+
+    Paper: Huang & Belongie (2017), arXiv:1703.06868, with the label in place of a style.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(channels)
+        self.scale_and_shift = nn.Embedding(num_classes, 2 * channels)
+        nn.init.zeros_(self.scale_and_shift.weight)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        gamma, beta = self.scale_and_shift(y)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return torch.addcmul(beta, self.norm(x), 1 + gamma)
+
+
 class GeneratorBlock(nn.Module):
     """Norm, ReLU, upsample, 3x3 conv, norm, ReLU, 3x3 conv; plus the upsampled 1x1 shortcut.
 

@@ -21,27 +21,47 @@ class DiffAugment(Augmentation):
 
     Args:
         color: shift brightness by up to 0.5, scale saturation by 0 to 2 and contrast by 0.5 to 1.5.
+        color_probability: that an image's colours are changed at all; 1 in the paper.
         translation: largest shift as a share of the image size; 0 for none.
-        cutout: side of the square cut out as a share of the image size; 0 for none.
+        cutout: side of the square cut out as a share of the image size; 0 for none; 0.5 in the
+            paper, 0.2 where few images leave little to cut.
     """
 
-    def __init__(self, color: bool = True, translation: float = 0.125, cutout: float = 0.5) -> None:
+    def __init__(
+        self,
+        color: bool = True,
+        translation: float = 0.125,
+        cutout: float = 0.5,
+        color_probability: float = 1.0,
+    ) -> None:
         super().__init__()
-        for name, value in (("translation", translation), ("cutout", cutout)):
+        ranges = {
+            "translation": translation,
+            "cutout": cutout,
+            "color_probability": color_probability,
+        }
+        for name, value in ranges.items():
             if not 0 <= value <= 1:
                 raise ZooError(f"augmentation diffaugment: {name}={value} must be from 0 to 1.")
         self.color = color
+        self.color_probability = color_probability
         self.translation = translation
         self.cutout = cutout
 
     def forward(self, images: Tensor) -> Tensor:
         if self.color:
-            images = self._recolor(images)
+            images = self._sometimes(self._recolor(images), images)
         if self.translation:
             images = self._translate(images)
         if self.cutout:
             images = self._cut(images)
         return images
+
+    def _sometimes(self, changed: Tensor, x: Tensor) -> Tensor:
+        if self.color_probability == 1:
+            return changed
+        chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < self.color_probability
+        return torch.where(chosen, changed, x)
 
     def _recolor(self, x: Tensor) -> Tensor:
         brightness, saturation, contrast = torch.rand(

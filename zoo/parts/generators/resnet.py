@@ -13,7 +13,7 @@ from zoo.contracts.sizes import check_image_size
 from zoo.core.errors import at_least
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Linear
-from zoo.layers.resnet import ConditionalBatchNorm2d, GeneratorBlock
+from zoo.layers.resnet import ConditionalAdaIN, ConditionalBatchNorm2d, GeneratorBlock
 from zoo.layers.shapes import check_labels, halvings, to_map
 from zoo.registry import generator
 
@@ -41,6 +41,8 @@ class ResNetGenerator(Generator):
         attention: side of the map that self-attention follows (Zhang et al., 2019,
             arXiv:1805.08318), for instance 16; 0 for none.
         spectral_norm: normalise the weights of all convolutions and of the first layer, as SAGAN.
+        conditioning: how the label enters: `batch_norm` (conditional batch norm), or `adain`
+            (instance norm in its place); without classes it is batch norm.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 16}
@@ -55,6 +57,7 @@ class ResNetGenerator(Generator):
         plan: Literal["auto", "constant", "pyramid"] = "auto",
         attention: int = 0,
         spectral_norm: bool = False,
+        conditioning: Literal["batch_norm", "adain"] = "batch_norm",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator resnet", image_size)
@@ -65,9 +68,11 @@ class ResNetGenerator(Generator):
         else:
             widths = [base_channels] * (ups + 1)
         self.project = Linear(latent_dim, self.start**2 * widths[0], spectral_norm=spectral_norm)
+        adain = conditioning == "adain" and num_classes > 0
+        kind = ConditionalAdaIN if adain else ConditionalBatchNorm2d
 
-        def norm(width: int) -> ConditionalBatchNorm2d:
-            return ConditionalBatchNorm2d(width, num_classes)
+        def norm(width: int) -> nn.Module:
+            return kind(width, num_classes)
 
         self.blocks = nn.ModuleList(
             GeneratorBlock(widths[i], widths[i + 1], norm, spectral_norm) for i in range(ups)

@@ -22,9 +22,9 @@ class AFM(Loss):
     D: softplus(-(D(x) - D(G(z)))) + centering (D(x) + D(G(z)))^2, and slope ((D(x') - D(x))/s)^2
     for a part of the reals and of the fakes, x' = x + s noise (the regularizer
     `finite_difference`). G: softplus(-(D(G(z)) - D(x))), and with `transport` above 0
-    transport mean (G(z) - z)^2 (`OptimalTransport`), for which latents need the shape of images
-    and D's gradient into G is brought to unit rms. The paper lowers it from 0.2 to
-    0.005 by a cosine, `model.schedules.regularizer.optimal_transport.weight`.
+    transport mean (G(z) - z)^2 (`OptimalTransport`), for which latents need the shape of the images
+    and D's gradient into G is brought to unit rms. The paper lowers it from 0.2 to 0.005 along a
+    cosine: `model.schedules.regularizer.optimal_transport.weight`.
 
     Args:
         centering: keeps the scores of a pair around 0.
