@@ -1,8 +1,8 @@
 """What `python run.py` has learned at its end, and in how many seconds, before and after.
 
 `python -m benchmarks.first_minute` trains each way in turn for every seed, in processes of their
-own, scores the last checkpoints and writes `results/first_minute.json` and `.md`. Seconds mean
-something on an idle machine only: `--loaded` leaves them out.
+own, scores the last checkpoints and writes `results/first_minute_seeds.json` and `.md`. Seconds
+mean something on an idle machine only: `--loaded` leaves them out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--loaded", action="store_true", help="others compute too: no seconds")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    file = options.out / "first_minute.json"
+    file = options.out / "first_minute_seeds.json"
     for seed in options.seeds:
         for way in options.ways:
             row = {"way": way, "seed": seed, **measure(WAYS[way], seed, options.threads)}
