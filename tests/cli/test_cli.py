@@ -33,7 +33,7 @@ def test_help_lists_every_part_and_option():
         (choices,) = [line for line in lines if line.startswith(f"{group}: ")]
         names = choices.partition(": ")[2].split(", ")
         assert {p.name for p in REGISTRY.parts(kind)} <= set(names)
-    assert "lr_g: 0.0002" in done.stdout
+    assert "lr_g: 0.001" in done.stdout
     assert "python run.py experiment=train_mnist_gan" in done.stdout
 
 

@@ -200,6 +200,19 @@ def test_labels_that_are_missing_are_told():
         )
 
 
+@pytest.mark.parametrize(
+    ("head", "asked", "classes"),
+    [(None, None, 10), ("projection", None, 10), ("unconditional", None, 0), (None, False, 0)],
+)
+def test_labels_are_taken_where_there_are_some_and_the_head_has_a_use_for_them(
+    head, asked, classes
+):
+    more = {} if head is None else {"head": node("head", head)}
+    gan = build_gan(model("dcgan", "dcgan", "bce", conditional=asked, **more), DATA)
+    assert gan.generator.num_classes == gan.discriminator.num_classes == classes
+    assert not gan.notes
+
+
 def test_labels_that_the_discriminator_ignores_are_noted():
     head = node("head", "unconditional")
     gan = build_gan(model("dcgan", "dcgan", "bce", head=head, conditional=True), DATA)

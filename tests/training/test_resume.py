@@ -88,9 +88,20 @@ def test_everything_with_a_state_continues(tmp_path):
 
 def test_a_new_setting_holds_after_a_resume(tmp_path):
     train(tmp_path, "trainer.max_steps=2")
-    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=4", "model.lr_g=0.001")
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=4", "model.lr_g=0.002")
     rates = [o["param_groups"][0]["lr"] for o in read(tmp_path)["optimizer_states"]]
-    assert rates == [0.001, 2e-4]
+    assert rates == [2e-3, 5e-4]
+
+
+def test_an_unconditional_run_of_an_older_version_continues(tmp_path):
+    """Labels were then taken only where they were asked for, and nothing was noted down."""
+    train(tmp_path, "trainer.max_steps=2", "model.conditional=false")
+    checkpoint = read(tmp_path)
+    checkpoint["zoo"]["overrides"].remove("model.conditional=false")
+    torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=3")
+    after = read(tmp_path)["zoo"]
+    assert (after["step"], after["generator"]["options"]["num_classes"]) == (3, 0)
 
 
 def test_a_run_with_channels_last_null_continues(tmp_path):

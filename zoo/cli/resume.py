@@ -35,6 +35,8 @@ def continue_run(arguments: list[str]) -> list[str]:
     kept = [o for o in _overrides(info, arguments, file) if key_of(o) not in ("resume", "ckpt")]
     folder = file.parent.parent
     mine = {key_of(a) for a in arguments}
+    if not _classes(info) and "model.conditional" not in mine | set(map(key_of, kept)):
+        kept.append("model.conditional=false")  # older versions took labels only where asked to
     if (
         not sweep
         and "hydra.run.dir" not in mine
@@ -150,6 +152,13 @@ def _overrides(info: dict[str, Any], arguments: list[str], file: Path) -> list[s
             )
         kept.append(override)
     return kept
+
+
+def _classes(info: dict[str, Any]) -> int:
+    """How many classes the networks of a checkpoint tell apart; 0 for none."""
+    parts = (info.get("generator"), info.get("discriminator"))
+    options = [p.get("options") for p in parts if isinstance(p, dict)]
+    return max((o.get("num_classes", 0) for o in options if isinstance(o, dict)), default=0)
 
 
 def _several(override: str) -> bool:

@@ -89,7 +89,11 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         if getattr(REGISTRY.get(k, n).load(), "requires_labels", False)
     ]
     conditional = node.get("conditional")
-    num_classes = data.num_classes if (bool(needing) if conditional is None else conditional) else 0
+    if conditional is None:  # a head that has no use for labels is chosen to train without
+        plain = head is not None and not REGISTRY.get("head", head[0]).load().requires_labels
+        plain |= packs_of(regularizers) > 1  # packs of images have no one label
+        conditional = bool(needing) or (data.num_classes > 0 and not plain)
+    num_classes = data.num_classes if conditional else 0
     if num_classes == 0 and (needing or conditional):
         asked = listing(needing) if needing else "model.conditional=true"
         raise ZooError(
