@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -84,7 +85,7 @@ class ADA(AdaptiveAugmentation):
             chosen[name] = float(factor)
         self.multipliers = {name: chosen[name] for name in _NAMES if chosen.get(name)}
         self.band_filter = ada.BandFilter()
-        changes = {
+        changes: dict[str, Callable[..., Tensor]] = {
             "blit": ada.blit,
             "geometry": ada.geometry,
             "color": ada.color,
