@@ -240,3 +240,9 @@ def test_the_option_collects_benchmarks_by_part():
     done = subprocess.run(some, cwd=ROOT, capture_output=True, text=True)
     assert "test_step[mlp_28-zoo]" in done.stdout
     assert "dcgan" not in done.stdout
+
+
+def test_the_readme_shows_the_results():
+    from benchmarks import readme
+
+    assert readme.current(readme.README.read_text(encoding="utf-8")) == readme.speed().strip()

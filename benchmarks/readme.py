@@ -1,0 +1,125 @@
+"""The tables of speed in README.md, made from the newest report of this folder.
+
+`python -m benchmarks.readme` writes them anew; a test holds README to the results.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+BEGIN = "<!-- speed: made by `python -m benchmarks.readme` -->"
+END = "<!-- end of speed -->"
+UPDATES = {
+    "step mlp_28": "MLP 28×28, D and G",
+    "step dcgan_32": "DCGAN 32×32, 1 channel, D and G",
+    "step dcgan_64": "DCGAN 64×64, 3 channels, D and G",
+    "discriminator sngan_32": "SNGAN ResNet 32, D",
+    "discriminator wgan_gp_32": "WGAN-GP ResNet 32, D",
+    "step r3gan_32": "R3GAN (small) 32×32, D and G",
+    "step biggan_32": "BigGAN 32×32, D and G",
+    "step stylegan2_32": "StyleGAN2 32×32, D and G",
+    "step gat_32": "GAT (small) 32×32, D and G",
+}
+NAMES = {"mlp_28": "MLP", "dcgan_32": "DCGAN-32", "dcgan_64": "DCGAN-64", "sngan_32": "SNGAN"}
+NAMES |= {"wgan_gp_32": "WGAN-GP"}
+
+
+def speed(name: str = "cpu") -> str:
+    """The section between the marks, from `results/NAME.json`."""
+    file = ROOT / "benchmarks" / "results" / f"{name}.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    machine = found["machine"]
+    parts = [_updates(found["cases"]), _through_run(found["lightning"]), _beside(found)]
+    parts.append(
+        f"Made by `python -m benchmarks` on {machine['cores']} cores of an {machine['processor']}, "
+        f"torch {machine['torch'].split('+')[0]}, Python {machine['python']}, {machine['date']}; "
+        f"[the whole report](benchmarks/results/{name}.md)."
+    )
+    return "\n\n".join(parts)
+
+
+def _updates(cases: dict[str, Any]) -> str:
+    lines = ["| update | plain loop | zoo | torchgan 0.1.0 | mimicry |", "|---|---|---|---|---|"]
+    for case, title in UPDATES.items():
+        if case not in cases:
+            continue
+        rows = cases[case]["rows"]
+        peers = (
+            f"{rows[p]['speedup']:.2f} ×" if p in rows else "" for p in ("torchgan", "mimicry")
+        )
+        cells = [title, _time(rows["plain"]["ms"]), f"{rows['zoo']['speedup']:.2f} ×", *peers]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _through_run(lightning: dict[str, Any]) -> str:
+    cells = [
+        f"{NAMES[key.partition(',')[0]]} {row['run.py']['speedup']:.2f} ×"
+        for key, row in lightning.items()
+        if key.partition(",")[0] in NAMES and "run.py" in row
+    ]
+    return (
+        "The same through `run.py`, with Lightning, progress bar, log and checkpoints on, D and G at "
+        f"batch 64: {', '.join(cells)}."
+    )
+
+
+def _beside(found: dict[str, Any]) -> str:
+    memory, folder, pipeline = found["memory"], found["folder"], found["pipeline"]
+    plain_folder = folder["torchvision ImageFolder, 2 workers"]
+    kinds = [pipeline["from memory"], pipeline["from memory, with flips"]]
+    drift, ddp = found["drift"], found["ddp"]
+    rows = [
+        (
+            "32×32 images from memory, without and with flips, images/s",
+            _both(k["torchvision in a DataLoader"] for k in kinds),
+            _both(k["zoo"] for k in kinds),
+        ),
+        (
+            "a folder of JPEGs, first epoch and later ones, images/s",
+            f"{plain_folder:,.0f}",
+            _both([folder["zoo, first epoch"], folder["zoo, later epochs"]]),
+        ),
+        (
+            f"peak memory of three steps at batch 64, MB: {', '.join(NAMES[n] for n in memory)}",
+            ", ".join(f"{row['plain']:,.0f}" for row in memory.values()),
+            ", ".join(f"{row['zoo']:,.0f}" for row in memory.values()),
+        ),
+        (
+            f"one step of the MLP in {drift['steps']:,.0f}, second tenth and last, ms",
+            "",
+            f"{drift['ms, second tenth']:.1f} and {drift['ms, last tenth']:.1f}",
+        ),
+        ("efficiency of two processes of DDP", "", f"{ddp['efficiency']:.2f}"),
+    ]
+    head = ["| beside the step | torchvision, plain loop | zoo |", "|---|---|---|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _both(values: Any) -> str:
+    return " and ".join(f"{value:,.0f}" for value in values)
+
+
+def _time(ms: float) -> str:
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
+
+
+def current(text: str) -> str:
+    """What stands between the marks of README's text."""
+    return text.partition(BEGIN)[2].partition(END)[0].strip()
+
+
+def main() -> None:
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    made = f"{before}{BEGIN}\n{speed()}\n\n{END}{after}"
+    README.write_text(made, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
