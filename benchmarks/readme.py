@@ -63,8 +63,8 @@ def _through_run(lightning: dict[str, Any]) -> str:
         if key.partition(",")[0] in NAMES and "run.py" in row
     ]
     return (
-        "The same through `run.py`, with Lightning, progress bar, log and checkpoints on, D and G at "
-        f"batch 64: {', '.join(cells)}."
+        "The same through `run.py`, with Lightning, progress bar, log and checkpoints on, D and G\n"
+        f"at batch 64: {', '.join(cells)}."
     )
 
 
