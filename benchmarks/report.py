@@ -89,7 +89,7 @@ def _case_table(chosen: list[dict[str, Any]]) -> list[str]:
         *table,
         "",
         f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. The peak is that of a "
-        "large matrix product right before each case: "
+        "large matrix product or convolution, whichever is faster, right before each case: "
         f"{min(peaks):,.0f} to {max(peaks):,.0f} GFLOP/s in fp32.",
     ]
 
