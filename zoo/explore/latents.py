@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -63,14 +63,20 @@ def class_grid(
     return grid(images, columns, rows=names)
 
 
-def first_layer(generator: Generator) -> Tensor:
-    """The matrix A (units, latent_dim) of the linear layer that the latent enters first.
+SLOPES = 4
+"""Latents over which the slope of a first layer is averaged where it is not linear."""
 
-    Found by running the network: it is the first `nn.Linear` whose input starts with the latent.
-    It is read off the layer's answers, so that derived weights (spectral norm) count as they act.
+
+def first_layer(generator: Generator) -> Tensor:
+    """The matrix A (units, latent_dim) of the layer that the latent enters first.
+
+    Found by running the network: it is the first `nn.Linear` whose input starts with the latent,
+    read off the layer's answers, so that derived weights (spectral norm) count as they act. Where
+    the latent enters otherwise (normalised, in chunks, or as a map), A is the mean slope of the
+    first layer that answers to it, over a few latents.
 
     Raises:
-        ZooError: the latent does not enter such a layer.
+        ZooError: no layer with weights answers to the latent.
     """
     found: list[nn.Linear] = []
     reference = next(generator.parameters())
@@ -87,19 +93,59 @@ def first_layer(generator: Generator) -> Tensor:
     handles = [layer.register_forward_pre_hook(look) for layer in layers]
     try:
         with torch.inference_mode():
-            y = torch.zeros(2, dtype=torch.long, device=z.device) if generator.num_classes else None
-            generator(z, y)
+            generator(z, _labels(generator, z))
             if not found:
-                raise ZooError(
-                    f"SeFa factorizes the linear layer that the latent enters, and "
-                    f"{type(generator).__name__} has none."
-                )
+                return _mean_slope(generator)
             unit = torch.eye(found[0].in_features, device=z.device)
             answers = found[0](unit) - found[0](torch.zeros_like(unit[:1]))
     finally:
         for handle in handles:
             handle.remove()
     return answers[: generator.latent_dim].T.float().cpu().clone()
+
+
+def _mean_slope(generator: Generator) -> Tensor:
+    """The mean slope (units, latent_dim) of the first layer with weights that answers to z."""
+    random = torch.Generator().manual_seed(0)
+    reference = next(generator.parameters())
+    step = 0.01 * torch.eye(generator.latent_dim, device=reference.device)
+    slopes: list[Tensor] = []
+    for _ in range(SLOPES):
+        z = generator.sample_latent(1, random).to(reference)
+        answers: list[Tensor] = []
+
+        def look(module: nn.Module, args: Any, out: Any, answers: list[Tensor] = answers) -> None:
+            fits = isinstance(out, Tensor) and len(out) == generator.latent_dim + 1
+            if not answers and fits and not torch.equal(out[0], out[1]):
+                answers.append(out.flatten(1).float())
+
+        layers = [
+            m
+            for m in generator.modules()
+            if m is not generator
+            and not isinstance(m, nn.Embedding)
+            and any(True for _ in m.parameters(recurse=False))
+        ]
+        handles = [layer.register_forward_hook(look) for layer in layers]
+        try:
+            around = torch.cat([z, z + step])
+            generator(around, _labels(generator, around))
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not answers:
+            raise ZooError(
+                f"SeFa factorizes the layer that the latent enters, and "
+                f"{type(generator).__name__} has none."
+            )
+        slopes.append((answers[0][1:] - answers[0][:1]).T / 0.01)
+    return torch.stack(slopes).mean(0).cpu().clone()
+
+
+def _labels(generator: Generator, z: Tensor) -> Tensor | None:
+    if not generator.num_classes:
+        return None
+    return torch.zeros(len(z), dtype=torch.long, device=z.device)
 
 
 def sefa(generator: Generator, k: int = 5) -> tuple[Tensor, Tensor]:
