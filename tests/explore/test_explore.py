@@ -25,7 +25,6 @@ from zoo.explore.reality import nearest, neighbour_grid, spectrum, tsne
 from zoo.explore.sections import Makers
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.results import find_results, read_findings
-from zoo.registry import REGISTRY
 from zoo.tasks.explore import SECTIONS, Explore
 
 PICTURES = [name for name in SECTIONS if name != "diagnostics"]
