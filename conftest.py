@@ -62,7 +62,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def _select_plugin(config: pytest.Config, name: str) -> None:
-    from zoo.errors import suggest
+    from zoo.core.errors import suggest
     from zoo.registry import REGISTRY
 
     files = [p.file for p in REGISTRY.parts() if p.name == name and p.file]
@@ -74,7 +74,7 @@ def _select_plugin(config: pytest.Config, name: str) -> None:
         return
     beside = [t for f in files for t in sorted(f.parent.glob("test_*.py"))]
     own = [t for t in beside if (t.parent / "__init__.py").exists() or t.stem[5:] == name]
-    contracts = sorted((ROOT / "tests").glob("test_contracts*.py"))
+    contracts = sorted((ROOT / "tests" / "contracts").glob("test_contracts*.py"))
     config.args = [*map(str, contracts), *map(str, own)]
 
 

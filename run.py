@@ -5,13 +5,13 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from zoo import cli
+from zoo.cli.main import main, run_job
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="config")
 def run(config: DictConfig) -> None:
-    cli.run_job(config)
+    run_job(config)
 
 
 if __name__ == "__main__":
-    cli.main(run)
+    main(run)

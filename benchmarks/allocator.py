@@ -12,7 +12,7 @@ from benchmarks.measure import Timing, child
 
 def main(card: str, contender: str, batch_size: str, *keep: str) -> None:
     if keep:
-        from zoo.allocator import keep_memory
+        from zoo.training.allocator import keep_memory
 
         keep_memory()
     import torch

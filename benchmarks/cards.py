@@ -15,9 +15,9 @@ from torch import Tensor, nn
 import zoo.registry as registry
 from benchmarks import networks
 from benchmarks.plain import PlainLoop
-from zoo.cuda_graph import CudaCapture, GraphedStep, on_side_stream
-from zoo.optimizers import adam
-from zoo.step import AdversarialStep
+from zoo.training.cuda_graph import CudaCapture, GraphedStep, on_side_stream
+from zoo.training.optimizers import adam
+from zoo.training.step import AdversarialStep
 
 Functions = dict[str, Callable[[], object]]
 """By part: `step` (one update of each network), `d`, `g`."""

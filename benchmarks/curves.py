@@ -15,8 +15,8 @@ import torch
 from benchmarks.pipeline import endless
 from zoo import registry
 from zoo.data.pixels import to_float
-from zoo.optimizers import adam
-from zoo.step import AdversarialStep
+from zoo.training.optimizers import adam
+from zoo.training.step import AdversarialStep
 
 BATCH, WINDOW, SIZE = 32, 10, 32
 LOSSES = ("loss_d", "loss_g")

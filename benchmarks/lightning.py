@@ -23,11 +23,11 @@ from torch import Tensor
 from benchmarks.cards import CARDS, Card, plain, zoo
 from benchmarks.measure import ROOT, Timing, iterations_for, timed
 from benchmarks.pipeline import endless
-from zoo.build import build_gan
+from zoo.cli.store import store_parts
 from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
-from zoo.store import store_parts
-from zoo.trainer import make_callbacks, make_loggers, make_trainer
+from zoo.training.build import build_gan
+from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
 
 EPOCH = 60_000
 """Images by whose steps the end of an epoch is shared: those of MNIST."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
+from zoo.core.version import __version__ as __version__
 from zoo.registry import (
     augmentation,
     create,
@@ -31,48 +32,43 @@ from zoo.registry import (
 )
 
 if TYPE_CHECKING:
-    from zoo.base import (
-        Augmentation,
-        Discriminator,
-        Generator,
-        Head,
-        Loss,
-        Regularizer,
-        check_image_size,
-    )
-    from zoo.checkpoint import load
-    from zoo.contracts.generator import GeneratorOutput
-    from zoo.contracts.head import Trunk
+    from zoo.contracts.augmentation import Augmentation
+    from zoo.contracts.discriminator import Discriminator
+    from zoo.contracts.generator import Generator
+    from zoo.contracts.head import Head, Trunk
     from zoo.contracts.latent import Latent
+    from zoo.contracts.loss import Loss
+    from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
+    from zoo.contracts.regularizer import Regularizer
     from zoo.contracts.schedule import Schedule
-    from zoo.contracts.update import DiscriminatorOutput, Update
+    from zoo.contracts.sizes import check_image_size
+    from zoo.contracts.update import Update
     from zoo.data.base import DataModule
-    from zoo.gan import GAN
+    from zoo.inference.load import load
     from zoo.layers.shapes import append_one_hot, check_labels
-    from zoo.step import AdversarialStep
-
-__version__ = "0.1.0"
+    from zoo.training.gan import GAN
+    from zoo.training.step import AdversarialStep
 
 _LAZY = {
     "Trunk": "zoo.contracts.head",
     "Schedule": "zoo.contracts.schedule",
     "Latent": "zoo.contracts.latent",
-    "GeneratorOutput": "zoo.contracts.generator",
-    "DiscriminatorOutput": "zoo.contracts.update",
-    "Augmentation": "zoo.base",
-    "Discriminator": "zoo.base",
-    "Generator": "zoo.base",
-    "Head": "zoo.base",
-    "Loss": "zoo.base",
-    "Regularizer": "zoo.base",
+    "GeneratorOutput": "zoo.contracts.outputs",
+    "DiscriminatorOutput": "zoo.contracts.outputs",
+    "Augmentation": "zoo.contracts.augmentation",
+    "Discriminator": "zoo.contracts.discriminator",
+    "Generator": "zoo.contracts.generator",
+    "Head": "zoo.contracts.head",
+    "Loss": "zoo.contracts.loss",
+    "Regularizer": "zoo.contracts.regularizer",
     "append_one_hot": "zoo.layers.shapes",
-    "check_image_size": "zoo.base",
+    "check_image_size": "zoo.contracts.sizes",
     "check_labels": "zoo.layers.shapes",
-    "AdversarialStep": "zoo.step",
+    "AdversarialStep": "zoo.training.step",
     "Update": "zoo.contracts.update",
     "DataModule": "zoo.data.base",
-    "GAN": "zoo.gan",
-    "load": "zoo.checkpoint",
+    "GAN": "zoo.training.gan",
+    "load": "zoo.inference.load",
 }
 
 __all__ = [

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from zoo.contracts.head import Head, HeadFactory, Trunk
+from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
-from zoo.contracts.update import DiscriminatorOutput
-from zoo.errors import ZooError
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError
 from zoo.registry import factory
-
-if TYPE_CHECKING:
-    from zoo.contracts.update import Update
 
 
 class Discriminator(nn.Module, ABC):
@@ -151,6 +149,5 @@ class Discriminator(nn.Module, ABC):
         found: list[nn.Module] = []
         for name, child in self.named_children():
             if name != "head":
-                listed = isinstance(child, nn.Sequential | nn.ModuleList)
-                found += list(child) if listed else [child]
+                found += child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
         return [s for s in found if any(True for _ in s.parameters())]

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.latent import Latent
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
-from zoo.errors import ZooError, at_least
-
-if TYPE_CHECKING:
-    from zoo.contracts.update import Update
-
-
-class GeneratorOutput(NamedTuple):
-    """What one pass of a generator made.
-
-    Attributes:
-        images: (N, C, H, W) float in [-1, 1].
-        z: the latents (N, latent_dim).
-        w: what `map` gave: (N, W), or (N, layers, W) for one style a layer; `z` itself where the
-            generator has no mapping.
-        labels: (N,) int64, or None.
-    """
-
-    images: Tensor
-    z: Tensor
-    w: Tensor
-    labels: Tensor | None
-
-    def detach(self) -> GeneratorOutput:
-        """The same without a graph."""
-        return self._replace(images=self.images.detach(), z=self.z.detach(), w=self.w.detach())
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError, at_least
 
 
 class Generator(nn.Module, ABC):

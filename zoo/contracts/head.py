@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from zoo.contracts.latent import Latent
+from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize
-from zoo.contracts.update import DiscriminatorOutput
-from zoo.errors import ZooError
-
-if TYPE_CHECKING:
-    from zoo.contracts.update import Update
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError
 
 HeadFactory = Callable[..., "Head"]
 

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.errors import ZooError, at_least
+from zoo.core.errors import ZooError, at_least
 
 
 class Code(NamedTuple):
@@ -30,10 +30,10 @@ class Latent(ABC):
 
     Attributes:
         codes: the parts of the latent that a head may read back (InfoGAN); none in a plain prior.
-        samples_cheaply: it is drawn by torch alone, so that a captured step can draw it anew.
+        claims_cuda_graph: as of a `Generator`.
     """
 
-    codes: ClassVar[tuple[Code, ...]] | tuple[Code, ...] = ()
+    codes: tuple[Code, ...] = ()
     claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(self, dim: int) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.regularizer import Regularizer
 
 
 class Loss(nn.Module, ABC):

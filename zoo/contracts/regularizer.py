@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from zoo.contracts.update import DiscriminatorOutput, Side, Update
-from zoo.errors import at_least
-
-if TYPE_CHECKING:
-    from zoo.contracts.discriminator import Discriminator
-    from zoo.contracts.generator import Generator
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.outputs import DiscriminatorOutput, Side
+from zoo.contracts.update import Update
+from zoo.core.errors import at_least
 
 Pass = Callable[[Tensor, Tensor | None], DiscriminatorOutput]
 

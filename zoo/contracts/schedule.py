@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from zoo.errors import at_least
+from zoo.core.errors import at_least
 
 
 class Schedule(ABC):

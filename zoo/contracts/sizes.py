@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 ImageSize = int | Sequence[int]
 """Side in pixels, or (height, width)."""
@@ -65,8 +65,8 @@ def check_image_size(
         nearest = " or ".join(map(str, _nearest(height, multiple, minimum)))
     else:
         shown = f"[{height}, {width}]"
-        near = [_nearest(s, multiple, minimum)[-1] if s in wrong else s for s in (height, width)]
-        nearest = f"[{near[0]}, {near[1]}]"
+        sides = [_nearest(s, multiple, minimum)[-1] if s in wrong else s for s in (height, width)]
+        nearest = f"[{sides[0]}, {sides[1]}]"
     raise ZooError(
         f"{part} cannot work at image_size={shown}: it takes multiples of {multiple} from "
         f"{minimum} up; the nearest is {nearest}."

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from zoo.contracts.discriminator import Discriminator
-    from zoo.contracts.generator import Generator, GeneratorOutput
-
-Side = Literal["discriminator", "generator"]
-
-
-class DiscriminatorOutput(NamedTuple):
-    """What D said of a batch.
-
-    Attributes:
-        scores: raw logits (M,), or (M, ...) for patches, scales and maps; M = N images, or N / m
-            where D sees packs of m.
-        features: of the trunk, (M, F).
-        extra: what heads read besides (class logits, embeddings, codes), first dimension M.
-    """
-
-    scores: Tensor
-    features: Tensor
-    extra: dict[str, Tensor]
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
 
 
 class Discriminate(Protocol):
@@ -47,7 +28,8 @@ class Update:
 
     Attributes:
         side: whose update it is.
-        generator, discriminator: the networks; D's parameters take no gradient in G's update.
+        generator, discriminator: the networks (a `Generator`, a `Discriminator`); D's parameters
+            take no gradient in G's update.
         real: real images (N, C, H, W).
         labels: (N,) int64 of reals and fakes alike, or None.
         generated: what G made; in D's update without a graph, in G's with one.
@@ -60,8 +42,8 @@ class Update:
     """
 
     side: Side
-    generator: Generator
-    discriminator: Discriminator
+    generator: nn.Module
+    discriminator: nn.Module
     real: Tensor
     labels: Tensor | None
     generated: GeneratorOutput

@@ -32,8 +32,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from zoo.core.errors import ZooError
 from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
-from zoo.errors import ZooError
 
 DEVICE_SHARE = 0.25
 """Of a CUDA device's free memory: training images that fit into it are kept there, so that no batch

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
 
-from zoo.errors import ZooError
-from zoo.network import probe
+from zoo.core.errors import ZooError
+from zoo.core.network import probe
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.errors import ZooError
 from zoo.data.sampler import EndlessSampler
-from zoo.errors import ZooError
 
 Batch = tuple[Tensor, Tensor]
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zoo.core.errors import ZooError
 from zoo.data.pictures import Picture, decode_into
-from zoo.errors import ZooError
 
 VERSION = 2
 """Counts changes of `decode` that give other pixels."""

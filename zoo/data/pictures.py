@@ -13,8 +13,8 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from zoo.core.errors import ZooError
 from zoo.data.pixels import center_crop, resize
-from zoo.errors import ZooError
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),

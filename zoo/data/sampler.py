@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 
 class EndlessSampler:

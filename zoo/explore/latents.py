@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo.base import Generator
-from zoo.checkpoint import LoadedGenerator
-from zoo.errors import ZooError
-from zoo.images import grid, to_uint8
-from zoo.sampling import class_weights_allowed, interpolate, mix_classes
+from zoo.contracts.generator import Generator
+from zoo.core.errors import ZooError
+from zoo.inference.images import grid, to_uint8
+from zoo.inference.latents import class_weights_allowed, interpolate, mix_classes
+from zoo.inference.load import LoadedGenerator
 
 
 def interpolation_grid(

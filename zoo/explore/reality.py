@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.checkpoint import LoadedGenerator
+from zoo.core.errors import ZooError
+from zoo.core.extras import require
 from zoo.data.pixels import to_float
-from zoo.errors import ZooError
-from zoo.extras import require
-from zoo.images import grid
+from zoo.inference.images import grid
+from zoo.inference.load import LoadedGenerator
 
 
 def nearest(queries: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:

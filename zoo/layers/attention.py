@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from zoo.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing
 from zoo.layers.linear import Conv2d
 
 

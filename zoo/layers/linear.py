@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.layers.weights import DerivedWeight
 
 Resample = Literal["none", "pool", "upsample"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 
 def halvings(image_size: int, smallest: int = 4) -> tuple[int, int]:

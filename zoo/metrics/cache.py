@@ -1,6 +1,6 @@
 """Features of reference images, kept on disk between runs.
 
-The folder is `features` in `zoo.cache.cache_dir()`. A file's name is a hash of all that the
+The folder is `features` in `zoo.core.cache.cache_dir()`. A file's name is a hash of all that the
 features depend on: the images themselves, the network, its weights and its resizer.
 """
 
@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoo.cache import cache_dir
-from zoo.metrics.features import Features, extract, tensors_hash
+from zoo.core.cache import cache_dir
+from zoo.metrics.features.base import Features, extract, tensors_hash
 
 FORMAT = 1
 

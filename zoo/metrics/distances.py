@@ -32,7 +32,7 @@ from torch_fidelity.metric_prc import (
     prc_features_to_metric,
 )
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 
 BLOCK = 2000
 """Rows of a distance matrix held at a time."""

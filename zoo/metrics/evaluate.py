@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zoo import __version__
-from zoo.base import Generator
+from zoo.contracts.generator import Generator
+from zoo.core.errors import ZooError
+from zoo.core.random import forked_random, seeded
+from zoo.core.version import __version__
 from zoo.data.pixels import to_uint8
-from zoo.errors import ZooError
-from zoo.metrics import points  # noqa: F401  registers its metric
+from zoo.inference.latents import check_truncation
+from zoo.layers.truncated_normal import truncate
 from zoo.metrics.cache import images_hash
-from zoo.metrics.features import Features, create_features, extract
+from zoo.metrics.features import points  # noqa: F401  registers its metric
+from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.scores import (
     SETTINGS,
@@ -32,7 +35,6 @@ from zoo.metrics.scores import (
     default_metrics,
     get_metric,
 )
-from zoo.sampling import check_truncation, forked_random, seeded, truncate
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing
 
 if TYPE_CHECKING:
     from torch import Tensor

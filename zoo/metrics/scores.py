@@ -10,9 +10,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from zoo.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.random import forked_random
 from zoo.metrics.cache import reference_features
-from zoo.metrics.classifier import SmallClassifier, predict, train_classifier
 from zoo.metrics.distances import (
     density_coverage,
     frechet_distance,
@@ -22,8 +22,8 @@ from zoo.metrics.distances import (
     precision_recall,
     random_rows,
 )
-from zoo.metrics.features import Features
-from zoo.sampling import forked_random
+from zoo.metrics.features.base import Features
+from zoo.metrics.features.classifier import SmallClassifier, predict, train_classifier
 
 NEAREST = 5
 NEIGHBOUR_IMAGES = 10_000

@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 
 if TYPE_CHECKING:
-    from zoo.checkpoint import LoadedGenerator
-    from zoo.metrics.features import Features
+    from zoo.inference.load import LoadedGenerator
+    from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
     from zoo.metrics.scores import Reference
 
@@ -95,9 +95,9 @@ class Evaluate:
             ZooError: no such checkpoint, metric or feature network, or one that does not go with
                 the data.
         """
-        from zoo.checkpoint import load
-        from zoo.explore.evaluations import generator_hash
+        from zoo.inference.load import load
         from zoo.metrics.protocol import tables
+        from zoo.metrics.results import generator_hash
         from zoo.metrics.scores import get_metric
 
         files = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
@@ -161,7 +161,7 @@ class Evaluate:
 
     def _features(self, reference: Reference) -> Features:
         from zoo.metrics.evaluate import default_features
-        from zoo.metrics.features import create_features
+        from zoo.metrics.features.base import create_features
 
         options: dict[str, Any] = {}
         if self.features_weights is not None:
@@ -173,7 +173,7 @@ class Evaluate:
     def _write_pairs(self, result: Result, path: Path) -> None:
         import torch
 
-        from zoo.images import grid, write_png
+        from zoo.inference.images import grid, write_png
 
         assert result.pictures is not None
         rows = [row.transpose(0, 1).flatten(0, 1) for row in result.pictures.split(PICTURE_COLUMNS)]
@@ -181,7 +181,7 @@ class Evaluate:
 
 
 def _name(model: LoadedGenerator, file: str) -> str:
-    from zoo.explore.evaluations import run_folder
+    from zoo.metrics.results import run_folder
 
     run = run_folder(model.file)
     where = run.name if run is not None else file
@@ -190,7 +190,7 @@ def _name(model: LoadedGenerator, file: str) -> str:
 
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
     """Put the result where the run's report finds it, beside its other figures by this protocol."""
-    from zoo.explore.evaluations import read_result, run_folder
+    from zoo.metrics.results import read_result, run_folder
 
     run = run_folder(model.file)
     if run is None or not os.access(run, os.W_OK):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import task
 
 
@@ -46,8 +46,8 @@ class Export:
         Raises:
             ZooError: no such checkpoint, a missing package, or a file that differs from the model.
         """
-        from zoo.checkpoint import load
-        from zoo.export import export
+        from zoo.inference.export import export
+        from zoo.inference.load import load
 
         if self.ckpt is None:
             raise ZooError("task=export needs ckpt=…: a checkpoint, a run's folder, or a name.")

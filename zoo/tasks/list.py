@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from zoo.discovery import ROOT
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import KINDS, REGISTRY, Part, task
-from zoo.store import GROUPS, LISTS
+from zoo.registry.kinds import GROUPS, LISTS
+from zoo.registry.places import ROOT
 
 
 @task("list")

@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.discovery import ROOT
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, check_kind, task
+from zoo.registry.places import ROOT
 
 
 @task("new")
@@ -45,7 +45,7 @@ class New:
         Raises:
             ZooError: a name that cannot be one, or that is taken by a part or a file.
         """
-        from zoo.templates import TEMPLATES
+        from zoo.tasks.templates import TEMPLATES
 
         self._check_name()
         words = {"name": self.name, "Class": "".join(w.title() for w in self.name.split("_"))}

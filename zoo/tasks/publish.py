@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import task
 
 
@@ -53,20 +54,24 @@ class Publish:
         Raises:
             ZooError: no such checkpoint or result, or the hub refuses or cannot be reached.
         """
-        from zoo.checkpoint import load
-        from zoo.explore.evaluations import find_results
-        from zoo.hub import publish
+        from zoo.inference.load import load
+        from zoo.inference.publish import publish, title_of
+        from zoo.metrics.protocol import tables
+        from zoo.metrics.results import find_results
 
         if self.ckpt is None or self.repo is None:
             raise ZooError("task=publish needs ckpt=… and repo=owner/name or repo=file:/folder.")
         model = load(self.ckpt, weights=self.weights)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics)
+        # Where a checkpoint was measured outside of a run, its path stands in the heading.
+        title = title_of(model)
+        results = [replace(r, model=title) for r in find_results(model, self.evaluation)]
         return publish(
             model,
             self.repo,
             dtype=self.dtype,
             license=self.license,
             private=self.private,
-            results=find_results(model, self.evaluation),
+            figures=tables(results).strip() if results else "",
         )

@@ -8,13 +8,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo.checkpoint import LoadedGenerator
+    from zoo.inference.load import LoadedGenerator
 
 _GRID_ROW = 16  # pictures of one class in the grid
 _GRID_MAX = 256  # pictures in a grid without classes
@@ -92,7 +92,7 @@ class Sample:
         Raises:
             ZooError: no such checkpoint, a label it does not have, or an option out of range.
         """
-        from zoo.checkpoint import load
+        from zoo.inference.load import load
 
         if self.ckpt is None:
             raise ZooError("task=sample needs ckpt=…: a checkpoint, a run's folder, or a name.")
@@ -109,7 +109,7 @@ class Sample:
     def _pictures(self, model: LoadedGenerator, out: Path) -> dict[str, Any]:
         import torch
 
-        from zoo.images import grid, to_uint8, write_png
+        from zoo.inference.images import grid, to_uint8, write_png
 
         z, y, names = self._inputs(model)
         shown = _shown(y, len(z))
@@ -134,7 +134,7 @@ class Sample:
 
     def _inputs(self, model: LoadedGenerator) -> tuple[Tensor, Tensor | None, list[str]]:
         """Latents, labels and file names of the pictures."""
-        from zoo.sampling import draw_labels, draw_seeds, parse_integers
+        from zoo.inference.latents import draw_labels, draw_seeds, parse_integers
 
         if self.seeds is None:
             z, y = model.draw(self.n, self.label, self.seed, self.truncation)
@@ -153,8 +153,8 @@ class Sample:
         """Write an animation of `walk_rows` walks side by side."""
         import torch
 
-        from zoo.images import grid, to_uint8, write_animation
-        from zoo.sampling import class_weights_allowed, draw_labels, mix_classes, walk
+        from zoo.inference.images import grid, to_uint8, write_animation
+        from zoo.inference.latents import class_weights_allowed, draw_labels, mix_classes, walk
 
         rows = self.walk_rows
         if rows < 1 or self.walk_points < 2 or self.frames < 2:

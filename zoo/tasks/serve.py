@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.errors import ZooError
+from zoo.core.errors import ZooError
 from zoo.registry import task
 
 
@@ -56,9 +56,9 @@ class Serve:
         """
         import webbrowser
 
-        from zoo.checkpoint import load
-        from zoo.serve.server import LOOPBACK, Server
-        from zoo.serve.studio import Studio
+        from zoo.explore.serve.server import LOOPBACK, Server
+        from zoo.explore.serve.studio import Studio
+        from zoo.inference.load import load
 
         if self.ckpt is None:
             raise ZooError("task=serve needs ckpt=…: a checkpoint, a run's folder, or a name.")

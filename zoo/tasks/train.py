@@ -11,10 +11,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from zoo.allocator import keep_memory
-from zoo.errors import ZooError, listing
-from zoo.overrides import argument
+from zoo.cli.grammar import argument
+from zoo.core.errors import ZooError, listing
 from zoo.registry import task
+from zoo.training.allocator import keep_memory
 
 _KEPT = (
     "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
@@ -49,8 +49,8 @@ class Train:
             keep_memory()  # before torch is imported
         import pytorch_lightning as pl
 
-        from zoo.build import build_data, build_gan, describe_data
-        from zoo.trainer import make_callbacks, make_loggers, make_trainer
+        from zoo.training.build import build_data, build_gan, describe_data
+        from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
 
         _quiet()
         pl.seed_everything(self.seed, verbose=False)
@@ -80,7 +80,7 @@ class Train:
     def _checkpoint(self, gan: Any) -> Path | None:
         if self.resume is None:
             return None
-        from zoo.resume import open_training
+        from zoo.cli.resume import open_training
 
         file, info = open_training(self.resume)
         mine = gan.describe()
@@ -99,9 +99,9 @@ class Train:
         return file
 
     def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
-        from zoo.callbacks.checkpoints import Checkpoints
-        from zoo.callbacks.evaluate import Evaluate
-        from zoo.callbacks.samples import SampleGrid
+        from zoo.training.callbacks.checkpoints import Checkpoints
+        from zoo.training.callbacks.evaluate import Evaluate
+        from zoo.training.callbacks.samples import SampleGrid
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
@@ -189,7 +189,7 @@ def _words(data: dict[str, Any]) -> str:
 
 
 def _short(spec: Any) -> str:
-    from zoo.describe import in_words
+    from zoo.registry.spec import in_words
 
     if isinstance(spec, str):
         return spec
@@ -216,8 +216,8 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     """`trainer.fit`, with errors in words and Ctrl-C as KeyboardInterrupt."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    from zoo.callbacks.checkpoints import Checkpoints
-    from zoo.window import NonFiniteError
+    from zoo.training.callbacks.checkpoints import Checkpoints
+    from zoo.training.window import NonFiniteError
 
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)

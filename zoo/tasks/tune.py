@@ -11,8 +11,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.errors import ZooError, listing, suggest
-from zoo.overrides import argument, key_of
+from zoo.cli.grammar import argument, key_of
+from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import task
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Tune:
             ZooError: nothing to search, no Optuna, another search in that folder, or no trial that
                 came to an end.
         """
-        from zoo.extras import require
+        from zoo.core.extras import require
 
         if not self.space:
             raise ZooError(
@@ -126,7 +126,7 @@ class Tune:
         """One training; None where it failed."""
         from omegaconf import OmegaConf
 
-        from zoo.cli import try_task, write_json
+        from zoo.cli.main import try_task, write_json
 
         given = getattr(self, "overrides", [])
         kept = [o for o in given if key_of(o) not in OWN]
@@ -154,10 +154,10 @@ class Tune:
         return summary[self.metric]
 
     def _measure(self, folder: Path, summary: dict[str, Any], config: DictConfig) -> float:
-        from zoo.cli import run_task
-        from zoo.compare import read_metrics
+        from zoo.cli.grammar import quote
+        from zoo.cli.main import run_task
+        from zoo.explore.compare import read_metrics
         from zoo.metrics.scores import list_metrics
-        from zoo.overrides import quote
 
         figures = {k: v[1][-1] for k, v in read_metrics(folder).items()} | summary
         if self.metric not in figures:
@@ -181,7 +181,7 @@ class Tune:
         return float(value)
 
     def _summary(self, study: Study, out: Path) -> dict[str, Any]:
-        from zoo.compare import compare
+        from zoo.explore.compare import compare
 
         written = compare(out)
         done = [t for t in study.trials if t.value is not None]
@@ -247,8 +247,8 @@ def _compose(overrides: list[str]) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
-    from zoo.cli import CONFIGS
-    from zoo.overrides import composition_sentence
+    from zoo.cli.main import CONFIGS
+    from zoo.cli.overrides import composition_sentence
 
     try:
         if GlobalHydra.instance().is_initialized():

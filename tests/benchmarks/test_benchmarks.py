@@ -1,0 +1,232 @@
+"""The benchmark compares like with like: same networks, same step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn.utils import parametrize
+
+from benchmarks import curves, report
+from benchmarks.cards import CARDS
+from benchmarks.measure import ROOT, Timing, flops, interleaved, machine, peak_memory
+from benchmarks.plain import PENALTIES, PlainLoop
+from benchmarks.suite import LOSSES, cases
+from zoo.layers.weights import cached_weights
+from zoo.registry import REGISTRY, create
+from zoo.training.optimizers import adam
+from zoo.training.step import AdversarialStep
+
+
+def copy_weights(zoo, plain):
+    """From the zoo's networks to the plain ones, which name and shape some of them otherwise."""
+    theirs = dict(plain.state_dict())
+    converted = {}
+    for name, value in zoo.state_dict().items():
+        name = name.replace("trunk.", "").replace("head.", "").replace("norm.norm.", "norm.")
+        for number in "12":
+            name = name.replace(f"norm{number}.norm.", f"norm{number}.")
+        if "spectral_norm." in name:
+            name = name.replace("spectral_norm.u", "parametrizations.weight.0._u")
+            name = name.replace("spectral_norm.v", "parametrizations.weight.0._v")
+        elif name.endswith("weight") and name not in theirs:
+            parametrized = name.removesuffix("weight") + "parametrizations.weight.original"
+            name = parametrized if parametrized in theirs else name
+        converted[name] = value
+    if set(converted) != set(theirs):  # layers in the same order under other names
+        assert len(converted) == len(theirs)
+        converted = dict(zip(theirs, converted.values(), strict=True))
+    for name, value in converted.items():
+        want = theirs[name].shape
+        if value.shape != want and value.dim() == 2 and len(want) == 4:
+            if want[0] == value.shape[1]:  # (H*W*C, Z) -> (Z, C, H, W)
+                value = value.view(*want[2:], want[1], want[0]).permute(3, 2, 0, 1)
+            else:  # (1, H*W*C) -> (1, C, H, W)
+                value = value.view(1, *want[2:], want[1]).permute(0, 3, 1, 2)
+        if name.startswith("project."):  # (H*W*C, ...) -> (C*H*W, ...)
+            value = value.view(4, 4, plain.width, -1).permute(2, 0, 1, 3)
+        converted[name] = value.reshape(want) if value.shape != want else value
+    plain.load_state_dict(converted)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_plain_networks_are_the_zoos(name):
+    card = CARDS[name]
+    torch.manual_seed(0)
+    (g, d), (plain_g, plain_d) = card.zoo(), card.plain()
+    for ours, theirs in ((g, plain_g), (d, plain_d)):
+        assert sum(p.numel() for p in ours.parameters()) == sum(
+            p.numel() for p in theirs.parameters()
+        )
+        copy_weights(ours, theirs)
+        ours.eval()
+        theirs.eval()
+    with torch.no_grad():
+        z = torch.randn(2, card.latent_dim)
+        images = g(z)
+        torch.testing.assert_close(images, plain_g(z), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(d(images), plain_d(images), rtol=1e-4, atol=1e-5)
+
+
+PAIRS = [
+    *((name, None, None) for name in CARDS),
+    *(("mlp_28", loss, None) for loss in LOSSES),
+    *(("mlp_28", "hinge", penalty) for penalty in PENALTIES),
+    ("wgan_gp_32", "hinge", "r1"),
+]
+
+
+@pytest.mark.parametrize(("name", "loss", "penalty"), PAIRS)
+def test_the_plain_step_is_the_zoos(name, loss, penalty):
+    """Same losses and same weights: folding, shared spectral norms and channels last included."""
+    card = CARDS[name]
+    loss = loss or card.loss
+    torch.manual_seed(0)
+    (g, d), (plain_g, plain_d) = card.zoo(), card.plain()
+    for layer in cached_weights(d).layers:  # converged, since torch iterates in another order
+        for _ in range(300 if layer.spectral_norm else 0):
+            layer.spectral_norm._iterate(layer.weight.detach().flatten(1))
+    method = create("loss", loss)
+    added = [create("regularizer", penalty)] if penalty else []
+    # With so large an epsilon Adam's first step is proportional to the gradient: nothing but noise
+    # in a gradient that should be 0 moves a weight by a whole learning rate.
+    options = {"lr": 1e-2, "betas": card.betas, "eps": 1.0}
+    step = AdversarialStep(
+        g,
+        d,
+        method,
+        adam(g.parameters(), **options),
+        adam(d.parameters(), **options),
+        regularizers=[*method.regularizers(), *added],
+    )
+    loop = PlainLoop(plain_g, plain_d, loss, card.latent_dim, 1e-2, card.betas, penalty)
+    start = []
+    for ours, theirs in ((g, plain_g), (d, plain_d)):
+        copy_weights(ours, theirs)
+        ours.to(memory_format=torch.channels_last)
+        start.append({k: v.clone() for k, v in theirs.state_dict().items()})
+    for optimizer in (loop.optimizer_g, loop.optimizer_d):
+        optimizer.param_groups[0]["eps"] = options["eps"]
+    images = card.images(4, torch.device("cpu"))
+    torch.manual_seed(1)
+    values = step(images, None, 0)
+    torch.manual_seed(1)
+    # Under `cached`, torch's spectral norm iterates once per update, as the zoo's does; in the
+    # benchmark it does so at every pass, as in anybody's loop.
+    with parametrize.cached():
+        loss_d = loop.discriminator_update(images, fake := loop.generate(4, images.device))
+    with parametrize.cached():
+        loss_g = loop.generator_update(images, fake)
+    torch.testing.assert_close(values["loss_d"], loss_d, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(values["loss_g"], loss_g, rtol=1e-4, atol=1e-4)
+    for ours, theirs, before in ((g, plain_g, start[0]), (d, plain_d, start[1])):
+        want = {k: v.clone() for k, v in theirs.state_dict().items()}
+        copy_weights(ours, theirs)  # in the plain names and shapes
+        for key, value in theirs.state_dict().items():
+            if key.endswith(("_u", "_v")):  # estimates, each in its own order
+                continue
+            moved = (want[key] - before[key]).abs().max()
+            apart = (value - want[key]).abs().max()
+            assert apart <= 1e-2 * moved + 1e-7, f"{key}: {apart:.2g} apart, moved by {moved:.2g}"
+
+
+def test_operations_are_counted_through_a_penalty():
+    inputs, weight = torch.randn(4, 3), torch.randn(3, 2, requires_grad=True)
+
+    def penalised():
+        x = inputs.clone().requires_grad_()
+        (slope,) = torch.autograd.grad((x @ weight).sum(), x, create_graph=True)
+        slope.square().sum().backward()
+
+    product = 2 * 4 * 3 * 2
+    assert flops(lambda: inputs @ weight) == product
+    assert flops(penalised) >= 3 * product  # forward, the slope, and its derivative by the weight
+
+
+def test_peak_memory_is_the_childs_own():
+    held = torch.ones(500_000_000)  # 2 GB in the parent
+    assert 1e6 < peak_memory("mlp_28", "zoo", 4) < 1e9
+    del held
+
+
+def test_measuring():
+    calls = {"a": 0, "b": 0}
+
+    def count(name):
+        calls[name] += 1
+        sum(range(20_000))
+
+    timings = interleaved(
+        {name: lambda name=name: count(name) for name in calls},
+        torch.device("cpu"),
+        rounds=4,
+        warmup=1,
+    )
+    assert {name: len(t.seconds) for name, t in timings.items()} == {"a": 4, "b": 4}
+    assert min(calls.values()) > 4
+    assert Timing((1.0, 2.0, 4.0)).speedup(Timing((2.0, 4.0, 6.0))) == 2
+    assert Timing((3.0, 1.0, 2.0)).median == 2
+
+
+def test_report(tmp_path):
+    row = {"ms": 10.0, "images_per_second": 6400.0, "speedup": 1.0, "gflop": 0.5, "rounds": 5}
+    row["of_peak"] = 0.5
+    case = {"part": "step", "name": "mlp_28", "batch_size": 64, "date": "2026-11-24"}
+    case["peak"] = {"fp32": 1e11, "bf16": 2e11}
+    found = {
+        "machine": machine(torch.device("cpu")),
+        "dates": dict.fromkeys(report.HEADINGS, "2026-11-24"),
+        "cases": {"step mlp_28": case | {"rows": {"plain": row, "zoo": row | {"speedup": 1.5}}}},
+        "lightning": {"mlp_28": {"plain": {"ms": 9.0, "speedup": 1.0}}},
+        "scale": {"batch": {n: {1: 0.001, 4: 0.002} for n in ("plain", "zoo")},
+                  "image_size": {16: 0.002}},
+        "memory": {"mlp_28": {"plain": 10.0, "zoo": 9.0}},
+        "startup": {"--help, CPU seconds": 0.6},
+        "curves": {k: {n: [2.0, 1.0, 3.0] for n in ("loss_d", "loss_g")} for k in ("fp32", "bf16")},
+    }  # fmt: skip
+    report.write(found, tmp_path, "cpu")
+    text = (tmp_path / "cpu.md").read_text(encoding="utf-8")
+    assert "| mlp_28, batch 64 | zoo | 10.00 | 6,400 | 1.50 × | 50% | 5 |" in text
+    assert "| mlp_28 | 10.00 | 9.00 |" in text
+    assert json.loads((tmp_path / "cpu.json").read_text())["memory"] == found["memory"]
+    assert "Measured 2026-11-24. The peak is that of a large matrix product" in text
+    assert "| bf16 | 2.000 | 2.000 |" in text
+    for picture in ("cpu.png", "cpu_curves.png"):
+        assert (tmp_path / picture).stat().st_size > 1000
+
+
+def test_bf16_starts_as_fp32_does():
+    fp32, bf16 = curves.measure(torch.device("cpu"), steps=curves.WINDOW).values()
+    for name in curves.LOSSES:
+        assert bf16[name] != fp32[name]
+        assert bf16[name] == pytest.approx(fp32[name], rel=0.05)
+
+
+def test_cases_cover_every_loss_and_card():
+    full, quick = cases(), cases(quick=True)
+    assert {c.card.name for c in quick if c.part == "step"} == set(CARDS)
+    assert {c.loss for c in full if c.part == "loss"} == set(LOSSES)
+    assert set(LOSSES) == {p.name for p in REGISTRY.parts("loss") if p.source == "zoo"}
+    for case in full:
+        assert next(iter(case.contenders(torch.device("cpu")))) == "plain"
+
+
+def test_without_the_option_nothing_is_timed():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks", "--collect-only"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_the_option_collects_benchmarks_by_part():
+    command = [sys.executable, "-m", "pytest", "--benchmark", "--collect-only"]
+    some = [*command, "--benchmark-quick", "--benchmark-part=step", "--benchmark-part=mlp_28"]
+    done = subprocess.run(some, cwd=ROOT, capture_output=True, text=True)
+    assert "test_step[mlp_28-zoo]" in done.stdout
+    assert "dcgan" not in done.stdout

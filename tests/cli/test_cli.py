@@ -1,0 +1,170 @@
+"""The command line as a process: help, completion, exit codes, what is written and what is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers_train import TINY, configure
+
+from zoo.cli import main as cli
+from zoo.core.errors import ZooError
+from zoo.registry import REGISTRY
+from zoo.registry.places import ROOT
+
+
+def run_py(*arguments: str, cwd=ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_lists_every_part_and_option():
+    done = run_py("--help")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for kind, group in (("generator", "model/generator"), ("loss", "model/loss"), ("task", "task")):
+        (choices,) = [line for line in lines if line.startswith(f"{group}: ")]
+        names = choices.partition(": ")[2].split(", ")
+        assert {p.name for p in REGISTRY.parts(kind)} <= set(names)
+    assert "lr_g: 0.0002" in done.stdout
+    assert "python run.py experiment=train_mnist_gan" in done.stdout
+
+
+def test_task_list_prints_a_table_and_leaves_nothing_behind(tmp_path):
+    done = run_py("task=list", "kind=loss", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "wgan_gp  penalty: float = 10.0" in done.stdout
+    assert "GENERATOR" not in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_the_user_is_kept(tmp_path):
+    (tmp_path / "run" / ".hydra").mkdir(parents=True)
+    (tmp_path / "run" / "precious.txt").touch()
+    config, given = configure("task=list", "kind=head")
+    cli.run_task(config, tmp_path / "run", given)
+    assert (tmp_path / "run" / ".hydra").exists()
+
+
+def test_a_mistake_is_one_line_and_an_exit_code(tmp_path):
+    done = run_py("model/loss=hing", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: model/loss=hing: there is no such choice. Did you mean 'hinge'?")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_plugin_is_a_warning(tmp_path):
+    (tmp_path / "broken.py").write_text("def broken(:\n")
+    done = run_py("task=list", "kind=head", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: plugin ")
+    assert "broken.py, line 1 is left out: SyntaxError" in line
+
+
+def test_help_is_printed_beside_a_part_whose_name_is_taken(tmp_path):
+    twin = "from zoo import Loss, loss\n@loss('bce')\nclass Twin(Loss):\n    pass\n"
+    (tmp_path / "twin.py").write_text(twin)
+    (tmp_path / "zebra.py").write_text(twin.replace("bce", "zebra"))
+    done = run_py("--help", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 0
+    assert "zebra" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "twin.py is left out: two parts are called loss 'bce': zoo.parts.losses.bce.BCE" in line
+    done = run_py("task=list", ZOO_PLUGINS=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: two parts are called loss 'bce'")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("model/loss=h", ["model/loss=hinge"]),
+        ("model.generator.b", ["model.generator.base_channels="]),
+    ],
+)
+def test_shells_complete_groups_choices_and_options(line, words):
+    line = f"python run.py {line}"
+    done = run_py("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert done.stdout.split() == words, done.stderr
+
+
+def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
+    done = run_py(
+        "-m", *TINY, "trainer.max_steps=4", "model.d_steps=0,1", f"hydra.sweep.dir={tmp_path}/sweep"
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: run 0: " in done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [row[1] for row in rows] == ["run", "---", "0", "1"]
+    assert "failed" in rows[2]
+    assert "ok" in rows[3]
+    assert "run 0 failed: " in done.stdout
+    assert (tmp_path / "sweep" / "comparison.md").is_file()
+    assert (tmp_path / "sweep" / "comparison.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (ZooError("wrong."), 1, "error: wrong.\n"),
+        (KeyboardInterrupt(), 130, "error: stopped by Ctrl-C.\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
+        (RuntimeError("a\nb"), 1, "error: RuntimeError: a b (This is a defect or an unforeseen"),
+    ],
+)
+def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(fail)
+    assert caught.value.code == code
+    printed = capsys.readouterr().err
+    assert printed.startswith(sentence)
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "printed"),
+    [(ZooError("wrong."), ""), (OSError(28, "No space left"), "error: process 1: No space left\n")],
+)
+def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeypatch, capsys):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as it inherits it
+    monkeypatch.setenv("ZOO_FULL_ERROR", "0")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(fail)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("how", ["debug=true", "debug=True", "HYDRA_FULL_ERROR=1"])
+def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
+    def fail():
+        raise ZooError("wrong.")
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list", *([how] if "debug" in how else [])])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1" if "HYDRA" in how else "0")
+    with pytest.raises(SystemExit):
+        cli.main(fail)
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert printed.endswith("error: wrong.\n")

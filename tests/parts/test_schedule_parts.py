@@ -1,0 +1,63 @@
+"""Schedules against R3GAN's published values, and what all of them keep to."""
+
+from __future__ import annotations
+
+import pytest
+
+import zoo
+import zoo.registry as registry
+from zoo.core.errors import ZooError
+
+R3GAN_CIFAR = {  # start, end, and the value after 5e6 of 2e7 images
+    "lr": (2e-4, 5e-5, 1.780330e-4),
+    "gamma": (0.05, 0.005, 0.0434099),
+    "beta2": (0.9, 0.99, 0.9131802),
+    "half_life": (0.0, 5e6, 732233.0),
+    "p": (0.0, 0.55, 0.0805456),
+}
+OPTIONS = {
+    "constant": {"value": 3.0},
+    "linear": {"start": 3.0, "end": 1.0, "images": 100},
+    "cosine": {"start": 3.0, "end": 1.0, "images": 100},
+}
+
+
+@pytest.mark.parametrize("setting", R3GAN_CIFAR)
+def test_the_cosines_of_r3gan(setting):
+    start, end, quarter = R3GAN_CIFAR[setting]
+    cosine = registry.create("schedule", "cosine", start=start, end=end, images=20_000_000)
+    assert cosine(0) == start
+    assert cosine(5_000_000) == pytest.approx(quarter, rel=1e-6)
+    assert cosine(10_000_000) == pytest.approx((start + end) / 2, rel=1e-9)
+    assert cosine(20_000_000) == cosine(30_000_000) == end
+
+
+def test_linear():
+    line = registry.create("schedule", "linear", start=0.1, end=0.0, images=1000)
+    assert [line(n) for n in (0, 250, 1000, 5000)] == pytest.approx([0.1, 0.075, 0.0, 0.0])
+    assert line(1000) == 0
+
+
+def test_every_schedule_of_the_zoo_is_tested_here():
+    own = {p.name for p in registry.REGISTRY.parts("schedule") if p.source == "zoo"}
+    assert own == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_warm_up_rises_from_nothing_and_delays_the_rest(name):
+    plain = registry.create("schedule", name, **OPTIONS[name])
+    warmed = registry.create("schedule", name, warm_up=40, **OPTIONS[name])
+    assert isinstance(plain, zoo.Schedule)
+    assert [warmed(n) for n in (0, 10, 20)] == pytest.approx([0, 0.75, 1.5])
+    assert warmed(40) == plain(0) == 3
+    for n in (1, 25, 50, 99, 100, 1000):
+        assert warmed(40 + n) == plain(n)
+    with pytest.raises(ZooError, match="warm_up=-1"):
+        registry.create("schedule", name, warm_up=-1, **OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_an_end_is_reached_exactly_and_needs_images(name):
+    assert registry.create("schedule", name, start=0.1, end=0.3, images=7)(7) == 0.3
+    with pytest.raises(ZooError, match="images=0"):
+        registry.create("schedule", name, start=1.0, end=0.0, images=0)

@@ -1,0 +1,353 @@
+"""Plugins: by file, by folder; broken ones, twins, and what `task=new` writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from helpers import PLAIN
+
+import zoo
+from zoo.core.errors import ZooError
+from zoo.registry import KINDS, Registry
+from zoo.registry.places import ROOT, plugin_folders
+from zoo.registry.signature import NotReadable, from_callable
+from zoo.registry.source import read_parts
+
+
+@pytest.fixture
+def drop(tmp_path, monkeypatch):
+    """Writes plugin files into an extra folder and returns a registry that has looked there."""
+    folder = tmp_path / "extra"
+    folder.mkdir()
+    monkeypatch.setenv("ZOO_PLUGINS", str(folder))
+
+    def scan(**files: str) -> Registry:
+        for name, text in files.items():
+            path = folder / (name.replace("__", "/", 1) + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+            if path.parent != folder:
+                (path.parent / "__init__.py").touch()
+        registry = Registry()
+        monkeypatch.setattr("zoo.registry.registry.REGISTRY", registry)
+        registry.scan()
+        return registry
+
+    yield scan
+    for module in [m for m in sys.modules if m.startswith("zoo_plugins.")]:
+        del sys.modules[module]
+
+
+def is_loaded(registry: Registry, name: str) -> bool:
+    return registry.get("loss", name).module in sys.modules
+
+
+def test_a_file_is_a_plugin(drop):
+    registry = drop(mine=PLAIN.replace("NAME", "mine"))
+    part = registry.get("loss", "mine")
+    assert [str(o) for o in part.options] == ["scale: float = 2.0"]
+    assert (part.summary, part.paper) == ("A loss.", "Somebody (2020), arXiv:2001.00001")
+    assert part.source.endswith("extra/mine.py")
+    assert not is_loaded(registry, "mine")
+    assert zoo.create("loss", "mine", scale=3).scale == 3.0
+    assert part.options == from_callable(part.load())
+
+
+def test_a_folder_is_a_plugin_with_relative_imports_and_inheritance(drop):
+    registry = drop(
+        pack__base=PLAIN.replace("NAME", "pack_base"),
+        pack__child="""
+            from zoo import loss
+            from .base import Plain
+
+            @loss("pack_child")
+            class Child(Plain):
+                '''Inherits its options.'''
+        """,
+    )
+    assert [str(o) for o in registry.get("loss", "pack_child").options] == ["scale: float = 2.0"]
+    child = zoo.create("loss", "pack_child")
+    assert isinstance(child, registry.get("loss", "pack_base").load())
+    assert not registry.problems
+
+
+def test_a_plain_file_imports_its_neighbour(drop):
+    drop(
+        helper="FACTOR = 4.0",
+        user=PLAIN.replace("NAME", "user").replace(
+            "from zoo", "from .helper import FACTOR\nfrom zoo", 1
+        ),
+    )
+    assert zoo.create("loss", "user").scale == 2.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from zoo import Loss, loss as register\n@register('x')\nclass X(Loss): ...",
+        "import zoo\n@zoo.loss('x')\nclass X(zoo.Loss):\n def __init__(self): ...",
+        "import zoo as z\n@z.loss(name='x')\nclass X:\n pass",
+        "from zoo import registry\n@registry.loss('x')\nclass X:\n pass",
+        "import zoo.registry as r\n@r.loss('x')\nclass X:\n pass",
+        "from zoo import loss\n@loss('x')\n@loss('y')\nclass X:\n pass",
+        "from zoo import loss\n@loss('x')\ndef x(scale: int = 2):\n return scale",
+    ],
+)
+def test_every_spelling_of_a_decorator_is_read(text, tmp_path):
+    (tmp_path / "x.py").write_text(text)
+    parts = list(read_parts(tmp_path / "x.py", "x", "x"))
+    assert ("loss", "x") in [(p.kind, p.name) for p in parts]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from zoo import *\n@loss('x')\nclass X:\n pass",
+        "from zoo import loss\nfor n in 'xy':\n @loss(n)\n class X:\n  pass",
+        "from zoo import loss\nclass X:\n pass\nloss('x')(X)",
+        "from zoo import loss\nif True:\n @loss('x')\n class X:\n  pass",
+        "from zoo import loss\nNAME = 'x'\n@loss(NAME)\nclass X:\n pass",
+        "from zoo import loss\nD = 3\n@loss('x')\nclass X:\n def __init__(self, a: int = D): ...",
+        "from zoo import loss\n@loss('x')\nclass X:\n def __init__(self, **options): ...",
+        "from zoo import loss\n@loss('x')\n@dataclass\nclass X:\n a: int = 3",
+        "from .common import loss\n@loss('x')\nclass X:\n pass",
+    ],
+)
+def test_what_cannot_be_read_is_imported_instead(text, tmp_path):
+    (tmp_path / "x.py").write_text(text)
+    with pytest.raises(NotReadable):
+        list(read_parts(tmp_path / "x.py", "x", "x"))
+
+
+def test_parts_made_in_a_loop_are_told_apart(drop):
+    registry = drop(
+        loop="""
+            from zoo import Loss, loss
+            for factor in (1, 2, 3):
+                @loss(f"loop{factor}")
+                class Loop(Loss):
+                    discriminator = generator = None
+
+                    def __init__(self, scale: float = 10.0, by: int = factor) -> None:
+                        self.value = scale * by
+        """
+    )
+    targets = [registry.get("loss", f"loop{n}").target for n in (1, 2, 3)]
+    assert len(set(targets)) == 3
+    assert [zoo.create("loss", t).value for t in targets] == [10.0, 20.0, 30.0]
+
+
+def test_a_function_can_be_a_part(drop):
+    drop(
+        small="""
+            import zoo
+
+            @zoo.generator("small")
+            def small(image_size, channels, latent_dim, num_classes=0, width: int = 4):
+                '''A narrow MLP.'''
+                shape = dict(image_size=image_size, channels=channels, latent_dim=latent_dim)
+                return zoo.create("generator", "mlp", **shape, width=width, depth=1)
+        """
+    )
+    made = zoo.create("generator", "small", image_size=8, channels=1, latent_dim=3)
+    assert made.layers[0].out_features == 4
+    assert made._zoo_spec["name"] == "small"  # what a checkpoint rebuilds it by
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("x = 1\ndef broken(:\n", "bad.py, line 2", "SyntaxError"),
+        ("from zoo import *\nimport nothing_of_this_name\n", "bad.py, line 2", "ModuleNotFound"),
+        ("from zoo import *\n\n1 / 0\n", "bad.py, line 3", "ZeroDivisionError: division by zero"),
+        ("from zoo import *\nraise SystemExit('bye')\n", "bad.py, line 2", "SystemExit: bye"),
+    ],
+)
+def test_a_broken_plugin_is_named_and_the_rest_goes_on(drop, text, place, reason):
+    half = "\nfrom zoo import loss\n@loss('half')\nclass Half:\n pass\n"
+    registry = drop(bad=text + half, good=PLAIN.replace("NAME", "good"))
+    ((where, why),) = registry.problems
+    assert where.endswith(place)
+    assert reason in why
+    assert registry.get("loss", "good")
+    with pytest.raises(ZooError, match=r"no loss 'half'.*Broken plugin .*bad\.py"):
+        registry.get("loss", "half")
+
+
+@pytest.mark.parametrize("end", ["import nothing_of_this_name", "raise SystemExit('bye')"])
+def test_the_list_marks_what_cannot_be_imported(drop, end, tmp_path, monkeypatch, capsys):
+    registry = drop(late=PLAIN.replace("NAME", "late") + end, good=PLAIN.replace("NAME", "good"))
+    monkeypatch.setattr("zoo.tasks.list.REGISTRY", registry)
+    zoo.create("task", "list", kind="loss", format="markdown")(tmp_path)
+    lines = {line.split("`")[1]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    assert "BROKEN: loss 'late' cannot be used, because" in lines["late"]
+    assert "late.py, line 19 cannot be imported: " in lines["late"]
+    assert "| A loss. |" in lines["good"]
+
+
+def test_a_plugin_that_breaks_when_selected_says_where(drop):
+    registry = drop(late=PLAIN.replace("NAME", "late") + "\nimport nothing_of_this_name\n")
+    assert not registry.problems
+    with pytest.raises(ZooError, match=r"loss 'late' cannot be used, because .*late\.py, line \d+"):
+        zoo.create("loss", "late")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("self.scale = scale", "1 / 0", r", line 12 failed: ZeroDivisionError: division by zero$"),
+        ("(Loss)", "", r" makes a Plain, which must derive from zoo\.Loss\.$"),
+        ("def generator", "def g", r" failed: TypeError: Can't instantiate abstract class Plain"),
+    ],
+)
+def test_a_plugin_that_makes_no_part_of_its_kind_is_named(drop, old, new, words):
+    drop(wrong=PLAIN.replace("NAME", "wrong").replace(old, new))
+    with pytest.raises(ZooError, match=r"^loss 'wrong' of .*wrong\.py" + words):
+        zoo.create("loss", "wrong")
+
+
+def test_a_head_that_fails_inside_a_network_is_named(drop):
+    drop(
+        bad="""
+            from zoo import Head, head
+
+            @head("bad")
+            class Bad(Head):
+                def forward(self, features, y=None):
+                    return features.sum(1)
+
+                def __init__(self, trunk):
+                    raise KeyError("missing")
+        """
+    )
+    head = zoo.factory("head", "bad")
+    with pytest.raises(ZooError, match=r"head 'bad' of .*bad\.py, line 10 failed: KeyError"):
+        zoo.create("discriminator", "mlp", image_size=8, channels=1, head=head)
+
+
+def test_two_parts_of_one_name_are_both_shown(drop):
+    with pytest.raises(ZooError, match=r"two parts.*zoo\.parts\.losses\.bce\.BCE.*extra/twin\.py"):
+        drop(twin=PLAIN.replace("NAME", "bce"))
+
+
+def test_folders_and_files_of_one_name_are_told_apart(drop, tmp_path, monkeypatch):
+    for place in ("a", "b"):
+        folder = tmp_path / place / "gan" / "plugins"
+        folder.mkdir(parents=True)
+        (folder / "losses.py").write_text(PLAIN.replace("NAME", place) + f"    place = '{place}'\n")
+    folders = [str(tmp_path / place / "gan" / "plugins") for place in ("a", "b")]
+    monkeypatch.setenv("ZOO_PLUGINS", os.pathsep.join(folders))
+    drop()
+    assert [zoo.create("loss", name).place for name in ("a", "b")] == ["a", "b"]
+    # A file beside a package of its name.
+    monkeypatch.setenv("ZOO_PLUGINS", str(tmp_path / "extra"))
+    drop(same=PLAIN.replace("NAME", "file"), same____init__=PLAIN.replace("NAME", "package"))
+    assert zoo.create("loss", "package").scale == 2.0
+    with pytest.raises(ZooError, match=r"same\.py and .*/same/__init__\.py would both be"):
+        zoo.create("loss", "file")
+
+
+def test_twins_made_by_import_are_shown_too(drop):
+    with pytest.raises(ZooError, match=r"two parts are called loss 'twin'.*one\.py.*two\.py"):
+        drop(
+            one=PLAIN.replace("NAME", "twin"),
+            two="from zoo import *\n" + PLAIN.replace("NAME", "twin"),
+        )
+
+
+def test_a_missing_plugin_folder_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_PLUGINS", f"{tmp_path}/nowhere{os.pathsep}{tmp_path}")
+    assert plugin_folders() == [ROOT / "plugins", tmp_path / "nowhere", tmp_path]
+    registry = Registry()
+    assert registry.parts("loss")
+    ((where, why),) = registry.problems
+    assert where.endswith("nowhere")
+    assert "no folder" in why
+
+
+def test_tests_and_hidden_files_are_no_plugins(drop):
+    registry = drop(
+        test_mine=PLAIN.replace("NAME", "a"), _mine=PLAIN.replace("NAME", "b"), conftest="1 / 0"
+    )
+    assert not {"a", "b"} & {p.name for p in registry.parts("loss")}
+    assert not registry.problems
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_new_writes_is_listed_and_works(kind, drop, tmp_path, monkeypatch):
+    drop()
+    name = f"fresh_{kind}"
+    summary = zoo.create("task", "new", kind=kind, name=name, folder=str(tmp_path / "extra"))(
+        tmp_path
+    )
+    registry = Registry()
+    monkeypatch.setattr("zoo.registry.registry.REGISTRY", registry)
+    part = registry.get(kind, name)
+    assert not registry.problems
+    assert part.summary == "One line on what it is, for task=list."
+    assert part.options == tuple(
+        p for p in from_callable(part.load()) if p.name in {o.name for o in part.options}
+    )
+    assert summary["test it"].endswith(f"pytest --plugin {name}")
+    test = (tmp_path / "extra" / f"test_{name}.py").read_text()
+    namespace: dict = {}
+    exec(compile(test, f"test_{name}.py", "exec"), namespace)
+    (run,) = [f for n, f in namespace.items() if n.startswith("test_")]
+    run(tmp_path) if kind == "task" else run()
+
+
+def test_pytest_plugin_runs_the_contracts_of_one_part(tmp_path):
+    environment = {**os.environ, "ZOO_PLUGINS": str(tmp_path)}
+    zoo.create("task", "new", kind="loss", name="my_loss", folder=str(tmp_path))(tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-vv",
+        "-p",
+        "no:cacheprovider",
+        "--plugin",
+        "my_loss",
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = [line for line in done.stdout.splitlines() if " PASSED" in line]
+    assert any("test_losses_are_finite" in line and "loss-my_loss" in line for line in ran)
+    assert any("test_values_at_a_score_of_zero" in line for line in ran)
+    assert all("my_loss" in line for line in ran if "[" in line.split(" PASSED")[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "los", "name": "a"}, "Did you mean 'loss'?"),
+        ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss."),
+        ({"kind": "loss", "name": "class"}, "cannot name a part"),
+        ({"kind": "loss", "name": "../x"}, "for example name=x."),
+        ({"kind": "loss", "name": "bce"}, "there is a loss 'bce' already"),
+        ({"kind": "loss"}, "needs name"),
+    ],
+)
+def test_new_refuses_names_that_cannot_be_one(options, words, tmp_path):
+    with pytest.raises(ZooError) as caught:
+        zoo.create("task", "new", folder=str(tmp_path), **options)(tmp_path)
+    assert words in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_overwrites_nothing(tmp_path):
+    (tmp_path / "mine.py").write_text("precious")
+    with pytest.raises(ZooError, match=r"mine\.py exists"):
+        zoo.create("task", "new", kind="loss", name="mine", folder=str(tmp_path))(tmp_path)
+    assert (tmp_path / "mine.py").read_text() == "precious"
+    assert not (tmp_path / "test_mine.py").exists()
+
+
+def test_new_writes_into_a_folder_whose_name_has_a_space(tmp_path):
+    folder = tmp_path / "my parts"
+    summary = zoo.create("task", "new", kind="loss", name="spaced", folder=str(folder))(tmp_path)
+    assert summary["test it"] == f"ZOO_PLUGINS='{folder}' pytest --plugin spaced"

@@ -1,0 +1,100 @@
+"""What the contract tests share: every part by kind and name, made small, with inputs that fit."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import zoo.registry as registry
+from zoo.core.errors import ZooError
+
+Part = tuple[str, str]
+
+SIZES = (32, 16, 64, 28, 128, 256)  # the first that a part takes is used
+CHANNELS, CLASSES, LATENT, BATCH = 3, 4, 12, 3
+
+
+def parametrize(*kinds: str) -> pytest.MarkDecorator:
+    parts = [(kind, name) for kind in kinds for name in registry.list_parts(kind)]
+    return pytest.mark.parametrize("part", parts, ids=["-".join(part) for part in parts])
+
+
+conditional = pytest.mark.parametrize("classes", [0, CLASSES], ids=["plain", "conditional"])
+
+
+def live(part: Part) -> Any:
+    return registry.REGISTRY.get(*part).load()
+
+
+@functools.cache
+def image_size(part: Part) -> int:
+    classes = CLASSES if live(part).requires_labels else 0
+    problems = []
+    for size in SIZES:
+        try:
+            build(part, classes, size)
+        except ZooError as error:
+            problems.append(str(error))
+        else:
+            return size
+    raise AssertionError(f"{part} takes none of the sizes {SIZES}: {problems[0]}")
+
+
+def build(
+    part: Part, classes: int = 0, size: int | None = None, channels: int = CHANNELS, **options: Any
+) -> Any:
+    """A network of fixed weights, in training mode."""
+    kind, name = part
+    size = size or image_size(part)  # which may build networks, and so comes before the seed
+    torch.manual_seed(0)
+    options = live(part).tiny | options
+    if kind == "generator":
+        options["latent_dim"] = LATENT
+    return registry.create(
+        kind,
+        name,
+        image_size=size,
+        channels=channels,
+        num_classes=classes,
+        **options,
+    )
+
+
+def classes_of(part: Part, classes: int) -> int:
+    """A part that makes no sense without labels is tested with them in both cases."""
+    return classes or (CLASSES if live(part).requires_labels else 0)
+
+
+def inputs(part: Part, n: int = BATCH, size: int | None = None, channels: int = CHANNELS) -> Any:
+    """Latents or images, and labels; networks without classes ignore the labels."""
+    torch.manual_seed(1)
+    y = torch.arange(n) % CLASSES
+    if part[0] == "generator":
+        return torch.randn(n, LATENT), y
+    size = size or image_size(part)
+    return torch.rand(n, channels, size, size) * 2 - 1, y
+
+
+def awaken(network: nn.Module) -> nn.Module:
+    """Fill what starts at zero (residual gains, label tables) and so blocks gradients."""
+    torch.manual_seed(2)
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter)
+    return network
+
+
+def output_shape(part: Part, n: int, channels: int = CHANNELS, size: int | None = None) -> Any:
+    side = size or image_size(part)
+    return (n, channels, side, side) if part[0] == "generator" else (n,)
+
+
+def check_output(part: Part, out: torch.Tensor) -> None:
+    assert out.isfinite().all()
+    if part[0] == "generator":
+        assert not live(part).bounded or out.abs().max() <= 1
+        assert out.std() > 0

@@ -1,0 +1,162 @@
+"""Continuing a training on the command line: whose settings hold, and where it goes on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from zoo.cli.grammar import argument, key_of, quote, value_of
+from zoo.core.errors import ZooError
+
+
+def continue_run(arguments: list[str]) -> list[str]:
+    """For `resume=` (or `ckpt=`) in training: the run's own overrides first, then the new ones.
+
+    The end of a run goes on in its own folder, unless `hydra.run.dir` says otherwise. An earlier
+    checkpoint goes on in a new one, where it replaces nothing, and so do the runs of a sweep.
+
+    Raises:
+        ZooError: no such file, no training to continue, or settings that could run code.
+    """
+    task = value_of(arguments, "task") or "train"
+    path = value_of(arguments, "resume") or (
+        value_of(arguments, "ckpt") if task == "train" else None
+    )
+    if task != "train" or not path or path == "null":
+        return arguments
+    sweep = "-m" in arguments or "--multirun" in arguments
+    if sweep and any(key_of(a) in ("resume", "ckpt") and _several(a) for a in arguments):
+        raise ZooError(
+            f"resume={path} names several checkpoints, each with settings of its own: continue "
+            "them one after the other."
+        )
+    file, info = open_training(path)
+    kept = [o for o in _overrides(info, arguments, file) if key_of(o) not in ("resume", "ckpt")]
+    folder = file.parent.parent
+    mine = {key_of(a) for a in arguments}
+    if (
+        not sweep
+        and "hydra.run.dir" not in mine
+        and (folder / ".hydra").is_dir()
+        and ends_run(file, info)
+    ):
+        kept.append(f"hydra.run.dir={quote(str(folder))}")
+    # Beside the first override: no flag may come between them.
+    first = next(i for i, a in enumerate(arguments) if "=" in a and not a.startswith("-"))
+    rest = [a for a in arguments[first:] if key_of(a) not in ("resume", "ckpt")]
+    return [*arguments[:first], *kept, f"resume={quote(str(file))}", *rest]
+
+
+def open_training(path: str) -> tuple[Path, dict[str, Any]]:
+    """The absolute path of a checkpoint, or of a run's last one, and its description.
+
+    Raises:
+        ZooError: there is none, or it is an exported or published generator.
+    """
+    from zoo.inference.files import read
+    from zoo.inference.locate import locate
+
+    file = locate(path).absolute()
+    info, _ = read(file)
+    if file.suffix != ".ckpt" or "step" not in info:
+        raise ZooError(
+            f"{file} holds a generator to sample from, but no training to continue: give a "
+            "run's folder or one of its checkpoints, or another task, for example task=sample."
+        )
+    return file, info
+
+
+def ends_run(file: Path, info: dict[str, Any]) -> bool:
+    """Whether continuing a checkpoint in its own folder replaces no later one."""
+    from zoo.inference.files import read
+
+    last = file.with_name("last.ckpt")
+    if not last.is_file() or last.samefile(file):
+        return True
+    try:
+        return read(last)[0].get("images_seen", 0) <= info.get("images_seen", 0)
+    except ZooError:  # damaged: whether it is later cannot be told
+        return False
+
+
+def check_no_training(folder: Path, resume: str | None) -> None:
+    """Refuse the folder of a run whose training would be replaced by another.
+
+    Args:
+        folder: where a training is about to be written.
+        resume: the checkpoint that it continues.
+
+    Raises:
+        ZooError: the folder holds a training of which `resume` is not the end.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        return
+    if resume is None:
+        raise ZooError(
+            f"{folder} holds a training, which would be replaced: continue it with "
+            f"{argument('resume', folder)}, or choose another folder with hydra.run.dir=…"
+        )
+    if Path(resume).is_file() and last.samefile(resume):
+        return
+    file, info = open_training(resume)
+    if not (file.parent.samefile(last.parent) and ends_run(file, info)):
+        raise ZooError(
+            f"{last} would be replaced by a training that continues {file}: choose another folder "
+            "with hydra.run.dir=…"
+        )
+
+
+def check_no_sweep(folder: Path) -> None:
+    """Refuse the folder of a sweep whose trainings, in folders by number, would be replaced.
+
+    Raises:
+        ZooError: there are some.
+    """
+    if found := sorted(folder.glob("[0-9]*/checkpoints/last.ckpt")):
+        raise ZooError(
+            f"{found[0].parent.parent} holds a training, which would be replaced: choose another "
+            "folder with hydra.sweep.dir=…"
+        )
+
+
+def _overrides(info: dict[str, Any], arguments: list[str], file: Path) -> list[str]:
+    """The overrides that a checkpoint brings, without those given anew.
+
+    Files come from anywhere. Hydra imports and calls what its own options and a `_target_` name,
+    so such an override holds only if the user writes it.
+    """
+    saved = info.get("overrides", [])
+    if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
+        raise ZooError(f"{file} has overrides in its description that are no list of texts.")
+    saved = [o for o in saved if o != "model.channels_last=null"]  # an older word for true
+    mine = {key_of(a) for a in arguments}
+    kept = []
+    for override in saved:
+        words = re.findall(r"\w+", key_of(override))
+        if "hydra" in words or override.lstrip().startswith("-"):
+            raise ZooError(
+                f"{file} asks for {override!r}, which no training of this zoo writes down and "
+                "which could run any code: it is not continued."
+            )
+        # task=train stands there where a search made the run, by settings that mean task=tune.
+        if key_of(override) in mine or (words[:1] == ["task"] and override != "task=train"):
+            continue
+        if "_target_" in override:
+            raise ZooError(
+                f"{file} asks for {override!r}, which names code to run: if you trust it, give "
+                "this override again beside resume=…"
+            )
+        kept.append(override)
+    return kept
+
+
+def _several(override: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(override).is_sweep_override()
+    except HydraException:  # told later
+        return False

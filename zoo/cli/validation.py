@@ -1,0 +1,170 @@
+"""A composed configuration held against the signatures of its parts, without importing them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry import REGISTRY, Part
+from zoo.registry.kinds import GROUPS, LISTS
+from zoo.registry.places import ROOT
+from zoo.registry.signature import NotReadable, Parameter, convert, from_source
+from zoo.training.options import model_parameters
+from zoo.training.trainer import ALLOWED
+
+MODEL_SETTINGS = (Parameter("latent_dim", int), Parameter("conditional", bool | None))
+TRAINER_SETTINGS = (
+    Parameter("accelerator", str),
+    Parameter("devices", int | str | list[int]),
+    Parameter("enable_model_summary", bool),
+    Parameter("gpus", int | None),
+    Parameter("keep_memory", bool),
+    Parameter("log_every_n_steps", int),
+    Parameter("matmul_precision", str | None),
+    Parameter("max_epochs", int | None),
+    Parameter("max_images", int | None),
+    Parameter("max_steps", int),
+    Parameter("precision", str),
+    Parameter("use_distributed_sampler", bool),
+)
+
+
+def validate(config: DictConfig) -> None:
+    """Check every value that a signature knows, and every `_target_`.
+
+    Args:
+        config: composed by Hydra; its node `hydra` is not looked at.
+
+    Raises:
+        ZooError: a missing value, an unknown option, a wrong type, a `_target_` that is not
+            registered or stands where no part belongs; the sentence names the key.
+    """
+    plain: dict[str, Any] = {str(k): _plain(config, str(k)) for k in config if k != "hydra"}
+    part = _part("task", plain.get("task"), "task")
+    for option in part.options:
+        _check(plain.get(option.name), option, option.name)
+    places = {"task"}
+    for kind, group in GROUPS.items():
+        if kind != "task":
+            places |= set(_check_parts(kind, group, plain))
+    model = plain.get("model")
+    if isinstance(model, dict):
+        kinds = [g.partition("/")[2] for g in GROUPS.values() if g.startswith("model/")]
+        own = {k: v for k, v in model.items() if k not in kinds}
+        _check_node(own, (*model_parameters(), *MODEL_SETTINGS), "model", "model")
+    if part.name == "train" and not isinstance(plain.get("trainer"), dict):
+        raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
+    for option in TRAINER_SETTINGS:
+        if option.name in (plain.get("trainer") or {}):
+            _check(plain["trainer"][option.name], option, f"trainer.{option.name}")
+    for section in ("callbacks", "logger"):
+        for name, node in (plain.get(section) or {}).items():
+            places.add(f"{section}.{name}")
+            _check_class(node, f"{section}.{name}")
+    for place, target in _targets(plain):
+        if place not in places:
+            raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
+
+
+def _plain(config: DictConfig, key: str) -> Any:
+    """A node as plain values, `???` where one is missing."""
+    try:
+        value = config._get_node(key)
+        if OmegaConf.is_config(value):
+            return OmegaConf.to_container(value, resolve=True)  # type: ignore[arg-type]
+        return "???" if OmegaConf.is_missing(config, key) else config[key]
+    except OmegaConfBaseException as error:
+        raise ZooError(f"{key}: {' '.join(str(error).split())}") from error
+
+
+def _part(kind: str, node: Any, place: str) -> Part:
+    if not isinstance(node, dict) or "_target_" not in node:
+        names = [p.name for p in REGISTRY.parts(kind)]
+        group = GROUPS[kind]
+        raise ZooError(f"{place} names no {kind}: choose one of {listing(names)} with {group}=… .")
+    try:
+        return REGISTRY.get(kind, node["_target_"])
+    except ZooError as error:
+        raise ZooError(f"{place}._target_: {error}") from error
+
+
+def _check_parts(kind: str, group: str, plain: dict[str, Any]) -> Iterator[str]:
+    """Check the parts of one kind; yields the places where they stand."""
+    first, _, second = group.partition("/")
+    parent = plain.get(first)
+    node = (parent.get(second) if isinstance(parent, dict) else None) if second else parent
+    place = group.replace("/", ".")
+    if kind in LISTS:
+        nodes = node.items() if isinstance(node, dict) else enumerate(node or [])
+        found = {f"{place}.{key}": value for key, value in nodes if value is not None}
+    else:
+        found = {} if kind == "head" and node is None else {place: node}
+    for where, value in found.items():
+        part = _part(kind, value, where)
+        options = {k: v for k, v in value.items() if k != "_target_"}
+        _check_node(options, part.options, where, f"{where} ({part.name})")
+        yield where
+
+
+def _check_node(
+    node: dict[str, Any], options: tuple[Parameter, ...], place: str, name: str
+) -> None:
+    known = {p.name: p for p in options}
+    for key, value in node.items():
+        if key not in known:
+            raise ZooError(
+                f"{name} has no option {key!r}.{suggest(key, known)} It has: {listing(options)}."
+            )
+        _check(value, known[key], f"{place}.{key}")
+    for option in options:
+        if option.required and option.name not in node and option not in MODEL_SETTINGS:
+            raise ZooError(f"{place}.{option.name} is missing: give it as {place}.{option.name}=…")
+
+
+def _check(value: Any, option: Parameter, key: str) -> None:
+    if isinstance(value, str) and value == "???":
+        raise ZooError(f"{key} is missing: give it as {key}=…")
+    convert(value, option.type, key)
+
+
+def _check_class(node: Any, place: str) -> None:
+    """Check a callback or logger; the options of the zoo's own ones are read from their source."""
+    if node is None:
+        return
+    target = str(node.get("_target_", "")) if isinstance(node, dict) else ""
+    if not target.startswith(ALLOWED):
+        raise ZooError(
+            f"{place}._target_={target} is not allowed: it must start with one of "
+            f"{listing(ALLOWED)}."
+        )
+    module, _, name = target.rpartition(".")
+    file = ROOT / f"{module.replace('.', '/')}.py"
+    if not target.startswith("zoo.") or not file.is_file():
+        return
+    tree = ast.parse(file.read_bytes())
+    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
+    if not classes:
+        raise ZooError(f"{place}._target_={target} does not exist: {module} has no {name}.")
+    try:
+        options = tuple(Parameter(p.name, p.type, None) for p in from_source(classes[0], tree, ()))
+    except NotReadable:
+        return
+    given = {k: v for k, v in node.items() if not k.startswith("_")}
+    _check_node(given, options, place, place)
+
+
+def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every `_target_` of a configuration with its place."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield place, node["_target_"]
+        for key, value in node.items():
+            yield from _targets(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _targets(value, f"{place}.{i}")

@@ -1,0 +1,1 @@
+"""What knows nothing of GANs: errors, version, extras, cache folder, processes, random numbers."""

@@ -1,0 +1,1 @@
+"""Data sets: one file per data module, made by `zoo.create`."""

@@ -1,0 +1,46 @@
+"""MNIST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo.data.sets.digits import IdxDataModule
+from zoo.registry import datamodule
+
+if TYPE_CHECKING:
+    from torchvision.datasets import MNIST
+
+
+@datamodule("mnist")
+class MNISTDataModule(IdxDataModule):
+    """70,000 handwritten digits in grey, 28x28; at 32x32 with a border of zeros.
+
+    Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
+    recognition.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        batch_size: int = 64,
+        train_val_test_split: list[int] = [55000, 5000, 10000],  # noqa: B006
+        flip: bool = False,
+        seed: int = 0,
+        data_dir: str = "data",
+    ) -> None:
+        super().__init__(
+            "mnist",
+            image_size=image_size,
+            channels=1,
+            class_names=[str(digit) for digit in range(10)],
+            batch_size=batch_size,
+            flip=flip,
+            train_val_test_split=train_val_test_split,
+            seed=seed,
+            data_dir=data_dir,
+        )
+
+    def reader(self) -> type[MNIST]:
+        from torchvision.datasets import MNIST
+
+        return MNIST

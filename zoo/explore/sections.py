@@ -1,0 +1,265 @@
+"""The sections of the report of `task=explore`, one method each; importing it takes no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.core.errors import ZooError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.explore.report import Section
+    from zoo.inference.load import LoadedGenerator
+
+TITLES = {
+    "interpolation": "Between latents",
+    "classes": "Between classes",
+    "sefa": "SeFa directions",
+    "neighbours": "Nearest training images",
+    "tsne": "Map of features",
+    "spectrum": "Frequency spectrum",
+    "scores": "What the discriminator sees",
+    "curves": "Training curves",
+    "diagnostics": "What the training said",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the sections are made with: options of `task=explore`, with their meanings."""
+
+    dataset: str | None
+    n: int
+    n_real: int
+    directions: int
+    neighbours: int
+    features: str | None
+    truncation: float | None
+    seed: int
+    data_dir: str
+
+
+class Makers:
+    """One method per section; what several of them need is made once."""
+
+    def __init__(self, options: Options, model: LoadedGenerator, out: Path) -> None:
+        self.options = options
+        self.model = model
+        self.out = out
+        self._samples: tuple[Tensor, Tensor | None] | None = None
+        self._real: tuple[Tensor, Tensor] | ZooError | None = None
+        self._vectors: tuple[Tensor, Tensor, str] | None = None
+
+    def section(self, name: str, text: str, diagram: bool = False) -> Section:
+        from zoo.explore.report import Section
+
+        return Section(name, TITLES[name], text, self.out / f"{name}.png", diagram)
+
+    def missing(self, name: str, reason: str) -> Section:
+        from zoo.explore.report import Section
+
+        return Section(name, TITLES[name], f"Left out: {reason}")
+
+    def run(self) -> Path:
+        """The folder of the training."""
+        from zoo.metrics.results import run_folder
+
+        run = run_folder(self.model.file)
+        if run is None:
+            raise ZooError(f"{self.model.file} does not lie in checkpoints/ of a run's folder.")
+        return run
+
+    def samples(self) -> tuple[Tensor, Tensor | None]:
+        """Generated images, uint8, and their labels."""
+        from zoo.inference.images import to_uint8
+
+        if self._samples is None:
+            options = self.options
+            z, y = self.model.draw(options.n, None, options.seed, options.truncation)
+            self._samples = (to_uint8(self.model.generate(z, y)), y)
+        return self._samples
+
+    def real(self) -> tuple[Tensor, Tensor]:
+        """Training images drawn by the seed, uint8, and their labels."""
+        from zoo.metrics.distances import random_rows
+
+        if self._real is None:
+            try:
+                data = self.model.dataset(self.options.data_dir, self.options.dataset)
+                images, labels = data.split("train")
+                if images.shape[1:] != self.samples()[0].shape[1:]:
+                    raise ZooError(
+                        f"{data.name} has images of {_size(images)}, the generator makes "
+                        f"{_size(self.samples()[0])}: choose a data set of its channels."
+                    )
+                # Not the first ones: folders of pictures are sorted by class.
+                rows = random_rows(self.options.n_real, len(images), self.options.seed)
+                self._real = (images[rows], labels[rows])
+            except ZooError as error:
+                self._real = error
+        if isinstance(self._real, ZooError):
+            raise self._real
+        return self._real
+
+    def vectors(self) -> tuple[Tensor, Tensor, str]:
+        """Features of the generated and of the real images, and what they are."""
+        if self._vectors is None:
+            fake, real = self.samples()[0], self.real()[0]
+            wanted = self.options.features
+            network = None
+            if wanted != "pixels":
+                from zoo.metrics.evaluate import default_features
+                from zoo.metrics.features.base import create_features, extract
+
+                try:
+                    data = self.options.dataset or str(self.model.data.get("name"))
+                    name = wanted or default_features(data)
+                    network = create_features(name).to(self.model.device)
+                except ZooError:
+                    if wanted is not None:
+                        raise
+            if network is None:
+                flat = [images.flatten(1).float() / 255 for images in (fake, real)]
+                self._vectors = (flat[0], flat[1], "pixels")
+            else:
+                both = [extract(network, images)[0] for images in (fake, real)]
+                self._vectors = (both[0], both[1], f"features {network.name}")
+        return self._vectors
+
+    def interpolation(self) -> Section:
+        from zoo.explore.latents import interpolation_grid
+        from zoo.inference.images import write_png
+
+        picture = interpolation_grid(
+            self.model, seed=self.options.seed, truncation=self.options.truncation
+        )
+        write_png(picture, self.out / "interpolation.png")
+        return self.section(
+            "interpolation",
+            "Every row goes from one latent to another along the sphere. Smooth changes through "
+            "plausible images speak for a network that learned the data rather than single images.",
+        )
+
+    def classes(self) -> Section:
+        from zoo.explore.latents import class_grid
+        from zoo.inference.images import write_png
+
+        picture = class_grid(self.model, seed=self.options.seed, truncation=self.options.truncation)
+        write_png(picture, self.out / "classes.png")
+        return self.section(
+            "classes",
+            "Every row keeps its latent and goes from one class to the next through mixed labels.",
+        )
+
+    def sefa(self) -> Section:
+        from zoo.explore.latents import sefa_grid
+        from zoo.inference.images import write_png
+
+        picture = sefa_grid(self.model, self.options.directions, seed=self.options.seed)
+        write_png(picture, self.out / "sefa.png")
+        return self.section(
+            "sefa",
+            "One latent moved along the directions to which the first layer reacts most "
+            "(closed-form factorization, Shen and Zhou, 2021), in units of a standard deviation.",
+        )
+
+    def neighbours(self) -> Section:
+        from zoo.explore.reality import neighbour_grid
+        from zoo.inference.images import write_png
+
+        fake, real = self.samples()[0][:10], self.real()[0]
+        made, given, what = self.vectors()
+        picture, distances = neighbour_grid(fake, real, made[:10], given, self.options.neighbours)
+        write_png(picture, self.out / "neighbours.png")
+        return self.section(
+            "neighbours",
+            f"Generated images (first column) and the nearest of {len(real):,} training images by "
+            f"{what}; the nearest ones are {distances[:, 0].mean():.3g} away on average. A network "
+            "that copies shows the same image twice.",
+        )
+
+    def tsne(self) -> Section:
+        import torch
+
+        from zoo.explore.plots import plot_points
+        from zoo.explore.reality import tsne
+
+        made, given, what = self.vectors()
+        given = given[: len(made)]
+        points = tsne(torch.cat([given, made]), self.options.seed)
+        plot_points(points, len(given), self.out / "tsne.png")
+        return self.section(
+            "tsne",
+            f"t-SNE of {len(given):,} real and {len(made):,} generated images by {what}. Regions "
+            "with real points alone are modes that the generator leaves out.",
+            diagram=True,
+        )
+
+    def spectrum(self) -> Section:
+        from zoo.explore.plots import plot_spectra
+        from zoo.explore.reality import spectrum
+
+        fake, real = spectrum(self.samples()[0]), spectrum(self.real()[0])
+        plot_spectra(real, fake, self.out / "spectrum.png")
+        ratio = (fake[1] / real[1].clamp_min(1e-12))[-1].item()
+        return self.section(
+            "spectrum",
+            "Power over spatial frequency, averaged over directions. At the highest frequency the "
+            f"generated images have {ratio:.3g} times the power of the real ones.",
+            diagram=True,
+        )
+
+    def scores(self) -> Section:
+        from zoo.explore.plots import plot_scores
+        from zoo.explore.reality import discriminator_scores
+
+        fake, labels = self.samples()
+        real, real_labels = self.real()
+        if self.model.num_classes and real_labels.max() >= self.model.num_classes:
+            raise ZooError(
+                f"{self.model.file} knows {self.model.num_classes} classes, the data set has more."
+            )
+        n = len(fake)
+        scores = discriminator_scores(self.model, real[:n], real_labels[:n], fake, labels)
+        plot_scores(*scores, self.out / "scores.png")
+        # The probability that D ranks a real image above a generated one.
+        ranked = (scores[0][:, None] > scores[1][None, :]).float().mean().item()
+        return self.section(
+            "scores",
+            "Scores of D, which sees real and generated images in batches of their own as in "
+            f"training: on average {scores[0].mean():.3g} for real and {scores[1].mean():.3g} "
+            f"for generated images; a real image scores above a generated one in {ranked:.0%} of "
+            "pairs (50 % means that D cannot tell them apart).",
+            diagram=True,
+        )
+
+    def curves(self) -> Section:
+        from zoo.explore.compare import read_metrics
+        from zoo.explore.plots import plot_curves
+
+        run = self.run()
+        curves = read_metrics(run, over="images_seen")
+        if not curves:
+            raise ZooError(f"there is no metrics.csv of the run below {run}.")
+        plot_curves(curves, self.out / "curves.png")
+        return self.section("curves", f"From metrics.csv of {run}.", True)
+
+    def diagnostics(self) -> Section:
+        from zoo.explore.report import Section
+        from zoo.metrics.results import read_findings
+
+        run = self.run()
+        file = run / "diagnostics.json"
+        if not file.exists():
+            if not any(run.glob("**/metrics.csv")):
+                raise ZooError(f"{run} is no folder of a training run.")
+            return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
+        text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
+        return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))
+
+
+def _size(images: Tensor) -> str:
+    return "×".join(map(str, images.shape[1:]))

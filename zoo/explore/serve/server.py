@@ -1,0 +1,118 @@
+"""The page's web server: Python's own, three addresses, answers to this machine alone.
+
+Nothing is uploaded and nothing is fetched from elsewhere, so that the page works offline and a
+hostile page in the same browser cannot use it (the Host header is checked against DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from zoo.core.errors import ZooError
+from zoo.explore.serve.studio import Studio
+
+PAGE = Path(__file__).with_name("page.html")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
+        "script-src 'unsafe-inline'; "
+        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one studio; `serve_forever` runs it, `url` is where.
+
+    Args:
+        host: address to listen on; 127.0.0.1 is reached from this machine alone.
+        port: 0 takes any free one.
+
+    Raises:
+        ZooError: the address or port cannot be used.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
+        self.studio = studio
+        self.host = host
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        if not 0 <= port <= 65535:
+            raise ZooError(f"port={port} must be from 0 to 65535 (0 takes any free one).")
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ZooError(
+                    f"port={port} is in use (perhaps by another task=serve): try port={port + 1}, "
+                    "or port=0 for any free one."
+                ) from error
+            raise ZooError(f"cannot listen on {host}:{port}: {error.strerror or error}.") from error
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.server_address[1]}/"
+
+    def accepts(self, host_header: str) -> bool:
+        """Whether a request names this server as a browser on this machine would."""
+        if self.host not in LOOPBACK:
+            return True  # opened to others on purpose, under whatever name they know it by
+        try:
+            return urlsplit(f"//{host_header}").hostname in LOOPBACK
+        except ValueError:  # a bracket that is not closed
+            return False
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = 30  # seconds for a silent client
+
+    def do_GET(self) -> None:
+        if not self.server.accepts(self.headers.get("Host", "")):
+            self._answer(403, "text/plain", b"this server answers to its own address only\n")
+            return
+        try:
+            address = urlsplit(self.path)
+            if address.path == "/":
+                self._answer(200, "text/html; charset=utf-8", PAGE.read_bytes())
+            elif address.path == "/models":
+                self._json(200, self.server.studio.describe())
+            elif address.path == "/image":
+                query = parse_qs(address.query, max_num_fields=50)
+                values = {name: texts[-1] for name, texts in query.items()}
+                self._answer(200, "image/png", self.server.studio.render(values))
+            else:
+                self._json(404, {"error": f"there is nothing at {address.path[:60]}."})
+        except (ZooError, ValueError) as error:
+            self._json(400, {"error": str(error)})
+        except (BrokenPipeError, ConnectionResetError):  # the browser moved on
+            self.close_connection = True
+        except Exception as error:
+            self._json(500, {"error": f"{type(error).__name__}: {error}"})
+
+    def _json(self, status: int, value: object) -> None:
+        self._answer(status, "application/json", json.dumps(value).encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in _SECURITY.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent: every move of a slider is a request."""

@@ -1,0 +1,1 @@
+"""From a trained network's file to images: load, sample, export, publish."""

@@ -1,0 +1,172 @@
+"""From tensors in [-1, 1] to files that people look at: PNG, labelled grids, animations."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zoo.core.errors import ZooError
+from zoo.data.pixels import to_uint8
+
+SMALLEST = 9
+"""Size of the smallest letters in a grid, in pixels."""
+
+__all__ = ["grid", "to_pil", "to_uint8", "write_animation", "write_png"]
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """One uint8 image (C, H, W) as a picture: gray for 1 channel, RGB for 3.
+
+    Any other number of channels is shown as gray pictures side by side.
+    """
+    array = image.cpu().numpy()
+    if len(array) == 3:
+        return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)), "RGB")
+    return Image.fromarray(np.ascontiguousarray(np.concatenate(list(array), axis=1)), "L")
+
+
+def write_png(image: Tensor | Image.Image, path: Path) -> Path:
+    """Write one uint8 image (C, H, W), or a picture, as PNG.
+
+    Raises:
+        ZooError: the file cannot be written.
+    """
+    picture = to_pil(image) if isinstance(image, Tensor) else image
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, format="PNG")
+    except OSError as error:
+        raise ZooError(f"cannot write the picture {path}: {error.strerror or error}.") from error
+    return path
+
+
+def grid(
+    images: Tensor,
+    columns: int | None = None,
+    rows: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    scale: int | None = None,
+    padding: int = 2,
+) -> Image.Image:
+    """Lay uint8 images (N, C, H, W) out row by row, with the names of rows and columns beside them.
+
+    Images of one pixel with two channels are points of the plane, and drawn as such in one picture.
+
+    Args:
+        columns: images per row; None makes the grid about square.
+        rows: one name per row, or none.
+        heads: one name per column, or none.
+        scale: whole factor by which pixels are repeated; None shows small images at 64 pixels.
+        padding: pixels between images.
+    """
+    if len(images) == 0:
+        raise ZooError("a grid needs at least one image.")
+    if images.shape[1:] == (2, 1, 1):
+        return _scatter(images.flatten(1))
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    lines = -(-len(images) // columns)
+    first = to_pil(images[0])
+    scale = scale or max(1, 64 // first.height)
+    width, height = first.width * scale, first.height * scale
+    size = max(10, min(18, height // 3))
+    font = ImageFont.load_default(size=size)
+    left = padding + (max(int(font.getlength(str(r))) for r in rows) + 8 if rows else 0)
+    top = padding + (size + 6 if heads else 0)
+    canvas = Image.new(
+        first.mode,
+        (left + columns * (width + padding), top + lines * (height + padding)),
+        255 if first.mode == "L" else (255, 255, 255),
+    )
+    for i, image in enumerate(images):
+        picture = to_pil(image).resize((width, height), Image.Resampling.NEAREST)
+        row, column = divmod(i, columns)
+        canvas.paste(picture, (left + column * (width + padding), top + row * (height + padding)))
+    draw = ImageDraw.Draw(canvas)
+    black = 0 if first.mode == "L" else (0, 0, 0)
+    for i, name in enumerate(rows[:lines]):
+        middle = top + i * (height + padding) + height // 2
+        draw.text((left - 6, middle), str(name), fill=black, font=font, anchor="rm")
+    heads = [str(name) for name in heads[:columns]]
+    while heads and size > SMALLEST and max(map(font.getlength, heads)) > width:
+        size -= 1
+        font = ImageFont.load_default(size=size)
+    for i, name in enumerate(heads):
+        middle = left + i * (width + padding) + width // 2
+        fitting = _cut(name, font, width)
+        draw.text((middle, top - 4), fitting, fill=black, font=font, anchor="ms")
+    return canvas
+
+
+def _cut(name: str, font: Any, width: int) -> str:
+    """As much of a name as fits into `width` pixels."""
+    if font.getlength(name) <= width:
+        return name
+    while len(name) > 1 and font.getlength(name + "…") > width:
+        name = name[:-1]
+    return name + "…"
+
+
+def _scatter(points: Tensor) -> Image.Image:
+    """White points (N, 2) uint8 on black, x to the right, y upwards; brighter where many lie."""
+    canvas = np.zeros((512, 512), dtype=np.uint16)
+    x, y = points.long().cpu().numpy().T * 2
+    for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        np.add.at(canvas, (510 - y + down, x + right), 120)
+    return Image.fromarray(canvas.clip(max=255).astype(np.uint8), "L")
+
+
+def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) -> Path:
+    """Write pictures of one size as an endless animation; the ending picks the format.
+
+    `.gif`, `.webp` and `.png` (animated PNG) need nothing else; `.mp4` needs `ffmpeg`.
+
+    Raises:
+        ZooError: no frames, an unknown ending, no ffmpeg, or a file that cannot be written.
+    """
+    kind = path.suffix.lstrip(".")
+    if not frames or fps <= 0:
+        raise ZooError(f"{path.name} needs frames and fps above 0: got {len(frames)} and {fps}.")
+    if kind == "mp4":
+        return _write_mp4(frames, path, fps)
+    if kind not in ("gif", "webp", "png"):
+        raise ZooError(f"cannot animate as {path.name!r}: the endings are gif, webp, png, mp4.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames[0].save(
+            path,
+            save_all=True,
+            append_images=list(frames[1:]),
+            duration=max(20, round(1000 / fps)),  # ms; browsers slow down what is under 20
+            loop=0,
+            lossless=True,  # heard by webp alone
+        )
+    except OSError as error:
+        raise ZooError(f"cannot write the animation {path}: {error}.") from error
+    return path
+
+
+def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise ZooError(
+            "an mp4 needs the program ffmpeg, which is not on the PATH: install it, or use "
+            "walk_format=gif, webp or png."
+        )
+    # H.264 in yuv420p, which every player takes, wants even sides: the last row or column goes.
+    width, height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
+    command = [ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-", "-pix_fmt", "yuv420p"]
+    raw = b"".join(f.convert("RGB").crop((0, 0, width, height)).tobytes() for f in frames)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([*command, str(path)], input=raw, capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise ZooError(f"ffmpeg could not write {path}: {' '.join(reason)}")
+    return path

@@ -1,0 +1,353 @@
+"""Loading a trained generator from any file the zoo writes, by the file alone.
+
+A checkpoint describes itself: under the key `zoo` it holds the names and options of its parts and
+what is to be known of the data, as plain containers. Networks are rebuilt through the registry;
+neither the data set nor a configuration file is needed, and `torch.load` runs with
+`weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.random import forked_random
+from zoo.inference.files import DTYPES, is_spec, read
+from zoo.inference.latents import Label, class_index, draw_labels, draw_latents, standing_statistics
+from zoo.inference.locate import locate, pretrained_names
+from zoo.registry import REGISTRY, create, factory, list_parts
+
+if TYPE_CHECKING:
+    from zoo.data.base import DataModule
+
+Weights = Literal["ema", "raw"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: Weights | None = None,
+    device: str | torch.device = "cpu",
+) -> LoadedGenerator:
+    """Load a trained generator, ready to sample: `zoo.load("mnist").sample(64, label=5)`.
+
+    A file runs no code of its own here, but for `.pt2`: PyTorch has no safe reader of these, and a
+    warning says so.
+
+    Args:
+        path: a checkpoint (`.ckpt`), a run's folder (its last checkpoint is taken), an exported
+            file (`.safetensors`, `.onnx`, `.pt2`), a model of the embedded zoo (`mnist`), or a
+            model of the Hugging Face hub (`hf:owner/name`).
+        weights: `ema` for the averaged weights, `raw` for those the optimizer sees; None takes the
+            averaged ones where the file has them.
+        device: where it samples: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`.
+
+    Raises:
+        ZooError: the file is missing, damaged or no file of the zoo, one of its parts is not
+            installed, or it does not hold the weights asked for.
+    """
+    target = choose_device(device)
+    file = locate(path)
+    if file.suffix in (".onnx", ".pt2"):
+        from zoo.inference.exported import open_exported
+
+        info, generator = open_exported(file)
+        chosen = _choose_weights(info, weights, file)
+        return LoadedGenerator(generator.to(target).eval(), info, chosen, file)
+    info, state = read(file)
+    chosen = _choose_weights(info, weights, file)
+    prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
+    _check_description(info, state, prefix, file)
+    generator = _rebuild("generator", info, file)
+    _fill(generator, state, prefix, file)
+    loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
+    held = {v.dtype for k, v in state.items() if k.startswith(prefix)}
+    loaded.precision = next((n for n in ("bf16", "fp16") if DTYPES[n] in held), "fp32")
+    loaded._state = {k: v for k, v in state.items() if k.startswith("discriminator.")}
+    return loaded
+
+
+class LoadedGenerator:
+    """A trained generator with all that its file says about it.
+
+    Attributes:
+        generator: the network, in eval mode.
+        info: the file's description (format, parts, data, progress), plain containers.
+        data: its part on the data: `name`, `image_size`, `channels`, `num_classes`, `class_names`.
+        images_seen: real images seen in training.
+        weights: `ema` or `raw`.
+        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`, also where
+            that was before the file was exported.
+        precision: in which the file holds the weights: `fp32`, `fp16` or `bf16`.
+        file: the file it came from.
+    """
+
+    def __init__(
+        self, generator: Generator, info: dict[str, Any], weights: Weights, file: Path
+    ) -> None:
+        self.generator = generator
+        self.info = info
+        self.weights = weights
+        self.file = file
+        self.batch_norm: str = info.get("batch_norm", "running")
+        self.precision = "fp32"
+        self._state: dict[str, Tensor] = {}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.info["data"]
+
+    @property
+    def images_seen(self) -> int:
+        return int(self.info.get("images_seen", 0))
+
+    @property
+    def num_classes(self) -> int:
+        """Classes the generator takes; 0 for an unconditional one."""
+        return self.generator.num_classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes the generator takes; empty for an unconditional one."""
+        names = [str(c) for c in self.data.get("class_names") or range(self.num_classes)]
+        return names[: self.num_classes]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def __repr__(self) -> str:
+        size, channels = self.generator.image_size, self.generator.channels
+        return (
+            f"LoadedGenerator({self.info['generator']['name']}, {channels}×{size}×{size}, "
+            f"{self.num_classes or 'no'} classes, {self.images_seen:,} images seen, "
+            f"{self.weights} weights)"
+        )
+
+    def sample(
+        self,
+        n: int = 64,
+        label: Label = None,
+        seed: int = 0,
+        truncation: float | None = None,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Draw images: the same seed gives the same images, whatever the batch size.
+
+        Args:
+            n: images, or images per class where `label` names classes.
+            label: a class, a list of classes, or `"all"`; an int is an index, a text a name or,
+                where no class has that name, an index. None draws classes at random, and is the
+                only choice for an unconditional model.
+            seed: of the latents and of classes drawn at random, 0 to 2^63 - 1.
+            truncation: threshold on the latents in standard deviations (see
+                `zoo.contracts.latent.truncate`); None for none.
+            batch_size: images generated at a time, 1 or more.
+
+        Returns:
+            float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
+
+        Raises:
+            ZooError: `n` or `batch_size` below 1, a label the model does not have, a seed out of
+                range, a truncation not above 0.
+        """
+        z, y = self.draw(n, label, seed, truncation)
+        return self.generate(z, y, batch_size)
+
+    def draw(
+        self, n: int, label: Label = None, seed: int = 0, truncation: float | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The latents (N, latent_dim) and labels (N,) of `sample`; arguments as there."""
+        y = draw_labels(label, n, self.num_classes, self.class_names, seed)
+        count = n if y is None else len(y)
+        return draw_latents(self.generator, count, seed, truncation).cpu(), y
+
+    def generate(self, z: Tensor, y: Tensor | None = None, batch_size: int = 64) -> Tensor:
+        """Images (N, C, H, W), float32 in [-1, 1] on the CPU, of latents and labels."""
+        return torch.cat(list(self.batches(z, y, batch_size)))
+
+    def batches(self, z: Tensor, y: Tensor | None = None, batch_size: int = 64) -> Iterator[Tensor]:
+        """Images as in `generate`, batch by batch, so that any number fits in memory."""
+        if batch_size < 1:
+            raise ZooError(f"batch_size={batch_size} must be 1 or more.")
+        for i in range(0, len(z), batch_size):
+            labels = None if y is None else y[i : i + batch_size].to(self.device)
+            with torch.inference_mode(), forked_random():
+                torch.manual_seed(i)  # networks with noise inside
+                images = self.generator(z[i : i + batch_size].to(self.device), labels)
+            yield images.float().clamp(-1, 1).cpu()
+
+    def class_index(self, label: int | str) -> int:
+        """The index of a class given by index (int) or as text (see `zoo.inference.latents`)."""
+        return class_index(label, self.num_classes, self.class_names)
+
+    def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
+        """Recompute the batch-norm statistics (see `zoo.inference.latents.standing_statistics`)."""
+        if standing_statistics(self.generator, forwards, batch, seed):
+            self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
+
+    def discriminator(self) -> Discriminator:
+        """The discriminator it was trained against, in eval mode on the same device.
+
+        Raises:
+            ZooError: the file holds none, as exported files do, or its part is not installed.
+        """
+        if not self._state:
+            raise ZooError(
+                f"{self.file} holds no discriminator (exported and published files hold the "
+                "generator alone): load the training checkpoint."
+            )
+        network = _rebuild("discriminator", self.info, self.file)
+        _fill(network, self._state, "discriminator.", self.file)
+        return network.to(self.device).eval()
+
+    def dataset(self, data_dir: str = "data", name: str | None = None) -> DataModule:
+        """A data set below `data_dir`, at the generator's image size.
+
+        Args:
+            name: of the data set; None takes the one it was trained on, built as it was then.
+
+        Raises:
+            ZooError: no data set of this name is registered here, or it is missing.
+        """
+        names = list_parts("datamodule")
+        if name is not None and name not in names:
+            raise ZooError(
+                f"dataset={name} is no data set; there are {listing(names)}.{suggest(name, names)}"
+            )
+        options = {} if name is not None else self.data.get("options", {})
+        name = name or self.data.get("name")
+        if name not in names:
+            raise ZooError(
+                f"{self.file} was trained on the data set {name!r}, which is not here; there are "
+                f"{listing(names)}."
+            )
+        known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
+        options = {**options, "data_dir": data_dir, "image_size": self.generator.image_size}
+        data = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
+        data.prepare_data()
+        data.setup()
+        return data
+
+    def scores(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        batch_size: int = 64,
+        batch_statistics: bool = False,
+    ) -> Tensor:
+        """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
+
+        Args:
+            labels: int64 (N,), needed by a conditional discriminator.
+            batch_statistics: let batch norms take the mean and variance of each batch, as in
+                training, where reals and fakes come in batches of their own. Only so are the
+                scores of a network with batch norms those that it was trained to give.
+        """
+        network = self.discriminator()
+        if network.num_classes and labels is None:
+            raise ZooError("scores(images) of a conditional model also needs the images' labels.")
+        if not network.num_classes:
+            labels = None
+        if batch_statistics:
+            for module in network.modules():
+                module.train(isinstance(module, nn.modules.batchnorm._BatchNorm))
+        results = []
+        with torch.inference_mode():
+            for i in range(0, len(images), batch_size):
+                y = None if labels is None else labels[i : i + batch_size].to(self.device)
+                results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
+        return torch.cat(results)
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """A device that is there; `auto` takes CUDA or MPS where there is one, else the CPU.
+
+    Raises:
+        ZooError: the device is unknown or absent.
+    """
+    if str(device) == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ZooError(f"device={device} cannot be used here: try device=cpu or auto.") from error
+    return chosen
+
+
+def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
+    if weights not in (None, "ema", "raw"):
+        raise ZooError(f"weights={weights} must be ema or raw.")
+    held: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
+    if "weights" in info:  # an exported file holds one kind
+        held = [info["weights"]]
+    if weights is not None and weights not in held:
+        raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
+    return weights or held[0]
+
+
+def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
+    """Make a network of a checkpoint through the registry."""
+    spec = info.get(kind)
+    if not is_spec(spec):
+        raise ZooError(f"{file} does not describe a {kind}.")
+    assert spec is not None
+    options = dict(spec["options"])
+    head = spec.get("head")
+    try:
+        if head:
+            options["head"] = factory("head", head["name"], **head["options"])
+        return create(kind, spec["name"], **options)
+    except (ZooError, TypeError) as error:
+        source = (info.get("sources") or {}).get(kind, "zoo")
+        origin = "" if source == "zoo" else f", which came from the plugin {source}"
+        raise ZooError(
+            f"{file} needs the {kind} {spec['name']!r}{origin}, and it cannot be made here: {error}"
+        ) from error
+
+
+def _check_description(
+    info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path
+) -> None:
+    """Refuse a generator that does not fit the tensors before it takes its gigabytes."""
+    try:
+        with torch.device("meta"):
+            sketch = _rebuild("generator", info, file)
+    except Exception:  # its constructor looks at values, or fails: making it in earnest tells
+        return
+    _check_fit(sketch, state, prefix, file)
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
+    network.load_state_dict(_check_fit(network, state, prefix, file))
+
+
+def _check_fit(
+    network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path
+) -> dict[str, Tensor]:
+    """The network's own tensors among those of a file, all there and of its shapes."""
+    own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    expected = network.state_dict()
+    wrong = [k for k in expected if k not in own or own[k].shape != expected[k].shape]
+    wrong += [k for k in own if k not in expected]
+    if wrong:
+        raise ZooError(
+            f"{file} does not fit its own description: {len(wrong)} tensors of "
+            f"{prefix.rstrip('.')} are missing, surplus or of another shape (first: {wrong[0]}); "
+            "it was written by another version of that part."
+        )
+    return own
+
+
+__all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

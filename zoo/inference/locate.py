@@ -1,0 +1,68 @@
+"""Where a trained network's file is: a path, a run's folder, a name, or the hub."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.inference.files import WEIGHTS_NAME
+
+PRETRAINED = Path(__file__).with_name("pretrained")
+
+
+def pretrained_names() -> list[str]:
+    """The names of the models that come with the zoo."""
+    return sorted(p.parent.name for p in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """The file that `load` reads for a path, a run's folder or a name.
+
+    Raises:
+        ZooError: there is none; the sentence shows the nearest ones.
+    """
+    text = os.fspath(path)
+    if text.startswith("hf:"):
+        from zoo.inference.hub import fetch
+
+        return fetch(text[3:])
+    if text in pretrained_names():
+        return PRETRAINED / text / WEIGHTS_NAME
+    file = Path(text).expanduser()
+    if file.is_file():
+        return file
+    if file.is_dir():
+        for inside in ("checkpoints/last.ckpt", "last.ckpt", WEIGHTS_NAME):
+            if (file / inside).is_file():
+                return file / inside
+        raise ZooError(
+            f"the folder {file} holds no checkpoint (looked for checkpoints/last.ckpt, last.ckpt "
+            f"and {WEIGHTS_NAME}).{_nearest(file)}"
+        )
+    raise ZooError(
+        f"there is no checkpoint at {text!r}.{suggest(text, pretrained_names())}{_nearest(file)} "
+        f"Models that come with the zoo: {listing(pretrained_names())}."
+    )
+
+
+def _nearest(missing: Path) -> str:
+    """A sentence with the checkpoints closest to a path that is not there."""
+    folder = missing.absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    found: list[str] = []
+    visited = 0
+    for where, folders, files in os.walk(folder):
+        depth = len(Path(where).relative_to(folder).parts)
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < 5 else []
+        found += [os.path.join(where, f) for f in files if f.endswith((".ckpt", ".safetensors"))]
+        visited += 1 + len(files)
+        if visited > 5000:  # enough to help; a whole disk would take minutes
+            break
+    if not found:
+        return f" The folder {folder} exists, without a checkpoint below it."
+    wanted = str(missing.absolute())
+    found.sort(key=lambda f: -difflib.SequenceMatcher(None, wanted, f).ratio())
+    return f" Nearest: {listing(os.path.relpath(f) for f in found[:3])}."

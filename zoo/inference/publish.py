@@ -1,0 +1,223 @@
+"""Publishing trained generators: on the Hugging Face hub, or in a folder like one.
+
+A published model is four files: `generator.safetensors` (the weights, with their description in
+the header), `generator.json` (the description), `README.md` (the model card), `samples.png`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from zoo.core.errors import ZooError, listing
+from zoo.core.extras import require
+from zoo.core.network import reachable
+from zoo.inference.export import Dtype, export
+from zoo.inference.files import WEIGHTS_NAME
+from zoo.inference.hub import UNREACHABLE, check_name, reason
+from zoo.inference.images import grid, to_uint8, write_png
+from zoo.inference.load import LoadedGenerator
+from zoo.registry.spec import in_words
+
+_CARD, _PICTURE = "README.md", "samples.png"
+_FILES = (_CARD, WEIGHTS_NAME, str(Path(WEIGHTS_NAME).with_suffix(".json")), _PICTURE)
+_LOCAL_KEY = re.compile(r"hydra\b|(.*[._])?(dir|folder|path|file|root)$")
+# A path from a root, from home or from the working directory, also inside of lists and quotes.
+_LOCAL_VALUE = re.compile(r"""(^|[\s'"=:,\[{(])(~|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)""")
+
+
+def publish(
+    model: LoadedGenerator,
+    repo: str,
+    *,
+    dtype: Dtype = "bf16",
+    license: str | None = None,
+    private: bool = False,
+    figures: str = "",
+) -> dict[str, Any]:
+    """Publish `model` as `repo`: `owner/name` on the hub, or `file:/some/folder`.
+
+    Settings that name files or folders of this machine are left out of its description.
+
+    Args:
+        dtype: of the weights; bf16 halves the file.
+        license: an identifier of the hub (`mit`, `cc-by-4.0`) for the card.
+        private: of a repository that is made by this.
+        figures: tables for the card, with their protocols, as text.
+
+    Returns:
+        Where it is, how it is loaded, and the size of the weights in bytes.
+
+    Raises:
+        ZooError: the folder cannot be written or holds such files of other origin, or the hub
+            refuses or cannot be reached.
+    """
+    folder = Path(repo.removeprefix("file:")).expanduser() if repo.startswith("file:") else None
+    if folder is None:
+        check_name(repo)
+    else:
+        _check_folder(repo, folder)
+    model = copy.copy(model)
+    model.info = without_paths(model.info)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
+        write_png(_samples(model), made / _PICTURE)
+        source = str(folder) if folder is not None else f"hf:{repo}"
+        text = card(model, source, dtype, license, figures)
+        (made / _CARD).write_text(text, encoding="utf-8")
+        if folder is not None:
+            _copy(made, folder)
+            place = str(folder)
+        else:
+            place = _upload(made, repo, private)
+    return {"published": place, "load": f'zoo.load("{source}")', "bytes": summary["bytes"]}
+
+
+def _check_folder(repo: str, folder: Path) -> None:
+    """Refuse to write over what is no published model."""
+    if not repo.removeprefix("file:").strip():
+        raise ZooError(f"repo={repo} names no folder: write repo=file:/some/folder.")
+    card = folder / _CARD
+    if card.is_file() and "\n- gan-zoo\n" in card.read_text("utf-8", errors="replace"):
+        return
+    if held := [name for name in _FILES if (folder / name).exists()]:
+        raise ZooError(
+            f"{folder / held[0]} would be overwritten, and {folder} has no model card of the zoo: "
+            "choose another folder."
+        )
+
+
+def without_paths(info: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's description without what names files or folders of this machine.
+
+    They are left out of the overrides and of the options of the data set; of a plugin that lies
+    elsewhere than below the working directory, the file's name is left.
+    """
+    kept = dict(info)
+    options = info["data"].get("options") or {}
+    options = {k: v for k, v in options.items() if not _local(k, str(v))}
+    kept["data"] = {**info["data"], "options": options}
+    if overrides := info.get("overrides"):
+        kept["overrides"] = [o for o in map(str, overrides) if not _local(*o.partition("=")[::2])]
+    if sources := info.get("sources"):
+        kept["sources"] = {k: Path(s).name if _local("", s) else s for k, s in sources.items()}
+    return kept
+
+
+def _local(key: str, value: str) -> bool:
+    return bool(_LOCAL_KEY.match(key.lstrip("+~")) or _LOCAL_VALUE.search(value))
+
+
+def _copy(made: Path, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(made.iterdir()):  # the card first, by which the others are known
+            shutil.copyfile(file, folder / file.name)
+    except OSError as error:
+        raise ZooError(f"cannot publish into {folder}: {error.strerror or error}.") from error
+
+
+def _upload(made: Path, repo: str, private: bool) -> str:
+    require("hub", f"repo={repo}", "huggingface_hub")
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    if not reachable(api.endpoint):
+        raise ZooError(f"{repo} cannot be published: {UNREACHABLE}: repo=file:/some/folder works.")
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=made, commit_message="Publish with gan-zoo")
+    except Exception as error:
+        raise ZooError(f"{repo} cannot be published: {reason(error, repo)}.") from error
+    return f"{api.endpoint}/{repo}"
+
+
+def _samples(model: LoadedGenerator) -> Any:
+    if not model.num_classes:
+        return grid(to_uint8(model.sample(64)), 8)
+    rows = min(model.num_classes, 10)
+    images = model.sample(8, label=list(range(rows)))
+    return grid(to_uint8(images), 8, rows=model.class_names[:rows])
+
+
+def title_of(model: LoadedGenerator) -> str:
+    """The heading of a model card: `dcgan on mnist`."""
+    return f"{model.info['generator']['name']} on {model.data.get('name')}"
+
+
+def card(
+    model: LoadedGenerator,
+    source: str,
+    dtype: str,
+    license: str | None = None,
+    figures: str = "",
+) -> str:
+    """The model card in Markdown: what it is, how it is loaded, parts, data, figures, a picture."""
+    info, data = model.info, model.data
+    title = title_of(model)
+    size, channels = model.generator.image_size, model.generator.channels
+    parameters = sum(p.numel() for p in model.generator.parameters())
+    front = ["tags:", "- gan", "- gan-zoo", f"- {data.get('name')}"]
+    front.append("pipeline_tag: unconditional-image-generation")
+    if license:
+        front.append(f"license: {license}")
+    rows = [
+        ("generator", in_words(info["generator"])),
+        *((k, in_words(info[k])) for k in ("discriminator", "loss") if info.get(k)),
+        *(
+            (k, listing(map(in_words, info[k])))
+            for k in ("regularizers", "augmentations")
+            if info.get(k)
+        ),
+        ("parameters of the generator", f"{parameters:,}"),
+        ("data", f"{data.get('name')}, {channels}×{size}×{size}"),
+        ("classes", listing(model.class_names) if model.num_classes else "none (unconditional)"),
+        ("trained on", f"{model.images_seen:,} images, {info.get('step', 0):,} updates"),
+        ("weights", f"{model.weights}, stored as {dtype}; batch norm {model.batch_norm}"),
+        ("made with", f"gan-zoo {info.get('version')}"),
+    ]
+    if info.get("overrides"):
+        rows.append(("command", f"`python run.py {shlex.join(map(str, info['overrides']))}`"))
+    label = ""
+    if model.num_classes:
+        label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
+    none = "None yet: `python run.py task=evaluate ckpt=…` makes them."
+    shown = f"```\n{figures}\n```" if figures else none
+    return "\n".join(
+        [
+            "---",
+            *front,
+            "---",
+            "",
+            f"# {title}",
+            "",
+            "![samples](samples.png)",
+            "",
+            "```python",
+            "import zoo",
+            "",
+            f'model = zoo.load("{source}")',
+            f"images = model.sample(64{label})  # (64, {channels}, {size}, {size}) in [-1, 1]",
+            "```",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {_cell(value)} |" for name, value in rows),
+            "",
+            "## Figures",
+            "",
+            shown,
+            "",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

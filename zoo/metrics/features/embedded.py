@@ -1,0 +1,74 @@
+"""The feature networks whose weights are in the repository: `mnist` and `fashion_mnist`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from zoo.core.errors import ZooError
+from zoo.metrics.features.base import Features, features, file_hash
+from zoo.metrics.features.classifier import INPUT_SIZE, SmallClassifier
+
+WEIGHTS = Path(__file__).parent / "weights"
+MAX_CHANNELS = 3
+
+
+class _Embedded(Features):
+    """A small classifier that looks at every channel on its own.
+
+    Images of C channels give features (N, C * 128). Their logits (N, 10 ** C) are the joint
+    log-probabilities of the C classes read, the first channel being the leading digit: 10 classes
+    for gray images, the 1000 modes of Stacked-MNIST for three channels.
+    """
+
+    dataset: ClassVar[str]
+    classes = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        path = WEIGHTS / f"{self.dataset}.safetensors"
+        self.name = self.dataset
+        self.weights_hash = file_hash(path)
+        self.resizer = f"28 padded, else bilinear antialiased to {INPUT_SIZE}"
+        self.test_accuracy = json.loads(path.with_suffix(".json").read_text())["test_accuracy"]
+        self.network = SmallClassifier(batch_norm=False)
+        self.network.load_state_dict({k: w.float() for k, w in load_file(path).items()})
+        self.freeze()
+
+    def classes_of(self, channels: int) -> int:
+        return self.classes**channels
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        n, channels = images.shape[:2]
+        if channels > MAX_CHANNELS:
+            raise ZooError(
+                f"features={self.name} reads images of 1 to {MAX_CHANNELS} channels, "
+                f"these have {channels}."
+            )
+        planes = images.reshape(n * channels, 1, *images.shape[2:])
+        vectors, logits = self.network(planes.float() / 255)
+        each = logits.log_softmax(dim=1).unflatten(0, (n, channels))
+        joint = each[:, 0]
+        for channel in range(1, channels):
+            joint = (joint[:, :, None] + each[:, channel, None, :]).flatten(1)
+        return vectors.reshape(n, -1), joint
+
+
+@features("mnist")
+class MnistFeatures(_Embedded):
+    """A digit classifier trained on MNIST."""
+
+    dataset = "mnist"
+    labels_of = ("mnist", "mnist_subset", "stacked_mnist")
+
+
+@features("fashion_mnist")
+class FashionMnistFeatures(_Embedded):
+    """A classifier of garments trained on Fashion-MNIST."""
+
+    dataset = "fashion_mnist"
+    labels_of = ("fashion_mnist",)

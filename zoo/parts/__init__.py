@@ -1,0 +1,1 @@
+"""The parts, one file each, in a folder for each kind; made by `zoo.create`, not imported."""

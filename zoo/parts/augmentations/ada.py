@@ -1,0 +1,118 @@
+"""Adaptive discriminator augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.update import full_precision, widen
+from zoo.core.errors import ZooError, at_least, listing, suggest
+from zoo.layers import ada
+from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
+from zoo.registry import augmentation
+
+_GROUPS = {  # in the order in which they act
+    "blit": ("xflip", "rotate90", "xint"),
+    "geometry": ("scale", "rotate", "aniso", "xfrac"),
+    "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
+    "filter": ("bands",),
+    "noise": ("noise",),
+    "cutout": ("cutout",),
+}
+_SETS = {name: (name,) for name in _GROUPS} | {
+    "bg": ("blit", "geometry"),
+    "bgc": ("blit", "geometry", "color"),
+    "bgcf": ("blit", "geometry", "color", "filter"),
+    "bgcfn": ("blit", "geometry", "color", "filter", "noise"),
+    "bgcfnc": tuple(_GROUPS),
+    "bc": ("blit", "color"),
+}
+_NAMES = tuple(name for names in _GROUPS.values() for name in names)
+
+
+@augmentation("ada")
+class ADA(AdaptiveAugmentation):
+    """Adaptive discriminator augmentation: many changes, as often as D is too sure of the reals.
+
+    Paper: Karras et al. (2020), arXiv:2006.06676.
+
+    Each transform changes an image with probability m p, m being its multiplier; p rises while
+    E[sign D(x)] is above `target` and falls while it is below (`adaptive.py`). Order, ranges and
+    constants are the paper's, with two differences: flips, quarter turns and whole shifts are exact
+    moves of pixels, and the other geometry is one bilinear resampling with reflected edges instead
+    of a wavelet's at twice the size. In fp32.
+
+    Args:
+        set: which transforms have the multiplier 1: groups (`blit`: flip, quarter turns, whole
+            shifts; `geometry`; `color`; `filter`; `noise`; `cutout`) or unions by their first
+            letters, of which `bgc` is the paper's choice and `bc` the cheapest on a CPU.
+        multipliers: of single transforms, above or beside the set's: xflip, rotate90, xint, scale,
+            rotate, aniso, xfrac, brightness, contrast, lumaflip, hue, saturation, bands, noise,
+            cutout.
+        p: probability at the start, or all along.
+        adaptive: whether p follows how sure D is of the reals; set it to false for a fixed or a
+            scheduled p.
+        target: E[sign D(x)] to hold.
+        interval: updates of D between two changes of p.
+        speed: real images over which p can rise from 0 to 1; 100000 when resuming, as the authors.
+    """
+
+    def __init__(
+        self,
+        set: Literal[
+            "blit", "geometry", "color", "filter", "noise", "cutout",
+            "bg", "bgc", "bgcf", "bgcfn", "bgcfnc", "bc",
+        ] = "bgc",
+        multipliers: dict[str, float] | None = None,
+        p: float = 0.0,
+        adaptive: bool = True,
+        target: float = 0.6,
+        interval: int = 4,
+        speed: float = 500_000.0,
+    ) -> None:  # fmt: skip
+        super().__init__(p, adaptive, target, interval, speed)
+        chosen = {name: 1.0 for group in _SETS[set] for name in _GROUPS[group]}
+        for name, factor in (multipliers or {}).items():
+            if name not in _NAMES:
+                raise ZooError(
+                    f"augmentation ada: multipliers names {name!r}, which is no transform."
+                    f"{suggest(name, _NAMES)} Choices: {listing(_NAMES)}."
+                )
+            at_least(0, "augmentation ada: multipliers.", **{name: factor})
+            chosen[name] = float(factor)
+        self.multipliers = {name: chosen[name] for name in _NAMES if chosen.get(name)}
+        self.band_filter = ada.BandFilter()
+        changes: dict[str, Callable[[Tensor, ada.Gate], Tensor]] = {
+            "blit": ada.blit,
+            "geometry": ada.geometry,
+            "color": ada.color,
+            "filter": self.band_filter,
+            "noise": ada.noise,
+            "cutout": ada.cutout,
+        }
+        self._changes = [
+            changes[group]
+            for group, names in _GROUPS.items()
+            if any(name in self.multipliers for name in names)
+        ]
+
+    def forward(self, images: Tensor) -> Tensor:
+        with full_precision(images.device):
+            x = widen(images)
+
+            def on(name: str) -> Tensor:
+                return self._gate(name, x)
+
+            for change in self._changes:
+                x = change(x, on)
+        return x.to(images.dtype)
+
+    def _gate(self, name: str, x: Tensor) -> Tensor:
+        """Which images a transform changes, (N,) bool."""
+        probability = self.multipliers.get(name, 0.0) * self.p
+        if name == "rotate":  # two chances, together as likely as one of the others
+            probability = 1 - (1 - probability).clamp(0, 1).sqrt()
+        return torch.rand(len(x), device=x.device) < probability

@@ -1,0 +1,66 @@
+"""What adaptive augmentations share: a probability that follows how sure D is of the reals."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.augmentation import Augmentation
+from zoo.contracts.update import Update
+from zoo.core.distributed import mean_over_processes, process_count
+from zoo.core.errors import above, at_least
+
+
+class AdaptiveAugmentation(Augmentation):
+    """An augmentation of probability `p`, which rises while D tells reals too well.
+
+    Paper: Karras et al. (2020), arXiv:2006.06676.
+
+    Every `interval` updates of D, with r = E[sign D(x)] over them and all processes:
+    p <- max(0, p + sign(r - target) * images / speed), images being the real ones since the last
+    time. There is no ceiling. p and the sums lie in tensors, which nothing reads on the host.
+
+    Args:
+        p: probability at the start, or all along.
+        adaptive: whether p follows r.
+        target: r to hold.
+        interval: updates of D between two changes.
+        speed: real images over which p can rise from 0 to 1.
+    """
+
+    schedulable: ClassVar[tuple[str, ...]] = ("p",)
+
+    p: Tensor
+    signs: Tensor
+    count: Tensor
+
+    def __init__(
+        self, p: float, adaptive: bool, target: float, interval: int, speed: float
+    ) -> None:
+        super().__init__()
+        place = f"augmentation {type(self).__name__.lower()}: "
+        at_least(0, place, p=p)
+        at_least(1, place, interval=interval)
+        above(0, place, speed=speed)
+        self.adaptive = adaptive
+        self.target = target
+        self.interval = interval
+        self.speed = speed
+        self.register_buffer("p", torch.tensor(float(p)))
+        self.register_buffer("signs", torch.zeros(()))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def observe(self, update: Update) -> None:
+        if not self.adaptive or update.real_output is None:
+            return
+        self.signs += update.real_output.scores.sign().mean().to(self.signs.dtype)
+        self.count += 1
+        due = self.count % self.interval == 0
+        images = len(update.real) * process_count() * self.interval
+        r = mean_over_processes(self.signs) / self.interval
+        moved = (self.p + (r - self.target).sign() * (images / self.speed)).clamp(min=0)
+        self.p.copy_(torch.where(due, moved, self.p))
+        self.signs.mul_(~due)

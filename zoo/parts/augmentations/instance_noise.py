@@ -1,0 +1,35 @@
+"""Instance noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.augmentation import Augmentation
+from zoo.core.errors import at_least
+from zoo.registry import augmentation
+
+
+@augmentation("instance_noise")
+class InstanceNoise(Augmentation):
+    """Gaussian noise on whatever D sees, so that reals and fakes overlap.
+
+    Paper: Sønderby et al. (2017), arXiv:1610.04490.
+
+    x + sigma n, n ~ N(0, I), of the same sigma on reals and fakes. The paper lets it fall to 0 in
+    training: `model.schedules: {augmentation.instance_noise.sigma: {name: linear, start: 0.1, end:
+    0, images: …}}`.
+
+    Args:
+        sigma: standard deviation, in units of the images' [-1, 1].
+    """
+
+    schedulable = ("sigma",)
+
+    def __init__(self, sigma: float = 0.1) -> None:
+        super().__init__()
+        at_least(0, "augmentation instance_noise: ", sigma=sigma)
+        self.sigma = sigma
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.sigma * torch.randn_like(images)

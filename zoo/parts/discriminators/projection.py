@@ -1,0 +1,71 @@
+"""The projection discriminator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.sizes import check_image_size
+from zoo.core.errors import ZooError, at_least
+from zoo.layers.linear import head_wrap
+from zoo.layers.resnet import ResNetTrunk
+from zoo.registry import discriminator
+
+
+@discriminator("projection")
+class ProjectionDiscriminator(Discriminator):
+    """SNGAN's ResNet with the projection head: cGANs with projection discriminator.
+
+    The trunk is that of `resnet` with spectral norm and summed features; it needs labels.
+
+    Paper: Miyato & Koyama (2018), arXiv:1802.05637.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels.
+        channels: channels of the image.
+        num_classes: 1 or more.
+        head: what scores the features.
+        base_channels: as in `resnet`.
+        plan: as in `resnet`.
+        attention: as in `resnet`.
+    """
+
+    requires_labels = True
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        base_channels: int = 128,
+        plan: Literal["auto", "constant", "pyramid"] = "auto",
+        attention: int = 0,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head or "projection")
+        if num_classes < 1:
+            raise ZooError(
+                f"discriminator projection needs labels, but num_classes is {num_classes}: use a "
+                "data set with classes and model.conditional=true, or discriminator resnet."
+            )
+        check_image_size("discriminator projection", image_size)
+        at_least(1, "discriminator projection: ", base_channels=base_channels)
+        self.trunk = ResNetTrunk(
+            self.in_channels,
+            image_size,
+            base_channels,
+            pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
+            spectral_norm=True,
+            mean=False,
+            attention=attention,
+            part="discriminator projection",
+        )
+        self.attach_head(self.trunk.width, head_wrap(spectral_norm=True))
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.trunk(x)

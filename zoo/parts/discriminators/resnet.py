@@ -1,0 +1,72 @@
+"""The ResNet discriminator of SNGAN and critic of WGAN-GP."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.sizes import check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.linear import head_wrap
+from zoo.layers.resnet import ResNetTrunk
+from zoo.registry import discriminator
+
+
+@discriminator("resnet")
+class ResNetDiscriminator(Discriminator):
+    """Residual blocks without batch norm: SNGAN's discriminator, or WGAN-GP's critic.
+
+    With `spectral_norm=true` SNGAN's, which sums the features over positions; without it the critic
+    of WGAN-GP, which averages them.
+
+    Paper: Gulrajani et al. (2017), arXiv:1704.00028.
+    Paper: Miyato et al. (2018), arXiv:1802.05957.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels.
+        channels: channels of the image.
+        num_classes: 0 for none.
+        head: what scores the features.
+        base_channels: width of each map in the `constant` plan; the first is half and the widest 8
+            times that in the `pyramid` plan.
+        spectral_norm: normalise every weight.
+        pooling: of the features over positions; `auto` is `sum` with spectral norm, else `mean`.
+        plan: `constant` keeps the width (the papers at 32 pixels), `pyramid` doubles it at each
+            halving (48 pixels and more); `auto` is `constant` up to 32 pixels.
+        attention: side of the map that self-attention follows (Zhang et al., 2019,
+            arXiv:1805.08318), for instance 16; 0 for none.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        base_channels: int = 128,
+        spectral_norm: bool = True,
+        pooling: Literal["auto", "sum", "mean"] = "auto",
+        plan: Literal["auto", "constant", "pyramid"] = "auto",
+        attention: int = 0,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        check_image_size("discriminator resnet", image_size)
+        at_least(1, "discriminator resnet: ", base_channels=base_channels)
+        self.trunk = ResNetTrunk(
+            self.in_channels,
+            image_size,
+            base_channels,
+            pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
+            spectral_norm=spectral_norm,
+            mean=pooling == "mean" or (pooling == "auto" and not spectral_norm),
+            attention=attention,
+        )
+        self.attach_head(self.trunk.width, head_wrap(spectral_norm))
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.trunk(x)

@@ -1,0 +1,63 @@
+"""The spectral-norm CNN of the SNGAN paper."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.sizes import check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.linear import Conv2d, head_wrap
+from zoo.layers.shapes import to_vector
+from zoo.registry import discriminator
+
+
+@discriminator("sn_cnn")
+class SNCNNDiscriminator(Discriminator):
+    """Seven spectral-normalised convolutions with leaky ReLU, the standard CNN of SNGAN.
+
+    3x3 convolutions alternate with 4x4 ones of stride 2, so that the map ends at an eighth of the
+    image (rounded down) with 8 times `base_channels` channels.
+
+    Paper: Miyato et al. (2018), arXiv:1802.05957.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels.
+        channels: channels of the image.
+        num_classes: 0 for none.
+        head: what scores the features.
+        base_channels: channels of the first map.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        base_channels: int = 64,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        check_image_size("discriminator sn_cnn", image_size)
+        at_least(1, "discriminator sn_cnn: ", base_channels=base_channels)
+        width = base_channels
+        convs: list[nn.Module] = [Conv2d(self.in_channels, width, 3, padding=1, spectral_norm=True)]
+        for _ in range(3):
+            convs += [
+                Conv2d(width, width, 4, stride=2, padding=1, spectral_norm=True),
+                Conv2d(width, 2 * width, 3, padding=1, spectral_norm=True),
+            ]
+            width *= 2
+        self.convs = nn.ModuleList(convs)
+        self.attach_head(width * (image_size // 8) ** 2, head_wrap(spectral_norm=True))
+
+    def features(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.1, inplace=True)
+        return to_vector(x)

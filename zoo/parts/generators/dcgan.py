@@ -1,0 +1,68 @@
+"""The DCGAN generator."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.init import dcgan_init
+from zoo.layers.shapes import append_one_hot, check_labels, halvings, to_map
+from zoo.registry import generator
+
+
+@generator("dcgan")
+class DCGANGenerator(Generator):
+    """Transposed convolutions with batch norm, from a small map up to the image.
+
+    The small map is 4x4 for powers of two, else what even halving leaves (7x7 for 28). Channels
+    double towards it from `base_channels` before the image, up to 8 times that. Labels enter as a
+    one-hot vector appended to the latent.
+
+    Paper: Radford et al. (2015), arXiv:1511.06434.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels.
+        channels: channels of the image.
+        latent_dim: length of the latent.
+        num_classes: 0 for none.
+        base_channels: channels of the last hidden map.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base_channels: int = 64,
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        check_image_size("generator dcgan", image_size)
+        at_least(1, "generator dcgan: ", base_channels=base_channels)
+        self.start, ups = halvings(image_size)
+        widths = [base_channels * min(2**level, 8) for level in reversed(range(ups))]
+        # The paper's transposed convolution of a 1x1 map is a matrix product.
+        self.project = nn.Linear(latent_dim + num_classes, self.start**2 * widths[0], bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+        for wider, width in pairwise(widths):
+            layers += [
+                nn.ConvTranspose2d(wider, width, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+        layers.append(nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1, bias=False))
+        self.layers = nn.Sequential(*layers)
+        self.apply(dcgan_init)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.num_classes:
+            z = append_one_hot(z, check_labels(self, y), self.num_classes)
+        return torch.tanh(self.layers(to_map(self.project(z), self.start)))

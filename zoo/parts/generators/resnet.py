@@ -1,0 +1,92 @@
+"""The ResNet generator of WGAN-GP and SNGAN."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.contracts.generator import Generator
+from zoo.contracts.sizes import check_image_size
+from zoo.core.errors import at_least
+from zoo.layers.attention import SelfAttention2d, attention_place
+from zoo.layers.linear import Conv2d, Linear
+from zoo.layers.resnet import ConditionalAdaIN, ConditionalBatchNorm2d, GeneratorBlock
+from zoo.layers.shapes import check_labels, halvings, to_map
+from zoo.registry import generator
+
+
+@generator("resnet")
+class ResNetGenerator(Generator):
+    """Residual blocks with upsampling, as in SNGAN and WGAN-GP; conditional batch norm with labels.
+
+    256 channels are SNGAN's for 32 pixels; `base_channels=128` is WGAN-GP as published. The last
+    batch norm is not conditional.
+
+    Paper: Gulrajani et al. (2017), arXiv:1704.00028.
+    Paper: Miyato et al. (2018), arXiv:1802.05957.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels.
+        channels: channels of the image.
+        latent_dim: length of the latent.
+        num_classes: 0 for none.
+        base_channels: width of each map in the `constant` plan; the widest is 4 times that in the
+            `pyramid` plan.
+        plan: `constant` keeps the width (the papers at 32 pixels); `pyramid` starts at
+            `base_channels` / 4 before the image and doubles towards the latent (the papers at 48
+            and 64 pixels); `auto` is `constant` up to 32 pixels.
+        attention: side of the map that self-attention follows (Zhang et al., 2019,
+            arXiv:1805.08318), for instance 16; 0 for none.
+        spectral_norm: normalise the weights of all convolutions and of the first layer, as SAGAN.
+        conditioning: how the label enters: `batch_norm` (conditional batch norm), or `adain`
+            (instance norm in its place); without classes it is batch norm.
+    """
+
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 16}
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        latent_dim: int,
+        num_classes: int = 0,
+        base_channels: int = 256,
+        plan: Literal["auto", "constant", "pyramid"] = "auto",
+        attention: int = 0,
+        spectral_norm: bool = False,
+        conditioning: Literal["batch_norm", "adain"] = "batch_norm",
+    ) -> None:
+        super().__init__(image_size, channels, latent_dim, num_classes)
+        check_image_size("generator resnet", image_size)
+        at_least(1, "generator resnet: ", base_channels=base_channels)
+        self.start, ups = halvings(image_size)
+        if plan == "pyramid" or (plan == "auto" and image_size > 32):
+            widths = [max(base_channels * min(2**i, 16) // 4, 1) for i in range(ups, -1, -1)]
+        else:
+            widths = [base_channels] * (ups + 1)
+        self.project = Linear(latent_dim, self.start**2 * widths[0], spectral_norm=spectral_norm)
+        adain = conditioning == "adain" and num_classes > 0
+        norm = ConditionalAdaIN if adain else ConditionalBatchNorm2d
+        self.blocks = nn.ModuleList(
+            GeneratorBlock(widths[i], widths[i + 1], num_classes, spectral_norm, norm)
+            for i in range(ups)
+        )
+        sides = [self.start << (i + 1) for i in range(ups)]
+        self.attends_after = attention_place(attention, sides, "generator resnet")
+        if self.attends_after is not None:
+            self.attention = SelfAttention2d(widths[self.attends_after + 1], spectral_norm)
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.to_image = Conv2d(widths[-1], channels, 3, padding=1, spectral_norm=spectral_norm)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.num_classes:
+            y = check_labels(self, y)
+        h = to_map(self.project(z), self.start)
+        for i, block in enumerate(self.blocks):
+            h = block(h, y)
+            if i == self.attends_after:
+                h = self.attention(h)
+        return torch.tanh(self.to_image(F.relu(self.norm(h), inplace=True)))

@@ -1,0 +1,67 @@
+"""The auxiliary classifier."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo.contracts.head import Head, Trunk
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.update import Update
+from zoo.core.errors import ZooError, at_least
+from zoo.layers.shapes import check_labels
+from zoo.parts.heads.class_losses import cross_entropy
+from zoo.registry import head
+
+
+@head("acgan")
+class ACGAN(Head):
+    """Plain score and an auxiliary classifier, which G has to please as well.
+
+    Paper: Odena et al. (2017), arXiv:1610.09585.
+
+    D: + weight_d CE(c(x), y), with `both` also on fakes; G: + weight_g CE(c(G(z, y)), y). The paper
+    trains D's classifier on both; on reals alone, as later work does, D need not agree that G's
+    failures show their class, and training collapses less.
+
+    Args:
+        weight_d, weight_g: of the classifier's terms.
+        both: train D's classifier on fakes as well.
+        smoothing: label smoothing of the term on reals (Szegedy et al., 2016, arXiv:1512.00567).
+    """
+
+    requires_labels = True
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        weight_d: float = 1.0,
+        weight_g: float = 1.0,
+        both: bool = False,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(trunk)
+        at_least(0, "head acgan: ", weight_d=weight_d, weight_g=weight_g)
+        if not 0 <= smoothing < 1:
+            raise ZooError(f"head acgan: smoothing={smoothing} must be from 0 to below 1.")
+        self.weight_d = weight_d
+        self.weight_g = weight_g
+        self.both = both
+        self.smoothing = smoothing
+        self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
+        self.classify = trunk.wrap(nn.Linear(trunk.features, trunk.num_classes, bias=trunk.bias))
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.score(features).squeeze(1)
+
+    def outputs(self, features: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
+        extra = {"class_logits": self.classify(features)}
+        return DiscriminatorOutput(self(features, y), features, extra)
+
+    def auxiliary(self, update: Update) -> dict[str, Tensor]:
+        y = check_labels(self, update.labels)
+        fake = cross_entropy(update.fake_output.extra["class_logits"], y)
+        if update.side == "generator":
+            return {"class_loss": self.weight_g * fake}
+        assert update.real_output is not None  # an update of D always has it
+        loss = cross_entropy(update.real_output.extra["class_logits"], y, self.smoothing)
+        return {"class_loss": self.weight_d * (loss + fake if self.both else loss)}

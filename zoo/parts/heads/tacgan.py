@@ -1,0 +1,67 @@
+"""Twin auxiliary classifiers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from zoo.contracts.head import Head, Trunk
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.update import Update
+from zoo.core.errors import at_least
+from zoo.layers.shapes import check_labels
+from zoo.parts.heads.class_losses import class_hinge, class_lead, cross_entropy
+from zoo.registry import head
+
+
+@head("tacgan")
+class TACGAN(Head):
+    """Plain score and two classifiers, of reals and of fakes, between which G has to stand.
+
+    Paper: Gong et al. (2019), arXiv:1907.02690.
+
+    D: + weight [CE(c(x), y) + CE(m(G), y)]; G: + weight [CE(c(G), y) - CE(m(G), y)]. The second
+    term undoes the pull of AC-GAN towards images of little variety.
+
+    Args:
+        weight: of the classifiers' terms.
+        form: cross entropy, or a hinge over the wrong classes, which the authors' code has too
+            (there the mean also counts the right class, a constant).
+    """
+
+    requires_labels = True
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        weight: float = 1.0,
+        form: Literal["cross_entropy", "hinge"] = "cross_entropy",
+    ) -> None:
+        super().__init__(trunk)
+        at_least(0, "head tacgan: ", weight=weight)
+        self.weight = weight
+        self.form = form
+        self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
+        self.classify = trunk.wrap(nn.Linear(trunk.features, trunk.num_classes, bias=trunk.bias))
+        self.twin = trunk.wrap(nn.Linear(trunk.features, trunk.num_classes, bias=trunk.bias))
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.score(features).squeeze(1)
+
+    def outputs(self, features: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
+        extra = {"class_logits": self.classify(features), "twin_logits": self.twin(features)}
+        return DiscriminatorOutput(self(features, y), features, extra)
+
+    def auxiliary(self, update: Update) -> dict[str, Tensor]:
+        y = check_labels(self, update.labels)
+        fake = update.fake_output.extra
+        entropy = self.form == "cross_entropy"
+        if update.side == "generator":
+            pay = cross_entropy if entropy else class_lead
+            loss = pay(fake["class_logits"], y) - pay(fake["twin_logits"], y)
+            return {"class_loss": self.weight * loss}
+        assert update.real_output is not None  # an update of D always has it
+        pay = cross_entropy if entropy else class_hinge
+        real = update.real_output.extra["class_logits"]
+        return {"class_loss": self.weight * (pay(real, y) + pay(fake["twin_logits"], y))}

@@ -1,0 +1,37 @@
+"""Non-saturating cross entropy."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from zoo.contracts.loss import Loss
+from zoo.core.errors import ZooError
+from zoo.registry import loss
+
+
+@loss("bce")
+class BCE(Loss):
+    """Non-saturating binary cross entropy, the usual GAN loss.
+
+    Paper: Goodfellow et al. (2014), arXiv:1406.2661.
+
+    D: softplus(-D(x)) + softplus(D(G(z))); G: softplus(-D(G(z))). Written with softplus on logits,
+    so that no score is too large for it: -log sigmoid(s) = softplus(-s).
+
+    Args:
+        smoothing: one-sided label smoothing (Salimans et al., 2016, arXiv:1606.03498): D's target
+            for real images is 1 - smoothing. From 0 (none) to below 1.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        if not 0 <= smoothing < 1:
+            raise ZooError(f"loss bce: smoothing={smoothing} must be from 0 to below 1.")
+        self.smoothing = smoothing
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        # Cross entropy with target t: t softplus(-s) + (1 - t) softplus(s) = softplus(-s) + (1-t) s
+        return softplus(-real) + self.smoothing * real + softplus(fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return softplus(-fake)

@@ -1,0 +1,43 @@
+"""GAN-QP."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import above
+from zoo.parts.regularizers.gan_qp import GANQPPenalty
+from zoo.registry import loss
+
+
+@loss("gan_qp")
+class GANQP(Loss):
+    """Quadratic potential: a Wasserstein-like loss with no condition on D; brings its penalty.
+
+    Paper: Su (2018), arXiv:1811.07296.
+
+    With lead = D(x) - D(G(z)), pairs by index. D: -lead + lead^2 / (2 scale d(x, G(z))), whose
+    second term is the regularizer `gan_qp`; G: lead, written -D(G(z)), as D(x) is a constant to G.
+
+    Args:
+        scale: lambda.
+        distance: d: `l1`, the mean absolute difference of the pair's images, or `l2`, the root of
+            their mean squared difference.
+    """
+
+    def __init__(self, scale: float = 10.0, distance: Literal["l1", "l2"] = "l1") -> None:
+        above(0, "loss gan_qp: ", scale=scale)
+        self.scale = scale
+        self.distance: Literal["l1", "l2"] = distance
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake
+
+    def regularizers(self) -> list[Regularizer]:
+        return [GANQPPenalty(self.scale, self.distance)]

@@ -1,0 +1,29 @@
+"""The saturating loss of the first GAN paper."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from zoo.contracts.loss import Loss
+from zoo.registry import loss
+
+
+@loss("minimax")
+class Minimax(Loss):
+    """Saturating cross entropy: the two-player game as the 2014 paper states it.
+
+    Paper: Goodfellow et al. (2014), arXiv:1406.2661.
+
+    D: softplus(-D(x)) + softplus(D(G(z))); G minimises log(1 - sigmoid(D(G(z)))), which is
+    -softplus(D(G(z))). G's gradient vanishes where D is sure; the same paper's remedy is `bce`.
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(-real) + softplus(fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -softplus(fake)

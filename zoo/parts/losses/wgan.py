@@ -1,0 +1,39 @@
+"""The Wasserstein loss with weight clipping."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import above
+from zoo.parts.regularizers.weight_clipping import WeightClipping
+from zoo.registry import loss
+
+
+@loss("wgan")
+class WGAN(Loss):
+    """Wasserstein GAN; brings the clipping of D's weights along.
+
+    Paper: Arjovsky et al. (2017), arXiv:1701.07875.
+
+    D: -D(x) + D(G(z)); G: -D(G(z)). The paper trains with RMSprop at 5e-5 and five updates of D for
+    one of G.
+
+    Args:
+        clip: every weight of D is kept in [-clip, clip]; None where something else keeps D
+            Lipschitz (spectral norm, a penalty).
+    """
+
+    def __init__(self, clip: float | None = 0.01) -> None:
+        above(0, "loss wgan: ", clip=clip)
+        self.clip = clip
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake
+
+    def regularizers(self) -> list[Regularizer]:
+        return [] if self.clip is None else [WeightClipping(self.clip)]

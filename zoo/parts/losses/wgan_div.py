@@ -1,0 +1,49 @@
+"""The Wasserstein divergence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import above, at_least
+from zoo.parts.regularizers.wgan_div import WGANDivPenalty
+from zoo.registry import loss
+
+
+@loss("wgan_div")
+class WGANDiv(Loss):
+    """Wasserstein divergence GAN; brings its penalty along.
+
+    Paper: Wu et al. (2018), arXiv:1712.01026.
+
+    D: D(G(z)) - D(x) + k E|grad D|^p; G: -D(G(z)). No Lipschitz condition is needed.
+
+    Args:
+        k: weight of the penalty.
+        p: power of the slope.
+        points: where the slope is taken, see the regularizer `wgan_div`.
+    """
+
+    def __init__(
+        self,
+        k: float = 2.0,
+        p: float = 6.0,
+        points: Literal["between", "ends"] = "between",
+    ) -> None:
+        at_least(0, "loss wgan_div: ", k=k)
+        above(0, "loss wgan_div: ", p=p)
+        self.k = k
+        self.p = p
+        self.points: Literal["between", "ends"] = points
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake
+
+    def regularizers(self) -> list[Regularizer]:
+        return [WGANDivPenalty(self.k, self.p, self.points)]

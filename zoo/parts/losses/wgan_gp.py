@@ -1,0 +1,40 @@
+"""The Wasserstein loss with a gradient penalty."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import at_least
+from zoo.parts.regularizers.gradient_penalty import GradientPenalty
+from zoo.registry import loss
+
+
+@loss("wgan_gp")
+class WGANGP(Loss):
+    """Improved Wasserstein GAN; brings its gradient penalty along.
+
+    Paper: Gulrajani et al. (2017), arXiv:1704.00028.
+
+    D: -D(x) + D(G(z)) + penalty * E[(|grad D| - 1)^2] between reals and fakes; G: -D(G(z)). The
+    paper trains with Adam at 1e-4, betas (0, 0.9), five updates of D for one of G.
+
+    Args:
+        penalty: lambda, the weight of the gradient penalty.
+        one_sided: punish only slopes above 1.
+    """
+
+    def __init__(self, penalty: float = 10.0, one_sided: bool = False) -> None:
+        at_least(0, "loss wgan_gp: ", penalty=penalty)
+        self.penalty = penalty
+        self.one_sided = one_sided
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake
+
+    def regularizers(self) -> list[Regularizer]:
+        return [GradientPenalty(self.penalty, one_sided=self.one_sided)]

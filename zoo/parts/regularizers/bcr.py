@@ -1,0 +1,52 @@
+"""Balanced consistency regularization."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update
+from zoo.core.errors import at_least
+from zoo.layers.pixels import flip_and_shift
+from zoo.parts.regularizers.cr import disagreement
+from zoo.registry import regularizer
+
+
+@regularizer("bcr")
+class BCR(Regularizer):
+    """Balanced consistency: as `cr`, on reals and on fakes.
+
+    With `zcr` beside it, it is ICR, the paper's whole method.
+
+    Paper: Zhao et al. (2021), arXiv:2002.04724.
+
+    real * E[(D(x) - D(T(x)))^2] + fake * E[(D(G(z)) - D(T(G(z))))^2], T as in `cr`.
+
+    Args:
+        real, fake: lambda of each side.
+        extra: as in `cr`.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    schedulable = ("real", "fake")
+
+    def __init__(
+        self, real: float = 10.0, fake: float = 10.0, extra: bool = False, every: int = 1
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer bcr: ", real=real, fake=fake)
+        self.real = real
+        self.fake = fake
+        self.extra = extra
+
+    def forward(self, update: Update) -> Tensor:
+        assert update.real_output is not None  # an update of D always has it
+        sides = (
+            (self.real, update.real, update.real_output),
+            (self.fake, update.generated.images, update.fake_output),
+        )
+        terms = []
+        for weight, images, said in sides:
+            changed = update.discriminate(flip_and_shift(images.detach()), update.labels)
+            terms.append(weight * disagreement(said, changed, self.extra))
+        return terms[0] + terms[1]

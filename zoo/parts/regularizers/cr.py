@@ -1,0 +1,51 @@
+"""Consistency regularization."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.core.errors import at_least
+from zoo.layers.pixels import flip_and_shift
+from zoo.registry import regularizer
+
+
+def disagreement(one: DiscriminatorOutput, other: DiscriminatorOutput, extra: bool) -> Tensor:
+    """The mean squared difference of what D said twice; with `extra` also of what heads read."""
+    total = (one.scores - other.scores).square().mean()
+    if extra:
+        for name in sorted(one.extra):
+            total = total + (widen(one.extra[name]) - widen(other.extra[name])).square().mean()
+    return total
+
+
+@regularizer("cr")
+class CR(Regularizer):
+    """Consistency: D says the same of a real image and of the same image flipped and shifted.
+
+    Paper: Zhang et al. (2020), arXiv:1910.12027.
+
+    weight * E[(D(x) - D(T(x)))^2], T a random flip and a shift by up to 1/8 of the side with
+    reflected edges. An augmentation of the step comes after T as it does before D(x).
+
+    Args:
+        weight: lambda.
+        extra: also hold what the head reads besides the score (class logits, embeddings), as
+            StudioGAN does.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    schedulable = ("weight",)
+
+    def __init__(self, weight: float = 10.0, extra: bool = False, every: int = 1) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer cr: ", weight=weight)
+        self.weight = weight
+        self.extra = extra
+
+    def forward(self, update: Update) -> Tensor:
+        assert update.real_output is not None  # an update of D always has it
+        changed = update.discriminate(flip_and_shift(update.real.detach()), update.labels)
+        return self.weight * disagreement(update.real_output, changed, self.extra)

@@ -1,0 +1,53 @@
+"""The gradient penalty of DRAGAN."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.core.errors import at_least
+from zoo.parts.regularizers.gradient_penalty import slope_penalty
+from zoo.registry import regularizer
+
+
+@regularizer("dragan")
+class Dragan(Regularizer):
+    """Holds D's slope near 1 around the real images.
+
+    Paper: Kodali et al. (2017), arXiv:1705.07215.
+
+    penalty * E[(|grad D(x + strength * std(x) * u)| - center)^2], u uniform in [0, 1) per value,
+    std over the whole batch, the norm over all of C*H*W; in fp32.
+
+    Args:
+        penalty: lambda.
+        center: k, the slope asked for.
+        strength: size of the perturbation in standard deviations of the images.
+        one_sided: punish only slopes above `center`; the paper's penalty is two-sided.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    per_sample = True
+    schedulable = ("penalty",)
+
+    def __init__(
+        self,
+        penalty: float = 10.0,
+        center: float = 1.0,
+        strength: float = 0.5,
+        one_sided: bool = False,
+        every: int = 1,
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer dragan: ", penalty=penalty, center=center, strength=strength)
+        self.penalty = penalty
+        self.center = center
+        self.strength = strength
+        self.one_sided = one_sided
+
+    def forward(self, update: Update) -> Tensor:
+        real = widen(update.real.detach())
+        perturbed = real + self.strength * real.std() * torch.rand_like(real)
+        return self.penalty * slope_penalty(update.gradient(perturbed), self.center, self.one_sided)

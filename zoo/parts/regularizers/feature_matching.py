@@ -1,0 +1,59 @@
+"""Feature matching."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.core.distributed import gather_with_gradient
+from zoo.core.errors import at_least
+from zoo.registry import regularizer
+
+
+def mean_features(features: Tensor) -> Tensor:
+    """The mean feature vector (F,) over the images of all processes, in fp32 at least."""
+    own = widen(features).flatten(1).mean(0, keepdim=True)
+    return gather_with_gradient(own).mean(0)
+
+
+@regularizer("feature_matching")
+class FeatureMatching(Regularizer):
+    """G matches the mean of D's features over real images.
+
+    Paper: Salimans et al. (2016), arXiv:1606.03498.
+
+    weight * sum over features of (mean phi(x) - mean phi(G(z)))^2; as `absolute` the mean over
+    features of the absolute difference, as some code. Added to G's loss, in whose place the paper
+    puts it.
+
+    Args:
+        weight: lambda.
+        distance: see above.
+        every: act on every k-th update of G, with k times the weight.
+    """
+
+    sides = ("generator",)
+    needs_real = True
+    schedulable = ("weight",)
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        distance: Literal["squared", "absolute"] = "squared",
+        every: int = 1,
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer feature_matching: ", weight=weight)
+        self.weight = weight
+        self.distance = distance
+
+    def forward(self, update: Update) -> Tensor:
+        assert update.real_output is not None  # asked for by `needs_real`
+        real = mean_features(update.real_output.features.detach())
+        gap = real - mean_features(update.fake_output.features)
+        return self.weight * (
+            gap.square().sum() if self.distance == "squared" else gap.abs().mean()
+        )

@@ -1,0 +1,38 @@
+"""FreezeD."""
+
+from __future__ import annotations
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import ZooError, at_least
+from zoo.registry import regularizer
+
+
+@regularizer("freeze_d")
+class FreezeD(Regularizer):
+    """Fine-tuning with D's first layers frozen, for few images of a new kind.
+
+    Paper: Mo et al. (2020), arXiv:2002.10964.
+
+    The first `stages` of what D names as its stages, from the image on, keep the weights that they
+    start with; the head always learns. It makes sense from the weights of another training only.
+
+    Args:
+        stages: how many.
+    """
+
+    def __init__(self, stages: int = 2) -> None:
+        super().__init__()
+        at_least(1, "regularizer freeze_d: ", stages=stages)
+        self.stages = stages
+
+    def setup(self, generator: Generator, discriminator: Discriminator) -> None:
+        found = discriminator.stages()
+        if self.stages > len(found):
+            raise ZooError(
+                f"regularizer freeze_d: stages={self.stages} is more than the {len(found)} of "
+                f"{type(discriminator).__name__}."
+            )
+        for stage in found[: self.stages]:
+            stage.requires_grad_(False)

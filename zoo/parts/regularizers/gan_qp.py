@@ -1,0 +1,54 @@
+"""The penalty of GAN-QP."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.core.errors import above
+from zoo.registry import regularizer
+
+_LEAST = 1e-6  # a pair of equal images has no distance to divide by
+
+
+@regularizer("gan_qp")
+class GANQPPenalty(Regularizer):
+    """Squared lead of a real over its fake, divided by the distance of the two images.
+
+    Paper: Su (2018), arXiv:1811.07296.
+
+    E[(D(x) - D(G(z)))^2 / (2 scale d(x, G(z)))], pairs by index; no second derivative.
+
+    Args:
+        scale: lambda.
+        distance: d: `l1`, the mean absolute difference of the images, or `l2`, the root of the mean
+            squared difference.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    schedulable = ("scale",)
+
+    def __init__(
+        self, scale: float = 10.0, distance: Literal["l1", "l2"] = "l1", every: int = 1
+    ) -> None:
+        super().__init__(every)
+        above(0, "regularizer gan_qp: ", scale=scale)
+        self.scale = scale
+        self.distance = distance
+
+    def forward(self, update: Update) -> Tensor:
+        assert update.real_output is not None  # an update of D always has it
+        lead = update.real_output.scores - update.fake_output.scores
+        lead = lead.reshape(len(lead), -1)
+        return (lead.square() / (2 * self.scale * self._distances(update, len(lead)))).mean()
+
+    def _distances(self, update: Update, pairs: int) -> Tensor:
+        """(M, 1); the images of a pack count as one."""
+        real, fake = update.real.detach(), update.generated.images.detach()
+        difference = (widen(real) - widen(fake)).reshape(pairs, -1)
+        if self.distance == "l1":
+            return difference.abs().mean(1, keepdim=True).clamp_min(_LEAST)
+        return difference.square().mean(1, keepdim=True).sqrt().clamp_min(_LEAST)

@@ -1,0 +1,56 @@
+"""Gradient normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.regularizer import Pass, Regularizer
+from zoo.contracts.update import full_precision, widen
+from zoo.core.errors import ZooError
+from zoo.registry import regularizer
+
+
+@regularizer("gradient_normalization")
+class GradientNormalization(Regularizer):
+    """Divides D's score by the norm of its gradient, which bounds D's slope by 1 by construction.
+
+    Paper: Wu et al. (2021), arXiv:2109.02235.
+
+    D'(x) = D(x) / (|grad D(x)| + |D(x)|) in every pass of both updates, in fp32; the gradient is
+    taken at what D sees, after the augmentation. Costs a double backward pass also in G's update.
+    """
+
+    sides = ("discriminator", "generator")
+    per_sample = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @torch.compiler.disable
+    def wrap_discriminator(
+        self, inner: Pass, images: Tensor, labels: Tensor | None
+    ) -> DiscriminatorOutput:
+        with torch.enable_grad(), full_precision(images.device):
+            x = widen(images)
+            if not x.requires_grad:
+                x = x.detach().requires_grad_()
+            output = inner(x, labels)
+            score = output.scores
+            if score.dim() > 1:
+                raise ZooError(
+                    "regularizer gradient_normalization needs one score per image: choose a "
+                    "discriminator that gives no scores of patches or scales."
+                )
+            (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+            norm = torch.linalg.vector_norm(gradient.reshape(len(score), -1), dim=1)
+            # A score of 0 on flat ground stays 0.
+            size = (norm + score.abs()).clamp_min(torch.finfo(score.dtype).tiny)
+            output = output._replace(scores=score / size)
+        return output if torch.is_grad_enabled() else _without_graph(output)
+
+
+def _without_graph(output: DiscriminatorOutput) -> DiscriminatorOutput:
+    extra = {name: value.detach() for name, value in output.extra.items()}
+    return DiscriminatorOutput(output.scores.detach(), output.features.detach(), extra)

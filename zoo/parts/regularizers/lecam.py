@@ -1,0 +1,81 @@
+"""LeCam regularization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update
+from zoo.core.distributed import mean_over_processes
+from zoo.core.errors import ZooError, at_least
+from zoo.registry import regularizer
+
+
+@regularizer("lecam")
+class LeCam(Regularizer):
+    """Pulls D's scores towards moving averages of the other side; helps where data is scarce.
+
+    Paper: Tseng et al. (2021), arXiv:2104.03310.
+
+    weight * E[relu(D(x) - a_fake)^2 + relu(a_real - D(G(z)))^2], with a_real and a_fake the moving
+    averages of D's mean scores over all processes. lambda depends on the scale of the scores: the
+    defaults are the recipe for BigGAN on CIFAR (hinge, spectral norm); the one for StyleGAN2 is
+    weight 1e-6, decay 0.99, start 0, debias true (`model/regularizer=[lecam_stylegan2]`).
+
+    Args:
+        weight: lambda.
+        decay: of the moving averages, per update of D.
+        start: updates of D before the penalty begins; the averages run from the first.
+        debias: averages begin at 0 and are divided by 1 - decay^updates; else they begin at the
+            first scores.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    schedulable = ("weight",)
+
+    average_real: Tensor
+    average_fake: Tensor
+    count: Tensor
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        decay: float = 0.9,
+        start: int = 1000,
+        debias: bool = False,
+        every: int = 1,
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer lecam: ", weight=weight, start=start)
+        if not 0 <= decay < 1:
+            raise ZooError(f"regularizer lecam: decay={decay} must be from 0 to below 1.")
+        self.weight = weight
+        self.decay = decay
+        self.start = start
+        self.debias = debias
+        # Tensors, also the count: a Python number would be frozen into a CUDA graph.
+        self.register_buffer("average_real", torch.zeros(()))
+        self.register_buffer("average_fake", torch.zeros(()))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, update: Update) -> Tensor:
+        assert update.real_output is not None  # an update of D always has it
+        real, fake = update.real_output.scores, update.fake_output.scores
+        with torch.no_grad():
+            first = (self.count == 0) & (not self.debias)
+            means = mean_over_processes(torch.stack((real.mean(), fake.mean())))
+            means = means.to(self.average_real.dtype)
+            share = 1 - self.decay**self.every  # of the updates since the last time
+            for average, mean in zip((self.average_real, self.average_fake), means, strict=True):
+                average.copy_(torch.where(first, mean, average.lerp(mean, share)))
+            active = (self.count >= self.start).to(real.dtype)
+            self.count += self.every
+        # Clones: the next update changes the averages in place.
+        average_real, average_fake = self.average_real.clone(), self.average_fake.clone()
+        if self.debias:
+            known = 1 - torch.full_like(average_real, self.decay).pow(self.count)
+            average_real, average_fake = average_real / known, average_fake / known
+        penalty = relu(real - average_fake).square() + relu(average_real - fake).square()
+        return self.weight * active * penalty.mean()

@@ -1,0 +1,73 @@
+"""Latent optimisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.regularizer import Pass, Regularizer
+from zoo.contracts.update import Update, full_precision, widen
+from zoo.core.errors import ZooError, above, at_least
+from zoo.registry import regularizer
+
+
+@regularizer("logan")
+class LOGAN(Regularizer):
+    """Latents take one step of natural gradient towards a higher score before both updates.
+
+    Paper: Wu et al. (2019), arXiv:1912.00953.
+
+    z' = clip(z + alpha g / (beta + |g|^2)), g = grad_z D(G(z)); both losses are taken on G(z'), and
+    cost * E|z' - z|^2 is added to G's. G learns through the step as well, to second order; D, which
+    is frozen while latents move, does not. The paper's prior is uniform on (-1, 1), its clip 1.
+
+    Args:
+        alpha: size of the step.
+        beta: damping.
+        share: part of each latent's values that moves, drawn anew each time.
+        cost: weight of the squared step, taken before the clip.
+        clip: bound of the latents, for a uniform prior; null for a normal one.
+    """
+
+    sides = ("generator",)
+    per_sample = True
+    schedulable = ("alpha", "beta", "cost")
+
+    def __init__(
+        self,
+        alpha: float = 0.9,
+        beta: float = 5.0,
+        share: float = 0.8,
+        cost: float = 300.0,
+        clip: float | None = None,
+    ) -> None:
+        super().__init__()
+        at_least(0, "regularizer logan: ", alpha=alpha, cost=cost)
+        above(0, "regularizer logan: ", beta=beta, clip=clip)
+        if not 0 < share <= 1:
+            raise ZooError(f"regularizer logan: share={share} must be above 0 and at most 1.")
+        self.alpha = alpha
+        self.beta = beta
+        self.share = share
+        self.cost = cost
+        self.clip = clip
+        self._step: Tensor | None = None
+
+    def latents(self, z: Tensor, labels: Tensor | None, score: Pass) -> Tensor:
+        through = torch.is_grad_enabled()
+        with torch.enable_grad(), full_precision(z.device):
+            start = z.detach().requires_grad_()
+            scores = widen(score(start, labels).scores)
+            (gradient,) = torch.autograd.grad(scores.sum(), start, create_graph=through)
+        step = self.alpha * gradient / (self.beta + gradient.square().sum(1, keepdim=True))
+        if self.share < 1:
+            step = step * (torch.rand_like(z) < self.share)
+        self._step = step
+        moved = z + step
+        return moved if self.clip is None else moved.clamp(-self.clip, self.clip)
+
+    def forward(self, update: Update) -> Tensor | None:
+        step, self._step = self._step, None
+        if step is None or not step.requires_grad:
+            return None
+        return self.cost * step.square().sum(1).mean()

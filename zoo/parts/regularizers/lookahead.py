@@ -1,0 +1,53 @@
+"""Lookahead for minimax."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import ZooError
+from zoo.registry import regularizer
+
+
+@regularizer("lookahead")
+class Lookahead(Regularizer):
+    """Both networks fall back towards where they were some updates ago, which damps their circling.
+
+    Paper: Chavdarova et al. (2021), arXiv:2006.14567.
+
+    After every k-th update of G, in both networks at once: theta = slow + alpha (theta - slow),
+    then slow = theta. The slow weights are part of the checkpoint.
+
+    Args:
+        alpha: share of the way that is kept.
+        every: k: 5 for CIFAR-10 in the paper, 5000 for ImageNet.
+    """
+
+    sides = ("generator",)
+
+    def __init__(self, alpha: float = 0.5, every: int = 5) -> None:
+        super().__init__(every)
+        if not 0 < alpha <= 1:
+            raise ZooError(f"regularizer lookahead: alpha={alpha} must be above 0 and at most 1.")
+        self.alpha = alpha
+        self._networks: tuple[nn.Module, ...] = ()
+
+    def setup(self, generator: Generator, discriminator: Discriminator) -> None:
+        self._networks = (generator, discriminator)  # in a tuple: no submodules of this one
+        if not self._slow():
+            for i, weight in enumerate(self._fast()):
+                self.register_buffer(f"slow_{i}", weight.detach().clone())
+
+    def _fast(self) -> list[Tensor]:
+        return [p for network in self._networks for p in network.parameters()]
+
+    def _slow(self) -> list[Tensor]:
+        return list(self.buffers())
+
+    def after_update(self, network: nn.Module) -> None:
+        slow, fast = self._slow(), self._fast()
+        torch._foreach_lerp_(slow, fast, self.alpha)
+        torch._foreach_copy_(fast, slow)

@@ -1,0 +1,39 @@
+"""The gradient penalty of Lipschitz GAN."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update
+from zoo.core.distributed import gather_with_gradient
+from zoo.core.errors import at_least
+from zoo.parts.regularizers.gradient_penalty import between
+from zoo.registry import regularizer
+
+
+@regularizer("max_gp")
+class MaxGP(Regularizer):
+    """Holds down the steepest slope of D between real and generated images.
+
+    Paper: Zhou et al. (2019), arXiv:1902.05687.
+
+    penalty * max_i |grad D(x'_i)|^2 over the images of all processes, x' = e x + (1 - e) G(z); in
+    fp32.
+
+    Args:
+        penalty: lambda.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    per_sample = True
+    schedulable = ("penalty",)
+
+    def __init__(self, penalty: float = 10.0, every: int = 1) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer max_gp: ", penalty=penalty)
+        self.penalty = penalty
+
+    def forward(self, update: Update) -> Tensor:
+        steepest = update.gradient(between(update)).square().sum(1).max()
+        return self.penalty * gather_with_gradient(steepest[None]).max()

@@ -1,0 +1,60 @@
+"""Mode seeking."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.core.errors import above, at_least
+from zoo.registry import regularizer
+
+_FLOOR = 1e-5
+
+
+@regularizer("mode_seeking")
+class ModeSeeking(Regularizer):
+    """Pushes images of different latents apart, against mode collapse.
+
+    Paper: Mao et al. (2019), arXiv:1903.05628; Yang et al. (2019), arXiv:1901.09024.
+
+    With a second batch of images of the same labels, and mean absolute differences per value:
+
+    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), means of the batch.
+    - `bounded` (the second, diversity-sensitive): -weight * E[min(|G(z) - G(z')| / |z - z'|,
+      limit)], pair by pair; its paper takes weight 8.
+
+    Args:
+        weight: lambda.
+        form: see above.
+        limit: tau of `bounded`.
+        every: act on every k-th update of G, with k times the weight.
+    """
+
+    sides = ("generator",)
+    schedulable = ("weight",)
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        form: Literal["ratio", "bounded"] = "ratio",
+        limit: float = 10.0,
+        every: int = 1,
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer mode_seeking: ", weight=weight)
+        above(0, "regularizer mode_seeking: ", limit=limit)
+        self.weight = weight
+        self.form = form
+        self.limit = limit
+
+    def forward(self, update: Update) -> Tensor:
+        one = update.generated
+        other = update.generate(len(one.images), one.labels)
+        images = (widen(one.images) - widen(other.images)).abs().flatten(1).mean(1)
+        latents = (widen(one.z) - widen(other.z)).abs().flatten(1).mean(1)
+        if self.form == "bounded":
+            return -self.weight * (images / latents).clamp(max=self.limit).mean()
+        return self.weight / (images.mean() / latents.mean() + _FLOOR)

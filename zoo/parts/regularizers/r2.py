@@ -1,0 +1,36 @@
+"""R2."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update
+from zoo.core.errors import at_least
+from zoo.registry import regularizer
+
+
+@regularizer("r2")
+class R2(Regularizer):
+    """Zero-centred gradient penalty on generated images.
+
+    Paper: Mescheder et al. (2018), arXiv:1801.04406.
+
+    gamma/2 * E[sum (grad D(G(z)))^2], in fp32 and through the augmentation.
+
+    Args:
+        gamma: strength, as in `r1`.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    per_sample = True
+    schedulable = ("gamma",)
+    differentiates = ("fake",)
+
+    def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer r2: ", gamma=gamma)
+        self.gamma = gamma
+
+    def forward(self, update: Update) -> Tensor:
+        return 0.5 * self.gamma * update.fake_gradient().square().sum(1).mean()

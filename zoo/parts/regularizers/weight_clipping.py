@@ -1,0 +1,32 @@
+"""Weight clipping."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.core.errors import above
+from zoo.registry import regularizer
+
+
+@regularizer("weight_clipping")
+class WeightClipping(Regularizer):
+    """Keeps every weight of D in a small box, so that D stays Lipschitz.
+
+    Paper: Arjovsky et al. (2017), arXiv:1701.07875.
+
+    Args:
+        clip: weights are clamped to [-clip, clip] after D's update.
+        every: act on every k-th update of D.
+    """
+
+    def __init__(self, clip: float = 0.01, every: int = 1) -> None:
+        super().__init__(every)
+        above(0, "regularizer weight_clipping: ", clip=clip)
+        self.clip = clip
+
+    def after_update(self, network: nn.Module) -> None:
+        weights: list[torch.Tensor] = list(network.parameters())
+        torch._foreach_clamp_min_(weights, -self.clip)
+        torch._foreach_clamp_max_(weights, self.clip)

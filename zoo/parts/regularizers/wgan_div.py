@@ -1,0 +1,59 @@
+"""The penalty of WGAN-div."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update
+from zoo.core.errors import above, at_least
+from zoo.parts.regularizers.gradient_penalty import between
+from zoo.registry import regularizer
+
+
+@regularizer("wgan_div")
+class WGANDivPenalty(Regularizer):
+    """The slope's power of the Wasserstein divergence.
+
+    Paper: Wu et al. (2018), arXiv:1712.01026.
+
+    k E|grad D(x')|^p, in fp32, whose range the sixth power needs.
+
+    Args:
+        k: weight.
+        p: power.
+        points: `between`: x' = e x + (1 - e) G(z), as the paper; `ends`: the mean of the reals' and
+            the fakes' terms, as some code, which reuses the update's own passes.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    per_sample = True
+    schedulable = ("k",)
+
+    def __init__(
+        self,
+        k: float = 2.0,
+        p: float = 6.0,
+        points: Literal["between", "ends"] = "between",
+        every: int = 1,
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer wgan_div: ", k=k)
+        above(0, "regularizer wgan_div: ", p=p)
+        self.k = k
+        self.p = p
+        if points == "ends":
+            self.differentiates = ("real", "fake")  # type: ignore[misc]  # this object's own
+        self.points = points
+
+    def forward(self, update: Update) -> Tensor:
+        if self.points == "ends":
+            both = self._power(update.real_gradient()) + self._power(update.fake_gradient())
+            return self.k * both / 2
+        return self.k * self._power(update.gradient(between(update)))
+
+    def _power(self, gradient: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(gradient, dim=1).pow(self.p).mean()

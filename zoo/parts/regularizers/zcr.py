@@ -1,0 +1,56 @@
+"""Latent consistency regularization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.update import Update, widen
+from zoo.core.errors import above, at_least
+from zoo.registry import regularizer
+
+
+@regularizer("zcr")
+class ZCR(Regularizer):
+    """Latent consistency: near latents give other images, of which D says the same.
+
+    Paper: Zhao et al. (2021), arXiv:2002.04724.
+
+    D: + discriminator * E[(D(G(z)) - D(G(z + sigma n)))^2]; G: - generator * E[(G(z) - G(z +
+    sigma n))^2], the mean over all values, n ~ N(0, I). G's term has no bound, hence its small
+    weight. The defaults are those for SNGAN; BigGAN's are sigma 0.05, discriminator 20.
+
+    Args:
+        discriminator, generator: lambda of each side.
+        sigma: size of the step between the latents.
+        every: act on every k-th update, with k times the weight.
+    """
+
+    sides = ("discriminator", "generator")
+    schedulable = ("discriminator", "generator", "sigma")
+
+    def __init__(
+        self,
+        discriminator: float = 5.0,
+        generator: float = 0.5,
+        sigma: float = 0.03,
+        every: int = 1,
+    ) -> None:
+        super().__init__(every)
+        at_least(0, "regularizer zcr: ", discriminator=discriminator, generator=generator)
+        above(0, "regularizer zcr: ", sigma=sigma)
+        self.discriminator = discriminator
+        self.generator = generator
+        self.sigma = sigma
+
+    def forward(self, update: Update) -> Tensor:
+        images, z, _, labels = update.generated
+        near = z.detach() + self.sigma * torch.randn_like(z)
+        if update.side == "generator":
+            other = update.generator(near, labels)
+            return -self.generator * (widen(images) - widen(other)).square().mean()
+        with torch.no_grad():
+            other = update.generator(near, labels)
+        scores = update.discriminate(other, labels).scores
+        return self.discriminator * (update.fake_output.scores - scores).square().mean()

@@ -1,0 +1,34 @@
+"""A straight line."""
+
+from __future__ import annotations
+
+from zoo.contracts.schedule import Schedule
+from zoo.core.errors import at_least
+from zoo.registry import schedule
+
+
+@schedule("linear")
+class Linear(Schedule):
+    """From one value to another in a straight line, and there it stays.
+
+    v(n) = start + (end - start) min(n / images, 1), with n counted from the end of the warm-up.
+
+    Paper: Miyato et al. (2018), arXiv:1802.05957, whose learning rates fall to 0 like this.
+
+    Args:
+        start: the value at first.
+        end: the value from `images` on.
+        images: real images of all processes over which it changes.
+        warm_up: images before, over which the value rises from 0 to `start`.
+    """
+
+    def __init__(self, start: float, end: float, images: int, warm_up: int = 0) -> None:
+        super().__init__(warm_up)
+        at_least(1, "schedule linear: ", images=images)
+        self.start = start
+        self.end = end
+        self.images = images
+
+    def value(self, images: int) -> float:
+        done = min(images / self.images, 1.0)
+        return self.start * (1 - done) + self.end * done

@@ -1,0 +1,98 @@
+"""Importing source files under their registry names, and words for what fails."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from zoo.registry.places import PLUGIN_PACKAGE, ROOT, plugin_files, plugin_folders, relative
+
+
+def place_of(file: Path, error: BaseException) -> str:
+    """The file, with the line of it that failed."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(file):
+            line = frame.lineno
+    return f"{relative(file)}, line {line}" if line else relative(file)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error of a plugin in one line."""
+    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def import_module(module: str, file: Path) -> ModuleType:
+    """Import a source file under its registry name (plugins lie outside of any package).
+
+    Raises:
+        ImportError: another plugin file has that name.
+    """
+    if module.split(".")[0] != PLUGIN_PACKAGE:
+        return importlib.import_module(module)
+    if module in sys.modules:
+        known = getattr(sys.modules[module], "__file__", None)
+        if known != str(file):
+            raise ImportError(
+                f"{file} and {known or 'a plugin folder'} would both be the module {module}: "
+                "rename one of them"
+            )
+        return sys.modules[module]
+    _import_parents(module, file)
+    locations = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(
+        module, file, submodule_search_locations=locations
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[module] = made
+    try:
+        spec.loader.exec_module(made)
+    except BaseException:
+        del sys.modules[module]
+        raise
+    return made
+
+
+def import_plugin(module: str) -> ModuleType:
+    """Import a plugin file by its module name (`zoo_plugins.my_file`), also one without parts.
+
+    Raises:
+        ImportError: no plugin file has that name.
+    """
+    for folder in plugin_folders():
+        for file, name in plugin_files(folder) if folder.is_dir() else ():
+            if name == module:
+                return import_module(name, file)
+    raise ImportError(f"no plugin file is called {module}")
+
+
+def _import_parents(module: str, file: Path) -> None:
+    """Make `zoo_plugins.folder.package` importable, running a package's `__init__` first."""
+    names = module.split(".")[:-1]
+    for depth in range(1, len(names) + 1):
+        name = ".".join(names[:depth])
+        up = len(names) - depth + (file.name == "__init__.py")
+        folder = ROOT / "plugins" if depth == 1 else file.parents[up]
+        init = folder / "__init__.py"
+        if name in sys.modules:
+            continue
+        if init.is_file() and depth > 1:
+            import_module(name, init)
+        else:
+            package = ModuleType(name)
+            package.__path__ = [str(folder)]
+            sys.modules[name] = package
+
+
+def import_object(module: str, file: Path, qualname: str) -> Any:
+    """The live class or function `qualname` of a source file."""
+    return getattr(import_module(module, file), qualname)

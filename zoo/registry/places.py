@@ -1,0 +1,95 @@
+"""Where parts come from: the files of `zoo/`, plugin folders and pip packages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.registry.kinds import FOLDERS
+
+ZOO = Path(__file__).parents[1]
+ROOT = ZOO.parent
+PLUGIN_PACKAGE = "zoo_plugins"
+ENTRY_POINTS = "zoo.plugins"
+
+
+def plugin_folders() -> list[Path]:
+    """`plugins/` beside run.py, and the folders named by `ZOO_PLUGINS` (separated as in PATH)."""
+    named = [Path(p).expanduser() for p in os.environ.get("ZOO_PLUGINS", "").split(os.pathsep) if p]
+    default = ROOT / "plugins"
+    return list(dict.fromkeys(p.resolve() for p in [default, *named] if p != default or p.is_dir()))
+
+
+def candidates(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str]]:
+    """Every file that may hold parts, with its module and its source; problems are added."""
+    for folder in FOLDERS.values():
+        for file in sorted((ZOO / folder).glob("*.py")):
+            yield file, f"zoo.{folder.replace('/', '.')}.{file.stem}", "zoo"
+    for place in plugin_folders():
+        if not place.is_dir():
+            problems.append((str(place), "ZOO_PLUGINS names it, but there is no folder"))
+            continue
+        for file, module in plugin_files(place):
+            yield file, module, relative(file)
+    for file, module, package in _installed_files(problems):
+        yield file, module, f"package {package}"
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else str(file)
+
+
+def plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    default = folder == ROOT / "plugins"
+    prefix = PLUGIN_PACKAGE if default else f"{PLUGIN_PACKAGE}.{_identifiers()[folder]}"
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_", "test_")) or path.name == "conftest.py":
+            continue
+        if path.suffix == ".py":
+            yield path, f"{prefix}.{path.stem}"
+        elif (path / "__init__.py").is_file():
+            yield from _package_files(path, f"{prefix}.{path.name}")
+
+
+def _identifiers() -> dict[Path, str]:
+    """A module name for each plugin folder, whatever the order in which they are named."""
+    names: dict[Path, str] = {}
+    for folder in sorted(plugin_folders()):
+        name = re.sub(r"\W", "_", f"{folder.parent.name}_{folder.name}")
+        while name in names.values():  # /a/gan/plugins and /b/gan/plugins
+            name += "_"
+        names[folder] = name
+    return names
+
+
+def _package_files(folder: Path, module: str) -> Iterator[tuple[Path, str]]:
+    for file in sorted(folder.rglob("*.py")):
+        if file.name.startswith("test_"):
+            continue
+        inner = file.relative_to(folder).with_suffix("").parts
+        yield file, ".".join([module, *(p for p in inner if p != "__init__")])
+
+
+def _installed_files(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str]]:
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        package = entry.dist.name if entry.dist else entry.name
+        try:  # imports the parents of a dotted module, which may fail in any way
+            spec = importlib.util.find_spec(entry.module)
+        except Exception as error:
+            problems.append((f"package {package}", f"{type(error).__name__}: {error}"))
+            continue
+        if spec is None or spec.origin is None:
+            problems.append((f"package {package}", f"no module {entry.module}"))
+            continue
+        file = Path(spec.origin)
+        files = (
+            _package_files(file.parent, entry.module)
+            if file.name == "__init__.py"
+            else [(file, entry.module)]
+        )
+        yield from ((path, module, package) for path, module in files)

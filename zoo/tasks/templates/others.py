@@ -1,0 +1,260 @@
+"""What `task=new` writes for the kinds of part that are no networks."""
+
+from __future__ import annotations
+
+from zoo.tasks.templates.form import templates
+
+OTHERS = {
+    "loss": templates(
+        "loss",
+        '''
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from zoo import Loss, loss
+
+
+@loss("$name")
+class $Class(Loss):
+    """$doc
+
+    D: softplus(-s D(x)) + softplus(s D(G(z))); G: softplus(-s D(G(z))).
+
+    Args:
+        scale: s, what the scores are multiplied by.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(-self.scale * real) + softplus(self.scale * fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return softplus(-self.scale * fake)
+''',
+        """
+import math
+
+import pytest
+import torch
+
+import zoo
+
+
+def test_values_at_a_score_of_zero():
+    loss = zoo.create("loss", "$name", scale=2.0)
+    zero = torch.zeros(1)
+    assert loss.discriminator(zero, zero).item() == pytest.approx(2 * math.log(2))
+    assert loss.generator(zero).item() == pytest.approx(math.log(2))
+""",
+        "python run.py model/loss={name}",
+    ),
+    "regularizer": templates(
+        "regularizer",
+        '''
+from torch import Tensor
+
+from zoo import Regularizer, Update, regularizer
+
+
+@regularizer("$name")
+class $Class(Regularizer):
+    """$doc
+
+    weight * E[D(x)^2] on real images.
+
+    Args:
+        weight: of the penalty.
+        every: act on every k-th update of D, with k times the weight.
+    """
+
+    def __init__(self, weight: float = 0.001, every: int = 1) -> None:
+        super().__init__(every)
+        self.weight = weight
+
+    def forward(self, update: Update) -> Tensor:
+        return self.weight * update.real_output.scores.square().mean()
+''',
+        """
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import zoo
+
+
+def test_value_on_known_scores():
+    said = zoo.DiscriminatorOutput(torch.tensor([1.0, -3.0]), torch.zeros(2, 1), {})
+    update = SimpleNamespace(real_output=said, fake_output=said)
+    penalty = zoo.create("regularizer", "$name", weight=0.5)(update)
+    assert penalty.item() == pytest.approx(0.5 * 5.0)
+""",
+        "python run.py 'model/regularizer=[{name}]'",
+    ),
+    "augmentation": templates(
+        "augmentation",
+        '''
+import torch
+from torch import Tensor
+
+from zoo import Augmentation, augmentation
+
+
+@augmentation("$name")
+class $Class(Augmentation):
+    """$doc
+
+    Args:
+        strength: the largest change of an image's brightness.
+    """
+
+    def __init__(self, strength: float = 0.5) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, images: Tensor) -> Tensor:
+        shift = torch.rand(len(images), 1, 1, 1, device=images.device, dtype=images.dtype)
+        return images + self.strength * (2 * shift - 1)
+''',
+        """
+import torch
+
+import zoo
+
+
+def test_each_image_is_shifted_as_a_whole():
+    torch.manual_seed(0)
+    change = zoo.create("augmentation", "$name", strength=0.25)(torch.zeros(8, 3, 4, 4))
+    assert (change == change[:, :1, :1, :1]).all()
+    assert change.abs().max() <= 0.25
+    assert len(change[:, 0, 0, 0].unique()) == 8
+""",
+        "python run.py 'model/augmentation=[{name}]'",
+    ),
+    "schedule": templates(
+        "schedule",
+        '''
+from zoo import Schedule, schedule
+
+
+@schedule("$name")
+class $Class(Schedule):
+    """$doc
+
+    Args:
+        start: the value at first.
+        half_life: images over which the value halves.
+        warm_up: images before, over which the value rises from 0 to `start`.
+    """
+
+    def __init__(
+        self, start: float = 1.0, half_life: float = 100_000.0, warm_up: int = 0
+    ) -> None:
+        super().__init__(warm_up)
+        self.start = start
+        self.half_life = half_life
+
+    def value(self, images: int) -> float:
+        return self.start * 0.5 ** (images / self.half_life)
+''',
+        """
+import zoo
+
+
+def test_the_value_halves():
+    half = zoo.create("schedule", "$name", start=4.0, half_life=10.0)
+    assert [half(n) for n in (0, 10, 20)] == [4, 2, 1]
+""",
+        "python run.py 'model.schedules={{lr_g: {{name: {name}, start: 2e-4}}}}'",
+    ),
+    "datamodule": templates(
+        "datamodule",
+        '''
+import torch
+from torch import Tensor
+
+from zoo import DataModule, datamodule
+
+
+@datamodule("$name")
+class $Class(DataModule):
+    """$doc
+
+    Args:
+        image_size: H = W in pixels.
+        batch_size: images of one update.
+    """
+
+    def __init__(
+        self, image_size: int = 32, batch_size: int = 64, seed: int = 0, data_dir: str = "data"
+    ) -> None:
+        classes = [str(shade) for shade in range(10)]
+        super().__init__("$name", image_size, 1, classes, batch_size, seed=seed)
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) uint8 and labels (N,) int64: here, plain squares of ten shades."""
+        labels = torch.arange(1000 if split == "train" else 100) % 10
+        shades = (labels * 25).to(torch.uint8).view(-1, 1, 1, 1)
+        return shades.repeat(1, 1, self.image_size, self.image_size), labels
+''',
+        """
+import torch
+
+import zoo
+
+
+def test_images_and_labels():
+    data = zoo.create("datamodule", "$name", image_size=16)
+    images, labels = data.split("train")
+    assert images.shape[1:] == (data.channels, 16, 16)
+    assert images.dtype == torch.uint8
+    assert labels.max() < data.num_classes
+""",
+        "python run.py datamodule={name}",
+    ),
+    "task": templates(
+        "task",
+        '''
+from pathlib import Path
+from typing import Any
+
+import zoo
+
+
+@zoo.task("$name")
+class $Class:
+    """$doc
+
+    Args:
+        generator: whose parameters are counted.
+        image_size: H = W in pixels.
+    """
+
+    def __init__(self, generator: str = "dcgan", image_size: int = 32) -> None:
+        self.generator = generator
+        self.image_size = image_size
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Write into the folder `out` and return what the command prints at its end."""
+        network = zoo.create(
+            "generator", self.generator, image_size=self.image_size, channels=1, latent_dim=100
+        )
+        count = sum(p.numel() for p in network.parameters())
+        path = Path(out) / "count.txt"
+        path.write_text(f"{count}\\n", encoding="utf-8")
+        return {"parameters": count, "file": path}
+''',
+        """
+import zoo
+
+
+def test_it_writes_what_it_counts(tmp_path):
+    summary = zoo.create("task", "$name", generator="dcgan", image_size=32)(tmp_path)
+    assert summary["parameters"] == 1_066_880
+    assert (tmp_path / "count.txt").read_text() == "1066880\\n"
+""",
+        "python run.py task={name}",
+    ),
+}

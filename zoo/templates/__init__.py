@@ -1,9 +1,0 @@
-"""What `task=new` writes: per kind a part that works as it stands, and its test."""
-
-from __future__ import annotations
-
-from zoo.templates.networks import NETWORKS
-from zoo.templates.others import OTHERS
-
-TEMPLATES = NETWORKS | OTHERS
-"""By kind."""

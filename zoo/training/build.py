@@ -1,0 +1,186 @@
+"""From a plain configuration to a data module and a GAN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zoo.core.errors import ZooError, listing
+from zoo.registry import REGISTRY, create, factory
+from zoo.registry.signature import bind
+from zoo.training.options import model_parameters
+
+if TYPE_CHECKING:
+    from zoo.contracts.schedule import Schedule
+    from zoo.data.base import DataModule
+    from zoo.training.gan import GAN
+
+_PARTS = ("generator", "discriminator", "head", "latent", "loss", "regularizer", "augmentation")
+_OWN = (*_PARTS, "latent_dim", "conditional", "schedules")
+
+
+def part_of(kind: str, node: Any) -> tuple[str, dict[str, Any]]:
+    """Name and options of the part that a config node stands for.
+
+    Raises:
+        ZooError: the node has no `_target_`, or one that is not registered.
+    """
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise ZooError(
+            f"the configuration names no {kind}; choose one of {listing(names(kind))} with "
+            f"model/{kind}=… ."
+        )
+    options = {str(k): v for k, v in node.items() if k != "_target_"}
+    return REGISTRY.get(kind, node["_target_"]).name, options
+
+
+def names(kind: str) -> list[str]:
+    """Names of all parts of a kind."""
+    return [p.name for p in REGISTRY.parts(kind)]
+
+
+def build_data(node: dict[str, Any], data_dir: str, seed: int) -> DataModule:
+    """Make and load the data set that a config node stands for."""
+    name, options = part_of("datamodule", node)
+    data = create("datamodule", name, **options, **_fill("datamodule", name, data_dir, seed))
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def _fill(kind: str, name: str, data_dir: str, seed: int) -> dict[str, Any]:
+    wanted = {p.name for p in REGISTRY.get(kind, name).parameters}
+    return {k: v for k, v in {"data_dir": data_dir, "seed": seed}.items() if k in wanted}
+
+
+def describe_data(data: DataModule, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a checkpoint says of its data set, as plain values."""
+    return {
+        "name": data.name,
+        "options": options or {},
+        "image_size": data.image_size,
+        "channels": data.channels,
+        "num_classes": data.num_classes,
+        "class_names": list(data.class_names),
+    }
+
+
+def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
+    """Make the GAN that the config node `model` stands for, for images of `data`.
+
+    Raises:
+        ZooError: an unknown part, a wrong option, or parts that do not go together.
+    """
+    from zoo.training.compatibility import per_sample
+    from zoo.training.gan import GAN
+    from zoo.training.passes import packs_of
+
+    generator, generator_options = part_of("generator", node.get("generator"))
+    discriminator, discriminator_options = part_of("discriminator", node.get("discriminator"))
+    head = None if node.get("head") is None else part_of("head", node["head"])
+    loss = _create("loss", node.get("loss"))
+    regularizers = [_create("regularizer", n) for n in _several(node, "regularizer")]
+    augmentations = [_create("augmentation", n) for n in _several(node, "augmentation")]
+
+    parts = [("generator", generator), ("discriminator", discriminator)]
+    parts += [("head", head[0])] if head else []
+    needing = [
+        f"{k} {n!r}"
+        for k, n in parts
+        if getattr(REGISTRY.get(k, n).load(), "requires_labels", False)
+    ]
+    conditional = node.get("conditional")
+    num_classes = data.num_classes if (bool(needing) if conditional is None else conditional) else 0
+    if num_classes == 0 and (needing or conditional):
+        asked = listing(needing) if needing else "model.conditional=true"
+        raise ZooError(
+            f"{asked} needs labels, but "
+            + (
+                "model.conditional=false."
+                if data.num_classes
+                else f"data set {data.name!r} has no classes; try datamodule=mnist_subset."
+            )
+        )
+    dim = node.get("latent_dim", 100)
+    latent = _create("latent", node["latent"], dim=dim) if node.get("latent") else None
+    packs = packs_of(regularizers)
+    alone = bool(per_sample([*loss.regularizers(), *regularizers]))
+    takes = {p.name for p in REGISTRY.get("discriminator", discriminator).parameters}
+    extra: dict[str, Any] = {"per_sample": alone} if "per_sample" in takes else {}
+    network = REGISTRY.get("discriminator", discriminator).load()
+    if getattr(network, "takes_head", "head" in takes):
+        chosen = head or (network.default_head_of(num_classes), {})
+        extra["head"] = factory("head", chosen[0], **chosen[1])
+        extra["head"].latent = latent
+    elif head is not None:
+        raise ZooError(
+            f"discriminator {discriminator!r} scores images by itself and takes no head: leave "
+            f"model/head={head[0]} out."
+        )
+    options = {k: v for k, v in node.items() if k not in _OWN}
+    made = create(
+        "generator",
+        generator,
+        image_size=data.image_size,
+        channels=data.channels,
+        latent_dim=dim,
+        num_classes=num_classes,
+        **generator_options,
+    )
+    made.latent = latent
+    return GAN(
+        made,
+        create(
+            "discriminator",
+            discriminator,
+            image_size=data.image_size,
+            channels=data.channels * packs,
+            num_classes=num_classes,
+            **extra,
+            **discriminator_options,
+        ),
+        loss,
+        regularizers,
+        augmentations,
+        describe_data(data),
+        schedules(node.get("schedules") or {}),
+        **bind(model_parameters(), options, "model"),
+    )
+
+
+def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
+    """The schedules of a config node by target.
+
+    Args:
+        node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
+            dots: `{regularizer.r1.gamma: {…}}`.
+
+    Raises:
+        ZooError: an entry names no schedule, or one with an option it does not have.
+    """
+    found: dict[str, Schedule] = {}
+    for key, value in node.items():
+        target = f"{place}{key}"
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise ZooError(
+                f"model.schedules: {target}={value} is no schedule; give for instance "
+                f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}, with a name of "
+                f"{listing(names('schedule'))}."
+            )
+        if isinstance(value.get("name"), str):
+            options = {str(k): v for k, v in value.items() if k != "name"}
+            found[target] = create("schedule", value["name"], **options)
+        else:
+            found |= schedules(value, f"{target}.")
+    return found
+
+
+def _create(kind: str, node: Any, **filled: Any) -> Any:
+    name, options = part_of(kind, node)
+    return create(kind, name, **filled, **options)
+
+
+def _several(node: dict[str, Any], kind: str) -> list[Any]:
+    chosen = node.get(kind) or {}
+    return list(chosen.values()) if isinstance(chosen, dict) else list(chosen)

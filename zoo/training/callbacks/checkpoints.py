@@ -1,0 +1,219 @@
+"""Checkpoints by images seen, written atomically; the last one, also on Ctrl-C."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+
+from zoo.core.errors import ZooError
+from zoo.registry.spec import spec
+from zoo.training.callbacks.base import Measures
+from zoo.training.window import NonFiniteError
+
+_VOTE_EVERY = 10
+"""Steps between two questions to all processes whether one was told to stop."""
+
+
+class Checkpoints(pl.callbacks.Checkpoint):
+    """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
+
+    Ctrl-C lets the running step end, writes `last.ckpt` and stops, so that the run can be resumed
+    to the same weights that it would have reached. A second Ctrl-C stops at once. SIGTERM, with
+    which batch systems and containers end a program, does as the first Ctrl-C.
+
+    Args:
+        folder: the run's folder.
+        every_n_images: keep a numbered checkpoint whenever n more images were seen; null for none.
+        every_n_epochs: renew `last.ckpt` every n epochs, and always at the end.
+        monitor: a logged metric, for instance `fid`; null for no `best.ckpt`.
+        mode: whether a low or a high value of `monitor` is better.
+
+    Attributes:
+        last: the newest checkpoint.
+        interrupted: the process was told to stop.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        every_n_images: int | None = 500_000,
+        every_n_epochs: int = 1,
+        monitor: str | None = None,
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        if (every_n_images is not None and every_n_images < 1) or every_n_epochs < 1:
+            raise ZooError(
+                "callbacks.checkpoints: every_n_images and every_n_epochs must be 1 or more."
+            )
+        if mode not in ("min", "max"):
+            raise ZooError(f"callbacks.checkpoints.mode={mode} must be min or max.")
+        self.folder = Path(folder) / "checkpoints"
+        self.every_n_images = every_n_images
+        self.every_n_epochs = every_n_epochs
+        self.monitor = monitor
+        self.mode = mode
+        self.best_score = math.inf if mode == "min" else -math.inf
+        self.interrupted = False
+        self._seen = 0
+        self._written = -1
+        self._world_size = 1
+        self._handlers: dict[int, Any] = {}
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score, "monitor": self.monitor, "mode": self.mode}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        kept = (self.folder / "best.ckpt").is_file()  # not so in a new folder
+        before = [state_dict.get("monitor", self.monitor), state_dict.get("mode", self.mode)]
+        if kept and before == [self.monitor, self.mode]:
+            self.best_score = state_dict["best_score"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._seen = pl_module.images_seen
+        self._world_size = trainer.world_size
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        if number == signal.SIGINT:
+            # Not print, which might be interrupted in the middle of itself.
+            os.write(2, b"\nfinishing the step; Ctrl-C again stops at once\n")
+
+    def _release(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        n, seen = self.every_n_images, pl_module.images_seen
+        if n is not None and seen // n > self._seen // n:
+            self.save(trainer, pl_module, self.folder / f"images_{seen:09d}.ckpt")
+        self._seen = seen
+        if self._told_to_stop(trainer, batch_idx):
+            self.save(trainer, pl_module)
+            raise KeyboardInterrupt
+        if trainer.global_step == trainer.max_steps:
+            # Now rather than at the end, when Lightning has closed the epoch: a longer run goes on
+            # in the middle of this one.
+            self.save(trainer, pl_module)
+
+    def _told_to_stop(self, trainer: pl.Trainer, batch_idx: int) -> bool:
+        if self._world_size == 1:
+            return self.interrupted
+        if batch_idx % _VOTE_EVERY:
+            return False
+        return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        known = self.monitor in trainer.callback_metrics
+        if self.monitor is not None and (known or not _logged_later(trainer)):
+            self.save_if_best(trainer, pl_module)
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self.save(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._release()
+        self.save(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._release()
+
+    def on_figures(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Called when a callback has logged figures at a time of its own."""
+        self.save_if_best(trainer, pl_module)
+
+    def save_if_best(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write `best.ckpt` if the monitored metric is better than ever before.
+
+        It is asked at the end of every epoch, and by whoever measures at another time.
+        """
+        if self.monitor is None:
+            return
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ZooError(
+                f"callbacks.checkpoints.monitor={self.monitor} is not logged; logged are: {known}."
+            )
+        score = float(trainer.callback_metrics[self.monitor])
+        better = score < self.best_score if self.mode == "min" else score > self.best_score
+        # Of several processes one decides for all: they save together, and clocks differ.
+        better, score = trainer.strategy.broadcast((better, score))
+        if better:
+            self.best_score = score
+            self.save(trainer, pl_module, self.folder / "best.ckpt")
+
+    def save(self, trainer: pl.Trainer, pl_module: Any, path: Path | None = None) -> None:
+        """Write the state as it is now to `path` and to `last.ckpt`, replacing them in one go.
+
+        Raises:
+            NonFiniteError: losses or weights are not finite; the files then stay as they are.
+            ZooError: the folder cannot be written.
+        """
+        pl_module.check_finite()
+        if path is None and self._written == pl_module.images_seen:
+            return
+        check_weights(pl_module)
+        self._written = pl_module.images_seen
+        temporary = self.folder / ".writing.ckpt"
+        try:
+            # On every process, as Lightning wants it; with the optimizers.
+            trainer.save_checkpoint(temporary, weights_only=False)
+            if trainer.is_global_zero:
+                if path is not None:
+                    shutil.copyfile(temporary, path.with_suffix(".tmp"))
+                    os.replace(path.with_suffix(".tmp"), path)
+                os.replace(temporary, self.last)
+        except (OSError, RuntimeError) as error:
+            # torch's writer has a RuntimeError of its own for a full disk or a missing folder.
+            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+                raise
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise ZooError(
+                f"cannot write a checkpoint to {self.folder}: {reason}. "
+                "The one written before it is untouched."
+            ) from error
+
+
+def _logged_later(trainer: pl.Trainer) -> bool:
+    """Whether a callback may log figures at times that need not be the end of this epoch."""
+    own = ("zoo.", "pytorch_lightning.")
+    return any(
+        isinstance(c, Measures) or not type(c).__module__.startswith(own)
+        for c in trainer.callbacks  # type: ignore[attr-defined]
+    )
+
+
+def check_weights(gan: Any) -> None:
+    """Refuse weights that no training recovers from, which would spoil a checkpoint.
+
+    Raises:
+        NonFiniteError: a weight is NaN or infinite.
+    """
+    for kind in ("generator", "discriminator"):
+        network = getattr(gan, kind)
+        norms = torch._foreach_norm(list(network.parameters()))
+        if not torch.stack([norm.float() for norm in norms]).isfinite().all():
+            raise NonFiniteError(
+                f"training stopped at step {gan.trainer.global_step}: weights of {kind} "
+                f"{spec(network)['name']!r} are NaN or infinite. The last checkpoint holds the "
+                "weights from before; try a lower model.lr_d and model.lr_g, or "
+                "model.clip_grad_norm=1."
+            )

@@ -1,0 +1,192 @@
+"""What goes wrong in a running training, said in words with what to try."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from zoo.core.errors import ZooError
+from zoo.core.random import forked_random
+from zoo.data.pixels import to_float, to_uint8
+from zoo.metrics.evaluate import default_features
+from zoo.metrics.features.base import Features, create_features, extract
+from zoo.metrics.scores import MAX_CLASSES
+from zoo.parts.regularizers.dragan import Dragan
+from zoo.parts.regularizers.gradient_penalty import GradientPenalty
+from zoo.parts.regularizers.r1 import R1
+from zoo.parts.regularizers.r2 import R2
+from zoo.training import symptoms as diagnostics
+from zoo.training.step import named
+
+PROBE = 64
+READ = 500
+READ_OF_MANY = 2000
+"""Images read where there are more than `MAX_CLASSES` modes, as in Stacked-MNIST."""
+MATURE = 10
+"""Times `after_images` after which every class should occur; before, those seen once."""
+
+
+class Diagnose(pl.Callback):
+    """Looks for a saturated D, a collapsing G, wrong slopes, exploding gradients and lost modes.
+
+    Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
+    folder. The probe leaves weights, buffers and random numbers as they were.
+
+    Args:
+        folder: the run's folder.
+        every_n_steps: look after every n-th step, and at the end of each epoch.
+        after_images: real images seen before the first look, since every GAN starts badly.
+
+    Attributes:
+        found: everything that was told.
+    """
+
+    def __init__(self, folder: str, every_n_steps: int = 500, after_images: int = 20_000) -> None:
+        if every_n_steps < 1 or after_images < 0:
+            raise ZooError(
+                "callbacks.diagnostics: every_n_steps must be 1 or more, after_images 0 or more."
+            )
+        self.path = Path(folder) / "diagnostics.json"
+        self.every_n_steps = every_n_steps
+        self.after_images = after_images
+        self.found = diagnostics.Diagnostics()
+        self._norms: dict[str, deque[float]] = {"G": deque(maxlen=50), "D": deque(maxlen=50)}
+        self._reader: Features | None = None
+        self._modes_seen: Tensor | None = None
+        self._most_modes = 0
+        self._last: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "findings": [vars(f) for f in self.found.findings],
+            "modes_seen": self._modes_seen,
+            "most_modes": self._most_modes,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.found.findings = [diagnostics.Finding(**f) for f in state_dict["findings"]]
+        self._modes_seen = state_dict["modes_seen"]
+        self._most_modes = state_dict["most_modes"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        data = str(pl_module.data.get("name"))
+        name = default_features(data)
+        if trainer.is_global_zero and name in ("mnist", "fashion_mnist"):
+            with forked_random():
+                reader = create_features(name).to(pl_module.device)
+            if data in reader.labels_of:
+                self._reader = reader
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._last = batch
+        if (batch_idx + 1) % self.every_n_steps == 0:
+            self._look(trainer, pl_module, batch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self._last is not None:
+            self._look(trainer, pl_module, self._last)
+            self._told(trainer, "modes", self._modes(pl_module))
+        self._last = None
+
+    def _look(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
+        if not trainer.is_global_zero or pl_module.images_seen < self.after_images:
+            return
+        images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
+        real = images[:PROBE] if images.is_floating_point() else to_float(images[:PROBE])
+        y = None if labels is None else labels[:PROBE]
+        given = y if pl_module.generator.num_classes else None
+        judged = y if pl_module.discriminator.num_classes else None
+        with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
+            fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
+            scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
+        told = self._told
+        told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
+        regularizers = named(list(pl_module.regularizers))
+        zero_centred = [(name, r) for name, r in regularizers.items() if isinstance(r, R1 | R2)]
+        gammas = {name: r.gamma for name, r in zero_centred if r.gamma > 0}
+        blinding = gammas if diagnostics.blind(*scores) else None
+        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
+            norm = diagnostics.gradient_norm(list(network.parameters()))
+            usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
+            told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
+            self._norms[name].append(norm)
+        for name, regularizer in regularizers.items():
+            value = pl_module.shown.get(name)
+            if isinstance(regularizer, GradientPenalty | Dragan) and value is not None:
+                sentence = diagnostics.slope_off(value, regularizer.penalty, regularizer.center)
+                told(trainer, "slope", sentence)
+
+    def _modes(self, pl_module: Any) -> str | None:
+        """Classes that a sample of all of them does not hold, or no longer."""
+        if self._reader is None or pl_module.images_seen < self.after_images:
+            return None
+        counts = self._count(pl_module.generator, self._reader)
+        mature = pl_module.images_seen >= MATURE * self.after_images
+        if len(counts) > MAX_CLASSES:
+            most = self._most_modes
+            self._most_modes = max(most, int((counts > 0).sum()))
+            return diagnostics.modes_scarce(counts, None if mature else most)
+        present = diagnostics.modes_present(counts)
+        before = torch.zeros_like(present) if self._modes_seen is None else self._modes_seen
+        self._modes_seen = before | present
+        names = pl_module.data.get("class_names") or ()
+        return diagnostics.modes_lost(counts, names, None if mature else before)
+
+    def _count(self, generator: Any, reader: Features) -> Tensor:
+        """Images read as each mode, (K,), of a generator asked for all of its classes."""
+        modes = reader.classes_of(generator.channels)
+        counts = torch.zeros(modes, dtype=torch.int64)
+        with _untouched(generator):
+            generator.eval()
+            y = None
+            if generator.num_classes:
+                y = torch.arange(READ, device=next(reader.parameters()).device)
+                y = y % generator.num_classes
+            for _ in range(1 if modes <= MAX_CLASSES else READ_OF_MANY // READ):
+                fake = generator(generator.sample_latent(READ), y)
+                _, logits = extract(reader, to_uint8(fake))
+                assert logits is not None
+                counts += torch.bincount(logits.argmax(dim=1), minlength=modes)
+        return counts
+
+    def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
+        finding = self.found.note(trainer.current_epoch, kind, sentence)
+        if finding is None:
+            return
+        bar = trainer.progress_bar_callback
+        text = f"epoch {finding.epoch}: {finding.sentence}"
+        if isinstance(bar, pl.callbacks.TQDMProgressBar) and bar.is_enabled:
+            bar.print(text)
+        else:
+            print(text, flush=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows = self.state_dict()["findings"]
+        self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _untouched(network: nn.Module) -> Iterator[None]:
+    """Without gradients, in training mode; buffers, mode and random numbers are restored after."""
+    was_training = network.training
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    network.train()
+    try:
+        with torch.no_grad(), forked_random():
+            yield
+    finally:
+        network.train(was_training)
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)

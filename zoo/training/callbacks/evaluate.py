@@ -1,0 +1,142 @@
+"""Figures during training: every n images, logged, with their protocol, for the best checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from zoo.core.errors import ZooError
+from zoo.core.random import forked_random
+from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
+from zoo.metrics.features.base import Features, create_features
+from zoo.metrics.protocol import Result
+from zoo.metrics.results import generator_hash
+from zoo.metrics.scores import Reference, check_metrics, get_metric
+from zoo.training.callbacks.base import Measures
+
+
+class Evaluate(Measures):
+    """Scores the generator while it is trained, as `task=evaluate` does afterwards.
+
+    The figures are logged under their names (`fid`, `precision`, ...) and written to
+    `evaluations/` in the run's folder; `callbacks.checkpoints.monitor=fid` keeps the best
+    checkpoint by them. Training's random numbers are left as they were.
+
+    Args:
+        folder: the run's folder.
+        every_n_images: evaluate whenever n more real images were seen; null for no such rhythm.
+        every_n_epochs: evaluate at the end of every n-th epoch; null for no such rhythm.
+        metrics: names; null takes those that make sense.
+        features: name of the feature network; null takes the one for the data set.
+        n: generated images: fewer are faster, and give a higher FID.
+        split: of the data set, to compare with.
+        seed: of latents, labels and subsets, the same every time.
+        batch_size: images generated and looked at together.
+
+    Attributes:
+        last: the newest result.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        every_n_images: int | None = None,
+        every_n_epochs: int | None = 1,
+        metrics: list[str] | None = None,
+        features: str | None = None,
+        n: int = 5000,
+        split: Literal["train", "val", "test"] = "train",
+        seed: int = 0,
+        batch_size: int = 500,
+    ) -> None:
+        if min(every_n_images or 1, every_n_epochs or 1, batch_size) < 1 or n < 2:
+            raise ZooError(
+                "callbacks.evaluate: every_n_images, every_n_epochs and batch_size must be 1 or "
+                "more, and n 2 or more."
+            )
+        for name in metrics or []:
+            get_metric(name)
+        if split not in ("train", "val", "test"):
+            raise ZooError(f"callbacks.evaluate.split={split} must be train, val or test.")
+        self.folder = Path(folder) / "evaluations"
+        self.every_n_images = every_n_images
+        self.every_n_epochs = every_n_epochs
+        self.metrics = metrics
+        self.features = features
+        self.n = n
+        self.split: Literal["train", "val", "test"] = split
+        self.seed = seed
+        self.batch_size = batch_size
+        self.last: Result | None = None
+        self._seen = 0
+        self._evaluated = -1
+        self._network: Features | None = None
+        self._reference: Reference | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        # on every process, so that they fail together where something is missing
+        with forked_random():
+            self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
+            name = self.features or default_features(self._reference.dataset)
+            self._network = create_features(name).to(pl_module.device)
+        conditional = pl_module.generator.num_classes > 0
+        check_metrics(self.metrics or [], self._network, self._reference, conditional)
+        self._seen = self._evaluated = pl_module.images_seen
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        n = self.every_n_images
+        if n is not None and pl_module.images_seen // n > self._seen // n:
+            self.evaluate(trainer, pl_module)
+        self._seen = pl_module.images_seen
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        n = self.every_n_epochs
+        if n is not None and (trainer.current_epoch + 1) % n == 0:
+            self.evaluate(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.evaluate(trainer, pl_module)
+
+    def evaluate(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Score the generator as it is now; nothing is done twice for the same images seen."""
+        seen = pl_module.images_seen
+        if seen == self._evaluated:
+            return
+        self._evaluated = seen
+        pl_module.check_finite()
+        figures: dict[str, float] = {}
+        if trainer.is_global_zero:
+            self.last = self._score(pl_module)
+            self.last.generator_hash = generator_hash(pl_module.sampler)
+            self.last.save(self.folder / f"images_{seen:09d}.json")
+            figures = self.last.figures
+        if trainer.world_size > 1:
+            figures = trainer.strategy.broadcast(figures)
+        self.report(trainer, pl_module, figures)
+
+    def _score(self, pl_module: Any) -> Result:
+        assert self._reference is not None
+        generator = pl_module.sampler
+        was_training = generator.training
+        generator.eval()
+        try:
+            return evaluate(
+                sampler(generator, self.seed),
+                self._reference,
+                conditional=generator.num_classes > 0,
+                metrics=self.metrics,
+                features=self._network,
+                n=self.n,
+                batch_size=self.batch_size,
+                seed=self.seed,
+                weights="ema" if pl_module.ema is not None else "raw",
+                model=f"{pl_module.images_seen:,} images seen",
+                device=pl_module.device,
+                progress=False,
+            )
+        finally:
+            generator.train(was_training)

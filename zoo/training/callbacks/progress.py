@@ -1,0 +1,55 @@
+"""The progress bar: both losses and images per second, renewed a few times a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+from zoo.core.errors import ZooError
+
+
+class Progress(pl.callbacks.TQDMProgressBar):
+    """Lightning's bar with `D`, `G` and `images/s`, renewed by the clock.
+
+    A bar renewed every n steps would either cost a fast step half its time or look dead in a slow
+    one. In a file or a pipe, where every renewal stays, it is renewed at most every 10 s.
+
+    Args:
+        every_seconds: the time between two renewals.
+    """
+
+    def __init__(self, every_seconds: float = 0.25) -> None:
+        super().__init__(refresh_rate=1)
+        if every_seconds < 0:
+            raise ZooError(f"callbacks.progress.every_seconds={every_seconds} must be 0 or more.")
+        self.every_seconds = every_seconds if sys.stdout.isatty() else max(10.0, every_seconds)
+        self._next = 0.0
+
+    def on_train_start(self, *arguments: Any) -> None:
+        self._next = time.monotonic()
+        super().on_train_start(*arguments)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if now < self._next and batch_idx + 1 != self.train_progress_bar.total:
+            return
+        self._next = now + self.every_seconds
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        # An epoch may also end early, at max_steps.
+        self.train_progress_bar.n = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:
+        values = pl_module.shown
+        names = {"D": "loss_d", "G": "loss_g"}
+        texts = {k: f"{values[name]:.3f}" for k, name in names.items() if name in values}
+        if "images_per_second" in values:
+            texts["images/s"] = f"{values['images_per_second']:,.0f}"
+        return texts

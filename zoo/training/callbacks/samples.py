@@ -1,0 +1,116 @@
+"""Grids of samples during training, from latents that stay the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from zoo.core.errors import ZooError
+from zoo.core.random import forked_random
+from zoo.inference.images import grid, to_uint8, write_png
+
+
+class SampleGrid(pl.Callback):
+    """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
+
+    A conditional GAN gets a column per class (the first `max_classes`), in order and named.
+
+    Args:
+        folder: the run's folder.
+        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end.
+        every_n_images: a grid whenever n more real images were seen; null for none.
+        rows: rows of the grid.
+        columns: columns of an unconditional grid.
+        max_classes: columns of a conditional one at most.
+        seed: of the latents.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        every_n_epochs: int = 1,
+        every_n_images: int | None = None,
+        rows: int = 8,
+        columns: int = 8,
+        max_classes: int = 10,
+        seed: int = 0,
+    ) -> None:
+        if min(every_n_epochs, every_n_images or 1, rows, columns, max_classes) < 1:
+            raise ZooError("callbacks.samples: all numbers must be 1 or more.")
+        self.folder = Path(folder) / "samples"
+        self.every_n_epochs = every_n_epochs
+        self.every_n_images = every_n_images
+        self.rows, self.columns, self.max_classes, self.seed = rows, columns, max_classes, seed
+        self.last: Path | None = None
+        self._seen = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._seen = pl_module.images_seen
+        self.write(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        n = self.every_n_images
+        if n is not None and pl_module.images_seen // n > self._seen // n:
+            self.write(trainer, pl_module)
+        self._seen = pl_module.images_seen
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self.write(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.write(trainer, pl_module)
+
+    @rank_zero_only
+    def write(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write a grid of what the generator makes now, and give it to loggers of images."""
+        path = self.folder / f"images_{pl_module.images_seen:09d}.png"
+        if path == self.last:
+            return
+        images, labels = self._sample(pl_module)
+        names = pl_module.data.get("class_names") or list(map(str, range(self.max_classes)))
+        heads = (
+            [names[i] for i in labels[: self._columns(labels)].tolist()]
+            if labels is not None
+            else []
+        )
+        picture = grid(to_uint8(images), self._columns(labels), heads=heads)
+        self.last = write_png(picture, path)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image("samples", [picture], step=trainer.global_step)
+            elif isinstance(logger, pl.loggers.TensorBoardLogger):
+                from torchvision.transforms.functional import pil_to_tensor
+
+                logger.experiment.add_image("samples", pil_to_tensor(picture), trainer.global_step)
+
+    def _columns(self, labels: Tensor | None) -> int:
+        return self.columns if labels is None else len(labels) // self.rows
+
+    def _sample(self, pl_module: Any) -> tuple[Tensor, Tensor | None]:
+        """Images from the averaged generator, in eval mode; training's randomness is untouched."""
+        network = pl_module.sampler
+        labels = None
+        number = self.rows * self.columns
+        if network.num_classes:
+            shown = min(network.num_classes, self.max_classes)
+            labels = torch.arange(shown, device=pl_module.device).repeat(self.rows)
+            number = len(labels)
+        random = torch.Generator().manual_seed(self.seed)
+        z = network.sample_latent(number, generator=random)
+        if labels is not None:  # one latent a row: classes differ, the style stays
+            z = z[: self.rows].repeat_interleave(number // self.rows, 0)
+        was_training = network.training
+        network.eval()
+        with torch.no_grad(), forked_random():  # some networks draw noise inside
+            torch.manual_seed(self.seed)
+            images = network(z, labels)
+        network.train(was_training)
+        return images, labels

@@ -1,0 +1,85 @@
+"""What does not go together, said in words before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.loss import Loss
+from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.sizes import size_in_words
+from zoo.core.errors import ZooError
+from zoo.registry import spec_of
+from zoo.training.passes import packs_of
+
+
+def check(
+    generator: Generator,
+    discriminator: Discriminator,
+    loss: Loss,
+    regularizers: Sequence[Regularizer],
+) -> list[str]:
+    """Refuse combinations that are mathematically wrong.
+
+    Args:
+        regularizers: all of them, those that the loss brings along included.
+
+    Returns:
+        Notes on choices that work otherwise than asked for.
+
+    Raises:
+        ZooError: the combination is wrong; the sentence says what to choose instead.
+    """
+    packs = packs_of(regularizers)
+    if (generator.image_size, generator.channels * packs) != (
+        discriminator.image_size,
+        discriminator.channels,
+    ):
+        packed = f", {packs} of which D sees as one," if packs > 1 else ","
+        raise ZooError(
+            f"generator {_name(generator)} makes {generator.channels}×"
+            f"{size_in_words(generator.image_size)} images{packed} but discriminator "
+            f"{_name(discriminator)} takes {discriminator.channels}×"
+            f"{size_in_words(discriminator.image_size)}: build both for one size."
+        )
+    if packs > 1 and discriminator.num_classes:
+        raise ZooError(
+            f"packs of {packs} images have no one label, and discriminator {_name(discriminator)} "
+            "asks for it: train with model.conditional=false."
+        )
+    check_scores(discriminator, regularizers)
+    notes = []
+    head = getattr(discriminator, "head", None)  # a plugin may do without
+    asks = discriminator.requires_labels or head is None or head.requires_labels
+    if generator.num_classes and not asks:
+        notes.append(
+            f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
+            f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
+        )
+    return notes
+
+
+def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
+    """Those that differentiate D's score of each image on its own, which batch norm falsifies."""
+    return [r for r in regularizers if r.per_sample and "discriminator" in r.sides]
+
+
+def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularizer]) -> None:
+    """Refuse a `per_sample` regularizer beside a discriminator that mixes the images of a batch.
+
+    Raises:
+        ZooError: there is one; the sentence says what to choose instead.
+    """
+    penalties = per_sample(regularizers)
+    if penalties and discriminator.has_batch_statistics:
+        raise ZooError(
+            f"regularizer {_name(penalties[0])} differentiates each image's score on its own, but "
+            f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
+            "choose model.discriminator.norm=layer or none where it has that option, or "
+            "model/discriminator=resnet, sn_cnn or mlp."
+        )
+
+
+def _name(part: object) -> str:
+    return repr((spec_of(part) or {"name": type(part).__name__})["name"])

@@ -1,0 +1,251 @@
+"""The whole adversarial step as a CUDA graph: one launch instead of hundreds.
+
+At 32x32 pixels a GPU waits for Python most of the time. A graph records the kernels of a step once
+and replays them: updates of D and G, optimizers, average, random numbers. The numbers are those of
+the eager step, since the graph reads the same generator, learning rates and averages.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.core.errors import ZooError
+from zoo.training.step import AdversarialStep
+
+Replay = Callable[[], Tensor]
+Capture = Callable[[Callable[[], Tensor]], Replay]
+
+
+class GraphedStep:
+    """An `AdversarialStep` that is captured as CUDA graphs, with the same call.
+
+    There is one graph for each distinct schedule (which lazy regularizers are due), all in one
+    memory pool. The first `warmup` steps of a schedule run eagerly on a side stream: they are real
+    steps of training, which fill what must exist before a capture (the optimizers' state, the
+    workspaces of libraries). Recording itself computes nothing, so no step is lost or done twice.
+
+    Where capture is impossible, every step runs eagerly, and `note` and `say` tell why.
+
+    Args:
+        step: the step; its optimizers are made capturable (their learning rates become tensors,
+            which `fill_` and torch's schedulers change in place).
+        warmup: eager steps before the first capture; later schedules have one each.
+        capture: makes a replay of a function; CUDA graphs unless a test puts its own in place.
+        say: told, once, why a capture failed in the middle of training.
+
+    Attributes:
+        note: why it runs eagerly, in words; empty while nothing is in the way.
+        captured: schedules captured so far.
+    """
+
+    def __init__(
+        self,
+        step: AdversarialStep,
+        *,
+        warmup: int = 3,
+        capture: Capture | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.step = step
+        self.warmup = warmup
+        self.note = obstacle(step) if capture is None else ""
+        self._capture = capture or CudaCapture()
+        self._say = say
+        self._parameters = [*step.generator.parameters(), *step.discriminator.parameters()]
+        self._replays: dict[Hashable, Replay] = {}
+        self._names: dict[Hashable, list[str]] = {}
+        self._gradients: dict[Hashable, list[Tensor | None]] = {}
+        self._seen: dict[Hashable, int] = {}
+        self._images: Tensor | None = None
+        self._labels: Tensor | None = None
+        if not self.note:
+            for optimizer in (step.optimizer_g, step.optimizer_d):
+                make_capturable(optimizer)
+            if step.ema is not None:
+                step.ema.make_capturable()
+
+    @property
+    def captured(self) -> int:
+        return len(self._replays)
+
+    def __call__(
+        self, images: Tensor, labels: Tensor | None, index: int, images_seen: int | None = None
+    ) -> dict[str, Tensor]:
+        """As `AdversarialStep.__call__`; batches of another shape than the first run eagerly."""
+        if self.note or not self._fits(images, labels):
+            return self.step(images, labels, index, images_seen)
+        self.step.prepare(len(images), index, images_seen)
+        metrics = self._run(images, labels, index)
+        self.step.backend.count_step()
+        return metrics
+
+    def _fits(self, images: Tensor, labels: Tensor | None) -> bool:
+        if self._images is None:
+            self._images = torch.empty_like(images)
+            self._labels = None if labels is None else torch.empty_like(labels)
+        return images.shape == self._images.shape and (labels is None) == (self._labels is None)
+
+    def _run(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+        step = self.step
+        key = (step.schedule(index), step.generator.training, step.discriminator.training)
+        if key not in self._replays:
+            seen = self._seen[key] = self._seen.get(key, 0) + 1
+            if seen <= (1 if self._replays else self.warmup):
+                return self._warm_up(images, labels, index)
+        self._fill(images, labels)
+        if key not in self._replays and not self._captures(key, index):
+            return step.run(images, labels, index)
+        # A copy: the next replay overwrites what this one returns.
+        values = self._replays[key]().clone()
+        for parameter, gradient in zip(self._parameters, self._gradients[key], strict=True):
+            parameter.grad = gradient
+        return dict(zip(self._names[key], values.unbind(), strict=True))
+
+    def _captures(self, key: Hashable, index: int) -> bool:
+        """Capture the work of `key`; where that fails, say so and never try again."""
+        try:
+            self._replays[key] = self._capture(lambda: self._recorded(key, index))
+        except RuntimeError as error:
+            reason = _first_line(error)
+            self.note = f"the step could not be captured as a CUDA graph and runs eagerly: {reason}"
+            if self._say is not None:
+                self._say(self.note)
+            _check_random(self._parameters[0].device, reason)
+            return False
+        # Held for as long as the graph: whoever looks at gradients after a replay finds those of
+        # that replay, in memory that no other graph of the pool writes to.
+        self._gradients[key] = [parameter.grad for parameter in self._parameters]
+        return True
+
+    def _recorded(self, key: Hashable, index: int) -> Tensor:
+        """The work of a graph, on its static inputs: all metrics in one tensor."""
+        assert self._images is not None
+        metrics = self.step.run(self._images, self._labels, index)
+        self._names[key] = list(metrics)
+        return torch.stack([value.float() for value in metrics.values()])
+
+    def _fill(self, images: Tensor, labels: Tensor | None) -> None:
+        assert self._images is not None
+        self._images.copy_(images)
+        if labels is not None and self._labels is not None:
+            self._labels.copy_(labels)
+
+    def _warm_up(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+        """A real step on a side stream, as capturing asks for."""
+        if images.device.type != "cuda":
+            return self.step.run(images, labels, index)
+        metrics: dict[str, Tensor] = on_side_stream(lambda: self.step.run(images, labels, index))
+        for value in metrics.values():
+            value.record_stream(torch.cuda.current_stream())
+        return metrics
+
+
+class CudaCapture:
+    """Captures functions as CUDA graphs in one memory pool.
+
+    Sharing it is safe in any order of replays: what outlives a replay inside the pool is copied at
+    once (the metrics) or held for as long as its graph (the gradients). Weights, averages and
+    optimizer states are older than any capture.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[[], Tensor]) -> Replay:
+        # Casts that autocast cached outside of the graph must not be baked into it.
+        torch.clear_autocast_cache()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Other threads (a loader that pins memory) may go on calling CUDA meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                result = function()
+        finally:
+            # After a failure it would hold casts that were recorded and never computed.
+            torch.clear_autocast_cache()
+        self._pool = graph.pool()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
+
+
+@functools.cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """One for all warm-ups, since memory freed on a stream serves that stream alone."""
+    return torch.cuda.Stream(device)
+
+
+def on_side_stream(function: Callable[[], Any]) -> Any:
+    """Call `function` on a CUDA stream of its own, in order with what the current one does."""
+    main = torch.cuda.current_stream()
+    side = _side_stream(torch.cuda.current_device())
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        result = function()
+    main.wait_stream(side)
+    return result
+
+
+def _first_line(error: BaseException) -> str:
+    """What went wrong first: a capture that is broken off fails once more at its end."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).strip().partition("\n")[0]
+
+
+def _check_random(device: torch.device, reason: str) -> None:
+    """Refuse to go on where a failed capture leaves torch's generator behind, as up to 2.11.
+
+    Raises:
+        ZooError: no random number can be drawn on the device.
+    """
+    try:
+        torch.rand(1, device=device)
+    except RuntimeError as error:
+        raise ZooError(
+            f"the step could not be captured as a CUDA graph ({reason}), after which this version "
+            "of torch cannot go on: train with model.cuda_graph=false."
+        ) from error
+
+
+def obstacle(step: AdversarialStep) -> str:
+    """Why `step` cannot be captured as a CUDA graph, as a sentence; empty where it can."""
+    methods: list[Any] = [step.loss, *step.regularizers.values(), *step.augmentations]
+    if step.generator.latent is not None:
+        methods.append(step.generator.latent)
+    head = getattr(step.discriminator, "head", step.discriminator)
+    for part in (step.generator, step.discriminator, head, *methods):
+        if not getattr(part, "claims_cuda_graph", False):  # any module can be an augmentation
+            return f"no CUDA graph: {type(part).__name__} does not claim to work in one."
+    device = next(step.generator.parameters()).device.type
+    if device != "cuda":
+        return f"CUDA graphs need a CUDA device; the networks are on {device}."
+    if step.backend.obstacle:
+        return f"no CUDA graph: {step.backend.obstacle}."
+    if step.schedules is not None and step.schedules.obstacle:
+        return f"no CUDA graph: {step.schedules.obstacle}."
+    if step.backend.world_size > 1:
+        return "no CUDA graph: gradients are averaged over processes within the step."
+    for optimizer in (step.optimizer_g, step.optimizer_d):
+        if any("capturable" not in group for group in optimizer.param_groups):
+            return f"no CUDA graph: {type(optimizer).__name__} cannot be captured."
+    return ""
+
+
+def make_capturable(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer work inside a CUDA graph: learning rates and step counts on the device."""
+    for group in optimizer.param_groups:
+        device = group["params"][0].device
+        group["capturable"] = True
+        if not isinstance(group["lr"], Tensor):
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+    for parameter, state in optimizer.state.items():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(parameter.device)

@@ -1,0 +1,160 @@
+"""Passes of G and D as the step makes them, with whatever the methods put around them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+from torch import Tensor
+
+from zoo.contracts.augmentation import Augmentation
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
+from zoo.contracts.regularizer import Pass, Regularizer
+from zoo.contracts.update import full_precision, widen
+from zoo.core.errors import ZooError
+
+
+class Passes:
+    """What the step, and the methods through `Update`, call to make images and to have them scored.
+
+    Args:
+        generator, discriminator: the networks.
+        regularizers: whose hooks move latents, wrap D, or have it see packs of images.
+        augmentations: applied in this order to whatever D sees.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        regularizers: Sequence[Regularizer],
+        augmentations: Sequence[Augmentation],
+    ) -> None:
+        self.generator = generator
+        self.discriminator = discriminator
+        self.augmentations = tuple(augmentations)
+        self.packs = packs_of(regularizers)
+        self.moves_latents = [r for r in regularizers if r.overrides("latents")]
+        self._replaces_reals = [
+            a for a in self.augmentations if _overrides(a, Augmentation, "reals")
+        ]
+        self._watches = [a for a in self.augmentations if _overrides(a, Augmentation, "observe")]
+        self._score: Pass = discriminator.outputs
+        for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
+            self._score = functools.partial(wrapper.wrap_discriminator, self._score)
+        self._d_parameters = [p for p in discriminator.parameters() if p.requires_grad]
+        self.synthesize: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]] = self._synthesize
+
+    def generate(self, n: int, labels: Tensor | None = None) -> GeneratorOutput:
+        """`n` new images, with a graph to G's parameters unless gradients are off."""
+        z = self.generator.sample_latent(n)
+        if self.moves_latents:
+            with self.frozen_discriminator():
+                for method in self.moves_latents:
+                    z = method.latents(z, labels, self._score_latents)
+        images, w = self.synthesize(z, labels)
+        return GeneratorOutput(images, z, w, labels)
+
+    def discriminate(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        augmented: bool = True,
+        precise: bool = False,
+    ) -> DiscriminatorOutput:
+        """What D says, scores in fp32; `precise`: also computed in fp32, for a penalty's gradient.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+            labels: (N,) int64, or None.
+            augmented: whether the augmentations come before.
+        """
+        with full_precision(images.device) if precise else nullcontext():
+            if augmented:
+                images = self.augment(images)
+            if self.packs > 1:
+                images = pack(images, self.packs)
+            output = self._score(images, labels)
+        return output._replace(scores=widen(output.scores))
+
+    def augment(self, images: Tensor) -> Tensor:
+        """What images pass through before D."""
+        for augmentation in self.augmentations:
+            images = augmentation(images)
+        return images
+
+    def reals(self, real: Tensor, fake: Tensor) -> Tensor:
+        """What D's update takes as real images."""
+        for augmentation in self._replaces_reals:
+            real = augmentation.reals(real, fake)
+        return real
+
+    @property
+    def watchers(self) -> list[Augmentation]:
+        """Augmentations that look at D's updates."""
+        return self._watches
+
+    @contextmanager
+    def frozen_discriminator(self) -> Iterator[None]:
+        """Within it, D's parameters take no gradient."""
+        for parameter in self._d_parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self._d_parameters:
+                parameter.requires_grad_(True)
+
+    def _synthesize(self, z: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Images and styles of latents."""
+        if not self.generator.has_mapping:
+            return self.generator(z, labels), z
+        w = self.generator.map(z, labels)
+        return self.generator.synthesize(w, labels), w
+
+    def _score_latents(self, z: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        return self.discriminate(self.synthesize(z, labels)[0], labels)
+
+
+def packs_of(regularizers: Sequence[Regularizer]) -> int:
+    """How many images D sees as one.
+
+    Raises:
+        ZooError: two regularizers ask for packs.
+    """
+    asked = [r.packs for r in regularizers if r.packs > 1]
+    if len(asked) > 1:
+        raise ZooError(f"only one regularizer can pack images for D, and {len(asked)} do.")
+    return asked[0] if asked else 1
+
+
+def pack(images: Tensor, packs: int) -> Tensor:
+    """Stack every `packs` images on channels: (N, C, H, W) to (N / packs, packs * C, H, W).
+
+    Raises:
+        ZooError: N is no multiple of `packs`.
+    """
+    if len(images) % packs:
+        raise ZooError(
+            f"a batch of {len(images)} images cannot be packed by {packs}: datamodule.batch_size "
+            "has to be a multiple."
+        )
+    return images.reshape(len(images) // packs, -1, *images.shape[2:])
+
+
+def halves(output: DiscriminatorOutput) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+    """What D said of the two halves of a batch."""
+    scores, features = output.scores.chunk(2), output.features.chunk(2)
+    extra = {name: value.chunk(2) for name, value in output.extra.items()}
+    first, second = (
+        DiscriminatorOutput(scores[i], features[i], {k: v[i] for k, v in extra.items()})
+        for i in range(2)
+    )
+    return first, second
+
+
+def _overrides(part: object, base: type, hook: str) -> bool:
+    return getattr(type(part), hook, None) not in (None, getattr(base, hook))

@@ -1,0 +1,128 @@
+"""Settings that follow the images seen: `model.schedules={lr_g: {name: cosine, …}}`.
+
+Values are computed on the host before each step and written into 0-dim tensors, so that a captured
+step reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.schedule import Schedule
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.training.ema import EMA
+
+Write = Callable[[float], None]
+OWN = ("lr_g", "lr_d", "beta1", "beta2", "ema_half_life")
+"""What the step itself has to schedule, beside the options of its parts."""
+
+
+class Schedules:
+    """Schedules with the places that they write to.
+
+    Args:
+        schedules: by target: `lr_g`, `lr_d`, `beta1`, `beta2`, `ema_half_life`, or an option that a
+            part names in `schedulable`: `regularizer.r1.gamma`, `augmentation.ada.p`,
+            `loss.margin`.
+        optimizers: of G and of D; `beta1` and `beta2` go to both.
+        lazy: share k / (k + 1) of each optimizer under a penalty with `every=k`, else 1 (Karras et
+            al., 2020, arXiv:1912.04958).
+        ema: the average.
+        parts: `loss`, `regularizer.NAME`, `augmentation.NAME` by that name.
+        device: where the tensors lie.
+
+    Attributes:
+        obstacle: why a step with these cannot be captured in a CUDA graph, as a clause; else empty.
+
+    Raises:
+        ZooError: nothing has that name, or its part does not let it be scheduled.
+    """
+
+    def __init__(
+        self,
+        schedules: Mapping[str, Schedule],
+        optimizers: Sequence[torch.optim.Optimizer],
+        lazy: Sequence[float] = (1.0, 1.0),
+        ema: EMA | None = None,
+        parts: Mapping[str, Any] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.obstacle = ""
+        self._optimizers = tuple(optimizers)
+        self._lazy = tuple(lazy)
+        self._ema = ema
+        self._parts = dict(parts or {})
+        self._device = device
+        self._writes = [(schedule, self._place(name)) for name, schedule in schedules.items()]
+
+    def prepare(self, images_seen: int) -> None:
+        """Write the values of the step that follows `images_seen` real images."""
+        for schedule, write in self._writes:
+            write(schedule(images_seen))
+
+    def _place(self, target: str) -> Write:
+        if target in ("lr_g", "lr_d"):
+            which = ("lr_g", "lr_d").index(target)
+            return lambda value: self._set_lr(which, value)
+        if target in ("beta1", "beta2"):
+            return self._beta(target)
+        if target == "ema_half_life":
+            return self._half_life()
+        owner, _, option = target.rpartition(".")
+        part = self._parts.get(owner)
+        if part is None:
+            raise ZooError(self._unknown(target))
+        if option not in part.schedulable:
+            raise ZooError(
+                f"model.schedules: {target} cannot be scheduled; of {owner} can: "
+                f"{listing(part.schedulable)}."
+            )
+        value = torch.zeros((), device=self._device)
+        setattr(part, option, value)
+        return lambda number: _fill(value, number)
+
+    def _unknown(self, target: str) -> str:
+        choices = [*OWN, *(f"{o}.{n}" for o, p in self._parts.items() for n in p.schedulable)]
+        return (
+            f"model.schedules: there is nothing called {target!r}.{suggest(target, choices)} "
+            f"Choices: {listing(choices)}."
+        )
+
+    def _set_lr(self, which: int, value: float) -> None:
+        for group in self._optimizers[which].param_groups:
+            if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
+                group["lr"].fill_(value * self._lazy[which])
+            else:
+                group["lr"] = value * self._lazy[which]
+
+    def _beta(self, target: str) -> Write:
+        place = ("beta1", "beta2").index(target)
+        if any("betas" not in g for o in self._optimizers for g in o.param_groups):
+            raise ZooError(f"model.schedules: {target} needs model.optimizer=adam or adamw.")
+        self.obstacle = f"a scheduled {target} is a number of Python, which a graph would freeze"
+
+        def write(value: float) -> None:
+            for optimizer, share in zip(self._optimizers, self._lazy, strict=True):
+                for group in optimizer.param_groups:
+                    betas = list(group["betas"])
+                    betas[place] = value**share
+                    group["betas"] = tuple(betas)
+
+        return write
+
+    def _half_life(self) -> Write:
+        ema = self._ema
+        if ema is None or ema.beta is not None:
+            raise ZooError(
+                "model.schedules: ema_half_life needs an average with a half-life: set "
+                "model.ema_half_life and leave model.ema_beta out."
+            )
+        return ema.set_half_life
+
+
+def _fill(tensor: Tensor, value: float) -> None:
+    tensor.fill_(value)

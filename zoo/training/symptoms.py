@@ -1,0 +1,236 @@
+"""What goes wrong in a training, in words: pure functions on scores, images and norms.
+
+Each function looks at one symptom and returns a sentence that says what is seen and what to try,
+or None where all is well. `Diagnostics` lets every kind speak once per epoch and keeps what was
+said for the report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from zoo.contracts.loss import Loss
+from zoo.core.errors import listing
+
+FLAT = 0.02
+DIVERSITY = 0.35
+SLOPE = 0.5
+EXPLODED = 100.0
+LOST = 0.1
+KEPT = 0.9
+_SMALL_GAMMA = "(model.regularizer.r1.gamma=0.1 for small images)"
+_MODES_ADVICE = (
+    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2] (gammas "
+    "of 0.1 for small images), or a smaller model.lr_g."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence about one kind of trouble in one epoch."""
+
+    epoch: int
+    kind: str
+    sentence: str
+
+
+@dataclass
+class Diagnostics:
+    """Lets each kind of finding through once per epoch.
+
+    Attributes:
+        findings: all that got through, in order.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def note(self, epoch: int, kind: str, sentence: str | None) -> Finding | None:
+        """The finding, if there is a sentence and `kind` has not spoken in this epoch."""
+        if sentence is None or any(f.epoch == epoch and f.kind == kind for f in self.findings):
+            return None
+        self.findings.append(Finding(epoch, kind, sentence))
+        return self.findings[-1]
+
+
+def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | None:
+    """D separates reals and fakes so well that its loss is flat on both sides.
+
+    Args:
+        loss: in whose terms the scores are; a Wasserstein loss is never flat.
+        real, fake: scores (N,) of the same number of real and of generated images.
+    """
+    with torch.enable_grad():
+        scores = [s.detach().float().clone().requires_grad_() for s in (real, fake)]
+        gradients = torch.autograd.grad(loss.discriminator(*scores).sum(), scores)
+    slope = max(g.abs().mean().item() for g in gradients)
+    separated = scores[0].mean() > scores[1].mean()
+    if slope >= FLAT or not separated:
+        return None
+    return (
+        f"D is saturated: it scores reals {real.float().mean().item():.2f} and fakes "
+        f"{fake.float().mean().item():.2f}, where its loss is flat (slope {slope:.1g}), so G "
+        f"learns little from it. Try a smaller model.lr_d, model/regularizer=r1 {_SMALL_GAMMA}, "
+        "model/augmentation=diffaugment, or model/loss=hinge with a spectral-norm discriminator."
+    )
+
+
+def blind(real: Tensor, fake: Tensor) -> bool:
+    """Whether D hardly tells: a real image scores above a fake less than three times in four.
+
+    Args:
+        real, fake: scores (N,).
+    """
+    return (real[:, None] > fake[None]).float().mean().item() < 0.75
+
+
+def mean_pairwise_distance(images: Tensor) -> float:
+    """Mean Euclidean distance of all pairs of different images of a batch (N, ...), N >= 2."""
+    flat = images.detach().float().flatten(1)
+    return torch.pdist(flat).mean().item()
+
+
+def diversity(fake: Tensor, real: Tensor, labels: Tensor | None = None) -> float | None:
+    """How different generated images are from each other, over the same among real ones.
+
+    Args:
+        fake, real: images (N, C, H, W) in one scale.
+        labels: of both, int64 (N,); pairs are then formed within classes, so that a generator
+            that ignores its latents and only draws ten pictures is found out.
+
+    Returns:
+        About 1 is healthy, 0 is one image; None where no class has two images.
+    """
+    if labels is None:
+        groups = [torch.arange(len(fake))]
+    else:
+        groups = [torch.where(labels == c)[0].cpu() for c in labels.unique()]
+    groups = [g for g in groups if len(g) >= 2]
+    if not groups:
+        return None
+    among_fake = sum(mean_pairwise_distance(fake[g.to(fake.device)]) for g in groups)
+    among_real = sum(mean_pairwise_distance(real[g.to(real.device)]) for g in groups)
+    return among_fake / max(among_real, 1e-12)
+
+
+def generator_collapsed(
+    fake: Tensor,
+    real: Tensor,
+    labels: Tensor | None = None,
+    blinding: Mapping[str, float] | None = None,
+) -> str | None:
+    """Generated images differ from each other far less than real ones; arguments of `diversity`.
+
+    Args:
+        blinding: gammas of the zero-centred penalties under which D does not tell reals from
+            fakes (`blind`): then they are what keeps G from learning.
+    """
+    ratio = diversity(fake, real, labels)
+    if ratio is None or ratio >= DIVERSITY:
+        return None
+    where = "" if labels is None else " of one class"
+    first = f"model/regularizer=r1 {_SMALL_GAMMA}"
+    if blinding:
+        options = (f"model.regularizer.{name}.gamma={g:g}" for name, g in blinding.items())
+        first = f"less of {' and '.join(options)}"
+    return (
+        f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "
+        f"ones do. Try {first}, model/loss=hinge or wgan_gp, a smaller model.lr_g, "
+        "or a larger datamodule.batch_size."
+    )
+
+
+def slope_off(penalty: float, weight: float = 10.0, center: float = 1.0) -> str | None:
+    """The gradient penalty stays large: the critic's slope is away from the one asked for.
+
+    Args:
+        penalty: weight · mean((‖∇D‖ - center)²), as logged.
+        weight: of the penalty.
+        center: the slope asked for.
+    """
+    if weight <= 0:
+        return None
+    distance = math.sqrt(max(penalty, 0.0) / weight)
+    if distance <= SLOPE:
+        return None
+    return (
+        f"the critic's slope is {distance:.2g} away from {center:g} (root mean square): the "
+        "penalty does not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or "
+        "more model.d_steps."
+    )
+
+
+def gradients_exploded(network: str, norm: float, usual: float) -> str | None:
+    """A gradient norm far above what it was.
+
+    Args:
+        network: `G` or `D`.
+        norm: of the gradient now.
+        usual: median of earlier ones; 0 or less where there is none.
+    """
+    if math.isfinite(norm) and (usual <= 0 or norm <= EXPLODED * usual):
+        return None
+    against = f", {norm / usual:,.0f} times its usual {usual:.2g}" if usual > 0 else ""
+    return (
+        f"gradients of {network} explode: their norm is {norm:.3g}{against}. Try "
+        f"model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a spectral-norm "
+        "discriminator."
+    )
+
+
+def modes_lost(
+    counts: Tensor, names: Sequence[str] = (), expected: Tensor | None = None
+) -> str | None:
+    """Classes that hardly any generated image is read as.
+
+    Args:
+        counts: images read as each class, (K,), of a generator asked for all of them.
+        names: of the classes.
+        expected: bool (K,), the classes to look at; None looks at all.
+    """
+    gone = ~modes_present(counts)
+    lost = torch.where(gone if expected is None else gone & expected)[0].tolist()
+    if not lost:
+        return None
+    shown = [str(names[c]) if names else str(c) for c in lost[:10]]
+    more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+    return (
+        f"modes are lost: of {len(counts)} classes, {listing(shown)}{more} hardly occur among "
+        f"{int(counts.sum()):,} generated images. {_MODES_ADVICE}"
+    )
+
+
+def modes_scarce(counts: Tensor, before: int | None = None) -> str | None:
+    """Fewer of many modes among a sample than it holds of a distribution with all of them.
+
+    For samples that are too small to tell of each single mode whether it is lost.
+
+    Args:
+        counts: images read as each mode, (K,).
+        before: modes in the best earlier sample of this size, to compare with; None compares with
+            a sample of K equally likely modes.
+    """
+    modes, n, hit = len(counts), int(counts.sum()), int((counts > 0).sum())
+    expected = modes * (1 - (1 - 1 / modes) ** n)
+    if hit >= KEPT * (expected if before is None else before):
+        return None
+    against = f"{expected:.0f} are to be expected" if before is None else f"{before} were before"
+    return (
+        f"modes are lost: {n:,} generated images hold {hit} of {modes:,} modes, where {against}. "
+        f"{_MODES_ADVICE}"
+    )
+
+
+def modes_present(counts: Tensor) -> Tensor:
+    """Which classes (K,) occur at least a tenth as often as they would evenly."""
+    return counts.double() / counts.sum().clamp(min=1) >= LOST / len(counts)
+
+
+def gradient_norm(parameters: Sequence[torch.nn.Parameter]) -> float:
+    """Norm of the gradients that an optimizer step left behind; 0 where there are none."""
+    norms = [p.grad.detach().float().norm() for p in parameters if p.grad is not None]
+    return torch.stack(norms).norm().item() if norms else 0.0

@@ -1,0 +1,190 @@
+"""Lightning's trainer, loggers and callbacks from their config nodes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.core.errors import ZooError, listing, suggest
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from zoo.data.base import DataModule
+
+ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
+"""Where the classes of loggers and callbacks may come from."""
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+MATMUL_PRECISIONS = ("highest", "high", "medium")
+
+
+def _make(name: str, node: Any, **defaults: Any) -> Any:
+    import inspect
+
+    target = node.get("_target_", "") if isinstance(node, dict) else ""
+    if not str(target).startswith(ALLOWED):
+        raise ZooError(
+            f"{name}._target_={target} is not allowed: it must start with one of "
+            f"{listing(ALLOWED)}."
+        )
+    try:
+        made = _import(target)
+    except Exception as error:
+        raise ZooError(f"{name}._target_={target} cannot be imported: {error}.") from error
+    known = inspect.signature(made).parameters
+    options = {k: v for k, v in defaults.items() if k in known}
+    options |= {k: v for k, v in node.items() if k != "_target_"}
+    try:
+        return made(**options)
+    except ZooError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ZooError(f"{name}: {reason}") from error
+
+
+def _import(target: str) -> Any:
+    """The class of a dotted name; a plugin's file is found where no package holds it."""
+    import importlib
+
+    from zoo.registry.importing import import_plugin
+    from zoo.registry.places import PLUGIN_PACKAGE
+
+    module, _, name = target.rpartition(".")
+    find = import_plugin if module.startswith(f"{PLUGIN_PACKAGE}.") else importlib.import_module
+    return getattr(find(module), name)
+
+
+def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
+    """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
+    chosen = {k: v for k, v in (node or {}).items() if v is not None}
+    return [_make(f"callbacks.{k}", v, folder=str(out)) for k, v in chosen.items()]
+
+
+def make_loggers(node: dict[str, Any] | None, out: Path, config: dict[str, Any]) -> list[Any]:
+    """Loggers by name, writing below the run's folder and given the whole configuration."""
+    chosen = {k: v for k, v in (node or {}).items() if v is not None}
+    loggers = [_make(f"logger.{k}", v, save_dir=str(out)) for k, v in chosen.items()]
+    for logger in loggers:
+        logger.log_hyperparams(
+            {k: v for k, v in config.items() if k not in ("callbacks", "logger")}
+        )
+    return loggers
+
+
+def make_trainer(
+    settings: dict[str, Any],
+    callbacks: list[Any],
+    loggers: list[Any],
+    out: Path,
+    data: DataModule,
+) -> pl.Trainer:
+    """A `pl.Trainer`; the zoo's own options are carried out, all else goes to it as it is.
+
+    Raises:
+        ZooError: an argument that the trainer does not have, or a device that is not there.
+    """
+    import inspect
+
+    import pytorch_lightning as pl
+
+    from zoo.training.lightning import NoProfiler
+
+    gpus = settings.pop("gpus", None)
+    max_images = settings.pop("max_images", None)
+    settings.pop("keep_memory", None)  # carried out before torch was imported
+    _set_matmul_precision(settings.pop("matmul_precision", None))
+    if gpus is not None:
+        settings.update(_devices(gpus))
+    known = inspect.signature(pl.Trainer.__init__).parameters
+    for name in settings:
+        if name not in known:
+            choices = [*known, "gpus", "max_images", "keep_memory", "matmul_precision"]
+            raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
+    if max_images is not None:
+        if max_images < 1:
+            raise ZooError(f"trainer.max_images={max_images} must be 1 or more.")
+        settings["max_steps"] = math.ceil(max_images / data.images_per_step)
+        settings["max_epochs"] = -1
+    _check_settings(settings)
+    _check_accelerator(settings)
+    bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
+    settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
+    settings.setdefault("profiler", NoProfiler())
+    kept = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
+    settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
+    try:
+        return pl.Trainer(
+            **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
+        )
+    except Exception as error:
+        raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _set_matmul_precision(precision: str | None) -> None:
+    import torch
+
+    if precision is not None and precision not in MATMUL_PRECISIONS:
+        raise ZooError(
+            f"trainer.matmul_precision={precision} is none of {listing(MATMUL_PRECISIONS)}, nor "
+            "null for what torch has by itself."
+        )
+    # Of torch's two switches for TF32 one is on at the start (convolutions) and one is off.
+    torch.set_float32_matmul_precision(precision or "highest")
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Refuse what Lightning would refuse in its own terms, or not at all."""
+    if settings.get("log_every_n_steps", 50) < 1:
+        raise ZooError("trainer.log_every_n_steps must be 1 or more.")
+    for name in ("max_epochs", "max_steps"):
+        value = settings.get(name)
+        if value is not None and value < 1 and value != -1:
+            raise ZooError(f"trainer.{name}={value} must be 1 or more, or -1 for no such end.")
+    precision = str(settings.get("precision", PRECISIONS[0]))
+    if precision not in (*PRECISIONS, "32"):
+        raise ZooError(
+            f"trainer.precision={precision} is none of {listing(PRECISIONS)}, in all of which "
+            "weights are kept, and penalties computed, in 32 bits."
+        )
+    if settings.get("gradient_clip_val"):
+        raise ZooError("trainer.gradient_clip_val does not clip a GAN: use model.clip_grad_norm.")
+    if settings.get("accumulate_grad_batches", 1) != 1:
+        raise ZooError(
+            "trainer.accumulate_grad_batches cannot be used, since a step of a GAN has several "
+            "updates: give datamodule.batch_size instead."
+        )
+
+
+def _devices(gpus: Any) -> dict[str, Any]:
+    import torch
+
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
+        raise ZooError(f"trainer.gpus={gpus} must be a number of GPUs, 0 for the processor.")
+    if gpus == 0:
+        return {"accelerator": "cpu"}  # as many processes as the preset has
+    found = torch.cuda.device_count()
+    if found < gpus:
+        raise ZooError(
+            f"trainer.gpus={gpus} asks for {gpus} GPU{'s' * (gpus > 1)}, but this machine has "
+            f"{found}: use trainer.gpus={found}" + (" (the processor)." if found == 0 else ".")
+        )
+    strategy = {"strategy": "ddp"} if gpus > 1 else {}
+    return {"accelerator": "gpu", "devices": gpus, **strategy}
+
+
+def _check_accelerator(settings: dict[str, Any]) -> None:
+    import torch
+
+    wanted = settings.get("accelerator", "auto")
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ZooError(
+            f"trainer.accelerator={wanted} needs a CUDA GPU, and this machine has none: use "
+            "trainer=cpu or trainer.gpus=0."
+        )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ZooError(
+            "trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu."
+        )

@@ -1,2 +1,0 @@
-# ruff: noqa
-from zoo.contracts.update import Update, full_precision, widen
