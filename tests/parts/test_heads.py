@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from torch import nn
+from two_processes import CLASSES, EMBEDDING, PROXY, TWIN, losses, process, tensor
 
 import zoo.registry as registry
 from zoo.contracts.head import Trunk
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.update import Update
-from zoo.core.distributed import gather_with_gradient
 from zoo.core.errors import ZooError
 from zoo.layers.resnet import ConditionalAdaIN
 from zoo.parts.heads import class_losses as of
@@ -19,20 +19,11 @@ from zoo.parts.heads import class_losses as of
 NAMES = ["acgan", "adcgan", "tacgan", "contragan", "reacgan", "multi_hinge"]
 
 
-def tensor(*rows):
-    return torch.tensor(rows, dtype=torch.float64)
-
-
 LOGITS = tensor((2, 0.5, -1), (0.2, 0.4, 1.1), (-0.3, 1.2, 0.1), (0, 0.7, -0.4))
 LABELS = torch.tensor([0, 2, 1, 0])
-TWIN = tensor((0.5, 0.1, 0), (0.2, -0.4, 0.3), (1, 0.2, 0.1), (0, 0, 0.6))
 ADC = tensor((1.2, -0.3, 0.4, 0.1), (-0.5, 0.8, 1, 0.2), (0.3, 0.3, -0.2, 0.9))
 ADC_LABELS = torch.tensor([0, 1, 1])
 HINGE = tensor((2, 0.5, -1, 0.3), (0.2, 0.4, 1.1, -0.5), (-0.3, 1.2, 0.1, 0.9))
-EMBEDDING = tensor((1, 2, -1), (0.5, -1, 0.5), (2, 0.5, 0), (-1, 0.3, 1))
-EMBEDDING = nn.functional.normalize(EMBEDDING, dim=1)
-PROXY = nn.functional.normalize(tensor((1, 1, 0), (0, -1, 1)), dim=1)
-CLASSES = torch.tensor([0, 1, 0, 0])
 
 
 def make(name: str, features: int = 5, classes: int = 3, **options) -> nn.Module:
@@ -273,49 +264,12 @@ def test_a_generator_with_adain_makes_each_image_by_itself():
 # Two processes -----------------------------------------------------------------------------------
 
 
-def _losses(weight, rows):
-    """Losses over a batch, of embeddings and scores that one weight makes."""
-    e = nn.functional.normalize(EMBEDDING[rows] @ weight, dim=1)
-    proxy, y = PROXY[CLASSES[rows]], CLASSES[rows]
-    scores = (EMBEDDING[rows] @ weight).sum(1), (TWIN[rows] @ weight).sum(1)
-    average = registry.create("loss", "relativistic")
-    losses = [
-        of.contrastive_2c(e, proxy, y, 0.5),
-        of.cross_entropy_d2d(e, proxy, y, 0.5, 0.9),
-        average.discriminator(*scores).mean(),
-        average.generator(scores[1], scores[0]).mean(),
-    ]
-    for name in ("dual_contrastive", "softmax"):
-        losses.append(registry.create("loss", name).discriminator(*scores).mean())
-    return losses
-
-
-def _process(rank, path):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2
-    )
-    weight = torch.eye(3, dtype=torch.float64).requires_grad_()
-    rows = slice(2 * rank, 2 * rank + 2)
-    found = []
-    for loss in _losses(weight, rows):
-        (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
-        both = torch.cat((loss.detach().view(1), gradient.flatten()))
-        torch.distributed.all_reduce(both)
-        found.append(both / 2)
-    everybody = gather_with_gradient(CLASSES[rows])
-    assert torch.equal(everybody, CLASSES)
-    if rank == 0:
-        torch.save(found, f"{path}/found.pt")
-    torch.distributed.destroy_process_group()
-
-
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
     """The mean of both losses, and of their gradients, is that of all four images at once."""
-    multiprocessing.spawn(_process, (str(tmp_path),), nprocs=2)
+    multiprocessing.spawn(process, (str(tmp_path),), nprocs=2)
     weight = torch.eye(3, dtype=torch.float64).requires_grad_()
     for got, loss in zip(
-        torch.load(tmp_path / "found.pt"), _losses(weight, slice(None)), strict=True
+        torch.load(tmp_path / "found.pt"), losses(weight, slice(None)), strict=True
     ):
         (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
         torch.testing.assert_close(got, torch.cat((loss.detach().view(1), gradient.flatten())))

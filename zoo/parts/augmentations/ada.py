@@ -85,7 +85,7 @@ class ADA(AdaptiveAugmentation):
             chosen[name] = float(factor)
         self.multipliers = {name: chosen[name] for name in _NAMES if chosen.get(name)}
         self.band_filter = ada.BandFilter()
-        changes: dict[str, Callable[..., Tensor]] = {
+        changes: dict[str, Callable[[Tensor, ada.Gate], Tensor]] = {
             "blit": ada.blit,
             "geometry": ada.geometry,
             "color": ada.color,
