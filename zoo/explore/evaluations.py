@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo.base import Generator
 from zoo.checkpoint import LoadedGenerator
 from zoo.errors import ZooError
-from zoo.metrics.features import tensors_hash
+from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.protocol import Result
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from zoo.layers.spectral_norm import SpectralNorm
+from zoo.layers.weights import DerivedWeight
 
 CONVS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -20,3 +25,12 @@ def dcgan_init(module: nn.Module) -> None:
         return
     if module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def redraw(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
+    """Draw the weights of the zoo's layers anew by `draw`, in place, and restart their SN."""
+    for layer in network.modules():
+        if isinstance(layer, DerivedWeight):
+            draw(layer.weight)
+            if layer.spectral_norm is not None:
+                layer.spectral_norm = SpectralNorm(layer.weight)

@@ -90,15 +90,22 @@ class DiscriminatorBlock(nn.Module):
         first: the block that sees the image: no ReLU before its first convolution, which
             widens to `outputs` (elsewhere the second one does).
         spectral_norm: normalise the convolutions.
+        wide: widen in the first convolution in every block, as BigGAN does.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, pool: bool, first: bool, spectral_norm: bool
+        self,
+        inputs: int,
+        outputs: int,
+        pool: bool,
+        first: bool,
+        spectral_norm: bool,
+        wide: bool = False,
     ) -> None:
         super().__init__()
         self.pool = pool
         self.first = first
-        hidden = outputs if first else inputs
+        hidden = outputs if first or wide else inputs
         resample: Resample = "pool" if pool else "none"
         self.conv1 = Conv2d(
             inputs, hidden, 3, padding=1, spectral_norm=spectral_norm, gain=RELU_GAIN

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo.cache import cache_dir
-from zoo.metrics.features import Features, extract, tensors_hash
+from zoo.layers.pretrained import tensors_hash
+from zoo.metrics.features import Features, extract
 
 FORMAT = 1
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
-from zoo.metrics.features import Features, features, tensors_hash
+from zoo.layers.pretrained import tensors_hash
+from zoo.metrics.features import Features, features
 from zoo.metrics.scores import Comparison, count_modes, metric
 
 POINT = (2, 1, 1)
