@@ -88,6 +88,9 @@ class ProjectedDiscriminator(Discriminator):
             for width, side in zip(self.mixing.widths, NOMINAL, strict=True)
         )
 
+    def _paired(self, x: Tensor) -> list[tuple[Any, Tensor]]:
+        return list(zip(self.heads, self._maps(x), strict=True))
+
     def _maps(self, x: Tensor) -> list[Tensor]:
         x = as_colours(x)
         if self.input_size != (self.height, self.width):
@@ -95,17 +98,13 @@ class ProjectedDiscriminator(Discriminator):
         return self.mixing(self.pyramid(x))
 
     def features(self, x: Tensor) -> Tensor:
-        return torch.cat(
-            [m.mean((2, 3), dtype=torch.promote_types(m.dtype, torch.float32)) for m in self._maps(x)],
-            dim=1,
-        )
+        return torch.cat([head.hidden(m)[1] for head, m in self._paired(x)], dim=1)
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
         """Scores of all heads, (N, 64) at 224 pixels; features are their last maps' means."""
         if self.num_classes:
             y = check_labels(self, y)
-        maps = self._maps(x)
-        each = [head(m, y) for head, m in zip(self.heads, maps, strict=True)]
+        each = [head(m, y) for head, m in self._paired(x)]
         scores = torch.cat([s.flatten(1) for s, _ in each], dim=1)
         return DiscriminatorOutput(scores, torch.cat([f for _, f in each], dim=1), {})
 

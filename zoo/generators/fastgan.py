@@ -40,16 +40,16 @@ class Variant:
     """
 
     plain: tuple[bool, bool]
-    side_image: bool
-    bias: bool
-    tanh: bool
-    normalise: bool
+    side_image: bool = False
+    bias: bool = True
+    tanh: bool = False
+    normalise: bool = True
 
 
 VARIANTS = {
     "fastgan": Variant((False, True), side_image=True, bias=False, tanh=True, normalise=False),
-    "projected": Variant((False, False), side_image=False, bias=True, tanh=False, normalise=True),
-    "projected_lite": Variant((True, True), side_image=False, bias=True, tanh=False, normalise=True),
+    "projected": Variant((False, False)),
+    "projected_lite": Variant((True, True)),
 }
 
 

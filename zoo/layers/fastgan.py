@@ -156,9 +156,7 @@ class SkipExcitation(nn.Module):
 
 def activated(layer: Conv2d) -> nn.Sequential:
     """A convolution of D, batch norm and leaky ReLU."""
-    return nn.Sequential(
-        layer, nn.BatchNorm2d(layer.out_channels), nn.LeakyReLU(0.2, inplace=True)
-    )
+    return nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.LeakyReLU(0.2, inplace=True))
 
 
 class DownBlock(nn.Module):

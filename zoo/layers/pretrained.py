@@ -183,9 +183,10 @@ def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwo
     source = f"timm's {model} with " + (
         "random weights" if not pretrained else lite_package(model) or "timm's weights"
     )
-    pyramid = _Pyramid(network, places, config["mean"], config["std"])
     widths = network.feature_info.channels()
-    return FrozenNetwork(pyramid, source), [widths[i] for i in places]
+    with torch.device("cpu"):  # the weights are here, also where a sketch is made on "meta"
+        pyramid = _Pyramid(network, places, config["mean"], config["std"])
+        return FrozenNetwork(pyramid, source), [widths[i] for i in places]
 
 
 class _Pyramid(nn.Module):

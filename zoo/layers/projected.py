@@ -41,7 +41,7 @@ class RandomConv1x1(nn.Module):
 
 
 class RandomMixing(nn.Module):
-    """Cross-channel, then cross-scale mixing: four maps, the finest first, to four at twice the side.
+    """Cross-channel, then cross-scale mixing: four maps, the finest first, to four twice as large.
 
     Every map goes through a random 1x1 convolution to 64, 128, 256 and 512 channels. From the
     coarsest on, the map so far is added (but to the coarsest), enlarged twice bilinearly with
@@ -128,10 +128,14 @@ class MapHead(nn.Module):
         self.embedding = nn.Embedding(num_classes, EMBEDDING) if num_classes else None
         self.project = nn.Linear(EMBEDDING, CLASS_CHANNELS) if num_classes else None
 
+    def hidden(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The last hidden map, and its means (N, width)."""
+        h = self.downs(x)
+        return h, h.mean((2, 3), dtype=torch.promote_types(h.dtype, torch.float32))
+
     def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """The scores, and the means (N, width) of the last hidden map."""
-        h = self.downs(x)
-        features = h.mean((2, 3), dtype=torch.promote_types(h.dtype, torch.float32))
+        h, features = self.hidden(x)
         scores = self.score(h)
         if self.embedding is not None and self.project is not None:
             c = F.leaky_relu(self.project(self.embedding(y)), 0.2)[:, :, None, None]

@@ -22,6 +22,6 @@ def check_doublings(part: str, side: int) -> None:
     takes = [start << times for start in (4, 5, 6, 7) for times in range(FEWEST, MOST + 1)]
     near = min(takes, key=lambda other: (abs(other - side), -other))
     raise ZooError(
-        f"{part} cannot work at image_size={side}: it takes 4, 5, 6 or 7 times a power of two, from "
-        f"{min(takes)} to {max(takes)}; the nearest is {near}."
+        f"{part} cannot work at image_size={side}: it takes 4, 5, 6 or 7 times a power of two, "
+        f"from {min(takes)} to {max(takes)}; the nearest is {near}."
     )
