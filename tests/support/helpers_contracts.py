@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
 
 import zoo.registry as registry
+from zoo.contracts.generator import Generator
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
+from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
 
 Part = tuple[str, str]
@@ -88,9 +91,42 @@ def awaken(network: nn.Module) -> nn.Module:
     return network
 
 
-def output_shape(part: Part, n: int, channels: int = CHANNELS, size: int | None = None) -> Any:
+def check_shape(
+    part: Part, out: torch.Tensor, n: int, channels: int = CHANNELS, size: int | None = None
+) -> None:
+    """Images, one score an image, or of a discriminator that scores by itself any number."""
     side = size or image_size(part)
-    return (n, channels, side, side) if part[0] == "generator" else (n,)
+    if part[0] == "generator":
+        assert out.shape == (n, channels, side, side)
+    elif live(part).takes_head:
+        assert out.shape == (n,)
+    else:
+        assert out.shape[0] == n
+
+
+def update_of(network: Any, x: torch.Tensor, y: torch.Tensor) -> Update:
+    """An update of D whose fakes are the images turned over."""
+
+    def discriminate(
+        images: torch.Tensor, labels: torch.Tensor | None, augmented: bool = True
+    ) -> DiscriminatorOutput:
+        return network.outputs(images, labels)
+
+    fakes = x.detach().flip(3)
+    z = torch.randn(len(x), LATENT)
+    generated = GeneratorOutput(fakes, z, z, y)
+    return Update(
+        side="discriminator",
+        generator=cast(Generator, None),
+        discriminator=network,
+        real=x.detach(),
+        labels=y,
+        generated=generated,
+        real_output=discriminate(x.detach(), y),
+        fake_output=discriminate(fakes, y),
+        discriminate=discriminate,
+        generate=lambda n, labels=None: generated,
+    )
 
 
 def check_output(part: Part, out: torch.Tensor) -> None:

@@ -91,6 +91,11 @@ def own_place(n: int) -> int:
     return n * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
+def processes() -> int:
+    """How many processes train together; 1 without torch's distributed package."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def gather_objects(mine: Any) -> list[Any]:
     """What every process gave, in the order of their ranks."""
     everything: list[Any] = [None] * dist.get_world_size()

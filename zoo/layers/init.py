@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.weights import DerivedWeight
@@ -48,11 +49,17 @@ def initialise(network: nn.Module, init: Init) -> None:
     """
     if init == "xavier":
         return
+    redraw(network, nn.init.orthogonal_ if init == "orthogonal" else _normal)
+
+
+def _normal(weight: Tensor) -> None:
+    nn.init.normal_(weight, 0.0, 0.02)
+
+
+def redraw(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
+    """Draw the weights of the zoo's layers anew by `draw`, in place, and restart their SN."""
     for layer in network.modules():
         if isinstance(layer, DerivedWeight):
-            if init == "orthogonal":
-                nn.init.orthogonal_(layer.weight)
-            else:
-                nn.init.normal_(layer.weight, 0.0, 0.02)
+            draw(layer.weight)
             if layer.spectral_norm is not None:
                 layer.spectral_norm = SpectralNorm(layer.weight)

@@ -15,7 +15,8 @@ from zoo.layers.weights import DerivedWeight
 Resample = Literal["none", "pool", "upsample"]
 
 # Row k of a 4-tap kernel is the sum of the rows of the 3-tap kernel marked here: the convolution
-# of (w0, w1, w2) with (1, 1). Both foldings are this matrix along each axis.
+# of (w0, w1, w2) with (1, 1). Both foldings are this matrix along each axis. The device is named
+# because this file may be imported first while a network is sketched on the meta device.
 _SPREAD = torch.tensor(
     [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]], device="cpu"
 )

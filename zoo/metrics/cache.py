@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo.core.cache import cache_dir
-from zoo.metrics.features.base import Features, extract, tensors_hash
+from zoo.layers.pretrained import tensors_hash
+from zoo.metrics.features.base import Features, extract
 
 FORMAT = 1
 

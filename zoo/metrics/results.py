@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.inference.load import LoadedGenerator
-from zoo.metrics.features.base import tensors_hash
+from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.protocol import Result
 
 

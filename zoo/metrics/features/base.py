@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -115,16 +115,6 @@ def file_hash(path: Path | str) -> str:
     """The first 12 hex digits of the SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-
-
-def tensors_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """The first 12 hex digits of the SHA-256 of named tensors: name, type, shape and content."""
-    digest = hashlib.sha256()
-    for name, tensor in tensors:
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:12]
 
 
 def as_rgb(images: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.distances import exact
-from zoo.metrics.features.base import Features, features, tensors_hash
+from zoo.metrics.features.base import Features, features
 from zoo.metrics.scores import Comparison, count_modes, metric
 
 POINT = (2, 1, 1)

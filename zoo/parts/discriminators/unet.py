@@ -1,0 +1,182 @@
+"""The U-Net discriminator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.head import HeadFactory
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.sizes import ImageSize, check_image_size, height_width
+from zoo.contracts.update import Update
+from zoo.core.distributed import processes
+from zoo.core.errors import at_least
+from zoo.layers.cutmix import cutmix_masks, mix
+from zoo.layers.init import redraw
+from zoo.layers.linear import Conv2d, Embedding, Linear
+from zoo.layers.patches import PatchScore
+from zoo.layers.resnet import DiscriminatorBlock
+from zoo.layers.shapes import check_labels, halvings
+from zoo.registry import discriminator
+
+
+@discriminator("unet")
+class UNetDiscriminator(Discriminator):
+    """An encoder that scores the image, and a decoder with skips that scores every pixel.
+
+    BigGAN's blocks down to about 4x4, whose sum gives the score of the whole image; from there
+    blocks without norm go up again, each but the first on the encoder's map of its size beside its
+    own, and a 1x1 convolution gives a logit for each pixel. Spectral norm everywhere but there;
+    with classes a projection at both ends. No attention, as in the authors' scripts.
+
+    The paper's loss is that of the image plus the mean of those of its pixels. The step averages
+    over scores (N, K): they are the image's logit, repeated once for each pixel, and the pixels'
+    logits, K = 2·H·W, whose mean is half the paper's loss. The terms below are halved with it, so
+    that Adam sees no difference.
+
+    In its own updates reals and fakes are mixed by rectangles (CutMix) as D saw them:
+    `cutmix` is the cross entropy with the mask as the pixels' targets and "fake" as the image's;
+    `consistency` is ‖D(mix(x, G(z))) - mix(D(x), D(G(z)))‖² over pixels. Both rise linearly over
+    the first `ramp` images, instead of the authors' coin whose probability rises.
+
+    Paper: Schönfeld et al. (2020), arXiv:2002.12655.
+
+    Args:
+        image_size: multiples of 4 from 8 up, in pixels; sides may differ.
+        channels: channels of the image.
+        num_classes: 0 for none.
+        head: not taken: the network scores by itself.
+        base_channels: channels of the first map; they double up to 8 times that, and to 16 times
+            in the last map of five halvings or more.
+        cutmix: weight of the cross entropy of mixed images; 0 for none.
+        consistency: weight of the consistency on mixed images; 0 for none.
+        ramp: images over which both weights rise from 0.
+    """
+
+    seen: Tensor
+
+    takes_head = False
+    tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
+
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        num_classes: int = 0,
+        head: str | HeadFactory | None = None,
+        base_channels: int = 64,
+        cutmix: float = 1.0,
+        consistency: float = 1.0,
+        ramp: int = 0,
+    ) -> None:
+        super().__init__(image_size, channels, num_classes, head)
+        check_image_size("discriminator unet", image_size, oblong=True)
+        at_least(1, "discriminator unet: ", base_channels=base_channels)
+        at_least(0, "discriminator unet: ", cutmix=cutmix, consistency=consistency, ramp=ramp)
+        self.cutmix = cutmix
+        self.consistency = consistency
+        self.ramp = ramp
+        levels = min(halvings(side)[1] for side in height_width(image_size))
+        widths = [base_channels * min(2**i, 8) for i in range(levels - 1)]
+        widths.append(base_channels * (16 if levels >= 5 else 2 ** (levels - 1)))
+        self.down = nn.ModuleList(
+            DiscriminatorBlock(narrow, wide, True, i == 0, True, wide=True)
+            for i, (narrow, wide) in enumerate(zip([channels, *widths], widths, strict=False))
+        )
+        # From the deepest on: a block gives the width of the encoder's map of its size.
+        outputs = [*widths[-2::-1], base_channels]
+        inputs = [widths[-1], *(2 * width for width in outputs[:-1])]
+        self.up = nn.ModuleList(UpBlock(a, b) for a, b in zip(inputs, outputs, strict=True))
+        self.score = Linear(widths[-1], 1, spectral_norm=True)
+        self.embedding = Embedding(num_classes, widths[-1], True) if num_classes else None
+        redraw(self, nn.init.orthogonal_)
+        self.pixels = PatchScore(nn.Conv2d(base_channels, 1, 1), num_classes, spectral_norm=True)
+        redraw(self.pixels, nn.init.orthogonal_)
+        # The authors' network holds this layer too, and never calls it: for its count and weights.
+        self.linear = nn.Linear(base_channels, 1).requires_grad_(False)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def features(self, x: Tensor) -> Tensor:
+        return _pooled(self._encode(x)[-1])
+
+    def _encode(self, x: Tensor) -> list[Tensor]:
+        maps = [x]
+        for block in self.down:
+            maps.append(block(maps[-1]))
+        return maps[1:]
+
+    def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
+        """Scores (N, 2·H·W) as above; `extra` holds the pixels' logits and the images seen."""
+        if self.num_classes:
+            y = check_labels(self, y)
+        maps = self._encode(x)
+        features = _pooled(maps[-1])
+        whole = self.score(features).squeeze(1)
+        if self.embedding is not None:
+            whole = whole + (self.embedding(y) * features).sum(1)
+        h = maps.pop()
+        for block in self.up:
+            h = block(h)
+            if maps:
+                h = torch.cat([h, maps.pop()], dim=1)
+        pixels = self.pixels(h, y)
+        each = pixels.flatten(1)
+        scores = torch.cat([whole[:, None].to(each.dtype).expand_as(each), each], dim=1)
+        return DiscriminatorOutput(scores, features, {"pixels": pixels, "seen": x.detach()})
+
+    def auxiliary(self, update: Update) -> dict[str, Tensor]:
+        """The terms on mixed images, in D's updates."""
+        if update.side != "discriminator" or not (self.cutmix or self.consistency):
+            return {}
+        assert update.real_output is not None
+        real, fake = update.real_output.extra, update.fake_output.extra
+        masks = cutmix_masks(real["seen"])
+        # As D saw them, so that an augmentation is not drawn a second time.
+        mixed = mix(masks, real["seen"], fake["seen"])
+        output = update.discriminate(mixed, update.labels, augmented=False)
+        weight = self._ramped(len(masks))
+        terms = {}
+        if self.cutmix:
+            pixels = masks.flatten(1)
+            targets = torch.cat([torch.zeros_like(pixels), pixels], dim=1)
+            loss = F.binary_cross_entropy_with_logits(output.scores, targets.to(output.scores))
+            terms["cutmix"] = self.cutmix * weight * loss
+        if self.consistency:
+            expected = mix(masks, real["pixels"], fake["pixels"])
+            difference = (output.extra["pixels"] - expected).float()
+            terms["consistency"] = self.consistency / 2 * weight * difference.square().mean()
+        return terms
+
+    def _ramped(self, n: int) -> Tensor:
+        """The share of the weights in force, and count the images of this update."""
+        share = (self.seen / self.ramp).clamp(max=1) if self.ramp else torch.ones_like(self.seen)
+        self.seen += n * processes()
+        return share.float()
+
+
+class UpBlock(nn.Module):
+    """ReLU, upsample, 3x3 conv, ReLU, 3x3 conv; plus the upsampled 1x1 shortcut; no norm.
+
+    Maps (N, inputs, H, W) to (N, outputs, 2H, 2W), with spectral norm.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = Conv2d(inputs, outputs, 3, padding=1, resample="upsample", spectral_norm=True)
+        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, spectral_norm=True)
+        self.shortcut = Conv2d(inputs, outputs, 1, spectral_norm=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.relu(x))
+        h = self.conv2(F.relu(h, inplace=True))
+        return h + F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """The sum of the maps' ReLU over positions, (N, C), in fp32 at least."""
+    dtype = torch.promote_types(maps.dtype, torch.float32)
+    return F.relu(maps).sum((2, 3), dtype=dtype)
