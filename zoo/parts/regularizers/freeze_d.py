@@ -22,7 +22,7 @@ class FreezeD(Regularizer):
         stages: how many.
     """
 
-    def __init__(self, stages: int = 2) -> None:
+    def __init__(self, stages: int = 1) -> None:
         super().__init__()
         at_least(1, "regularizer freeze_d: ", stages=stages)
         self.stages = stages

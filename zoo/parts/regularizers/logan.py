@@ -29,7 +29,7 @@ class LOGAN(Regularizer):
         clip: bound of the latents, for a uniform prior; null for a normal one.
     """
 
-    sides = ("generator",)
+    sides = ("discriminator", "generator")
     per_sample = True
     schedulable = ("alpha", "beta", "cost")
 
