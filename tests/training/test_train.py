@@ -21,7 +21,6 @@ from zoo.cli.resume import continue_run
 from zoo.core.errors import ZooError
 from zoo.explore.compare import read_metrics
 from zoo.registry.places import ROOT
-from zoo.tasks.train import _more
 from zoo.training.trainer import make_trainer
 from zoo.training.window import NonFiniteError
 
@@ -148,16 +147,6 @@ def test_gpus_0_keeps_the_processes_of_the_preset(tmp_path):
     trainer = make_trainer(settings, [], [], tmp_path, data)
     assert trainer.num_devices == trainer.world_size == 2
     assert trainer.strategy.root_device.type == "cpu"
-
-
-@pytest.mark.parametrize(
-    ("steps", "epochs", "done", "setting"),
-    [(5, None, 1, "max_steps=10"), (-1, 3, 3, "max_epochs=6"), (-1, -1, 7, "max_epochs=14"),
-     (-1, None, 7, "max_epochs=14")],
-)  # fmt: skip
-def test_more_is_twice_what_was_trained(steps, epochs, done, setting):
-    trainer = SimpleNamespace(max_steps=steps, max_epochs=epochs, current_epoch=done)
-    assert _more(trainer) == f"trainer.{setting}"
 
 
 def test_bf16_trains_and_stays_finite(tmp_path):

@@ -15,6 +15,7 @@ from zoo.cli.grammar import argument
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
+from zoo.training.ends import given_ends, longer
 
 _KEPT = (
     "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
@@ -134,17 +135,22 @@ class Train:
             sample += " label=5" if gan.generator.num_classes > 5 else " label=0"
         # Of a checkpoint's settings, those that name code are not followed: they are given again.
         code = [shlex.quote(o) for o in self.overrides if "_target_" in o]
-        more = _more(trainer, self.config["trainer"].get("max_images"))
+        more = self._longer(trainer, gan)
         go_on = ["python run.py", argument("resume", run), *code, more]
         return {"sample": sample, "continue": " ".join(go_on)}
 
     def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
-        more = _more(trainer, self.config["trainer"].get("max_images"))
+        ends = listing(f"trainer.{k}={v}" for k, v in given_ends(self.config["trainer"]).items())
         print(
-            f"{shown(checkpoint)} has reached its end after {gan.images_seen:,} images, so there "
-            f"is nothing left to train: add {more} to go on."
+            f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, so "
+            f"there is nothing left to train: add {self._longer(trainer, gan)} to go on."
         )
         return {}
+
+    def _longer(self, trainer: Any, gan: Any) -> str:
+        settings = self.config["trainer"]
+        epochs = trainer.fit_loop.epoch_progress.current.processed
+        return longer(settings, epochs, gan.describe()["step"], gan.images_seen)
 
 
 def _as_told(mine: Any, then: Any) -> Any:
@@ -170,16 +176,6 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
         return []
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
-
-
-def _more(trainer: Any, max_images: int | None = None) -> str:
-    """The setting with which twice as long is trained."""
-    if max_images is not None:
-        return f"trainer.max_images={2 * max_images}"
-    if trainer.max_steps > 0:
-        return f"trainer.max_steps={2 * trainer.max_steps}"
-    epochs = trainer.max_epochs or -1  # -1: something else ended it
-    return f"trainer.max_epochs={2 * max(1, epochs if epochs > 0 else trainer.current_epoch)}"
 
 
 def _words(data: dict[str, Any]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.training.ends import check_ends, set_ends
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -92,22 +92,17 @@ def make_trainer(
     from zoo.training.lightning import NoProfiler
 
     gpus = settings.pop("gpus", None)
-    max_images = settings.pop("max_images", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
     known = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
-        if name not in known:
+        if name not in (*known, "max_images"):
             choices = [*known, "gpus", "max_images", "keep_memory", "matmul_precision"]
             raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
-    if max_images is not None:
-        if max_images < 1:
-            raise ZooError(f"trainer.max_images={max_images} must be 1 or more.")
-        settings["max_steps"] = math.ceil(max_images / data.images_per_step)
-        settings["max_epochs"] = -1
     _check_settings(settings)
+    set_ends(settings, data.images_per_step)
     _check_accelerator(settings)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
@@ -139,10 +134,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what Lightning would refuse in its own terms, or not at all."""
     if settings.get("log_every_n_steps", 50) < 1:
         raise ZooError("trainer.log_every_n_steps must be 1 or more.")
-    for name in ("max_epochs", "max_steps"):
-        value = settings.get(name)
-        if value is not None and value < 1 and value != -1:
-            raise ZooError(f"trainer.{name}={value} must be 1 or more, or -1 for no such end.")
+    check_ends(settings)
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32"):
         raise ZooError(
