@@ -11,7 +11,7 @@ from helpers_train import TINY, configure
 from PIL import Image
 
 import zoo
-from zoo.cli.main import run_task
+from zoo.cli.jobs import run_task
 from zoo.cli.overrides import collect_space
 from zoo.cli.store import store_parts
 from zoo.core.errors import ZooError

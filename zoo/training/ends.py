@@ -1,4 +1,4 @@
-"""When a training ends: the earliest of epochs, steps, images and time; and how to go on after it."""
+"""When a training ends: the earliest of epochs, steps, images and time; and how to go on."""
 
 from __future__ import annotations
 
