@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from helpers_train import TINY, configure
+from zoo.cli.main.jobs import run_task
 
 from zoo.cli import main as cli
 from zoo.core.errors import ZooError
@@ -50,7 +51,7 @@ def test_a_folder_of_the_user_is_kept(tmp_path):
     (tmp_path / "run" / ".hydra").mkdir(parents=True)
     (tmp_path / "run" / "precious.txt").touch()
     config, given = configure("task=list", "kind=head")
-    cli.run_task(config, tmp_path / "run", given)
+    run_task(config, tmp_path / "run", given)
     assert (tmp_path / "run" / ".hydra").exists()
 
 

@@ -9,8 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from zoo.cli import overrides
-from zoo.cli.main import CONFIGS
-from zoo.cli.store import experiments, store_parts
+from zoo.cli.store import CONFIGS, experiments, store_parts
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError
 from zoo.registry.signature import from_callable

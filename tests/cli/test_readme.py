@@ -13,8 +13,7 @@ import pytest
 
 import zoo
 from zoo.cli import overrides
-from zoo.cli.main import CONFIGS
-from zoo.cli.store import store_parts
+from zoo.cli.store import CONFIGS, store_parts
 from zoo.registry.places import ROOT
 from zoo.tasks.list import readme_table
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +20,6 @@ from zoo.cli.resume import continue_run
 from zoo.core.errors import ZooError
 from zoo.explore.compare import read_metrics
 from zoo.registry.places import ROOT
-from zoo.tasks.train import _more
 from zoo.training.trainer import make_trainer
 from zoo.training.window import NonFiniteError
 
@@ -150,16 +148,6 @@ def test_gpus_0_keeps_the_processes_of_the_preset(tmp_path):
     assert trainer.strategy.root_device.type == "cpu"
 
 
-@pytest.mark.parametrize(
-    ("steps", "epochs", "done", "setting"),
-    [(5, None, 1, "max_steps=10"), (-1, 3, 3, "max_epochs=6"), (-1, -1, 7, "max_epochs=14"),
-     (-1, None, 7, "max_epochs=14")],
-)  # fmt: skip
-def test_more_is_twice_what_was_trained(steps, epochs, done, setting):
-    trainer = SimpleNamespace(max_steps=steps, max_epochs=epochs, current_epoch=done)
-    assert _more(trainer) == f"trainer.{setting}"
-
-
 def test_bf16_trains_and_stays_finite(tmp_path):
     train(
         tmp_path,
@@ -195,7 +183,8 @@ def test_weights_that_are_nan_are_never_written(tmp_path):
 
 def test_an_exception_of_a_part_reaches_the_command_line(tmp_path, monkeypatch, capsys):
     """As it comes, and as `run.py` tells it; the handler of Ctrl-C is put back."""
-    from zoo.cli.main import _told_in_words
+    from zoo.cli.main.told import told_in_words
+
     from zoo.parts.losses.bce import BCE
 
     def broken(self, real, fake):
@@ -203,7 +192,7 @@ def test_an_exception_of_a_part_reaches_the_command_line(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(BCE, "discriminator", broken)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(SystemExit) as caught, _told_in_words():
+    with pytest.raises(SystemExit) as caught, told_in_words():
         train(tmp_path, "trainer.max_steps=2")
     assert caught.value.code == 1
     errors = capsys.readouterr().err

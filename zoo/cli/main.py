@@ -5,39 +5,38 @@ Everything that `python run.py` does before and after Hydra; torch is imported o
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import shutil
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from zoo.cli import overrides as words
+from zoo.cli.main.jobs import run_task, try_task
+from zoo.cli.main.newest import name_newest
+from zoo.cli.main.told import told_in_words
 from zoo.cli.resume import continue_run
-from zoo.cli.store import store_parts
-from zoo.cli.validation import validate
+from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
-from zoo.registry import REGISTRY, create
-from zoo.registry.places import ROOT
+from zoo.core.version import __version__
+from zoo.registry import REGISTRY
 
-CONFIGS = ROOT / "configs"
 _failures: list[str] = []
 _errors: list[Exception] = []
-_full = False  # show tracebacks
-_WISH = "ZOO_FULL_ERROR"  # `_full` for processes that a training starts
 
 
 def main(run: Callable[[], Any]) -> None:
     """Check the command line, hand it to Hydra, and turn errors into one sentence each."""
-    with _told_in_words():
+    with told_in_words():
+        if "--version" in sys.argv[1:]:
+            print(f"gan-zoo {__version__}")
+            return
         sys.argv[1:] = words.normalise(sys.argv[1:])
         flags = words.flags(sys.argv[1:])
+        if flags.shell_completion:
+            _check_shell(flags.overrides)
         prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
         REGISTRY.scan(strict=not (prints or flags.shell_completion))
         store_parts()
@@ -45,7 +44,8 @@ def main(run: Callable[[], Any]) -> None:
             for place, reason in REGISTRY.problems:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
             if not prints:
-                sys.argv[1:] = words.collect_space(continue_run(sys.argv[1:]))
+                named = name_newest(sys.argv[1:])
+                sys.argv[1:] = words.collect_space(continue_run(named, flags.config_dir))
             if flags.overrides or not prints:
                 words.check(sys.argv[1:], CONFIGS, only_prints=prints)
         run()
@@ -53,6 +53,16 @@ def main(run: Callable[[], Any]) -> None:
             raise _errors[0]
     if _failures:
         sys.exit(1)
+
+
+def _check_shell(overrides: list[str]) -> None:
+    """Refuse what only a shell asks, without its variables."""
+    asked = any(o.startswith("query=") for o in overrides)
+    if asked and not {"COMP_LINE", "COMP_POINT"} <= os.environ.keys():
+        raise ZooError(
+            "completion answers a shell, which says what has been typed: install it with "
+            'eval "$(python run.py -sc install=bash)".'
+        )
 
 
 def run_job(config: DictConfig) -> None:
@@ -73,115 +83,3 @@ def run_job(config: DictConfig) -> None:
     if "error" in summary:  # the sweep goes on; its table tells which run failed, and why
         _failures.append(summary["error"])
         print(f"error: run {hydra.job.num}: {summary['error']}", file=sys.stderr)
-
-
-def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
-    """`run_task` as one of many: writes `summary.json`; a failure becomes the entry `error`."""
-    try:
-        summary = run_task(config, out, overrides)
-    except Exception as error:
-        if _full:
-            traceback.print_exc()
-        summary = {"error": sentence_of(error)}
-    write_json(out / "summary.json", summary)
-    return summary
-
-
-def run_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
-    """Make the task from `config`, run it in `out` and print what it returns.
-
-    Returns:
-        The task's summary: labels with texts, numbers or paths.
-    """
-    try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ZooError(words.omegaconf_sentence(error)) from error
-    assert isinstance(plain, dict)
-    validate(config)
-    part = REGISTRY.get("task", plain["task"]["_target_"])
-    options = {p.name: plain[p.name] for p in part.parameters if p.name in plain}
-    task = create("task", part.name, **options)
-    task.config, task.overrides = plain, overrides
-    summary: dict[str, Any] = task(out) or {}
-    if not getattr(task, "writes_files", True):
-        _remove_unused(out)
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        width = max(map(len, summary), default=0)
-        for label, value in summary.items():
-            print(f"{label:<{width}}  {value}")
-    return summary
-
-
-def _remove_unused(folder: Path) -> None:
-    """Remove the folder of a task that wrote nothing, with parents that are empty then."""
-    with contextlib.suppress(OSError):
-        if {p.name for p in folder.iterdir()} <= {".hydra"}:
-            shutil.rmtree(folder / ".hydra", ignore_errors=True)
-            for empty in (folder, *folder.parents[:2]):
-                empty.rmdir()
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-@contextlib.contextmanager
-def _told_in_words() -> Iterator[None]:
-    """Print an error as one sentence and exit with 1; `debug=true` shows its traceback."""
-    global _full
-    asked = os.environ.get(_WISH, os.environ.get("HYDRA_FULL_ERROR", "0"))
-    _full = asked == "1" or "debug=true" in map(str.lower, sys.argv[1:])
-    try:
-        # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
-        # processes of a DDP training inherit that, and need another way to tell what the user said.
-        with _environment(HYDRA_FULL_ERROR="1", **{_WISH: str(int(_full))}):
-            yield
-    except KeyboardInterrupt:
-        _fail("stopped by Ctrl-C.", code=130)
-    except BrokenPipeError:  # the reader of `run.py --help | head` has gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    except Exception as error:
-        rank = os.environ.get("LOCAL_RANK", "0")
-        if rank == "0":
-            _fail(sentence_of(error))
-        if isinstance(error, ZooError) and not _full:  # every process has it, and the first tells
-            sys.exit(1)
-        _fail(f"process {rank}: {sentence_of(error)}")
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def sentence_of(error: Exception) -> str:
-    """What the user reads of an error."""
-    if isinstance(error, ZooError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
-    return (
-        f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
-        "unforeseen input; the same command with debug=true shows where.)"
-    )
-
-
-def _fail(sentence: str, code: int = 1) -> None:
-    if _full:
-        traceback.print_exc()
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import math
 import os
 import re
 from pathlib import Path
@@ -13,9 +15,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of
-from zoo.cli.store import experiments
+from zoo.cli.main.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 
@@ -24,6 +26,15 @@ OPTIONAL = (
     "experiment", "hparams_search",
 )  # fmt: skip
 """Groups of which a run may have nothing."""
+
+
+MOST_RUNS = 10_000
+"""Of a sweep."""
+SECTIONS = (
+    "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
+    "data_dir",
+)  # fmt: skip
+"""Of the configuration, what only some tasks look at: those that name it in `sections`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
@@ -103,26 +114,30 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
     from hydra.errors import HydraException
 
     given = flags(arguments)
+    _check_flags(given)
     parser = OverridesParser.create()
     sets: list[list[str]] = [[]]
     for text in given.overrides:
         try:
             parsed = parser.parse_override(text)
         except HydraException as error:
-            raise ZooError(_grammar_sentence(text, error)) from error
+            raise ZooError(grammar_sentence(text, error)) from error
+        except Exception as error:  # the grammar's own mistakes
+            raise ZooError(f"the override {text!r} cannot be read; write key=value.") from error
         if not parsed.is_sweep_override():
+            _check_choice(text, parsed)
             sets = [[*s, text] for s in sets]
             continue
         if isinstance(parsed.value(), IntervalSweep):
             raise ZooError(f"{text} has no end of values: search it with task=tune.")
+        globs = isinstance(parsed.value(), Glob)
+        values = [] if globs else _values(text, parsed)
         if not given.multirun:
-            choices = "" if isinstance(parsed.value(), Glob) else (
-                f", or choose one of {listing(parsed.sweep_string_iterator())}"
-            )  # fmt: skip
+            choices = f", or choose one of {listing(values[:20])}" if values else ""
             raise ZooError(f"{text} names several values: add -m to run them all{choices}.")
-        if isinstance(parsed.value(), Glob):
+        if globs:
             continue  # it names only what there is
-        each = [f"{parsed.get_key_element()}={v}" for v in parsed.sweep_string_iterator()]
+        each = [f"{parsed.get_key_element()}={v}" for v in values]
         # Every value once, each with the first value of all other sweeps.
         sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
     folders = [f"file://{Path(d).absolute()}" for d in [given.config_dir] if d]
@@ -136,9 +151,85 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
                 raise ZooError(composition_sentence(error, overrides, config_dir)) from error
             except OmegaConfBaseException as error:
                 raise ZooError(omegaconf_sentence(error)) from error
+            except Exception as error:  # Python's own, of values that Hydra does not expect
+                raise ZooError(
+                    f"the overrides {' '.join(overrides)!r} cannot be composed: "
+                    f"{' '.join(str(error).split())}."
+                ) from error
             if not only_prints:
-                validate(config)
-                _check_folder(config, given.multirun)
+                task = validate(config)
+                _check_used(task, given.overrides)
+                _check_folder(config, task, given.multirun)
+
+
+def _check_flags(given: argparse.Namespace) -> None:
+    """Refuse flags of Hydra's that lead away from this program's configuration."""
+    if given.config_name not in (None, "config") or given.config_path is not None:
+        raise ZooError(
+            "--config-name and --config-path choose another configuration, of which this program "
+            "has none: add a folder of choices with --config-dir."
+        )
+    if given.config_dir and not Path(given.config_dir).is_dir():
+        raise ZooError(f"--config-dir={given.config_dir} is no folder.")
+    if given.experimental_rerun is not None:
+        raise ZooError("--experimental-rerun is not taken: go on with a run by resume=… .")
+
+
+def _check_choice(text: str, parsed: Any) -> None:
+    """Refuse a value that can be no choice of a group, or a key that can be none."""
+    key = key_of(text).split("@")[0]
+    if not re.fullmatch(r"[^\W\d][\w-]*([./][^\W\d][\w-]*)*", key):
+        raise ZooError(f"{text!r} has no name that an option could have: write key=value.")
+    if key not in (*GROUPS.values(), *OPTIONAL, "model", "trainer") or text.startswith("~"):
+        return
+    from hydra.core.override_parser.types import QuotedString
+
+    value = parsed.value()
+    names = value if isinstance(value, list) else [value]
+    if value is not None and not all(type(n) in (str, QuotedString) and str(n) for n in names):
+        raise ZooError(f"{text}: {key} is chosen by name (python run.py --help shows the choices).")
+
+
+def _values(text: str, parsed: Any) -> list[str]:
+    """The values of a sweep.
+
+    Raises:
+        ZooError: there are more than anybody runs, or none.
+    """
+    from hydra.core.override_parser.types import RangeSweep
+
+    value = parsed.value()
+    if isinstance(value, RangeSweep):
+        step, start, stop = (float(v or 0) for v in (value.step, value.start, value.stop))
+        steps = abs((stop - start) / step) if step else math.inf
+        if not steps <= MOST_RUNS:
+            raise ZooError(f"{text} names more than {MOST_RUNS:,} values.")
+    try:
+        found = [str(v) for v in itertools.islice(parsed.sweep_string_iterator(), MOST_RUNS)]
+    except Exception as error:
+        raise ZooError(f"{text} names no values: {' '.join(str(error).split())}.") from error
+    if not found:
+        raise ZooError(f"{text} names no value at all.")
+    return found
+
+
+def _check_used(task: str, overrides: list[str]) -> None:
+    """Refuse what the user sets and the task does not look at."""
+    part = REGISTRY.get("task", task)
+    live = part.load()
+    used = {*getattr(live, "sections", ()), *(p.name for p in part.parameters)}
+    for override in overrides:
+        key = key_of(override).split("@")[0]
+        first = re.split(r"[./]", key)[0]
+        if first not in SECTIONS or first in used:
+            continue
+        if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
+            continue  # which chooses the task
+        instead = getattr(live, "instead", {}).get(first, "")
+        raise ZooError(
+            f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
+            f"it out. Its options: {listing(p.name for p in part.parameters)}."
+        )
 
 
 def _check_null(overrides: list[str]) -> None:
@@ -150,14 +241,17 @@ def _check_null(overrides: list[str]) -> None:
             raise ZooError(f"{key}=null is {reason} (python run.py --help shows the choices).")
 
 
-def _check_folder(config: Any, sweep: bool) -> None:
+def _check_folder(config: Any, task: str, sweep: bool) -> None:
     from zoo.cli.resume import check_no_sweep, check_no_training
 
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     try:
-        folder = Path(str(OmegaConf.select(config, key)))
+        named = OmegaConf.select(config, key)
     except OmegaConfBaseException as error:
         raise ZooError(f"{key}: {' '.join(str(error).split())}") from error
+    if not isinstance(named, str) or not named.strip() or "\0" in named:
+        raise ZooError(f"{key}={'' if named is None else named} names no folder.")
+    folder = Path(named).expanduser()
     nearest = next(p for p in [folder, *folder.parents] if p.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ZooError(
@@ -165,108 +259,17 @@ def _check_folder(config: Any, sweep: bool) -> None:
             f"{'read-only' if nearest.is_dir() else 'not a folder'}; "
             f"choose another one with {key}=…"
         )
-    if config.task.name != "train":
+    if task != "train":
         return
     if not sweep:
-        check_no_training(folder, config.get("resume") or config.get("ckpt"))
+        resume = config.get("resume") or config.get("ckpt")
+        check_no_training(folder, resume)
+        for node in (config.get("callbacks") or {}).values():
+            if node is not None and node.get("folder"):  # elsewhere than in the run's folder
+                check_no_training(Path(str(node.folder)), resume)
         return
     with contextlib.suppress(OmegaConfBaseException):  # it depends on the job
         if name := OmegaConf.select(config, "hydra.sweep.subdir"):
             check_no_training(folder / str(name), None)
             return
     check_no_sweep(folder)
-
-
-def _grammar_sentence(text: str, error: Exception) -> str:
-    if "=" not in text and not text.startswith("~"):
-        return f"{text!r} is no override: write key=value, for example model/loss=hinge."
-    reason = next((line for line in str(error).splitlines() if line.strip()), "")
-    return (
-        f"the override {text!r} cannot be read ({reason.strip()}); quote values with special "
-        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\"."
-    )
-
-
-def composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
-    """What Hydra's error in composing `overrides` means, with the choices."""
-    text = str(error)
-    if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
-        return _no_option(match[1], match[2], text, config_dir)
-    if match := re.search(r"Could not override '([^']+)'", text):
-        key = match[1].split("@")[0]
-        return _no_key(key, overrides) if "." in key or "/" not in key else _no_group(key)
-    if match := re.search(r"'([^']+)' is not in struct", text) or re.search(
-        r"Key '([^']+)' is not", text
-    ):
-        full = re.search(r"full_key: (\S+)", text)
-        return _no_key(full[1] if full else match[1], overrides)
-    if match := re.search(r"Multiple values for ([^.]+)\.", text):
-        return f"{match[1]} is given twice; keep one."
-    return " ".join(text.split())
-
-
-def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
-    available = text.partition("Available options in")[2].partition("Config search path")[0]
-    choices = [line.strip() for line in available.splitlines()[1:] if line.strip()]
-    if group == "experiment":
-        choices = experiments(config_dir)
-    kind = next((k for k, g in GROUPS.items() if g == group), None)
-    broken = ""
-    if kind:
-        choices = sorted({*choices, *(p.name for p in REGISTRY.parts(kind))} - {"options"})
-        broken = "".join(f" (Plugin {place} is broken: {why})" for place, why in REGISTRY.problems)
-    return (
-        f"{group}={name}: there is no such choice.{suggest(name, choices)} "
-        f"Choices: {listing(choices)}.{broken}"
-    )
-
-
-def _no_group(key: str) -> str:
-    return (
-        f"{key} is no group of choices.{suggest(key, GROUPS.values())} "
-        f"Groups: {listing(GROUPS.values())}."
-    )
-
-
-def _no_key(key: str, overrides: list[str]) -> str:
-    """Words for an unknown key: compose again without value overrides to see what there is."""
-    from hydra import compose
-    from hydra.errors import HydraException
-
-    parent, _, name = key.rpartition(".")
-    plain = [
-        o
-        for o in overrides
-        if "/" in key_of(o)
-        or key_of(o)
-        in ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
-    ]
-    try:
-        config = compose("config", overrides=plain)
-        node = OmegaConf.select(config, parent) if parent else config
-    except (HydraException, OmegaConfBaseException):
-        node = None
-    if node is None:
-        top = [str(k) for k in compose("config")]
-        first = key.split(".")[0]
-        return (
-            f"there is no option {key!r}.{suggest(first, top)} Top-level options: {listing(top)}."
-        )
-    if not OmegaConf.is_dict(node):
-        return f"{parent} is a single value, so {key!r} does not exist."
-    keys = [str(k) for k in node if not str(k).startswith("_")]
-    place = parent or "the configuration"
-    more = ""
-    if parent == "trainer" or str(node.get("_target_", "")).startswith("pytorch_lightning."):
-        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
-
-
-def omegaconf_sentence(error: Exception) -> str:
-    """Words for a missing or unresolvable value."""
-    text = str(error)
-    key = getattr(error, "full_key", None) or ""
-    if "Missing mandatory value" in text or "MissingMandatoryValue" in type(error).__name__:
-        key = key or text.rsplit(":", 1)[-1].strip()
-        return f"{key} is missing: give it as {key}=…"
-    return f"{key}: {' '.join(text.split())}" if key else " ".join(text.split())

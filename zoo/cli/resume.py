@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from zoo.cli.grammar import argument, key_of, quote, value_of
+from zoo.cli.main.replay import is_sweep, old_values, overrides_of
+from zoo.cli.main.settings import checked, is_own
 from zoo.core.errors import ZooError
 
 
-def continue_run(arguments: list[str]) -> list[str]:
-    """For `resume=` (or `ckpt=`) in training: the run's own overrides first, then the new ones.
+def continue_run(arguments: list[str], config_dir: str | None = None) -> list[str]:
+    """For `resume=` (or `ckpt=`) in training: the run's own settings first, then the new ones.
 
     The end of a run goes on in its own folder, unless `hydra.run.dir` says otherwise. An earlier
     checkpoint goes on in a new one, where it replaces nothing, and so do the runs of a sweep.
 
     Raises:
-        ZooError: no such file, no training to continue, or settings that could run code.
+        ZooError: no such file, no training to continue, or settings that a file may not bring.
     """
     task = value_of(arguments, "task") or "train"
     path = value_of(arguments, "resume") or (
@@ -26,13 +27,14 @@ def continue_run(arguments: list[str]) -> list[str]:
     if task != "train" or not path or path == "null":
         return arguments
     sweep = "-m" in arguments or "--multirun" in arguments
-    if sweep and any(key_of(a) in ("resume", "ckpt") and _several(a) for a in arguments):
+    if sweep and any(key_of(a) in ("resume", "ckpt") and is_sweep(a) for a in arguments):
         raise ZooError(
             f"resume={path} names several checkpoints, each with settings of its own: continue "
             "them one after the other."
         )
     file, info = open_training(path)
-    kept = [o for o in _overrides(info, arguments, file) if key_of(o) not in ("resume", "ckpt")]
+    given = [a for a in arguments if ("=" in a or a.startswith("~")) and not a.startswith("-")]
+    kept = _kept(file, info, given, config_dir)
     folder = file.parent.parent
     mine = {key_of(a) for a in arguments}
     if not _classes(info) and "model.conditional" not in mine | set(map(key_of, kept)):
@@ -48,6 +50,24 @@ def continue_run(arguments: list[str]) -> list[str]:
     first = next(i for i, a in enumerate(arguments) if "=" in a and not a.startswith("-"))
     rest = [a for a in arguments[first:] if key_of(a) not in ("resume", "ckpt")]
     return [*arguments[:first], *kept, f"resume={quote(str(file))}", *rest]
+
+
+def _kept(file: Path, info: dict[str, Any], given: list[str], config_dir: str | None) -> list[str]:
+    """The settings that a checkpoint brings, as overrides, without those given anew."""
+    settings = _settings_in(file)
+    if settings is not None:
+        values, own = checked(settings, file), is_own(settings)
+    elif "overrides" in info:
+        values, own = checked({"values": old_values(info["overrides"], given, file)}, file), False
+    else:
+        return []
+    return overrides_of(values, given, file, own, config_dir)
+
+
+def _settings_in(file: Path) -> Any:
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=True).get("settings")
 
 
 def open_training(path: str) -> tuple[Path, dict[str, Any]]:
@@ -123,49 +143,8 @@ def check_no_sweep(folder: Path) -> None:
         )
 
 
-def _overrides(info: dict[str, Any], arguments: list[str], file: Path) -> list[str]:
-    """The overrides that a checkpoint brings, without those given anew.
-
-    Files come from anywhere. Hydra imports and calls what its own options and a `_target_` name,
-    so such an override holds only if the user writes it.
-    """
-    saved = info.get("overrides", [])
-    if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
-        raise ZooError(f"{file} has overrides in its description that are no list of texts.")
-    saved = [o for o in saved if o != "model.channels_last=null"]  # an older word for true
-    mine = {key_of(a) for a in arguments}
-    kept = []
-    for override in saved:
-        words = re.findall(r"\w+", key_of(override))
-        if "hydra" in words or override.lstrip().startswith("-"):
-            raise ZooError(
-                f"{file} asks for {override!r}, which no training of this zoo writes down and "
-                "which could run any code: it is not continued."
-            )
-        # task=train stands there where a search made the run, by settings that mean task=tune.
-        if key_of(override) in mine or (words[:1] == ["task"] and override != "task=train"):
-            continue
-        if "_target_" in override:
-            raise ZooError(
-                f"{file} asks for {override!r}, which names code to run: if you trust it, give "
-                "this override again beside resume=…"
-            )
-        kept.append(override)
-    return kept
-
-
 def _classes(info: dict[str, Any]) -> int:
     """How many classes the networks of a checkpoint tell apart; 0 for none."""
     parts = (info.get("generator"), info.get("discriminator"))
     options = [p.get("options") for p in parts if isinstance(p, dict)]
     return max((o.get("num_classes", 0) for o in options if isinstance(o, dict)), default=0)
-
-
-def _several(override: str) -> bool:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        return OverridesParser.create().parse_override(override).is_sweep_override()
-    except HydraException:  # told later
-        return False

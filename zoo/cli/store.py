@@ -17,9 +17,10 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import KINDS
-from zoo.registry.places import plugin_folders
+from zoo.registry.places import ROOT, plugin_folders
 from zoo.training.options import model_parameters
 
+CONFIGS = ROOT / "configs"
 RESERVED = frozenset(
     {"task", "datamodule", "model", "trainer", "logger", "callbacks", "experiment",
      "hparams_search", "hydra", "debug"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import GROUPS, KINDS
 from zoo.registry.places import ROOT
 from zoo.registry.signature import NotReadable, Parameter, convert, from_source
-from zoo.training.options import model_parameters
+from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED, model_parameters
 from zoo.training.trainer import ALLOWED
 
 MODEL_SETTINGS = (
@@ -22,34 +23,31 @@ MODEL_SETTINGS = (
     Parameter("conditional", bool | None),
     Parameter("schedules", dict | None),
 )
-TRAINER_SETTINGS = (
-    Parameter("accelerator", str),
-    Parameter("devices", int | str | list[int]),
-    Parameter("enable_model_summary", bool),
-    Parameter("gpus", int | None),
-    Parameter("keep_memory", bool),
-    Parameter("log_every_n_steps", int),
-    Parameter("matmul_precision", str | None),
-    Parameter("max_epochs", int | None),
-    Parameter("max_images", int | None),
-    Parameter("max_steps", int),
-    Parameter("precision", str),
-    Parameter("use_distributed_sampler", bool),
-)
 
 
-def validate(config: DictConfig) -> None:
+def validate(config: DictConfig) -> str:
     """Check every value that a signature knows, and every `_target_`.
 
     Args:
         config: composed by Hydra; its node `hydra` is not looked at.
+
+    Returns:
+        The name of the task.
 
     Raises:
         ZooError: a missing value, an unknown option, a wrong type, a `_target_` that is not
             registered or stands where no part belongs; the sentence names the key.
     """
     plain: dict[str, Any] = {str(k): _plain(config, str(k)) for k in config if k != "hydra"}
+    for name, value in plain.items():
+        _check_numbers(value, name)
     part = _part("task", plain.get("task"), "task")
+    if not isinstance(plain.get("debug", False), bool):
+        raise ZooError(f"debug={plain['debug']} is not true or false.")
+    if part.name in ("train", "tune") or any(p.name == "data_dir" for p in part.parameters):
+        if plain.get("data_dir") in (None, ""):
+            raise ZooError("data_dir is missing: give the folder of data sets as data_dir=…")
+        _check(plain["data_dir"], Parameter("data_dir", str), "data_dir")
     for option in part.options:
         _check(plain.get(option.name), option, option.name)
     places = {"task"}
@@ -63,16 +61,47 @@ def validate(config: DictConfig) -> None:
         _check_node(own, (*model_parameters(), *MODEL_SETTINGS), "model", "model")
     if part.name == "train" and not isinstance(plain.get("trainer"), dict):
         raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
-    for option in TRAINER_SETTINGS:
-        if option.name in (plain.get("trainer") or {}):
-            _check(plain["trainer"][option.name], option, f"trainer.{option.name}")
+    _check_trainer(plain.get("trainer") or {})
     for section in ("callbacks", "logger"):
-        for name, node in (plain.get(section) or {}).items():
+        nodes = plain.get(section) or {}
+        if not isinstance(nodes, dict):
+            raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
+        for name, node in nodes.items():
             places.add(f"{section}.{name}")
             _check_class(node, f"{section}.{name}")
     for place, target in _targets(plain):
         if place not in places:
             raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
+    return part.name
+
+
+def _check_numbers(value: Any, place: str) -> None:
+    """Refuse numbers that no option can be: not a number, or beyond 64 bits."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_numbers(inner, f"{place}.{name}")
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            _check_numbers(inner, f"{place}[{i}]")
+    elif isinstance(value, float) and math.isnan(value):
+        raise ZooError(f"{place}=nan is not a number.")
+    elif type(value) is int and abs(value) >= 2**63:
+        raise ZooError(f"{place}={str(value)[:40]} is beyond what 64 bits hold.")
+    elif isinstance(value, str) and "\0" in value:
+        raise ZooError(f"{place} holds a null byte, which no option can.")
+
+
+def _check_trainer(settings: dict[str, Any]) -> None:
+    for name, place in TRAINER_REFUSED.items():
+        if name in settings:
+            raise ZooError(f"trainer.{name} has another place: give {place}")
+    known = {p.name for p in TRAINER_PARAMETERS}
+    for name in settings:
+        if name not in known:
+            raise ZooError(f"trainer has no option {name!r}.{suggest(name, known)}")
+    for option in TRAINER_PARAMETERS:
+        if option.name in settings:
+            _check(settings[option.name], option, f"trainer.{option.name}")
 
 
 def _plain(config: DictConfig, key: str) -> Any:

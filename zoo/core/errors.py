@@ -35,9 +35,15 @@ def at_least(bound: float, place: str, **values: float | None) -> None:
 
 
 def suggest(wrong: str, choices: Iterable[str]) -> str:
-    """`" Did you mean 'dcgan'?"` where a choice is close to `wrong`, else the empty string."""
-    close = difflib.get_close_matches(str(wrong), [str(c) for c in choices], n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """`" Did you mean 'dcgan'?"` where a choice is close to `wrong`, else the empty string.
+
+    Where none is spelt like it, those that hold it as a part are close: `proj`, `mnist`.
+    """
+    names, text = [str(c) for c in choices], str(wrong)
+    close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
+    if not close and len(text) >= 3:
+        close = sorted((n for n in names if text.lower() in n.lower()), key=len)[:3]
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def listing(choices: Iterable[object]) -> str:

@@ -169,7 +169,8 @@ def _curves(axis: Any, run: Path) -> None:
         if name in curves:
             axis.plot(*curves[name], label=name, linewidth=1)
     axis.set_xlabel("step")
-    axis.legend(fontsize="x-small")
+    if axis.lines:  # a short run has none
+        axis.legend(fontsize="x-small")
 
 
 def read_metrics(

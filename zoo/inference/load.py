@@ -214,18 +214,32 @@ class LoadedGenerator:
         """A data set below `data_dir`, at the generator's image size.
 
         Args:
-            name: of the data set; None takes the one it was trained on, built as it was then.
+            name: of the data set, or a folder of pictures; None takes the one it was trained on,
+                built as it was then.
 
         Raises:
             ZooError: no data set of this name is registered here, or it is missing.
         """
         names = list_parts("datamodule")
-        if name is not None and name not in names:
+        options: dict[str, Any] = {}
+        if name is None or name == self.data.get("name"):
+            name, options = self.data.get("name"), self.data.get("options", {})
+        elif name not in names:
+            folder = Path(name).expanduser()
+            if not folder.is_dir():
+                raise ZooError(
+                    f"dataset={name} is neither a folder of pictures nor a data set; there are "
+                    f"{listing(names)}.{suggest(name, names)}"
+                )
+            flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
+            options = {"folder": str(folder.resolve()), "channels": self.generator.channels}
+            options |= {"labels": "none"} if flat else {}
+            name = "image_folder"
+        elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
             raise ZooError(
-                f"dataset={name} is no data set; there are {listing(names)}.{suggest(name, names)}"
+                f"dataset={name} names no folder: give the folder itself, for example "
+                "dataset=my/pictures"
             )
-        options = {} if name is not None else self.data.get("options", {})
-        name = name or self.data.get("name")
         if name not in names:
             raise ZooError(
                 f"{self.file} was trained on the data set {name!r}, which is not here; there are "
@@ -281,6 +295,8 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":
+            raise RuntimeError("it holds no values")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise ZooError(f"device={device} cannot be used here: try device=cpu or auto.") from error

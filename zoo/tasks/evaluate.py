@@ -40,7 +40,8 @@ class Evaluate:
         features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
             their own.
         n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST.
-        dataset: the data set to compare with; null takes the one it was trained on.
+        dataset: the data set to compare with, by name, or a folder of pictures; null takes the one
+            it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
         truncation: threshold on the latents in standard deviations.
@@ -51,6 +52,11 @@ class Evaluate:
         data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
+
+    told: list[str]
+    instead = {  # noqa: RUF012
+        "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
+    }
 
     def __init__(
         self,
@@ -126,6 +132,7 @@ class Evaluate:
         if any(result.pictures is not None for result in results):
             summary["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
+        self.told = [name for result in results for name in result.figures]
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary

@@ -31,7 +31,8 @@ class Explore:
             trust, it can run code), a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
             `scores`, `curves`, `diagnostics`; null makes all.
-        dataset: the data set of the real images; null takes the one it was trained on.
+        dataset: the data set of the real images, by name, or a folder of pictures; null takes the
+            one it was trained on.
         n: generated images that are held against real ones.
         n_real: real (training) images they are held against.
         directions: SeFa directions.
@@ -46,6 +47,10 @@ class Explore:
         data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
+
+    instead = {  # noqa: RUF012
+        "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
+    }
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ class New:
             raise ZooError(
                 f"name={self.name} cannot name a part and its file: use small letters, digits and "
                 f"underscores, beginning with a letter, for example name={wish or 'my_part'}."
+            )
+        if self.name in sys.stdlib_module_names:
+            raise ZooError(
+                f"name={self.name} is a module of Python's, whose place the file could take: "
+                f"choose another, for example my_{self.name}."
             )
         for known in REGISTRY.parts(self.kind):
             if known.name == self.name:

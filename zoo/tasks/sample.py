@@ -69,6 +69,8 @@ class Sample:
         batch_size: int = 64,
         device: str = "auto",
     ) -> None:
+        if not 0 < fps <= 1000:
+            raise ZooError(f"fps={fps} must be above 0 and at most 1000.")
         self.ckpt = ckpt
         self.n = n
         self.label = _as_text(label)

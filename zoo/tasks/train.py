@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
+import signal
 import sys
 import time
 import warnings
@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.grammar import argument
+from zoo.cli.main.lock import locked
+from zoo.cli.main.settings import settings_of
+from zoo.cli.main.told import Stopped
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
+from zoo.training.ends import given_ends, longer
 
 _KEPT = (
     "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
@@ -35,14 +39,23 @@ class Train:
 
     config: dict[str, Any]
     overrides: list[str]
+    sections = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
 
     def __init__(self, resume: str | None = None, ckpt: str | None = None, seed: int = 0) -> None:
+        if resume and ckpt and resume != ckpt:
+            raise ZooError(
+                f"resume={resume} and ckpt={ckpt} are two trainings to continue: give one."
+            )
         if not 0 <= seed < 2**32:
             raise ZooError(f"seed={seed} must be between 0 and 2^32 - 1.")
         self.resume = resume or ckpt
         self.seed = seed
 
     def __call__(self, out: Path) -> dict[str, Any]:
+        with locked(out):
+            return self._train(out)
+
+    def _train(self, out: Path) -> dict[str, Any]:
         config = self.config
         settings = dict(config["trainer"])
         if settings.get("keep_memory"):
@@ -54,17 +67,18 @@ class Train:
 
         _quiet()
         pl.seed_everything(self.seed, verbose=False)
-        data = build_data(config["datamodule"], config["data_dir"], self.seed)
+        data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
         gan = build_gan(config["model"], data)
         options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
         gan.data = describe_data(data, options)
         gan.run_description = {
             "overrides": [o for o in self.overrides if not o.startswith(("resume=", "ckpt="))]
         }
+        gan.run_settings = settings_of(config)
         data.images_per_step = gan.d_steps * data.batch_size
-        checkpoint = self._checkpoint(gan)
+        checkpoint, resumed = self._checkpoint(gan, out)
         callbacks = make_callbacks(config.get("callbacks"), out)
-        loggers = make_loggers(config.get("logger"), out, config)
+        loggers = make_loggers(config.get("logger"), out, config, resumed)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         if trainer.is_global_zero:
             for note in [*data.notes, *gan.notes, *_where(checkpoint, out)]:
@@ -77,31 +91,35 @@ class Train:
             return self._nothing_left(checkpoint, gan, trainer)
         return self._summary(trainer, gan, out, time.perf_counter() - gan.started)
 
-    def _checkpoint(self, gan: Any) -> Path | None:
+    def _checkpoint(self, gan: Any, out: Path) -> tuple[Path | None, tuple[int, int] | None]:
+        """The checkpoint that is continued, and where its log goes on in the same folder."""
         if self.resume is None:
-            return None
+            return None, None
         from zoo.cli.resume import open_training
 
         file, info = open_training(self.resume)
         mine = gan.describe()
+        then, now = info.get("data", mine["data"]), mine["data"]
+        if any(then.get(k) != now[k] for k in ("name", "class_names")):
+            raise ZooError(
+                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
+                "settings out to continue it, or take the data as they were."
+            )
         for kind in _KEPT:
             if kind in info and info[kind] != _as_told(mine[kind], info[kind]):
                 raise ZooError(
                     f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
                     f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
                 )
-        then, now = info.get("data", mine["data"]), mine["data"]
-        if any(then.get(k) != now[k] for k in ("name", "class_names")):
-            raise ZooError(
-                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
-                "settings out to continue it."
-            )
-        return file
+        if file.parent.parent.resolve() != out.resolve():
+            return file, None
+        return file, (info["step"], info.get("logged_step", info["step"]))
 
     def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
         from zoo.training.callbacks.checkpoints import Checkpoints
         from zoo.training.callbacks.evaluate import Evaluate
         from zoo.training.callbacks.samples import SampleGrid
+        from zoo.training.loggers import WandbLogger
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
@@ -116,7 +134,7 @@ class Train:
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
         for logger in trainer.loggers:
-            if hasattr(logger, "sync_hint"):
+            if isinstance(logger, WandbLogger):
                 lines["W&B"] = logger.sync_hint()
         if "checkpoint" in lines:
             lines |= self._commands(trainer, gan, shown(out))
@@ -124,7 +142,9 @@ class Train:
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
         trained = gan.trained_steps * gan.d_steps * trainer.datamodule.batch_size
-        lines["images_per_second"] = round(trained / seconds)  # pictures and checkpoints included
+        lines["images_per_second"] = float(
+            f"{trained / seconds:.3g}"
+        )  # pictures and checkpoints included
         return lines
 
     def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
@@ -134,19 +154,21 @@ class Train:
             names = gan.data.get("class_names") or range(gan.generator.num_classes)
             name = str(list(names)[:6][-1])
             sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
-        # Of a checkpoint's settings, those that name code are not followed: they are given again.
-        code = [shlex.quote(o) for o in self.overrides if "_target_" in o]
-        more = _more(trainer, self.config["trainer"].get("max_images"))
-        go_on = ["python run.py", argument("resume", run), *code, more]
-        return {"sample": sample, "continue": " ".join(go_on)}
+        go_on = f"python run.py {argument('resume', run)} {self._longer(trainer, gan)}"
+        return {"sample": sample, "continue": go_on}
 
     def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
-        more = _more(trainer, self.config["trainer"].get("max_images"))
+        ends = listing(f"trainer.{k}={v}" for k, v in given_ends(self.config["trainer"]).items())
         print(
-            f"{shown(checkpoint)} has reached its end after {gan.images_seen:,} images, so there "
-            f"is nothing left to train: add {more} to go on."
+            f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
+            f"so there is nothing left to train: add {self._longer(trainer, gan)} to go on."
         )
         return {}
+
+    def _longer(self, trainer: Any, gan: Any) -> str:
+        settings = self.config["trainer"]
+        epochs = trainer.fit_loop.epoch_progress.current.processed
+        return longer(settings, epochs, gan.describe()["step"], gan.images_seen)
 
 
 def _as_told(mine: Any, then: Any) -> Any:
@@ -172,16 +194,6 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
         return []
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
-
-
-def _more(trainer: Any, max_images: int | None = None) -> str:
-    """The setting with which twice as long is trained."""
-    if max_images is not None:
-        return f"trainer.max_images={2 * max_images}"
-    if trainer.max_steps > 0:
-        return f"trainer.max_steps={2 * trainer.max_steps}"
-    epochs = trainer.max_epochs or -1  # -1: something else ended it
-    return f"trainer.max_epochs={2 * max(1, epochs if epochs > 0 else trainer.current_epoch)}"
 
 
 def _words(data: dict[str, Any]) -> str:
@@ -225,29 +237,45 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
 
 
 def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
-    """`trainer.fit`, with errors in words and Ctrl-C as KeyboardInterrupt."""
+    """`trainer.fit`, with errors in words and signals as `Stopped`."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from zoo.training.callbacks.checkpoints import Checkpoints
     from zoo.training.window import NonFiniteError
 
+    keeper = next((c for c in trainer.callbacks if isinstance(c, Checkpoints)), None)
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:
-        stopped = any(isinstance(c, Checkpoints) and c.interrupted for c in trainer.callbacks)
-        stopped |= isinstance(error.__context__, KeyboardInterrupt)  # without such a callback
+        number = keeper.stopped_by if keeper is not None else None
+        if number is None and isinstance(error.__context__, KeyboardInterrupt):
+            number = signal.SIGINT  # without such a callback
         if not trainer.is_global_zero:
             sys.stdout.flush()
             os._exit(130)  # the first process tells; this one must not wait for it
-        if stopped:
-            raise KeyboardInterrupt from None
-        raise
-    except NonFiniteError:
+        if number is None:
+            raise
+        run = argument("resume", shown(keeper.folder.parent)) if keeper is not None else ""
+        raise Stopped(number, run and f"python run.py {run}") from None
+    except NonFiniteError as error:
         if not trainer.is_global_zero:  # all processes stop together, and the first one tells
             sys.exit(0)
-        raise
+        if keeper is None or not keeper.last.is_file():
+            raise
+        raise NonFiniteError(
+            f"{error} The weights from before are in {shown(keeper.last)}."
+        ) from error
     except MisconfigurationException as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
+            raise
+        metric = str(error).partition("`")[2].partition("`")[0]
+        logged = listing(sorted(trainer.callback_metrics))
+        raise ZooError(
+            f"early stopping waits for the metric {metric!r}, which is not logged; logged are: "
+            f"{logged}; callbacks=evaluate logs fid."
+        ) from error
     except Exception as error:
         if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")

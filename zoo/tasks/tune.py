@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.grammar import argument, key_of
+from zoo.cli.main.lock import locked
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import task
 
@@ -46,6 +47,10 @@ class Tune:
     """
 
     overrides: list[str]
+    sections = (
+        "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir",
+        "hparams_search",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,11 +86,16 @@ class Tune:
             )
         require("tune", "task=tune", "optuna")
         import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with locked(out):
+            return self._search(out)
+
+    def _search(self, out: Path) -> dict[str, Any]:
+        import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        out.mkdir(parents=True, exist_ok=True)
         study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(out / "study.log"))),
             study_name="tune",
@@ -126,7 +136,7 @@ class Tune:
         """One training; None where it failed."""
         from omegaconf import OmegaConf
 
-        from zoo.cli.main import try_task, write_json
+        from zoo.cli.main.jobs import try_task, write_json
 
         given = getattr(self, "overrides", [])
         kept = [o for o in given if key_of(o) not in OWN]
@@ -155,7 +165,7 @@ class Tune:
 
     def _measure(self, folder: Path, summary: dict[str, Any], config: DictConfig) -> float:
         from zoo.cli.grammar import quote
-        from zoo.cli.main import run_task
+        from zoo.cli.main.jobs import run_task
         from zoo.explore.compare import read_metrics
         from zoo.metrics.scores import list_metrics
 
@@ -247,8 +257,8 @@ def _compose(overrides: list[str]) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
-    from zoo.cli.main import CONFIGS
-    from zoo.cli.overrides import composition_sentence
+    from zoo.cli.main.sentences import composition_sentence
+    from zoo.cli.store import CONFIGS
 
     try:
         if GlobalHydra.instance().is_initialized():

@@ -198,11 +198,13 @@ class GAN(LeanModule):
         self.images_seen = 0
         self.shown: dict[str, float] = {}
         self.run_description: dict[str, Any] = {}
+        self.run_settings: dict[str, Any] = {}
         self.trained_steps = 0
         self.started = 0.0
         self._updates = 0
         self._window = Window(self._part_of)
         self._rng: dict[str, Any] | None = None
+        self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
         self._clock = (0.0, 0)
 
     @property
@@ -246,6 +248,7 @@ class GAN(LeanModule):
             # Noise of its own on every process, also after a resume from other processes' state.
             torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
         self._window = Window(self._part_of, self._world_size)
+        self._window.restore(self._rows, self.device)
         self._log_every = min(max(1, trainer.log_every_n_steps), _LONGEST_WINDOW)  # type: ignore[attr-defined]
         self._conditional = bool(self.generator.num_classes or self.discriminator.num_classes)
         self._counts_images = hasattr(self._datamodule, "images_seen")
@@ -378,11 +381,13 @@ class GAN(LeanModule):
         values = self.check_finite()
         if not values:
             return
+        whole = len(self._window) >= self._log_every
         self._window.clear()
         (then, before), now = self._clock, time.perf_counter()
         self._clock = (now, self.images_seen)
         values["images_per_second"] = (self.images_seen - before) / max(now - then, 1e-9)
-        self.shown = values
+        if whole or not self.shown:  # means over a few steps would say something else than the bar
+            self.shown = values
         trainer = self.trainer
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in values.items()})
         row = {**values, "images_seen": self.images_seen, "epoch": trainer.current_epoch}
@@ -420,12 +425,15 @@ class GAN(LeanModule):
         rng: dict[str, Any] = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             rng["cuda"] = torch.cuda.get_rng_state(self.device)
-        processes = [rng]
+        processes, windows = [rng], [self._window.rows()]
         if self.trainer.world_size > 1:
             average_buffers(self)
-            processes = gather_objects(rng)
+            processes, windows = gather_objects(rng), gather_objects(windows[0])
         checkpoint["zoo"] = self.describe()
         checkpoint["rng"] = processes
+        checkpoint["window"] = windows
+        if self.run_settings:
+            checkpoint["settings"] = self.run_settings
 
     def describe(self) -> dict[str, Any]:
         """All that rebuilds the networks without config files or data set, as plain values."""
@@ -448,6 +456,7 @@ class GAN(LeanModule):
             "ema": self.ema is not None,
             "images_seen": self.images_seen,
             "step": self._updates,
+            "logged_step": self._updates - len(self._window),
             **self.run_description,
         }
 
@@ -457,6 +466,23 @@ class GAN(LeanModule):
         processes = checkpoint.get("rng") or []
         if len(processes) == self.trainer.world_size:
             self._rng = processes[self.trainer.global_rank]
+        windows = checkpoint.get("window") or []
+        if len(windows) == self.trainer.world_size:
+            self._rows = windows[self.trainer.global_rank]
+        self._match_average(checkpoint["state_dict"])
+
+    def _match_average(self, state: dict[str, Tensor]) -> None:
+        """Let a checkpoint with an average go on without one, and the other way round."""
+        average, weights = "ema_generator.", "generator."
+        there = [key for key in state if key.startswith(average)]
+        if there and self.ema is None:
+            for key in there:
+                del state[key]
+            self._say("the averaged weights of the checkpoint are dropped, as the settings ask for")
+        elif self.ema is not None and not there:
+            own = {k.removeprefix(weights): v for k, v in state.items() if k.startswith(weights)}
+            state.update({average + key: value for key, value in own.items()})
+            self._say("the checkpoint has no averaged weights: the average starts at its weights")
 
     def _restore_rng(self) -> None:
         """At the first batch, since Lightning draws random numbers of its own before it."""

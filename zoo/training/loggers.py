@@ -1,8 +1,10 @@
-"""Weights & Biases without an account or a network: offline, and with the command to upload."""
+"""Loggers that keep one log over all continuations of a run; W&B without account or network."""
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 import shlex
 import socket
 from netrc import NetrcParseError, netrc
@@ -10,6 +12,107 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import loggers
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from zoo.core.errors import ZooError
+
+_PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
+
+
+class _Writer(ExperimentWriter):
+    """Lightning's writer, which would delete the file that is already there."""
+
+    def _check_log_dir_exists(self) -> None:
+        file = Path(self.log_dir) / self.NAME_METRICS_FILE
+        if file.is_file():
+            with file.open(encoding="utf-8", newline="") as lines:
+                self.metrics_keys = next(csv.reader(lines), [])
+
+
+class CSVLogger(loggers.CSVLogger):
+    """Lightning's logger, with one `metrics.csv` over all continuations of a run.
+
+    Args:
+        save_dir: the run's folder.
+        name: of the log's folder in it.
+        version: of the folder in that; null counts them.
+        prefix: before every name.
+        flush_logs_every_n_steps: rows kept in memory.
+    """
+
+    def __init__(
+        self,
+        save_dir: str,
+        name: str = "csv",
+        version: int | str | None = None,
+        prefix: str = "",
+        flush_logs_every_n_steps: int = 100,
+    ) -> None:
+        super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
+
+    def go_on(self, step: int, logged: int) -> None:
+        """Append to the newest log, without what will be trained again.
+
+        Args:
+            step: of the checkpoint that is continued.
+            logged: the last one at which means over a window were logged; a later row with such
+                means was written only because the training ended there.
+        """
+        version = _newest_version(Path(self.root_dir))
+        if version is None or self._version is not None:
+            return
+        self._version = version
+        if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+            _cut(Path(self.log_dir) / _Writer.NAME_METRICS_FILE, step, logged)
+            self._experiment = _Writer(self.log_dir)
+
+
+class TensorBoardLogger(loggers.TensorBoardLogger):
+    """Lightning's logger, with one log over all continuations of a run.
+
+    Args:
+        save_dir: the run's folder.
+        name: of the log's folder in it.
+        options: all others of Lightning's logger.
+    """
+
+    def __init__(self, save_dir: str, name: str = "tensorboard", **options: Any) -> None:
+        super().__init__(save_dir, name, **options)
+
+    def go_on(self, step: int, logged: int) -> None:
+        """Write beside the newest log; TensorBoard leaves out what will be trained again."""
+        version = _newest_version(Path(self.root_dir))
+        if version is not None and self._version is None:
+            self._version = version
+            self._kwargs["purge_step"] = logged + 1
+
+
+def _newest_version(folder: Path) -> int | None:
+    """The number of the last `version_N` in a log's folder."""
+    found = [p.name.removeprefix("version_") for p in folder.glob("version_*")]
+    return max((int(n) for n in found if n.isdecimal()), default=None)
+
+
+def _cut(file: Path, step: int, logged: int) -> None:
+    """Take rows off a log of which the training will write others."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    kept = []
+    for row in rows:
+        place = row.get("step") or ""
+        means = bool(row.get("images_per_second"))
+        if place.isdecimal() and int(place) <= (logged if means else step):
+            kept.append({key: value for key, value in row.items() if key is not None})
+    if len(kept) == len(rows):
+        return
+    part = file.with_suffix(".tmp")
+    with part.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    part.replace(file)
 
 
 class WandbLogger(loggers.WandbLogger):
@@ -25,7 +128,17 @@ class WandbLogger(loggers.WandbLogger):
     def __init__(
         self, save_dir: str, project: str = "gan-zoo", offline: bool | None = None, **options: Any
     ) -> None:
-        self.why_offline = "" if offline is False else reason_to_stay_offline()
+        if not _PROJECT.fullmatch(project):
+            raise ZooError(
+                f"logger.wandb.project={project} is no name of a project: W&B takes 1 to 128 "
+                "characters, none of which is one of / \\ # ? % :"
+            )
+        self.why_offline = reason_to_stay_offline()
+        if offline is False and self.why_offline:
+            raise ZooError(
+                f"logger.wandb.offline=false cannot be, because {self.why_offline}; leave it out "
+                "to log offline and upload later."
+            )
         if offline:
             self.why_offline = "it was asked to"
         Path(save_dir).mkdir(parents=True, exist_ok=True)
@@ -33,6 +146,15 @@ class WandbLogger(loggers.WandbLogger):
         super().__init__(
             save_dir=save_dir, project=project, offline=bool(self.why_offline), **options
         )
+        self._wandb_init.pop("anonymous", None)  # with which W&B has nothing to do any more
+
+    def go_on(self, step: int, logged: int) -> None:
+        """Log to the W&B run of the newest log in this folder."""
+        folders = (Path(str(self.save_dir)) / "wandb").glob("*run-*-*")
+        found = [p for p in folders if p.is_dir() and re.fullmatch(r"[\w-]+", p.name)]
+        if found and self._wandb_init["id"] is None:
+            newest = max(found, key=lambda p: p.stat().st_mtime)
+            self._id = self._wandb_init["id"] = newest.name.rpartition("-")[2]
 
     def sync_hint(self) -> str:
         """Where the log is, and how to upload one that was written offline."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.training.ends import check_ends, set_ends
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -19,9 +20,12 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
-def _make(name: str, node: Any, **defaults: Any) -> Any:
-    import inspect
+def _class_of(name: str, node: Any, base: type) -> type:
+    """The class that a node names.
 
+    Raises:
+        ZooError: it may not come from there, cannot be imported, or is no `base`.
+    """
     target = node.get("_target_", "") if isinstance(node, dict) else ""
     if not str(target).startswith(ALLOWED):
         raise ZooError(
@@ -29,19 +33,36 @@ def _make(name: str, node: Any, **defaults: Any) -> Any:
             f"{listing(ALLOWED)}."
         )
     try:
-        made = _import(target)
+        found = _import(target)
     except Exception as error:
         raise ZooError(f"{name}._target_={target} cannot be imported: {error}.") from error
-    known = inspect.signature(made).parameters
-    options = {k: v for k, v in defaults.items() if k in known}
-    options |= {k: v for k, v in node.items() if k != "_target_"}
-    try:
-        return made(**options)
-    except ZooError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ZooError(f"{name}: {reason}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ZooError(
+            f"{name}._target_={target} is no {base.__name__} of Lightning's, and nothing else is "
+            "made here."
+        )
+    return found
+
+
+def _make_all(section: str, node: dict[str, Any] | None, base: type, **filled: Any) -> list[Any]:
+    """Make the nodes of a section; all classes are checked before the first is made."""
+    import inspect
+
+    chosen = {f"{section}.{k}": v for k, v in (node or {}).items() if v is not None}
+    classes = {name: _class_of(name, value, base) for name, value in chosen.items()}
+    made = []
+    for name, live in classes.items():
+        known = inspect.signature(live).parameters
+        options = {k: v for k, v in filled.items() if k in known}
+        options |= {k: v for k, v in chosen[name].items() if k != "_target_"}
+        try:
+            made.append(live(**options))
+        except ZooError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ZooError(f"{name}: {reason}") from error
+    return made
 
 
 def _import(target: str) -> Any:
@@ -58,18 +79,36 @@ def _import(target: str) -> Any:
 
 def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
     """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
-    chosen = {k: v for k, v in (node or {}).items() if v is not None}
-    return [_make(f"callbacks.{k}", v, folder=str(out)) for k, v in chosen.items()]
+    from pytorch_lightning.callbacks import Callback
+
+    return _make_all("callbacks", node, Callback, folder=str(out))
 
 
-def make_loggers(node: dict[str, Any] | None, out: Path, config: dict[str, Any]) -> list[Any]:
-    """Loggers by name, writing below the run's folder and given the whole configuration."""
-    chosen = {k: v for k, v in (node or {}).items() if v is not None}
-    loggers = [_make(f"logger.{k}", v, save_dir=str(out)) for k, v in chosen.items()]
+def make_loggers(
+    node: dict[str, Any] | None,
+    out: Path,
+    config: dict[str, Any],
+    resumed: tuple[int, int] | None = None,
+) -> list[Any]:
+    """Loggers by name, writing below the run's folder and given the whole configuration.
+
+    Args:
+        resumed: step of the checkpoint that goes on in its own folder, and the last one of a
+            regular row in its log.
+    """
+    from pytorch_lightning.loggers import Logger
+
+    loggers = _make_all("logger", node, Logger, save_dir=str(out))
     for logger in loggers:
-        logger.log_hyperparams(
-            {k: v for k, v in config.items() if k not in ("callbacks", "logger")}
-        )
+        if resumed is not None and hasattr(logger, "go_on"):
+            logger.go_on(*resumed)
+        try:
+            logger.log_hyperparams(
+                {k: v for k, v in config.items() if k not in ("callbacks", "logger")}
+            )
+        except Exception as error:  # W&B's own kinds, of a server's refusal or a wrong setting
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ZooError(f"logger: {type(logger).__name__} cannot start: {reason}") from error
     return loggers
 
 
@@ -92,23 +131,19 @@ def make_trainer(
     from zoo.training.lightning import NoProfiler
 
     gpus = settings.pop("gpus", None)
-    max_images = settings.pop("max_images", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
     known = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
-        if name not in known:
+        if name not in (*known, "max_images"):
             choices = [*known, "gpus", "max_images", "keep_memory", "matmul_precision"]
             raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
-    if max_images is not None:
-        if max_images < 1:
-            raise ZooError(f"trainer.max_images={max_images} must be 1 or more.")
-        settings["max_steps"] = math.ceil(max_images / data.images_per_step)
-        settings["max_epochs"] = -1
     _check_settings(settings)
+    set_ends(settings, data.images_per_step)
     _check_accelerator(settings)
+    _check_switches(settings, callbacks)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
     settings.setdefault("profiler", NoProfiler())
@@ -139,10 +174,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what Lightning would refuse in its own terms, or not at all."""
     if settings.get("log_every_n_steps", 50) < 1:
         raise ZooError("trainer.log_every_n_steps must be 1 or more.")
-    for name in ("max_epochs", "max_steps"):
-        value = settings.get(name)
-        if value is not None and value < 1 and value != -1:
-            raise ZooError(f"trainer.{name}={value} must be 1 or more, or -1 for no such end.")
+    check_ends(settings)
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32"):
         raise ZooError(
@@ -156,6 +188,23 @@ def _check_settings(settings: dict[str, Any]) -> None:
             "trainer.accumulate_grad_batches cannot be used, since a step of a GAN has several "
             "updates: give datamodule.batch_size instead."
         )
+
+
+def _check_switches(settings: dict[str, Any], callbacks: list[Any]) -> None:
+    """Refuse a switch of Lightning's that contradicts a callback of the same purpose."""
+    import pytorch_lightning as pl
+
+    for switch, base, example in (
+        ("enable_progress_bar", pl.callbacks.ProgressBar, "progress"),
+        ("enable_checkpointing", pl.callbacks.Checkpoint, "checkpoints"),
+    ):
+        if settings.get(switch) is False and any(isinstance(c, base) for c in callbacks):
+            raise ZooError(
+                f"trainer.{switch}=false contradicts a callback: give callbacks.{example}=null "
+                "instead."
+            )
+    if settings.get("profiler") is not None:  # whose table goes through Lightning's log
+        logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
 
 
 def _devices(gpus: Any) -> dict[str, Any]:

@@ -40,6 +40,27 @@ class Window:
         """Forget everything."""
         self._rows.clear()
 
+    def rows(self) -> list[dict[str, float]]:
+        """The values as numbers, for a checkpoint."""
+        if not self._rows:
+            return []
+        flat = torch.stack([value.float() for row in self._rows for value in row.values()])
+        numbers = iter(flat.tolist())
+        return [{name: next(numbers) for name in row} for row in self._rows]
+
+    def restore(self, rows: list[dict[str, float]], device: torch.device) -> None:
+        """Go on with the values that `rows` gave; what else a file may hold is left out."""
+        if not all(isinstance(row, dict) for row in rows):
+            return
+        self._rows = [
+            {
+                name: torch.tensor(value, device=device)
+                for name, value in row.items()
+                if type(value) is float
+            }
+            for row in rows
+        ]
+
     def means(self, steps_done: int) -> dict[str, float]:
         """Means over the window and over all processes; empty where there was no step.
 
@@ -64,8 +85,8 @@ class Window:
             if not math.isfinite(value):
                 raise NonFiniteError(
                     f"training stopped at step {step}: {name} of {self.part_of(name)} is {value}. "
-                    "The last checkpoint holds the weights from before; try a lower model.lr_d and "
-                    "model.lr_g, model.clip_grad_norm=1, or model/regularizer=r1."
+                    "Try a lower model.lr_d and model.lr_g, model.clip_grad_norm=1, or "
+                    "model/regularizer=r1."
                 )
             totals.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in totals.items()}

@@ -21,13 +21,21 @@ from zoo.training.window import NonFiniteError
 _VOTE_EVERY = 10
 """Steps between two questions to all processes whether one was told to stop."""
 
+STOPPING = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    if hasattr(signal, name)  # not everywhere
+)
+"""Signals that end a training with a checkpoint."""
+
 
 class Checkpoints(pl.callbacks.Checkpoint):
     """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
 
     Ctrl-C lets the running step end, writes `last.ckpt` and stops, so that the run can be resumed
-    to the same weights that it would have reached. A second Ctrl-C stops at once. SIGTERM, with
-    which batch systems and containers end a program, does as the first Ctrl-C.
+    to the same weights that it would have reached. A second Ctrl-C stops at once. So do the signals
+    with which batch systems and containers end a program (SIGTERM), with which SLURM warns of the
+    end (SIGUSR1), and that a closed terminal sends (SIGHUP).
 
     Args:
         folder: the run's folder.
@@ -38,7 +46,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     Attributes:
         last: the newest checkpoint.
-        interrupted: the process was told to stop.
+        stopped_by: the signal that told the process to stop.
     """
 
     def __init__(
@@ -61,7 +69,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self.monitor = monitor
         self.mode = mode
         self.best_score = math.inf if mode == "min" else -math.inf
-        self.interrupted = False
+        self.stopped_by: signal.Signals | None = None
+        self._terminals: list[int] = []
         self._seen = 0
         self._written = -1
         self._world_size = 1
@@ -83,14 +92,24 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
         self._world_size = trainer.world_size
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._on_signal)
+            for number in STOPPING:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
+        if self.stopped_by is not None:
+            if number == self.stopped_by == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self.stopped_by = signal.Signals(number)
+        if number == getattr(signal, "SIGHUP", None):
+            # The terminal has gone: writing to it would fail before the checkpoint is written.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for terminal in self._terminals:
+                os.dup2(nowhere, terminal)
+            os.close(nowhere)
         if number == signal.SIGINT:
             # Not print, which might be interrupted in the middle of itself.
             os.write(2, b"\nfinishing the step; Ctrl-C again stops at once\n")
@@ -117,10 +136,10 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def _told_to_stop(self, trainer: pl.Trainer, batch_idx: int) -> bool:
         if self._world_size == 1:
-            return self.interrupted
+            return self.stopped_by is not None
         if batch_idx % _VOTE_EVERY:
             return False
-        return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        return trainer.strategy.reduce_boolean_decision(self.stopped_by is not None, all=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         known = self.monitor in trainer.callback_metrics
@@ -213,7 +232,6 @@ def check_weights(gan: Any) -> None:
         if not torch.stack([norm.float() for norm in norms]).isfinite().all():
             raise NonFiniteError(
                 f"training stopped at step {gan.trainer.global_step}: weights of {kind} "
-                f"{spec(network)['name']!r} are NaN or infinite. The last checkpoint holds the "
-                "weights from before; try a lower model.lr_d and model.lr_g, or "
-                "model.clip_grad_norm=1."
+                f"{spec(network)['name']!r} are NaN or infinite. Try a lower model.lr_d and "
+                "model.lr_g, or model.clip_grad_norm=1."
             )

@@ -1,0 +1,238 @@
+"""Command lines that users tried: each ends in a sentence that leads on."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import make_checkpoint
+from helpers_train import configure
+from PIL import Image
+from zoo.cli.main.jobs import run_task
+from zoo.cli.main.lock import NAME, locked
+from zoo.cli.main.newest import name_newest
+
+from zoo.cli import overrides
+from zoo.cli.store import CONFIGS, store_parts
+from zoo.core.errors import ZooError, suggest
+from zoo.inference.load import load
+from zoo.registry.places import ROOT
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stored():
+    store_parts()
+
+
+def check(*arguments: str) -> None:
+    overrides.check(overrides.normalise(list(arguments)), CONFIGS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        # a setting that the task does not use
+        ("task=evaluate ckpt=mnist datamodule.folder=x", "not use datamodule (dataset=NAME or"),
+        ("task=evaluate ckpt=mnist datamodule=cifar10", "does not use datamodule"),
+        ("task=explore ckpt=mnist datamodule=image_folder", "does not use datamodule"),
+        ("task=sample ckpt=mnist model.latent_dim=3", "task=sample does not use model, so leave"),
+        ("task=sample ckpt=mnist model/loss=hinge", "task=sample does not use model"),
+        ("task=sample ckpt=mnist trainer.max_epochs=9", "task=sample does not use trainer"),
+        ("task=sample ckpt=mnist ~logger", "task=sample does not use logger"),
+        ("task=export ckpt=mnist callbacks=null", "task=export does not use callbacks"),
+        ("task=list experiment=sngan", "task=list does not use experiment"),
+        ("task=list data_dir=x", "task=list does not use data_dir"),
+        # advice
+        ("experiment=mnist", "Did you mean 'stacked_mnist' or 'train_mnist_gan' or"),
+        ("model/head=proj", "Did you mean 'projection'?"),
+        ("model=sngan", "Did you mean experiment=sngan?"),
+        ("model=resnet", "Did you mean model/generator=resnet or model/discriminator=resnet"),
+        # bare errors and silent nonsense of before
+        ("experiment=1", "experiment is chosen by name"),
+        ("model=true", "model is chosen by name"),
+        ("model/loss=[]", "model/loss"),
+        ("=1", "has no name that an option could have"),
+        ("hydra=null", "cannot be composed"),
+        ("--config-name=nope", "choose another configuration, of which this program has none"),
+        ("--config-dir=/nowhere/at/all", "/nowhere/at/all is no folder"),
+        ("hydra.run.dir=", "hydra.run.dir= names no folder"),
+        ("debug=1e", "debug=1e is not true or false"),
+        ("+trainer.deterministic=--", "trainer.deterministic=-- is not true or false"),
+        ("+trainer.min_steps=inf", "trainer.min_steps=inf is not an integer"),
+        ("model.latent_dim=99999999999999999999999", "is beyond what 64 bits hold"),
+        ("task=sample ckpt=mnist fps=nan", "fps=nan is not a number"),
+        ("~data_dir", "data_dir is missing: give the folder"),
+        ("data_dir=null", "data_dir is missing"),
+        ("-m seed=range(0,1000000000)", "names more than 10,000 values"),
+        ("seed=range(0,1000000000)", "names more than 10,000 values"),
+        # Lightning's switches
+        ("+trainer.callbacks=[]", "has another place: give +callbacks.NAME._target_="),
+        ("+trainer.logger=false", "trainer.logger has another place: give logger="),
+        ("+trainer.default_root_dir=x", "default_root_dir has another place: give hydra.run.dir"),
+        ("+trainer.profiler=fast", "profiler=fast is not one of simple, advanced"),
+        ("+trainer.max_epoch=3", "no option 'max_epoch'. Did you mean 'max_epochs'?"),
+    ],
+)  # fmt: skip
+def test_command_lines_that_led_nowhere(arguments, words):
+    with pytest.raises(ZooError) as caught:
+        check(*arguments.split(" "))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_task_uses_is_taken():
+    check("task=evaluate", "ckpt=mnist", "dataset=mnist_subset", "data_dir=x", "n=3")
+    check("task=tune", "space=['model/loss=bce,hinge']", "trainer.max_steps=3", "data_dir=x")
+    check("data_dir=2024")
+
+
+def test_a_part_of_a_name_is_close_to_it():
+    assert suggest("proj", ["projection", "other"]) == " Did you mean 'projection'?"
+    assert suggest("zz", ["zzz_long_name"]) == ""
+
+
+def test_a_file_outside_of_the_runs_folder_is_not_replaced_either(tmp_path):
+    run = tmp_path / "run"
+    make_checkpoint(run / "checkpoints" / "last.ckpt")
+    with pytest.raises(ZooError, match="holds a training, which would be replaced"):
+        check(f"+callbacks.checkpoints.folder={run}")
+
+
+def test_trainers_options_are_lightnings():
+    import inspect
+
+    import pytorch_lightning as pl
+
+    from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED
+
+    own = {"gpus", "max_images", "keep_memory", "matmul_precision"}
+    known = {p.name for p in TRAINER_PARAMETERS} | TRAINER_REFUSED.keys()
+    assert known == (inspect.signature(pl.Trainer.__init__).parameters.keys() - {"self"}) | own
+
+
+# Data sets of task=evaluate and task=explore ------------------------------------------------------
+
+
+def pictures(folder: Path, n: int = 12) -> Path:
+    folder.mkdir(parents=True)
+    noise = torch.randint(0, 256, (n, 16, 16), dtype=torch.uint8).numpy()
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def test_a_folder_of_pictures_is_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    model = load(make_checkpoint(tmp_path / "x.ckpt", num_classes=0))
+    flat = model.dataset("data", str(pictures(tmp_path / "flat")))
+    assert (flat.size("train"), flat.channels, flat.image_size, flat.num_classes) == (12, 1, 16, 0)
+    pictures(tmp_path / "classes" / "a"), pictures(tmp_path / "classes" / "b")
+    assert model.dataset("data", str(tmp_path / "classes")).class_names == ["a", "b"]
+    for name, words in {
+        "image_folder": "names no folder: give the folder itself, for example dataset=my/pictures",
+        str(tmp_path / "none"): "is neither a folder of pictures nor a data set; there are",
+        "mnst": "Did you mean 'mnist'",
+    }.items():
+        with pytest.raises(ZooError, match=words):
+            model.dataset("data", name)
+
+
+def test_evaluating_against_a_folder_names_it_and_tells_figures_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    file = make_checkpoint(tmp_path / "x.ckpt", num_classes=0)
+    config, given = configure(
+        "task=evaluate", f"ckpt={file}", f"dataset={pictures(tmp_path / 'mine', 30)}", "n=30",
+        "features=mnist", "metrics=[fid]",
+    )  # fmt: skip
+    summary = run_task(config, tmp_path / "out", given)
+    protocol = json.loads((tmp_path / "out" / "metrics.json").read_text())["protocol"]
+    assert "image_folder" in json.dumps(protocol)
+    printed = capsys.readouterr().out
+    assert summary["fid"] > 0
+    assert not any(line.startswith("fid ") for line in printed.splitlines())
+
+
+# The newest run, and one training in a folder -----------------------------------------------------
+
+
+def test_last_is_the_newest_run_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZooError, match=r"ckpt=last: there is no training below .* ckpt=mnist"):
+        name_newest(["task=sample", "ckpt=last"])
+    for i, name in enumerate(["outputs/train/b", "outputs/sweep/x/0", "outputs/train/a"]):
+        file = tmp_path / name / "checkpoints" / "last.ckpt"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (i, i))
+    assert name_newest(["resume=last", "seed=1"]) == ["resume='outputs/train/a'", "seed=1"]
+    assert capsys.readouterr().out == "note: resume=last is outputs/train/a\n"
+    assert name_newest(["task=sample", "ckpt='last'"])[1] == "ckpt='outputs/train/a'"
+    Path("last").touch()
+    assert name_newest(["ckpt=last"]) == ["ckpt=last"]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from zoo.cli.main.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    """A lock that names its process; that of a killed one is told apart."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        told = f"written by process {other.pid} on {socket.gethostname()}, and two trainings"
+        with pytest.raises(ZooError, match=told), locked(tmp_path):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    assert (tmp_path / NAME).is_file()  # left behind
+    with locked(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["process"] == os.getpid()
+    assert not (tmp_path / NAME).exists()
+
+
+def test_the_lock_of_another_machine_is_not_taken(tmp_path):
+    (tmp_path / NAME).write_text(json.dumps({"process": 7, "host": "elsewhere.example"}))
+    told = r"process 7 on elsewhere.example.* remove .*\.lock"
+    with pytest.raises(ZooError, match=told), locked(tmp_path):
+        pass
+    (tmp_path / NAME).write_text("{ half")
+    with locked(tmp_path):
+        pass
+
+
+def test_a_second_process_of_one_training_takes_no_lock(tmp_path, monkeypatch):
+    with locked(tmp_path):
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        with locked(tmp_path):
+            assert json.loads((tmp_path / NAME).read_text())["process"] == os.getpid()
+        assert (tmp_path / NAME).is_file()
+
+
+def test_the_version_and_a_completion_by_hand(tmp_path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), *arguments],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+
+    assert run("--version").stdout.startswith("gan-zoo ")
+    done = run("-sc", "query=bash")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: completion answers a shell")

@@ -1,0 +1,82 @@
+"""One task with its configuration in its folder, alone or as one run of many."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import traceback
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from zoo.cli.main.sentences import omegaconf_sentence
+from zoo.cli.main.told import sentence_of, shows_tracebacks
+from zoo.cli.validation import validate
+from zoo.core.errors import ZooError
+from zoo.registry import REGISTRY, create
+
+
+def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
+    """`run_task` as one of many: writes `summary.json`; a failure becomes the entry `error`."""
+    try:
+        summary = run_task(config, out, overrides)
+    except Exception as error:
+        if shows_tracebacks():
+            traceback.print_exc()
+        summary = {"error": sentence_of(error)}
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def run_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
+    """Make the task from `config`, run it in `out` and print what it returns.
+
+    Returns:
+        The task's summary: labels with texts, numbers or paths.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ZooError(omegaconf_sentence(error)) from error
+    assert isinstance(plain, dict)
+    validate(config)
+    part = REGISTRY.get("task", plain["task"]["_target_"])
+    options = {p.name: plain[p.name] for p in part.parameters if p.name in plain}
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    try:
+        task = create("task", part.name, **options)
+        task.config, task.overrides = plain, overrides
+        summary: dict[str, Any] = task(out) or {}
+    except Exception:
+        remove_unused(out)  # nothing of a refused task is left
+        raise
+    if not first or not getattr(task, "writes_files", True):
+        remove_unused(out)
+    if first:
+        told = getattr(task, "told", ())  # what the task has printed itself
+        lines = {label: value for label, value in summary.items() if label not in told}
+        width = max(map(len, lines), default=0)
+        for label, value in lines.items():
+            print(f"{label:<{width}}  {value}")
+    return summary
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the folder of a task that wrote nothing, with parents that are empty then."""
+    with contextlib.suppress(OSError):
+        if {p.name for p in folder.iterdir()} <= {".hydra"}:
+            shutil.rmtree(folder / ".hydra", ignore_errors=True)
+            for empty in (folder, *folder.parents[:2]):
+                empty.rmdir()
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,115 @@
+"""Words for what Hydra and OmegaConf say of an override, with the choices."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from zoo.cli.grammar import key_of
+from zoo.cli.store import experiments
+from zoo.core.errors import listing, suggest
+from zoo.registry import REGISTRY
+from zoo.registry.kinds import GROUPS
+
+
+def grammar_sentence(text: str, error: Exception) -> str:
+    if "=" not in text and not text.startswith("~"):
+        return f"{text!r} is no override: write key=value, for example model/loss=hinge."
+    reason = next((line for line in str(error).splitlines() if line.strip()), "")
+    return (
+        f"the override {text!r} cannot be read ({reason.strip()}); quote values with special "
+        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\"."
+    )
+
+
+def composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
+    """What Hydra's error in composing `overrides` means, with the choices."""
+    text = str(error)
+    if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
+        return _no_option(match[1], match[2], text, config_dir)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1].split("@")[0]
+        return _no_key(key, overrides) if "." in key or "/" not in key else _no_group(key)
+    if match := re.search(r"'([^']+)' is not in struct", text) or re.search(
+        r"Key '([^']+)' is not", text
+    ):
+        full = re.search(r"full_key: (\S+)", text)
+        return _no_key(full[1] if full else match[1], overrides)
+    if match := re.search(r"Multiple values for ([^.]+)\.", text):
+        return f"{match[1]} is given twice; keep one."
+    return " ".join(text.split())
+
+
+def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
+    available = text.partition("Available options in")[2].partition("Config search path")[0]
+    choices = [line.strip() for line in available.splitlines()[1:] if line.strip()]
+    if group == "experiment":
+        choices = experiments(config_dir)
+    kind = next((k for k, g in GROUPS.items() if g == group), None)
+    broken = ""
+    if kind:
+        choices = sorted({*choices, *(p.name for p in REGISTRY.parts(kind))} - {"options"})
+        broken = "".join(f" (Plugin {place} is broken: {why})" for place, why in REGISTRY.problems)
+    hint = suggest(name, choices) or _elsewhere(name, config_dir)
+    return f"{group}={name}: there is no such choice.{hint} Choices: {listing(choices)}.{broken}"
+
+
+def _elsewhere(name: str, config_dir: Path) -> str:
+    """`" Did you mean experiment=sngan?"` where another group has a choice of this name."""
+    found = [f"experiment={name}"] if name in experiments(config_dir) else []
+    found += [f"{GROUPS[p.kind]}={name}" for p in REGISTRY.parts() if p.name == name]
+    return f" Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _no_group(key: str) -> str:
+    return (
+        f"{key} is no group of choices.{suggest(key, GROUPS.values())} "
+        f"Groups: {listing(GROUPS.values())}."
+    )
+
+
+def _no_key(key: str, overrides: list[str]) -> str:
+    """Words for an unknown key: compose again without value overrides to see what there is."""
+    from hydra import compose
+    from hydra.errors import HydraException
+
+    parent, _, name = key.rpartition(".")
+    plain = [
+        o
+        for o in overrides
+        if "/" in key_of(o)
+        or key_of(o)
+        in ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
+    ]
+    try:
+        config = compose("config", overrides=plain)
+        node = OmegaConf.select(config, parent) if parent else config
+    except (HydraException, OmegaConfBaseException):
+        node = None
+    if node is None:
+        top = [str(k) for k in compose("config")]
+        first = key.split(".")[0]
+        return (
+            f"there is no option {key!r}.{suggest(first, top)} Top-level options: {listing(top)}."
+        )
+    if not OmegaConf.is_dict(node):
+        return f"{parent} is a single value, so {key!r} does not exist."
+    keys = [str(k) for k in node if not str(k).startswith("_")]
+    place = parent or "the configuration"
+    more = ""
+    if parent == "trainer" or str(node.get("_target_", "")).startswith("pytorch_lightning."):
+        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
+
+
+def omegaconf_sentence(error: Exception) -> str:
+    """Words for a missing or unresolvable value."""
+    text = str(error)
+    key = getattr(error, "full_key", None) or ""
+    if "Missing mandatory value" in text or "MissingMandatoryValue" in type(error).__name__:
+        key = key or text.rsplit(":", 1)[-1].strip()
+        return f"{key} is missing: give it as {key}=…"
+    return f"{key}: {' '.join(text.split())}" if key else " ".join(text.split())

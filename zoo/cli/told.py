@@ -1,0 +1,101 @@
+"""Errors and signals as one sentence each, with an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+
+from zoo.core.errors import ZooError
+
+FULL_ERROR = "ZOO_FULL_ERROR"
+"""Whether tracebacks are shown, for processes that a training starts."""
+_SIGNALS = {
+    "SIGTERM": "stopped by SIGTERM, with which batch systems and containers end a program",
+    "SIGHUP": "stopped by SIGHUP, since the terminal was closed",
+    "SIGUSR1": "stopped by SIGUSR1, with which SLURM warns that the time is over",
+}
+_full = False  # show tracebacks
+
+
+class Stopped(KeyboardInterrupt):
+    """A training was ended by a signal, after it had written a checkpoint.
+
+    Args:
+        number: of the signal.
+        go_on: the command that continues the training.
+    """
+
+    def __init__(self, number: int, go_on: str = "") -> None:
+        name = signal.Signals(number).name
+        self.code = 130 if name == "SIGINT" else 143
+        told = _SIGNALS.get(name, "stopped by Ctrl-C")
+        saved = f"; the training is saved: {go_on}" if go_on and name in _SIGNALS else "."
+        super().__init__(told + saved)
+
+
+def shows_tracebacks() -> bool:
+    return _full
+
+
+@contextlib.contextmanager
+def told_in_words() -> Iterator[None]:
+    """Print an error as one sentence and exit with 1; `debug=true` shows its traceback."""
+    global _full
+    asked = os.environ.get(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
+    _full = asked == "1" or "debug=true" in map(str.lower, sys.argv[1:])
+    try:
+        # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
+        # processes of a DDP training inherit that, and need another way to tell what the user said.
+        with _environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}):
+            yield
+    except Stopped as stopped:
+        _fail(str(stopped), code=stopped.code)
+    except KeyboardInterrupt:
+        _fail("stopped by Ctrl-C.", code=130)
+    except BrokenPipeError:  # the reader of `run.py --help | head` has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    except Exception as error:
+        rank = os.environ.get("LOCAL_RANK", "0")
+        if rank == "0":
+            _fail(sentence_of(error))
+        if isinstance(error, ZooError) and not _full:  # every process has it, and the first tells
+            sys.exit(1)
+        _fail(f"process {rank}: {sentence_of(error)}")
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def sentence_of(error: Exception) -> str:
+    """What the user reads of an error."""
+    if isinstance(error, ZooError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+    return (
+        f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
+        "unforeseen input; the same command with debug=true shows where.)"
+    )
+
+
+def _fail(sentence: str, code: int = 1) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have gone
+        if _full:
+            traceback.print_exc()
+        print(f"error: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(code)
