@@ -28,7 +28,9 @@ _MODULES = 1000
 """Parts of a network that need no tensor in the file, and parameters made again on the way."""
 
 
-def network_of(kind: str, info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path):
+def network_of(
+    kind: str, info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path
+) -> Any:
     """The network of a file with its weights, on the CPU.
 
     Args:
@@ -39,21 +41,30 @@ def network_of(kind: str, info: dict[str, Any], state: dict[str, Tensor], prefix
         ZooError: it cannot be made here, does not fit its tensors, or these are not finite.
     """
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if kind == "generator":  # a discriminator may have a network inside that no file holds
+        _sketch(info, own, prefix, file)
+    network = _rebuild(kind, info, file)
+    _check_fit(network, own, prefix, file)
+    _check_finite(network, own, prefix, file)
+    network.load_state_dict(own)
+    return network
+
+
+def _sketch(info: dict[str, Any], own: dict[str, Tensor], prefix: str, file: Path) -> None:
+    """Refuse a generator that does not fit its tensors before it takes its gigabytes."""
     try:
         with torch.device("meta"), _no_larger_than(own):
-            _check_fit(_rebuild(kind, info, file), own, prefix, file)
+            _check_fit(_rebuild("generator", info, file), own, prefix, file)
     except ZooError:
         raise
     except Exception as error:
         # A constructor that looks at values cannot be sketched; all else would fail in earnest.
         if not (isinstance(error, NotImplementedError) or "meta" in str(error)):
-            raise _misfit(prefix, file, f"{type(error).__name__}: {error}") from error
-    with _no_larger_than(own):
-        network = _rebuild(kind, info, file)
-    _check_fit(network, own, prefix, file)
-    _check_finite(network, own, prefix, file)
-    network.load_state_dict(own)
-    return network
+            raise ZooError(
+                f"{file} does not fit its own description: the {prefix.rstrip('.')} that it "
+                f"describes cannot hold its tensors ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]})."
+            ) from error
 
 
 def latent_of(info: dict[str, Any], file: Path) -> Latent | None:
@@ -127,13 +138,6 @@ def _no_larger_than(own: dict[str, Tensor]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _misfit(prefix: str, file: Path, reason: str) -> ZooError:
-    return ZooError(
-        f"{file} does not fit its own description: the {prefix.rstrip('.')} that it describes "
-        f"cannot hold its tensors ({' '.join(reason.split())[:200]})."
-    )
 
 
 def _check_fit(network: nn.Module, own: dict[str, Tensor], prefix: str, file: Path) -> None:
