@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -195,8 +196,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
             # torch's writer has a RuntimeError of its own for a full disk or a missing folder.
             if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
                 raise
-            if trainer.is_global_zero:
-                temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise ZooError(
                 f"cannot write a checkpoint to {self.folder}: {reason}. "
