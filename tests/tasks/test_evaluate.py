@@ -140,6 +140,17 @@ def test_bad_requests_are_told(
         Evaluate(**given)(tmp_path / "out")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("n", [2, 5])
+def test_of_few_images_what_can_be_computed_is(n: int, run: Path, tmp_path: Path) -> None:
+    Evaluate(ckpt=str(run), metrics=["fid", "prdc"], n=n)(tmp_path)
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(result["figures"]) == ["fid"]
+    (left_out,) = [note for note in result["notes"] if "left out" in note]
+    assert left_out.startswith("prdc is left out: neighbours up to the 5th need more than 5 images")
+    with pytest.raises(ZooError, match="prdc is left out"):
+        Evaluate(ckpt=str(run), metrics=["prdc"], n=n)(tmp_path)
+
+
 def test_other_class_counts_are_refused(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "seven.ckpt", num_classes=7)
     with pytest.raises(ZooError, match=r"has 7 classes, and mnist_subset/train.* has 10"):

@@ -15,6 +15,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.inference.images import grid, to_uint8, write_animation
 from zoo.inference.latents import class_weights_allowed, standing_statistics
+from zoo.inference.truncation import check_truncation
 from zoo.registry import REGISTRY
 from zoo.tasks.sample import Sample, file_names
 
@@ -115,7 +116,7 @@ class _Uniform(Generator):
 
 def test_truncation_of_another_prior_is_refused():
     with pytest.raises(ZooError, match="prior of its own"):
-        zoo.inference.latents.draw_latents(_Uniform(), 2, truncation=1.0)
+        check_truncation(_Uniform(), 1.0)
 
 
 def test_standing_statistics_are_the_mean_over_fresh_passes():

@@ -80,7 +80,14 @@ def open_training(path: str) -> tuple[Path, dict[str, Any]]:
     from zoo.inference.locate import locate
 
     file = locate(path).absolute()
-    info, _ = read(file)
+    before = file.with_name("previous.ckpt")
+    try:
+        info, _ = read(file)
+    except ZooError as error:
+        if file.name != "last.ckpt" or not before.is_file():
+            raise
+        file, (info, _) = before, read(before)
+        print(f"note: {error} The one before it, {before.name}, is taken.")
     if file.suffix != ".ckpt" or "step" not in info:
         raise ZooError(
             f"{file} holds a generator to sample from, but no training to continue: give a "
@@ -98,8 +105,8 @@ def ends_run(file: Path, info: dict[str, Any]) -> bool:
         return True
     try:
         return read(last)[0].get("images_seen", 0) <= info.get("images_seen", 0)
-    except ZooError:  # damaged: whether it is later cannot be told
-        return False
+    except ZooError:  # damaged: whether it is later can be told of the one before it alone
+        return file.name == "previous.ckpt"
 
 
 def check_no_training(folder: Path, resume: str | None) -> None:

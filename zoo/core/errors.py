@@ -13,6 +13,10 @@ class ZooError(Exception):
     """
 
 
+class TooFewError(ZooError):
+    """There are too few images for a figure; others may be made of them."""
+
+
 def above(bound: float, place: str, **values: float | None) -> None:
     """Refuse options that are not above `bound`; None passes, NaN does not.
 

@@ -26,13 +26,13 @@ def interpolation_grid(
     """Every row goes from one latent to another; with classes, one class per row."""
     if model.num_classes:
         rows = min(rows, model.num_classes)
-    ends, _ = model.draw(2 * rows, None, seed, truncation)
+    ends, _ = model.draw(2 * rows, None, seed)
     t = torch.linspace(0, 1, columns)
     first, last = (e[:, None].expand(-1, columns, -1) for e in (ends[:rows], ends[rows:]))
     z = interpolate(first, last, t.expand(rows, -1), how).flatten(0, 1)
     y = torch.arange(rows).repeat_interleave(columns) if model.num_classes else None
     names = model.class_names[:rows] if model.num_classes else []
-    return grid(to_uint8(model.generate(z, y)), columns, rows=names)
+    return grid(to_uint8(model.generate(z, y, truncation=truncation)), columns, rows=names)
 
 
 def class_grid(
@@ -50,14 +50,15 @@ def class_grid(
     if model.num_classes < 2:
         raise ZooError("interpolation between classes needs a conditional model.")
     rows = min(rows, model.num_classes)
-    z, _ = model.draw(rows, None, seed, truncation)
+    z, _ = model.draw(rows, None, seed)
     first = torch.arange(rows)
     last = (first + 1) % model.num_classes
     first, last = (c.repeat_interleave(columns) for c in (first, last))
     t = torch.linspace(0, 1, columns).repeat(rows)
     weights = mix_classes(first, last, t, model.num_classes)
     with class_weights_allowed(model.generator):
-        images = to_uint8(model.generate(z.repeat_interleave(columns, 0), weights))
+        z = z.repeat_interleave(columns, 0)
+        images = to_uint8(model.generate(z, weights, truncation=truncation))
     classes = model.class_names
     names = [f"{classes[i]} to {classes[(i + 1) % len(classes)]}" for i in range(rows)]
     return grid(images, columns, rows=names)

@@ -78,8 +78,9 @@ class Makers:
 
         if self._samples is None:
             options = self.options
-            z, y = self.model.draw(options.n, None, options.seed, options.truncation)
-            self._samples = (to_uint8(self.model.generate(z, y)), y)
+            z, y = self.model.draw(options.n, None, options.seed)
+            images = self.model.generate(z, y, truncation=options.truncation)
+            self._samples = (to_uint8(images), y)
         return self._samples
 
     def real(self) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,10 @@
 """Trained generators as files for deployment: ONNX, torch.export and safetensors, each checked.
 
 ONNX and torch.export files take `z` (N, latent_dim) float32, `labels` (N,) int64 where the model is
-conditional, and `truncation`, a float32 scalar where the latents are normal (5 or more is none);
-they give `images` (N, C, H, W) float32 in [-1, 1], for any N. Every file carries the checkpoint's
-description as JSON, so that `zoo.load` reads it back.
+conditional, and `truncation` where there is one, a float32 scalar: a threshold on normal latents (5
+or more is none), or the factor of styles from 0 to 1 (1 is none). They give `images` (N, C, H, W)
+float32 in [-1, 1], for any N. Every file carries the checkpoint's description as JSON, so that
+`zoo.load` reads it back.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from zoo.core.extras import require
 from zoo.inference.exported import ExportedGenerator, onnx_runner, pt2_runner, quiet
 from zoo.inference.files import DTYPES
 from zoo.inference.load import LoadedGenerator, load
-from zoo.layers.truncated_normal import truncate
+from zoo.inference.truncation import can_truncate, moves_styles, prior, truncated_images
+from zoo.registry.spec import spec
 
 Format = Literal["onnx", "pt2", "safetensors"]
 Dtype = Literal["fp32", "fp16", "bf16"]
@@ -42,23 +44,28 @@ class Deployable(nn.Module):
         self.inputs = ["z"]
         if generator.num_classes:
             self.inputs.append("labels")
-        if type(generator).sample_latent is Generator.sample_latent:
+        if can_truncate(generator):
             self.inputs.append("truncation")
+        self.latent = None if moves_styles(generator) else prior(generator)
+        self.no_truncation = 1.0 if moves_styles(generator) else math.inf
 
     def forward(self, *args: Tensor) -> Tensor:
         given = dict(zip(self.inputs, args, strict=True))
-        z = given["z"]
+        z, y = given["z"], given.get("labels")
         if "truncation" in given:
-            z = truncate(z, given["truncation"])
-        return self.generator(z, given.get("labels"))
+            amount = given["truncation"]
+            images = truncated_images(self.generator, self.latent, z, y, amount)
+        else:
+            images = self.generator(z, y)
+        return images if self.generator.bounded else images.clamp(-1, 1)
 
-    def example(self, n: int, seed: int = 0, truncation: float = math.inf) -> tuple[Tensor, ...]:
+    def example(self, n: int, seed: int = 0, truncation: float | None = None) -> tuple[Tensor, ...]:
         """Inputs for `n` images."""
         random = torch.Generator().manual_seed(seed)
         given = {"z": self.generator.sample_latent(n, random)}
         classes = max(self.generator.num_classes, 1)
         given["labels"] = torch.randint(classes, (n,), generator=random)
-        given["truncation"] = torch.tensor(truncation)
+        given["truncation"] = torch.tensor(self.no_truncation if truncation is None else truncation)
         return tuple(given[name] for name in self.inputs)
 
 
@@ -105,8 +112,20 @@ def export(
 
 
 def description(model: LoadedGenerator) -> dict[str, Any]:
-    """What an exported file says of itself: the checkpoint's description and what was exported."""
-    return {**model.info, "weights": model.weights, "batch_norm": model.batch_norm}
+    """What an exported file says of itself: the checkpoint's description and what was exported.
+
+    Beside it stand the prior, null where the generator draws its latents itself, and what its
+    truncation works on.
+    """
+    latent = prior(model.generator)
+    works_on = "styles" if moves_styles(model.generator) else "latents"
+    return {
+        **model.info,
+        "weights": model.weights,
+        "batch_norm": model.batch_norm,
+        "latent": None if latent is None else spec(latent),
+        "truncation": works_on if can_truncate(model.generator) else None,
+    }
 
 
 def frozen(generator: Generator) -> Generator:
@@ -173,7 +192,7 @@ def _write_program(model: LoadedGenerator, path: Path, format: Format) -> float:
         ) from error
     run = onnx_runner(path)[1] if format == "onnx" else pt2_runner(path)[1]
     difference = 0.0
-    for n, truncation in ((1, math.inf), (5, 1.0)):
+    for n, truncation in ((1, None), (5, 0.8)):
         given = deployable.example(n, seed=n, truncation=truncation)
         with torch.inference_mode():
             expected = deployable(*given)

@@ -18,24 +18,42 @@ from torch import Tensor, nn
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.core.extras import require
-from zoo.inference.files import check_info
+from zoo.inference.describe import check_info, check_numbers
 
 Runner = Callable[[dict[str, Tensor]], Tensor]
 
 
 class ExportedGenerator(Generator):
-    """An ONNX or .pt2 file as a generator, for sampling only: a program without layers to see."""
+    """An ONNX or .pt2 file as a generator, for sampling only: a program without layers to see.
 
-    def __init__(self, shape: dict[str, int], run: Runner, inputs: list[str]) -> None:
+    Args:
+        shape: what a generator's base class asks for.
+        run: from inputs by name to images.
+        inputs: the names in the program's order.
+        moves_styles: its truncation is a factor on styles.
+    """
+
+    def __init__(
+        self, shape: dict[str, Any], run: Runner, inputs: list[str], moves_styles: bool = False
+    ) -> None:
         super().__init__(**shape)
+        self.moves_styles = moves_styles
         self._run = run
         self._inputs = inputs
         # What asks a network for its device asks its parameters.
         self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)
 
+    @property
+    def takes_truncation(self) -> bool:
+        return "truncation" in self._inputs
+
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        none = torch.tensor(math.inf)  # latents come truncated
-        given = {"z": z.cpu(), "labels": y if y is None else y.cpu(), "truncation": none}
+        return self.truncated(z, y, 1.0 if self.moves_styles else math.inf)
+
+    def truncated(self, z: Tensor, y: Tensor | None, amount: float) -> Tensor:
+        """Images (N, C, H, W) under a truncation, which the program makes."""
+        given = {"z": z.cpu(), "labels": y if y is None else y.cpu()}
+        given["truncation"] = torch.tensor(amount)
         return self._run({n: v for n in self._inputs if (v := given[n]) is not None}).to(z.device)
 
 
@@ -74,23 +92,18 @@ def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
     if not text:
         raise ZooError(f"{file} is a {file.suffix[1:]} file, but not of this zoo.")
     info = check_info(info, file)
-    # Only a file for normal latents can truncate them.
-    made = ExportedGenerator if "truncation" in inputs else ExportedWithOwnPrior
-    return info, made(_shape(info, file), run, inputs)
+    # Before files named their prior, only one for normal latents could truncate them.
+    known = info["latent"] is not None if "latent" in info else "truncation" in inputs
+    made = ExportedGenerator if known else ExportedWithOwnPrior
+    return info, made(_shape(info, file), run, inputs, info.get("truncation") == "styles")
 
 
-def _shape(info: dict[str, Any], file: Path) -> dict[str, int]:
+def _shape(info: dict[str, Any], file: Path) -> dict[str, Any]:
     """What a generator's base class asks for."""
     options = {"num_classes": 0, **info["generator"]["options"]}
     shape = {k: options.get(k) for k in ("image_size", "channels", "latent_dim", "num_classes")}
-    for name, value in shape.items():
-        least = 0 if name == "num_classes" else 1
-        if type(value) is not int or value < least:
-            raise ZooError(
-                f"{file} has {name}={value} in its description, which must be a whole number of "
-                f"{least} or more."
-            )
-    return shape  # type: ignore[return-value]
+    check_numbers(shape, "generator", file)
+    return shape
 
 
 def onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:

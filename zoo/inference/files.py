@@ -7,6 +7,8 @@ of the data, as plain containers; a safetensors file holds the same as JSON in i
 from __future__ import annotations
 
 import json
+import pickletools
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,24 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError, listing
+from zoo.inference.describe import check_info
 
-FORMAT = 1
-"""Of the description; raised when old files could no longer be understood."""
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """In which safetensors files hold weights."""
 WEIGHTS_NAME = "generator.safetensors"
 """The weights in a published folder; `generator.json` beside it repeats the description."""
 
+SHARED = 4
+"""How many times the bytes of a file its tensors may take, where several share their memory."""
+_MAKES_MEMORY = {"builtins bytearray", "__builtin__ bytearray"}
+"""What PyTorch's safe reader calls, and what takes any number of bytes at a few letters' cost."""
+
 
 def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The description and the tensors of a `.ckpt` or `.safetensors` file, checked.
+
+    Every byte of a checkpoint is held against the checksums that PyTorch writes beside it, and none
+    of it takes more memory than its bytes on the disk.
 
     Raises:
         ZooError: the file is damaged, foreign, or of a newer format.
@@ -32,6 +41,7 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
     try:
+        _check_archive(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ZooError(f"{file} cannot be read: permission denied.") from error
@@ -42,7 +52,58 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not isinstance(content, dict) or "zoo" not in content or "state_dict" not in content:
         keys = listing(list(content)[:5]) if isinstance(content, dict) else type(content).__name__
         raise ZooError(f"{file} is a PyTorch file, but no checkpoint of this zoo (it has: {keys}).")
-    return check_info(content["zoo"], file), content["state_dict"]
+    info = check_info(content["zoo"], file)
+    return info, check_tensors(content["state_dict"], file)
+
+
+def _check_archive(file: Path) -> None:
+    """Hold a checkpoint's entries against their checksums, and to their bytes on the disk.
+
+    Raises:
+        ValueError: they differ, or an entry is compressed or would make memory of nothing.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        total = sum(entry.file_size for entry in entries)
+        compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if compressed or total > file.stat().st_size:
+            raise ValueError("an entry takes more memory than its bytes")
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"{damaged} differs from its checksum")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                _check_pickle(archive.read(entry))
+
+
+def _check_pickle(data: bytes) -> None:
+    # PyTorch writes protocol 2, which names what is called in one operation.
+    for operation, argument, _ in pickletools.genops(data):
+        if operation.name == "STACK_GLOBAL" or (
+            operation.name == "GLOBAL" and argument in _MAKES_MEMORY
+        ):
+            raise ValueError(f"it calls {argument}")
+
+
+def check_tensors(state: Any, file: Path) -> dict[str, Tensor]:
+    """Refuse what is no dictionary of plain tensors, each with its values in the file."""
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise ZooError(f"{file} has a state_dict that is no dictionary of tensors by name.")
+    size = file.stat().st_size
+    total = 0
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ZooError(f"{file} has {name[:100]} in its state_dict, which is no tensor.")
+        strided = value.layout == torch.strided and value.device.type == "cpu"
+        if not strided or value.is_quantized:
+            raise ZooError(f"{file} has the tensor {name[:100]}, which is sparse or of no values.")
+        taken = value.numel() * value.element_size()
+        total += taken
+        if taken > value.untyped_storage().nbytes() or total > SHARED * size:
+            raise ZooError(
+                f"{file} has the tensor {name[:100]}, which would take more memory than the file "
+                "holds values."
+            )
+    return state
 
 
 def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -53,38 +114,10 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             text = (content.metadata() or {}).get("zoo")
             state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
         info = None if text is None else json.loads(text)
+    except RecursionError as error:
+        raise ZooError(f"{file} has a description that is nested too deep.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise ZooError(f"{file} is damaged or no safetensors file ({error}).") from error
     if info is None:
         raise ZooError(f"{file} is a safetensors file, but not of this zoo (no 'zoo' metadata).")
-    return check_info(info, file), state
-
-
-def check_info(info: Any, file: Path) -> dict[str, Any]:
-    """Refuse a description that cannot be one, or that a newer zoo wrote."""
-    version = info.get("format") if isinstance(info, dict) else None
-    if not isinstance(version, int):
-        raise ZooError(f"{file} has a description that this zoo cannot read.")
-    if version > FORMAT:
-        raise ZooError(
-            f"{file} has format {version}, written by zoo {info.get('version')}; this zoo reads "
-            f"up to format {FORMAT}: update it."
-        )
-    generator, data = info.get("generator"), info.get("data")
-    if not isinstance(data, dict) or not is_spec(generator):
-        raise ZooError(f"{file} has a description without its generator or its data.")
-    seen, weights = info.get("images_seen", 0), info.get("weights", "raw")
-    if type(seen) is not int or seen < 0:
-        raise ZooError(f"{file} has images_seen={seen} in its description, which must be a count.")
-    if weights not in ("ema", "raw"):
-        raise ZooError(f"{file} has weights={weights} in its description: it must be ema or raw.")
-    return info
-
-
-def is_spec(spec: Any) -> bool:
-    """Whether it names a part: `{"name": ..., "options": {...}}`."""
-    return (
-        isinstance(spec, dict)
-        and isinstance(spec.get("name"), str)
-        and isinstance(spec.get("options"), dict)
-    )
+    return check_info(info, file), check_tensors(state, file)

@@ -19,53 +19,26 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import seeded
 from zoo.inference.exported import ExportedGenerator
-from zoo.layers.truncated_normal import truncate
 
 Label = int | str | Sequence[int | str] | None
 
 
-def check_truncation(generator: Generator, truncation: float | None) -> None:
-    """Refuse a truncation that is not positive, or a prior that it is not defined for.
-
-    Raises:
-        ZooError: `truncation` is zero, negative or NaN, or `generator` draws from its own prior.
-    """
-    if truncation is None:
-        return
-    if not truncation > 0:
-        raise ZooError(
-            f"truncation={truncation} must be above 0: it is the threshold in standard deviations "
-            "(2 is mild, 0.5 strong; none without it)."
-        )
-    if type(generator).sample_latent is not Generator.sample_latent:
-        raise ZooError(
-            f"truncation={truncation} is for normal latents, but {type(generator).__name__} draws "
-            "its latents from a prior of its own: leave truncation out."
-        )
-
-
-def draw_latents(
-    generator: Generator, n: int, seed: int = 0, truncation: float | None = None
-) -> Tensor:
+def draw_latents(generator: Generator, n: int, seed: int = 0) -> Tensor:
     """Draw `n` latents (n, latent_dim) from the generator's prior.
 
     Raises:
-        ZooError: `n` is below 1, `seed` is no 64-bit integer, or `truncation` is refused.
+        ZooError: `n` is below 1, or `seed` is no 64-bit integer.
     """
     if n < 1:
         raise ZooError(f"n={n} must be 1 or more images.")
-    check_truncation(generator, truncation)
-    z = generator.sample_latent(n, seeded(seed))
-    return z if truncation is None else truncate(z, truncation)
+    return generator.sample_latent(n, seeded(seed))
 
 
-def draw_seeds(
-    generator: Generator, seeds: Sequence[int], truncation: float | None = None
-) -> Tensor:
+def draw_seeds(generator: Generator, seeds: Sequence[int]) -> Tensor:
     """Draw one latent per seed, (len(seeds), latent_dim): image i depends on seed i alone."""
     if not seeds:
         raise ZooError("seeds names no seed: give for instance 0-15 or 3,7,12.")
-    return torch.cat([draw_latents(generator, 1, seed, truncation) for seed in seeds])
+    return torch.cat([draw_latents(generator, 1, seed) for seed in seeds])
 
 
 def parse_integers(text: str, what: str) -> list[int]:

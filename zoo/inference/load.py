@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
-from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import forked_random
-from zoo.inference.files import DTYPES, is_spec, read
+from zoo.inference.describe import printable
+from zoo.inference.files import DTYPES, read
 from zoo.inference.latents import Label, class_index, draw_labels, draw_latents, standing_statistics
 from zoo.inference.locate import locate, pretrained_names
-from zoo.registry import REGISTRY, create, factory, list_parts
+from zoo.inference.rebuild import latent_of, network_of
+from zoo.inference.truncation import check_truncation, images_of
+from zoo.registry import REGISTRY, create, list_parts
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -62,13 +64,12 @@ def load(
 
         info, generator = open_exported(file)
         chosen = _choose_weights(info, weights, file)
+        generator.latent = latent_of(info, file)
         return LoadedGenerator(generator.to(target).eval(), info, chosen, file)
     info, state = read(file)
     chosen = _choose_weights(info, weights, file)
     prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
-    _check_description(info, state, prefix, file)
-    generator = _rebuild("generator", info, file)
-    _fill(generator, state, prefix, file)
+    generator = network_of("generator", info, state, prefix, file)
     loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
     held = {v.dtype for k, v in state.items() if k.startswith(prefix)}
     loaded.precision = next((n for n in ("bf16", "fp16") if DTYPES[n] in held), "fp32")
@@ -118,7 +119,7 @@ class LoadedGenerator:
     @property
     def class_names(self) -> list[str]:
         """Names of the classes the generator takes; empty for an unconditional one."""
-        names = [str(c) for c in self.data.get("class_names") or range(self.num_classes)]
+        names = [printable(str(c)) for c in self.data.get("class_names") or range(self.num_classes)]
         return names[: self.num_classes]
 
     @property
@@ -126,9 +127,9 @@ class LoadedGenerator:
         return next(self.generator.parameters()).device
 
     def __repr__(self) -> str:
-        size, channels = self.generator.image_size, self.generator.channels
+        shape = f"{self.generator.channels}×{self.generator.height}×{self.generator.width}"
         return (
-            f"LoadedGenerator({self.info['generator']['name']}, {channels}×{size}×{size}, "
+            f"LoadedGenerator({self.info['generator']['name']}, {shape}, "
             f"{self.num_classes or 'no'} classes, {self.images_seen:,} images seen, "
             f"{self.weights} weights)"
         )
@@ -149,8 +150,8 @@ class LoadedGenerator:
                 indices where no name is a number. None draws classes at random, and is the only
                 choice for an unconditional model.
             seed: of the latents and of classes drawn at random, 0 to 2^63 - 1.
-            truncation: threshold on the latents in standard deviations (see
-                `zoo.contracts.latent.truncate`); None for none.
+            truncation: threshold on normal latents in standard deviations, or the factor from 0
+                to 1 by which a generator with styles moves these to their mean; None for none.
             batch_size: images generated at a time, 1 or more.
 
         Returns:
@@ -158,32 +159,54 @@ class LoadedGenerator:
 
         Raises:
             ZooError: `n` or `batch_size` below 1, a label the model does not have, a seed out of
-                range, a truncation not above 0.
+                range, a truncation out of range or of a prior that has none.
         """
-        z, y = self.draw(n, label, seed, truncation)
-        return self.generate(z, y, batch_size)
+        check_truncation(self.generator, truncation)
+        z, y = self.draw(n, label, seed)
+        return self.generate(z, y, batch_size, truncation)
 
-    def draw(
-        self, n: int, label: Label = None, seed: int = 0, truncation: float | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def draw(self, n: int, label: Label = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
         """The latents (N, latent_dim) and labels (N,) of `sample`; arguments as there."""
         y = draw_labels(label, n, self.num_classes, self.class_names, seed)
         count = n if y is None else len(y)
-        return draw_latents(self.generator, count, seed, truncation).cpu(), y
+        return draw_latents(self.generator, count, seed).cpu(), y
 
-    def generate(self, z: Tensor, y: Tensor | None = None, batch_size: int = 64) -> Tensor:
+    def generate(
+        self,
+        z: Tensor,
+        y: Tensor | None = None,
+        batch_size: int = 64,
+        truncation: float | None = None,
+    ) -> Tensor:
         """Images (N, C, H, W), float32 in [-1, 1] on the CPU, of latents and labels."""
-        return torch.cat(list(self.batches(z, y, batch_size)))
+        return torch.cat(list(self.batches(z, y, batch_size, truncation)))
 
-    def batches(self, z: Tensor, y: Tensor | None = None, batch_size: int = 64) -> Iterator[Tensor]:
-        """Images as in `generate`, batch by batch, so that any number fits in memory."""
+    def batches(
+        self,
+        z: Tensor,
+        y: Tensor | None = None,
+        batch_size: int = 64,
+        truncation: float | None = None,
+    ) -> Iterator[Tensor]:
+        """Images as in `generate`, batch by batch, so that any number fits in memory.
+
+        Raises:
+            ZooError: a truncation that is refused, or pixels that are NaN or infinite.
+        """
+        check_truncation(self.generator, truncation)
         if batch_size < 1:
             raise ZooError(f"batch_size={batch_size} must be 1 or more.")
         for i in range(0, len(z), batch_size):
             labels = None if y is None else y[i : i + batch_size].to(self.device)
             with torch.inference_mode(), forked_random():
                 torch.manual_seed(i)  # networks with noise inside
-                images = self.generator(z[i : i + batch_size].to(self.device), labels)
+                given = z[i : i + batch_size].to(self.device)
+                images = images_of(self.generator, given, labels, truncation)
+            if not images.isfinite().all():
+                raise ZooError(
+                    f"{self.file}: the generator gives NaN or infinite pixels, for its training "
+                    "diverged: take an earlier checkpoint."
+                )
             yield images.float().clamp(-1, 1).cpu()
 
     def class_index(self, label: int | str) -> int:
@@ -206,8 +229,8 @@ class LoadedGenerator:
                 f"{self.file} holds no discriminator (exported and published files hold the "
                 "generator alone): load the training checkpoint."
             )
-        network = _rebuild("discriminator", self.info, self.file)
-        _fill(network, self._state, "discriminator.", self.file)
+        state, prefix = self._state, "discriminator."
+        network = network_of("discriminator", self.info, state, prefix, self.file)
         return network.to(self.device).eval()
 
     def dataset(self, data_dir: str = "data", name: str | None = None) -> DataModule:
@@ -312,72 +335,6 @@ def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -
     if weights is not None and weights not in held:
         raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
     return weights or held[0]
-
-
-def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
-    """Make a network of a checkpoint through the registry."""
-    spec = info.get(kind)
-    if not is_spec(spec):
-        raise ZooError(f"{file} does not describe a {kind}.")
-    assert spec is not None
-    options = dict(spec["options"])
-    head = spec.get("head")
-    try:
-        latent = _latent(info)
-        if head:
-            options["head"] = factory("head", head["name"], **head["options"])
-            options["head"].latent = latent
-        network = create(kind, spec["name"], **options)
-        if kind == "generator" and latent is not None:
-            network.latent = latent
-        return network
-    except (ZooError, TypeError) as error:
-        source = (info.get("sources") or {}).get(kind, "zoo")
-        origin = "" if source == "zoo" else f", which came from the plugin {source}"
-        raise ZooError(
-            f"{file} needs the {kind} {spec['name']!r}{origin}, and it cannot be made here: {error}"
-        ) from error
-
-
-def _latent(info: dict[str, Any]) -> Latent | None:
-    """The prior of a checkpoint's latents; that of version 0.1.0 was normal and went unsaid."""
-    if "latent" in info:
-        return create("latent", info["latent"]["name"], **info["latent"]["options"])
-    dim = info["generator"]["options"].get("latent_dim") if is_spec(info.get("generator")) else None
-    return None if dim is None else create("latent", "normal", dim=dim)
-
-
-def _check_description(
-    info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path
-) -> None:
-    """Refuse a generator that does not fit the tensors before it takes its gigabytes."""
-    try:
-        with torch.device("meta"):
-            sketch = _rebuild("generator", info, file)
-    except Exception:  # its constructor looks at values, or fails: making it in earnest tells
-        return
-    _check_fit(sketch, state, prefix, file)
-
-
-def _fill(network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path) -> None:
-    network.load_state_dict(_check_fit(network, state, prefix, file))
-
-
-def _check_fit(
-    network: nn.Module, state: dict[str, Tensor], prefix: str, file: Path
-) -> dict[str, Tensor]:
-    """The network's own tensors among those of a file, all there and of its shapes."""
-    own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    expected = network.state_dict()
-    wrong = [k for k in expected if k not in own or own[k].shape != expected[k].shape]
-    wrong += [k for k in own if k not in expected]
-    if wrong:
-        raise ZooError(
-            f"{file} does not fit its own description: {len(wrong)} tensors of "
-            f"{prefix.rstrip('.')} are missing, surplus or of another shape (first: {wrong[0]}); "
-            "it was written by another version of that part."
-        )
-    return own
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -9,6 +9,8 @@ from pathlib import Path
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.inference.files import WEIGHTS_NAME
 
+_LAST = ("checkpoints/last.ckpt", "last.ckpt", "checkpoints/previous.ckpt", "previous.ckpt")
+"""Where a folder holds its newest checkpoint, and the one before, where that is lost."""
 PRETRAINED = Path(__file__).with_name("pretrained")
 
 
@@ -30,16 +32,21 @@ def locate(path: str | os.PathLike[str]) -> Path:
         return fetch(text[3:])
     if text in pretrained_names():
         return PRETRAINED / text / WEIGHTS_NAME
-    file = Path(text).expanduser()
-    if file.is_file():
-        return file
-    if file.is_dir():
-        for inside in ("checkpoints/last.ckpt", "last.ckpt", WEIGHTS_NAME):
+    try:
+        file = Path(text).expanduser()
+        if file.is_file():
+            return file
+        is_folder = file.is_dir()
+    except (OSError, RuntimeError) as error:  # too long, or the home of nobody
+        reason = getattr(error, "strerror", None) or error
+        raise ZooError(f"there is no checkpoint at {text[:60]!r}: {reason}.") from error
+    if is_folder:
+        for inside in (*_LAST, WEIGHTS_NAME):
             if (file / inside).is_file():
                 return file / inside
         raise ZooError(
-            f"the folder {file} holds no checkpoint (looked for checkpoints/last.ckpt, last.ckpt "
-            f"and {WEIGHTS_NAME}).{_nearest(file)}"
+            f"the folder {file} holds no checkpoint (looked for {listing(_LAST)} and "
+            f"{WEIGHTS_NAME}).{_nearest(file)}"
         )
     raise ZooError(
         f"there is no checkpoint at {text!r}.{suggest(text, pretrained_names())}{_nearest(file)} "

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from zoo.core.atomic import replacing
 from zoo.core.cache import cache_dir
 from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.features.base import Features, extract
@@ -64,13 +63,8 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(path: Path, vectors: Tensor) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
     try:
-        save_file({"features": vectors.to(torch.float32).contiguous()}, temporary)
-        os.replace(temporary, path)
+        with replacing(path) as partial:
+            save_file({"features": vectors.to(torch.float32).contiguous()}, partial)
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -33,7 +33,7 @@ from torch_fidelity.metric_prc import (
     prc_features_to_metric,
 )
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import TooFewError
 
 BLOCK = 2000
 """Rows of a distance matrix held at a time."""
@@ -66,7 +66,7 @@ class Estimate(NamedTuple):
 def moments(vectors: Tensor) -> Moments:
     """Mean and covariance of vectors (N, D), N of 2 or more."""
     if len(vectors) < 2:
-        raise ZooError(f"a covariance needs 2 or more images, there are {len(vectors)}.")
+        raise TooFewError(f"a covariance needs 2 or more images, there are {len(vectors)}.")
     return fid_features_to_statistics(vectors.double())
 
 
@@ -176,7 +176,7 @@ def random_rows(count: int, total: int, seed: int) -> Tensor:
 
 def _enough(generated: Tensor, reference: Tensor, nearest: int) -> None:
     if min(len(generated), len(reference)) <= nearest:
-        raise ZooError(
+        raise TooFewError(
             f"neighbours up to the {nearest}th need more than {nearest} images: there are "
             f"{len(generated)} generated and {len(reference)} reference images."
         )

@@ -17,12 +17,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.contracts.generator import Generator
-from zoo.core.errors import ZooError
+from zoo.core.errors import TooFewError, ZooError
 from zoo.core.random import forked_random, seeded
 from zoo.core.version import __version__
 from zoo.data.pixels import to_uint8
-from zoo.inference.latents import check_truncation
-from zoo.layers.truncated_normal import truncate
+from zoo.inference.truncation import check_truncation, images_of
 from zoo.metrics.cache import images_hash
 from zoo.metrics.features import points  # noqa: F401  registers its metric
 from zoo.metrics.features.base import Features, create_features, extract
@@ -95,8 +94,8 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
             drawn.append(generator.sample_latent(LATENT_BLOCK, random))
         z, rest = torch.cat(drawn).tensor_split([n])
         drawn[:] = [rest]
-        z = z if truncation is None else truncate(z, truncation)
-        return generator(z.to(weight), None if labels is None else labels.to(weight.device))
+        y = None if labels is None else labels.to(weight.device)
+        return images_of(generator, z.to(weight), y, truncation)
 
     return sample
 
@@ -179,7 +178,12 @@ def evaluate(
         with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
             for name in bar:
                 bar.set_postfix_str(name)
-                figures |= get_metric(name)(comparison)
+                try:
+                    figures |= get_metric(name)(comparison)
+                except TooFewError as error:
+                    comparison.notes.append(f"{name} is left out: {error}")
+    if not figures:
+        raise ZooError(" ".join(comparison.notes))
     protocol = Protocol(
         reference=reference.name,
         reference_hash=images_hash(reference.images),
@@ -255,6 +259,6 @@ def _generate(
             if not torch.isfinite(images).all():
                 raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
             stored = reference.images.dtype == torch.uint8  # points are kept as they are
-            parts.append((to_uint8(images) if stored else images.float()).cpu())
+            parts.append((to_uint8(images) if stored else images.float().clamp(-1, 1)).cpu())
             bar.update(count)
     return torch.cat(parts)

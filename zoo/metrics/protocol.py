@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 
 if TYPE_CHECKING:
@@ -144,10 +145,7 @@ class Result:
 
     def save(self, path: Path) -> None:
         """Write `path` as JSON, in one go."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(self.to_json(), encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, self.to_json())
 
     def updated(self, newer: Result) -> Result:
         """These figures with those of a newer result of the same protocol, which win."""

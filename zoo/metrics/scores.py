@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import TooFewError, ZooError, listing, suggest
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_uint8
 from zoo.metrics.cache import reference_features
@@ -281,7 +281,7 @@ def per_class_fid(data: Comparison) -> dict[str, float]:
         generated = data.vectors[labels == c]
         real = data.reference_vectors[reference_labels == c]
         if min(len(generated), len(real)) < 2:
-            raise ZooError(
+            raise TooFewError(
                 f"metric per_class_fid needs 2 or more images of every class: class {c} has "
                 f"{len(generated)} generated and {len(real)} reference images. Raise n."
             )
@@ -338,7 +338,7 @@ def memorization(data: Comparison) -> dict[str, float]:
     images = data.reference.trained_on
     assert images is not None
     if len(images) < 2:
-        raise ZooError("metric memorization needs 2 or more training images.")
+        raise TooFewError("metric memorization needs 2 or more training images.")
     if data.reference.split == "train":
         vectors = data.reference_vectors
     else:

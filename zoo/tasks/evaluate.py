@@ -44,7 +44,7 @@ class Evaluate:
             it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
-        truncation: threshold on the latents in standard deviations.
+        truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
             of training.

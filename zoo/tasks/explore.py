@@ -39,7 +39,7 @@ class Explore:
         neighbours: real images beside each generated one.
         features: what neighbours and t-SNE compare by: a feature network of `task=evaluate`, or
             `pixels`; null takes the network for the data set, or pixels where it is missing.
-        truncation: threshold on the latents in standard deviations.
+        truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         evaluation: a result of `task=evaluate` (JSON) for the report; null takes those in the
             run's folder.
         seed: of everything random.

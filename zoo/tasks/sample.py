@@ -33,7 +33,8 @@ class Sample:
             draws classes at random.
         seed: of everything random.
         seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
-        truncation: threshold on the latents in standard deviations: 2 is mild, 0.5 strong.
+        truncation: threshold on normal latents in standard deviations: 2 is mild, 0.5 strong; with
+            styles (StyleGAN, GAT) the factor psi from 0, their mean, to 1, none.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
             of training.
@@ -117,7 +118,7 @@ class Sample:
         z, y, names = self._inputs(model)
         shown = _shown(y, len(z))
         kept = []
-        for i, images in _numbered(model, z, y, self.batch_size):
+        for i, images in _numbered(model, z, y, self.batch_size, self.truncation):
             for j, image in enumerate(to_uint8(images), start=i):
                 if self.singles:
                     write_png(image, out / f"{names[j]}.png")
@@ -140,13 +141,13 @@ class Sample:
         from zoo.inference.latents import draw_labels, draw_seeds, parse_integers
 
         if self.seeds is None:
-            z, y = model.draw(self.n, self.label, self.seed, self.truncation)
+            z, y = model.draw(self.n, self.label, self.seed)
             stems = [f"{i:05d}" for i in range(len(z))]
         else:
             seeds = parse_integers(str(self.seeds), "seeds")
             y = draw_labels(self.label, len(seeds), model.num_classes, model.class_names, self.seed)
             classes = 1 if y is None else len(y) // len(seeds)
-            z = draw_seeds(model.generator, seeds, self.truncation).repeat(classes, 1)
+            z = draw_seeds(model.generator, seeds).repeat(classes, 1)
             stems = [f"seed{s:05d}" for s in seeds] * classes
         if y is not None:
             names = file_names(model.class_names)
@@ -172,7 +173,7 @@ class Sample:
         if self.walk == "classes":
             if classes is None or len(classes) < 2:
                 raise ZooError("walk=classes needs a conditional model and two or more classes.")
-            still, _ = model.draw(rows, None, self.seed, self.truncation)
+            still, _ = model.draw(rows, None, self.seed)
             z = still.repeat(self.frames, 1)
             position = torch.arange(self.frames) * (len(classes) / self.frames)
             start = position.floor().long()
@@ -181,13 +182,13 @@ class Sample:
             y = mixes.repeat_interleave(rows, dim=0)
         else:
             how: Literal["linear", "spherical"] = "linear" if self.walk == "linear" else "spherical"
-            points, _ = model.draw(self.walk_points * rows, None, self.seed, self.truncation)
+            points, _ = model.draw(self.walk_points * rows, None, self.seed)
             paths = [walk(p, self.frames, how) for p in points.chunk(rows)]
             z = torch.stack(paths, dim=1).flatten(0, 1)
             if classes is not None:  # one class per walk
                 y = classes[torch.arange(rows) % len(classes)].repeat(self.frames)
         with class_weights_allowed(model.generator) if self.walk == "classes" else nullcontext():
-            images = to_uint8(model.generate(z, y, self.batch_size))
+            images = to_uint8(model.generate(z, y, self.batch_size, self.truncation))
         pictures = [grid(frame, columns=rows) for frame in images.split(rows)]
         return write_animation(pictures, out / f"walk_{self.walk}.{self.walk_format}", self.fps)
 
@@ -217,14 +218,18 @@ def _shown(y: Tensor | None, n: int) -> set[int]:
 
 
 def _numbered(
-    model: LoadedGenerator, z: Tensor, y: Tensor | None, batch_size: int
+    model: LoadedGenerator,
+    z: Tensor,
+    y: Tensor | None,
+    batch_size: int,
+    truncation: float | None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Batches of images with the number of their first one, and a progress bar for many."""
     from tqdm import tqdm
 
     done = 0
     with tqdm(total=len(z), desc="sampling", unit="image", disable=len(z) <= 1000) as bar:
-        for images in model.batches(z, y, batch_size):
+        for images in model.batches(z, y, batch_size, truncation):
             yield done, images
             done += len(images)
             bar.update(len(images))

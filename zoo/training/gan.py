@@ -21,7 +21,7 @@ from zoo.core.errors import ZooError, above, at_least
 from zoo.core.version import __version__
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
-from zoo.inference.files import FORMAT
+from zoo.inference.describe import FORMAT
 from zoo.registry import spec_of
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility

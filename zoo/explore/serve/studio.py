@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
+from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing
 from zoo.explore.latents import sefa
 from zoo.inference.images import grid, to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
 from zoo.inference.load import LoadedGenerator
+from zoo.inference.truncation import can_truncate, moves_styles
+from zoo.layers.truncated_normal import NO_TRUNCATION
 
 DIRECTIONS = 6
 MAX_IMAGES = 100
@@ -47,12 +50,13 @@ class Studio:
             {
                 "title": f"{m.info['generator']['name']} on {m.data.get('name')}",
                 "facts": (
-                    f"{m.generator.channels}×{m.generator.image_size}×{m.generator.image_size}, "
+                    f"{m.generator.channels}×{m.generator.height}×{m.generator.width}, "
                     f"{m.num_classes or 'no'} classes, {m.weights} weights after "
                     f"{m.images_seen:,} images, from {m.file}"
                 ),
                 "classes": m.class_names,
                 "directions": len(d),
+                "limit": truncation_limit(m.generator),
             }
             for m, d in zip(self.models, self.directions, strict=True)
         ]
@@ -62,7 +66,7 @@ class Studio:
 
         Args:
             query: texts of `model` (0 or 1), `seed` (image i uses seed + i), `label` (name, index,
-                or nothing for class i of image i), `truncation` (5 or more is none), `seed2` and
+                or nothing for class i of image i), `truncation` (from `limit` on none), `seed2` and
                 `mix` (0 to 1: from the latent of `seed` to that of `seed2`), `d0`, `d1`, … (steps
                 along SeFa directions), `n` images, `raw` (1: pixel for pixel, without margins).
 
@@ -90,14 +94,15 @@ class Studio:
             y = torch.full((n,), model.class_index(label[:100]))
         elif model.num_classes:
             y = torch.arange(n) % model.num_classes
-        limit = None if math.isinf(truncation) else truncation
+        limit = truncation_limit(model.generator)
+        none = math.isinf(truncation) or (limit and truncation >= limit)
         with self._lock:
-            z = draw_seeds(model.generator, range(seed, seed + n), limit)
+            z = draw_seeds(model.generator, range(seed, seed + n))
             if mix:
-                other = draw_seeds(model.generator, range(seed2, seed2 + n), limit)
+                other = draw_seeds(model.generator, range(seed2, seed2 + n))
                 z = interpolate(z, other, mix)
             z = z + torch.tensor(steps[: len(directions)]) @ directions
-            images = to_uint8(model.generate(z.cpu(), y))
+            images = to_uint8(model.generate(z.cpu(), y, truncation=None if none else truncation))
         size = images.shape[-1]
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
@@ -105,6 +110,13 @@ class Studio:
         data = io.BytesIO()
         picture.save(data, format="PNG")
         return data.getvalue()
+
+
+def truncation_limit(generator: Generator) -> float:
+    """From which truncation on there is none; 0 where the generator has none at all."""
+    if not can_truncate(generator):
+        return 0.0
+    return 1.0 if moves_styles(generator) else NO_TRUNCATION
 
 
 def _number(query: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

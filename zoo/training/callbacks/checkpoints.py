@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 
+from zoo.core.atomic import commit, keep
 from zoo.core.errors import ZooError
 from zoo.registry.spec import spec
 from zoo.training.callbacks.base import Measures
@@ -31,6 +33,8 @@ STOPPING = tuple(
 
 class Checkpoints(pl.callbacks.Checkpoint):
     """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
+
+    `previous.ckpt` is the last one before: resuming takes it where `last.ckpt` is damaged or lost.
 
     Ctrl-C lets the running step end, writes `last.ckpt` and stops, so that the run can be resumed
     to the same weights that it would have reached. A second Ctrl-C stops at once. So do the signals
@@ -79,6 +83,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
     @property
     def last(self) -> Path:
         return self.folder / "last.ckpt"
+
+    @property
+    def previous(self) -> Path:
+        """The one before, which resuming takes where the last one is damaged or lost."""
+        return self.folder / "previous.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score, "monitor": self.monitor, "mode": self.mode}
@@ -198,12 +207,16 @@ class Checkpoints(pl.callbacks.Checkpoint):
             if trainer.is_global_zero:
                 if path is not None:
                     shutil.copyfile(temporary, path.with_suffix(".tmp"))
-                    os.replace(path.with_suffix(".tmp"), path)
-                os.replace(temporary, self.last)
+                    commit(path.with_suffix(".tmp"), path)
+                if self.last.is_file():
+                    keep(self.last, self.previous)
+                commit(temporary, self.last)
         except (OSError, RuntimeError) as error:
             # torch's writer has a RuntimeError of its own for a full disk or a missing folder.
             if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
                 raise
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise ZooError(
                 f"cannot write a checkpoint to {self.folder}: {reason}. "

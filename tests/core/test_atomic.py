@@ -1,0 +1,44 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from zoo.core.atomic import commit, keep, replacing, write_text
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "folder" / "a.txt"
+    write_text(file, "old")
+
+    def fail():
+        with replacing(file) as partial:
+            partial.write_text("half")
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        fail()
+    assert file.read_text() == "old"
+    write_text(file, "new")
+    assert file.read_text() == "new"
+    assert os.listdir(file.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_file_before_is_kept(tmp_path, monkeypatch, links):
+    def refuse(*args):
+        raise OSError("this disk has no links")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    last, previous = tmp_path / "last", tmp_path / "previous"
+    for text in ("one", "two", "three"):
+        (tmp_path / "new").write_text(text)
+        if last.exists():
+            keep(last, previous)
+        commit(tmp_path / "new", last)
+    assert last.read_text() == "three"
+    assert previous.read_text() == "two"
+    assert sorted(os.listdir(tmp_path)) == ["last", "previous"]

@@ -1,0 +1,61 @@
+"""Files that are there whole or not at all, whatever ends the process that writes them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` at the end, on the disk as well.
+
+    The folder is made. After an error the partial file is removed, and `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        yield partial
+        commit(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text so that a reader sees the old file or the whole new one."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def commit(partial: Path, path: Path) -> None:
+    """Put a written file in the place of another of the same folder, and both on the disk."""
+    _sync(partial)
+    os.replace(partial, path)
+    _sync(path.parent)
+
+
+def keep(path: Path, copy: Path) -> None:
+    """Make `copy` what `path` is now, in one go, without its bytes where the disk can link them."""
+    partial = copy.with_name(f".{copy.name}.tmp")
+    partial.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, partial)
+        except OSError:
+            partial.write_bytes(path.read_bytes())
+        commit(partial, copy)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file or a folder; some disks cannot, and some systems not a folder."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
