@@ -8,9 +8,9 @@ import sys
 
 import pytest
 from helpers_train import TINY, configure
-from zoo.cli.main.jobs import run_task
 
 from zoo.cli import main as cli
+from zoo.cli.jobs import run_task
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT

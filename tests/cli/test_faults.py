@@ -14,11 +14,11 @@ import torch
 from helpers import make_checkpoint
 from helpers_train import configure
 from PIL import Image
-from zoo.cli.main.jobs import run_task
-from zoo.cli.main.lock import NAME, locked
-from zoo.cli.main.newest import name_newest
 
 from zoo.cli import overrides
+from zoo.cli.jobs import run_task
+from zoo.cli.lock import NAME, locked
+from zoo.cli.newest import name_newest
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError, suggest
 from zoo.inference.load import load
@@ -180,7 +180,7 @@ def test_last_is_the_newest_run_here(tmp_path, monkeypatch, capsys):
 HOLD = """
 import sys, time
 from pathlib import Path
-from zoo.cli.main.lock import locked
+from zoo.cli.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(100)

@@ -10,10 +10,10 @@ import pytest
 from helpers_train import TINY
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from zoo.cli.main.replay import overrides_of
-from zoo.cli.main.settings import checked, is_own, settings_of
 
 from zoo.cli import overrides
+from zoo.cli.replay import overrides_of
+from zoo.cli.settings import checked, is_own, settings_of
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
 

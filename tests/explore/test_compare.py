@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from helpers_train import TINY, configure
 from PIL import Image
-from zoo.cli.main.jobs import run_task
 
 import zoo
+from zoo.cli.jobs import run_task
 from zoo.cli.overrides import collect_space
 from zoo.cli.store import store_parts
 from zoo.core.errors import ZooError

@@ -63,7 +63,8 @@ def pixels(data):
 
 def expected(model, seed, label=None, truncation=None, move=0.0):
     y = None if label is None else torch.tensor([label])
-    return to_uint8(model.generate(draw_seeds(model.generator, [seed]) + move, y, truncation=truncation))[0]
+    z = draw_seeds(model.generator, [seed]) + move
+    return to_uint8(model.generate(z, y, truncation=truncation))[0]
 
 
 # By HTTP

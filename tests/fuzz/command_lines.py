@@ -129,9 +129,8 @@ def compose_and_validate(line: list[str], limit: int) -> str:
 
     All that `run.py` does before a task starts, but for the parts that are made in it.
     """
-    from zoo.cli.main.newest import name_newest
-
     from zoo.cli import overrides
+    from zoo.cli.newest import name_newest
     from zoo.cli.resume import continue_run
     from zoo.cli.store import CONFIGS
     from zoo.core.errors import ZooError

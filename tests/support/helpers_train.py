@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from zoo.cli.main.jobs import run_task
 
+from zoo.cli.jobs import run_task
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.registry.places import ROOT

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from helpers_train import read, train
-from zoo.cli.main.told import Stopped, told_in_words
 
 import zoo.training.gan
+from zoo.cli.told import Stopped, told_in_words
 from zoo.core.errors import ZooError
 from zoo.training.loggers import CSVLogger, WandbLogger, reason_to_stay_offline
 from zoo.training.window import NonFiniteError

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers_train import TINY, assert_same_training, configure, read, start, train, wait_until
-from zoo.cli.main.jobs import run_task
 
+from zoo.cli.jobs import run_task
 from zoo.core.errors import ZooError
 from zoo.training.callbacks.checkpoints import Checkpoints
 

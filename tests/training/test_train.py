@@ -183,8 +183,7 @@ def test_weights_that_are_nan_are_never_written(tmp_path):
 
 def test_an_exception_of_a_part_reaches_the_command_line(tmp_path, monkeypatch, capsys):
     """As it comes, and as `run.py` tells it; the handler of Ctrl-C is put back."""
-    from zoo.cli.main.told import told_in_words
-
+    from zoo.cli.told import told_in_words
     from zoo.parts.losses.bce import BCE
 
     def broken(self, real, fake):

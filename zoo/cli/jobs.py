@@ -13,8 +13,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.main.sentences import omegaconf_sentence
-from zoo.cli.main.told import sentence_of, shows_tracebacks
+from zoo.cli.sentences import omegaconf_sentence
+from zoo.cli.told import sentence_of, shows_tracebacks
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, create

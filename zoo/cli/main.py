@@ -14,11 +14,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from zoo.cli import overrides as words
-from zoo.cli.main.jobs import run_task, try_task
-from zoo.cli.main.newest import name_newest
-from zoo.cli.main.told import told_in_words
+from zoo.cli.jobs import run_task, try_task
+from zoo.cli.newest import name_newest
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
+from zoo.cli.told import told_in_words
 from zoo.core.errors import ZooError
 from zoo.core.version import __version__
 from zoo.registry import REGISTRY

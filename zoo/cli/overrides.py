@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of
-from zoo.cli.main.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
+from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY

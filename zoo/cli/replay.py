@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from zoo.cli.grammar import argument, key_of, quote
-from zoo.cli.main.settings import leads_elsewhere
+from zoo.cli.settings import leads_elsewhere
 from zoo.cli.store import CONFIGS
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
@@ -27,7 +27,7 @@ def overrides_of(
     """The overrides that make the settings of a checkpoint, without what is given anew.
 
     Args:
-        values: as `zoo.cli.main.settings.checked` gives them.
+        values: as `zoo.cli.settings.checked` gives them.
         given: the user's overrides, which hold where both say something.
         own: the settings were written by this user's zoo: they may read and write elsewhere.
 
@@ -82,7 +82,7 @@ class _Composer:
         from hydra import compose, initialize_config_dir
         from hydra.errors import HydraException
 
-        from zoo.cli.main.sentences import composition_sentence
+        from zoo.cli.sentences import composition_sentence
 
         key = tuple(overrides)
         if key not in self._done:
@@ -279,7 +279,7 @@ def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    from zoo.cli.main.settings import settings_of
+    from zoo.cli.settings import settings_of
 
     if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
         raise ZooError(f"{file} has overrides in its description that are no list of texts.")
@@ -316,7 +316,7 @@ def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
         kept.append(text)
     from hydra import compose, initialize_config_dir
 
-    from zoo.cli.main.sentences import composition_sentence
+    from zoo.cli.sentences import composition_sentence
 
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:

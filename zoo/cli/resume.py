@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.grammar import argument, key_of, quote, value_of
-from zoo.cli.main.replay import is_sweep, old_values, overrides_of
-from zoo.cli.main.settings import checked, is_own
+from zoo.cli.replay import is_sweep, old_values, overrides_of
+from zoo.cli.settings import checked, is_own
 from zoo.core.errors import ZooError
 
 

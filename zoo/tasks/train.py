@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.grammar import argument
-from zoo.cli.main.lock import locked
-from zoo.cli.main.settings import settings_of
-from zoo.cli.main.told import Stopped
+from zoo.cli.lock import locked
+from zoo.cli.settings import settings_of
+from zoo.cli.told import Stopped
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory

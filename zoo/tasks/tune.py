@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.grammar import argument, key_of
-from zoo.cli.main.lock import locked
+from zoo.cli.lock import locked
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import task
 
@@ -136,7 +136,7 @@ class Tune:
         """One training; None where it failed."""
         from omegaconf import OmegaConf
 
-        from zoo.cli.main.jobs import try_task, write_json
+        from zoo.cli.jobs import try_task, write_json
 
         given = getattr(self, "overrides", [])
         kept = [o for o in given if key_of(o) not in OWN]
@@ -165,7 +165,7 @@ class Tune:
 
     def _measure(self, folder: Path, summary: dict[str, Any], config: DictConfig) -> float:
         from zoo.cli.grammar import quote
-        from zoo.cli.main.jobs import run_task
+        from zoo.cli.jobs import run_task
         from zoo.explore.compare import read_metrics
         from zoo.metrics.scores import list_metrics
 
@@ -257,7 +257,7 @@ def _compose(overrides: list[str]) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
-    from zoo.cli.main.sentences import composition_sentence
+    from zoo.cli.sentences import composition_sentence
     from zoo.cli.store import CONFIGS
 
     try:
