@@ -10,18 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from helpers import make_checkpoint
-from helpers_train import configure
-from PIL import Image
 
 from zoo.cli import overrides
-from zoo.cli.jobs import run_task
 from zoo.cli.lock import NAME, locked
 from zoo.cli.newest import name_newest
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError, suggest
-from zoo.inference.load import load
 from zoo.registry.places import ROOT
 
 
@@ -98,6 +92,8 @@ def test_a_part_of_a_name_is_close_to_it():
 
 
 def test_a_file_outside_of_the_runs_folder_is_not_replaced_either(tmp_path):
+    from helpers import make_checkpoint
+
     run = tmp_path / "run"
     make_checkpoint(run / "checkpoints" / "last.ckpt")
     with pytest.raises(ZooError, match="holds a training, which would be replaced"):
@@ -120,6 +116,9 @@ def test_trainers_options_are_lightnings():
 
 
 def pictures(folder: Path, n: int = 12) -> Path:
+    import torch
+    from PIL import Image
+
     folder.mkdir(parents=True)
     noise = torch.randint(0, 256, (n, 16, 16), dtype=torch.uint8).numpy()
     for i, pixels in enumerate(noise):
@@ -128,6 +127,10 @@ def pictures(folder: Path, n: int = 12) -> Path:
 
 
 def test_a_folder_of_pictures_is_a_data_set(tmp_path, monkeypatch):
+    from helpers import make_checkpoint
+
+    from zoo.inference.load import load
+
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     model = load(make_checkpoint(tmp_path / "x.ckpt", num_classes=0))
     flat = model.dataset("data", str(pictures(tmp_path / "flat")))
@@ -144,6 +147,11 @@ def test_a_folder_of_pictures_is_a_data_set(tmp_path, monkeypatch):
 
 
 def test_evaluating_against_a_folder_names_it_and_tells_figures_once(tmp_path, monkeypatch, capsys):
+    from helpers import make_checkpoint
+    from helpers_train import configure
+
+    from zoo.cli.jobs import run_task
+
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     file = make_checkpoint(tmp_path / "x.ckpt", num_classes=0)
     config, given = configure(

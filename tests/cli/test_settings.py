@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_train import TINY
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -17,6 +16,11 @@ from zoo.cli.settings import checked, is_own, settings_of
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
 
+TINY = [
+    "datamodule.image_size=8", "model/generator=mlp", "model/discriminator=mlp",
+    "model.generator.width=8", "model.latent_dim=8", "trainer.accelerator=cpu",
+    "callbacks.samples.rows=2", "callbacks.progress=null",
+]  # fmt: skip
 FILE = Path("run/checkpoints/last.ckpt")
 RUNS = {
     "tiny": TINY,
@@ -113,7 +117,7 @@ EVIL = {"_target_": "torch.load", "f": "x.pt", "weights_only": False}
         ("model.generator.options", {"a": "${oc.decode:x}"}, "looked up or carried out"),
         ("hydra", {"run": {"dir": "x"}}, "no training of this zoo writes down"),
         ("task", {"_target_": "os.system"}, "no training of this zoo writes down"),
-        ("model.x@hydra.callbacks", 1, "which can be none"),
+        ("model.x@hydra", 1, "which can be none"),
         ("model.a=1 b", 1, "which can be none"),
         ("seed", b"x", "is no plain value|a bytes as seed"),
         ("model.betas", [[[[[[[[[[1]]]]]]]]]], "too large"),

@@ -53,6 +53,14 @@ def overrides_of(
             continue
         if value == {} or base.get(key, _NOTHING) == value:
             continue
+        section, _, rest = key.partition(".")
+        name = f"{section}.{rest.split('.')[0]}"
+        if (
+            section in ("callbacks", "logger")
+            and section in groups
+            and f"{name}._target_" not in base
+        ):
+            continue  # chosen anew, without this one
         made += _override(key, value, base, file, own, given)
     return [*choices, *made]
 

@@ -35,6 +35,8 @@ _LONGEST = 4096
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint keeps of a composed, resolved configuration."""
     kept = {name: config[name] for name in SECTIONS if name in config}
+    for name in ("callbacks", "logger"):
+        kept[name] = kept.get(name) or {}
     for kind, group in GROUPS.items():
         first, _, second = group.partition("/")
         if kind == "task" or not isinstance(kept.get(first), dict):
