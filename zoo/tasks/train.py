@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.grammar import argument
+from zoo.cli.program import program
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
@@ -129,7 +130,7 @@ class Train:
 
     def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
         """How to go on from the checkpoint."""
-        sample = f"python run.py task=sample {argument('ckpt', run)} n=64"
+        sample = f"{program()} task=sample {argument('ckpt', run)} n=64"
         if gan.generator.num_classes:
             names = gan.data.get("class_names") or range(gan.generator.num_classes)
             name = str(list(names)[:6][-1])
@@ -137,7 +138,7 @@ class Train:
         # Of a checkpoint's settings, those that name code are not followed: they are given again.
         code = [shlex.quote(o) for o in self.overrides if "_target_" in o]
         more = _more(trainer, self.config["trainer"].get("max_images"))
-        go_on = ["python run.py", argument("resume", run), *code, more]
+        go_on = [program(), argument("resume", run), *code, more]
         return {"sample": sample, "continue": " ".join(go_on)}
 
     def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
