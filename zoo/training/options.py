@@ -9,6 +9,7 @@ from zoo.registry.signature import Parameter, from_source
 
 MODEL_FILLED = {
     "generator", "discriminator", "loss", "regularizers", "augmentations", "data", "schedules",
+    "image_size", "channels", "num_classes", "latent_dim", "latent", "head",
 }  # fmt: skip
 
 
