@@ -2,9 +2,14 @@
 
     import zoo
 
+    model = zoo.train("model/loss=hinge", trainer={"max_steps": 200})
+    zoo.show(model.sample(16, label=5))
+    zoo.evaluate(model, n=2000).figures
+
+    images = zoo.load("mnist").sample(64, label=5)
+    gan = zoo.GAN("dcgan", "dcgan", "hinge", image_size=32, channels=1)
     generator = zoo.create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)
-    zoo.list_parts("loss")
-    images = zoo.load("outputs/train/…").sample(64, label=5)
+    zoo.list_parts("loss", "*gan*")
 
 Importing `zoo` is cheap; torch and Lightning are imported by the first name that needs them.
 """
@@ -20,6 +25,7 @@ from zoo.registry import KINDS, create, factory, list_parts
 from zoo.registry.registry import decorator
 
 if TYPE_CHECKING:
+    from zoo.cli.from_python import train
     from zoo.contracts.augmentation import Augmentation
     from zoo.contracts.discriminator import Discriminator
     from zoo.contracts.generator import Generator
@@ -32,8 +38,10 @@ if TYPE_CHECKING:
     from zoo.contracts.sizes import check_image_size
     from zoo.contracts.update import Update
     from zoo.data.base import DataModule
-    from zoo.inference.load import load
+    from zoo.inference.images import show
+    from zoo.inference.load import LoadedGenerator, load
     from zoo.layers.shapes import append_one_hot, check_labels
+    from zoo.tasks.evaluate import evaluate
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
@@ -56,7 +64,11 @@ _LAZY = {
     "Update": "zoo.contracts.update",
     "DataModule": "zoo.data.base",
     "GAN": "zoo.training.gan",
+    "LoadedGenerator": "zoo.inference.load",
+    "evaluate": "zoo.tasks.evaluate",
     "load": "zoo.inference.load",
+    "show": "zoo.inference.images",
+    "train": "zoo.cli.from_python",
 }
 
 __all__ = [
@@ -70,6 +82,7 @@ __all__ = [
     "GeneratorOutput",
     "Head",
     "Latent",
+    "LoadedGenerator",
     "Loss",
     "Regularizer",
     "Schedule",
@@ -80,9 +93,12 @@ __all__ = [
     "check_image_size",
     "check_labels",
     "create",
+    "evaluate",
     "factory",
     "list_parts",
     "load",
+    "show",
+    "train",
     *KINDS,
 ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 from helpers import PLAIN
+from helpers_packages import pip_install
 
 from zoo.registry.places import ROOT
 
@@ -39,20 +39,6 @@ def wheel(folder: Path, module: str, text: str) -> Path:
 
 def digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-
-
-def pip_install(package: Path, target: Path) -> None:
-    """With pip, with the pip that Python carries along, or with uv: environments differ in that."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    environment = dict(os.environ)
-    if importlib.util.find_spec("pip") is None:
-        ensurepip = importlib.util.find_spec("ensurepip")
-        bundled = ensurepip and sorted(Path(ensurepip.origin).parent.glob("_bundled/pip-*.whl"))
-        if bundled:
-            environment["PYTHONPATH"] = str(bundled[-1])
-        else:
-            command = ["uv", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*command, "--target", target, package], check=True, env=environment)
 
 
 def test_an_installed_package_is_a_plugin(tmp_path):

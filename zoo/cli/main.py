@@ -1,6 +1,7 @@
 """What stands between the command line and a task: words for errors, exit codes, resuming.
 
-Everything that `python run.py` does before and after Hydra; torch is imported only by the task.
+Everything that `gan-zoo`, or `python run.py`, does before and after Hydra; torch is imported only
+by the task.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra
 from omegaconf import DictConfig
 
 from zoo.cli import overrides as words
@@ -27,8 +29,12 @@ _failures: list[str] = []
 _errors: list[Exception] = []
 
 
-def main(run: Callable[[], Any]) -> None:
-    """Check the command line, hand it to Hydra, and turn errors into one sentence each."""
+def main(run: Callable[[], Any] | None = None) -> None:
+    """Check the command line, hand it to Hydra, and turn errors into one sentence each.
+
+    Args:
+        run: what to do with a command line that is right; None runs its task.
+    """
     with told_in_words():
         if "--version" in sys.argv[1:]:
             print(f"gan-zoo {__version__}")
@@ -48,7 +54,7 @@ def main(run: Callable[[], Any]) -> None:
                 sys.argv[1:] = words.collect_space(continue_run(named, flags.config_dir))
             if flags.overrides or not prints:
                 words.check(sys.argv[1:], CONFIGS, only_prints=prints)
-        run()
+        (run or _with_hydra())()
         if _errors:
             raise _errors[0]
     if _failures:
@@ -65,21 +71,27 @@ def _check_shell(overrides: list[str]) -> None:
         )
 
 
+def _with_hydra() -> Callable[[], Any]:
+    """`run_job` with the configuration that Hydra makes of the command line."""
+    with_config = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
+    return with_config(run_job)
+
+
 def run_job(config: DictConfig) -> None:
     """Run the task that `config` selects in the folder that Hydra made for this job."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    hydra = HydraConfig.get()
-    out = Path(hydra.runtime.output_dir)
-    if hydra.mode != RunMode.MULTIRUN:
+    job = HydraConfig.get()
+    out = Path(job.runtime.output_dir)
+    if job.mode != RunMode.MULTIRUN:
         try:
-            run_task(config, out, list(hydra.overrides.task))
+            run_task(config, out, list(job.overrides.task))
         except Exception as error:  # Hydra would print a line of its own about it
             _errors.append(error)
         return
-    print(f"\nrun {hydra.job.num}: {' '.join(hydra.overrides.task)}")
-    summary = try_task(config, out, list(hydra.overrides.task))
+    print(f"\nrun {job.job.num}: {' '.join(job.overrides.task)}")
+    summary = try_task(config, out, list(job.overrides.task))
     if "error" in summary:  # the sweep goes on; its table tells which run failed, and why
         _failures.append(summary["error"])
-        print(f"error: run {hydra.job.num}: {summary['error']}", file=sys.stderr)
+        print(f"error: run {job.job.num}: {summary['error']}", file=sys.stderr)

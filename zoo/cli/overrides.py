@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of
+from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing
@@ -89,7 +90,7 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
-        raise ZooError(f"{message}; options are written key=value (see python run.py --help).")
+        raise ZooError(f"{message}; options are written key=value (see {program()} --help).")
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
@@ -187,7 +188,7 @@ def _check_choice(text: str, parsed: Any) -> None:
     value = parsed.value()
     names = value if isinstance(value, list) else [value]
     if value is not None and not all(type(n) in (str, QuotedString) and str(n) for n in names):
-        raise ZooError(f"{text}: {key} is chosen by name (python run.py --help shows the choices).")
+        raise ZooError(f"{text}: {key} is chosen by name ({program()} --help shows the choices).")
 
 
 def _values(text: str, parsed: Any) -> list[str]:
@@ -238,7 +239,7 @@ def _check_null(overrides: list[str]) -> None:
         key = key.lstrip("+")
         if value == "null" and key in (*OPTIONAL, *GROUPS.values(), "model", "trainer"):
             reason = "no value of a sweep" if key in OPTIONAL else "not possible: choose one"
-            raise ZooError(f"{key}=null is {reason} (python run.py --help shows the choices).")
+            raise ZooError(f"{key}=null is {reason} ({program()} --help shows the choices).")
 
 
 def _check_folder(config: Any, task: str, sweep: bool) -> None:

@@ -14,13 +14,16 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
 
+from zoo.cli.program import program
 from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import KINDS
-from zoo.registry.places import ROOT, plugin_folders
+from zoo.registry.places import CONFIGS, plugin_folders
 from zoo.training.options import model_parameters
 
-CONFIGS = ROOT / "configs"
+__all__ = ["CONFIGS", "PluginConfigs", "experiments", "node_of", "store_parts"]
+
 RESERVED = frozenset(
     {"task", "datamodule", "model", "trainer", "logger", "callbacks", "experiment",
      "hparams_search", "hydra", "debug"}
@@ -51,6 +54,7 @@ def _plain(value: Any) -> Any:
 
 def store_parts() -> None:
     """Hand all parts to Hydra; call it once before composing."""
+    OmegaConf.register_new_resolver("program", program, replace=True)  # for the text of --help
     store = ConfigStore.instance()
     # --help copies the store once per group, which took seconds. It is a singleton that copies each
     # node it hands out, so a copy of it may be itself.

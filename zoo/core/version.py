@@ -1,3 +1,3 @@
 """The version of the zoo, written into checkpoints and results."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -23,7 +23,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.core.extras import require
 from zoo.inference.exported import ExportedGenerator, onnx_runner, pt2_runner, quiet
-from zoo.inference.files import DTYPES
+from zoo.inference.files import DTYPES, write_generator
 from zoo.inference.load import LoadedGenerator, load
 from zoo.inference.truncation import can_truncate, moves_styles, prior, truncated_images
 from zoo.registry.spec import spec
@@ -139,15 +139,7 @@ def frozen(generator: Generator) -> Generator:
 
 
 def _write_safetensors(model: LoadedGenerator, path: Path, dtype: Dtype) -> float:
-    from safetensors.torch import save_file
-
-    tensors = {}
-    for name, value in model.generator.state_dict().items():
-        kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
-        tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
-    info = description(model)
-    save_file(tensors, path, metadata={"format": "pt", "zoo": json.dumps(info)})
-    path.with_suffix(".json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    write_generator(path, description(model), model.generator.state_dict(), dtype)
     written = load(path)
     z, y = model.draw(8, seed=1)
     difference = (written.generate(z, y) - model.generate(z, y)).abs().max().item()

@@ -121,3 +121,23 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if info is None:
         raise ZooError(f"{file} is a safetensors file, but not of this zoo (no 'zoo' metadata).")
     return check_info(info, file), check_tensors(state, file)
+
+
+def write_generator(
+    file: Path, info: dict[str, Any], state: dict[str, Tensor], dtype: str = "fp32"
+) -> None:
+    """Write the tensors of a generator as `.safetensors`, and its description also beside it.
+
+    Args:
+        info: the description, with the kind of weights and of batch-norm statistics.
+        state: of the generator.
+        dtype: in which weights are stored, a name in `DTYPES`.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for name, value in state.items():
+        kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
+        tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
+    save_file(tensors, file, metadata={"format": "pt", "zoo": json.dumps(info)})
+    file.with_suffix(".json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")

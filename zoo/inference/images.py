@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from zoo.data.pixels import to_uint8
 SMALLEST = 9
 """Size of the smallest letters in a grid, in pixels."""
 
-__all__ = ["grid", "to_pil", "to_uint8", "write_animation", "write_png"]
+__all__ = ["grid", "show", "to_pil", "to_uint8", "write_animation", "write_png"]
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -172,3 +173,29 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise ZooError(f"ffmpeg could not write {path}: {' '.join(reason)}")
     return path
+
+
+def show(
+    images: Tensor | Sequence[Tensor],
+    columns: int | None = None,
+    rows: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    scale: int | None = None,
+) -> Image.Image:
+    """Images as one picture, which a notebook shows: `zoo.show(model.sample(16, label=5))`.
+
+    Args:
+        images: (N, C, H, W), or one (C, H, W); float in [-1, 1] or uint8.
+        columns, rows, heads, scale: see `grid`.
+
+    Returns:
+        A PIL image; `.save("fives.png")` writes it.
+    """
+    given = images if isinstance(images, Tensor) else torch.stack(list(images))
+    if given.dim() not in (3, 4):
+        raise ZooError(
+            f"zoo.show takes images (N, C, H, W) or one (C, H, W), and was given {given.dim()} "
+            "dimensions."
+        )
+    four = given.detach() if given.dim() == 4 else given.detach()[None]
+    return grid(four, columns, rows, heads, scale)

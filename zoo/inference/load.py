@@ -21,7 +21,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import forked_random
 from zoo.inference.describe import printable
-from zoo.inference.files import DTYPES, read
+from zoo.inference.files import DTYPES, read, write_generator
 from zoo.inference.latents import Label, class_index, draw_labels, draw_latents, standing_statistics
 from zoo.inference.locate import locate, pretrained_names
 from zoo.inference.rebuild import latent_of, network_of
@@ -133,6 +133,43 @@ class LoadedGenerator:
             f"{self.num_classes or 'no'} classes, {self.images_seen:,} images seen, "
             f"{self.weights} weights)"
         )
+
+    def __call__(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Images of latents (N, latent_dim) and labels (N,), as the network gives them.
+
+        On its device and with gradients, where they are in force: `model(z, y)` is a part of any
+        computation, `generate` and `sample` make pictures.
+        """
+        images: Tensor = self.generator(z.to(self.device), None if y is None else y.to(self.device))
+        return images
+
+    def to(self, device: str | torch.device) -> LoadedGenerator:
+        """Move it to `cpu`, `cuda`, `cuda:1`, `mps` or `auto`: `model.to("cuda").sample(64)`."""
+        self.generator.to(choose_device(device))
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the generator as a file that `load` reads: `model.save("fives.safetensors")`.
+
+        `.onnx` and `.pt2` files are written, and checked, by `zoo.inference.export`.
+
+        Raises:
+            ZooError: another ending, an exported file without the network, or an unwritable path.
+        """
+        file = Path(path).expanduser()
+        if file.suffix != ".safetensors":
+            raise ZooError(
+                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2."
+            )
+        if self.file.suffix in (".onnx", ".pt2"):
+            raise ZooError(f"{self.file} is an exported file, without weights to save.")
+        info = {**self.info, "weights": self.weights, "batch_norm": self.batch_norm}
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_generator(file, info, self.generator.state_dict(), self.precision)
+        except OSError as error:
+            raise ZooError(f"cannot write {file}: {error.strerror or error}.") from error
+        return file
 
     def sample(
         self,

@@ -13,7 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from zoo.registry.places import PLUGIN_PACKAGE, ROOT, plugin_files, plugin_folders, relative
+from zoo.registry.places import (
+    PLUGIN_PACKAGE,
+    own_folders,
+    plugin_files,
+    plugin_folders,
+    relative,
+)
 
 
 def place_of(file: Path, error: BaseException) -> str:
@@ -105,7 +111,7 @@ def _import_parents(module: str, file: Path) -> None:
     for depth in range(1, len(names) + 1):
         name = ".".join(names[:depth])
         up = len(names) - depth + (file.name == "__init__.py")
-        folder = ROOT / "plugins" if depth == 1 else file.parents[up]
+        folder = own_folders()[0] if depth == 1 else file.parents[up]
         init = folder / "__init__.py"
         if name in sys.modules:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -14,15 +15,28 @@ from zoo.registry.kinds import KINDS
 
 ZOO = Path(__file__).parents[1]
 ROOT = ZOO.parent
+INSTALLED = (ZOO / "configs").is_dir()
+"""Whether this is the package of a wheel, which holds configs/, and no clone."""
+CONFIGS = (ZOO if INSTALLED else ROOT) / "configs"
 PLUGIN_PACKAGE = "zoo_plugins"
 ENTRY_POINTS = "zoo.plugins"
 
 
+@functools.cache
+def own_folders() -> tuple[Path, ...]:
+    """Where plugins lie without being named: beside run.py in a clone, and in `./plugins`.
+
+    The current folder is that of the first call, so that parts are where they were found.
+    """
+    here = (Path.cwd() / "plugins").resolve()
+    return (here,) if INSTALLED else tuple(dict.fromkeys([(ROOT / "plugins").resolve(), here]))
+
+
 def plugin_folders() -> list[Path]:
-    """`plugins/` beside run.py, and the folders named by `ZOO_PLUGINS` (separated as in PATH)."""
+    """`own_folders`, and those that `ZOO_PLUGINS` names (separated as in PATH)."""
     named = [Path(p).expanduser() for p in os.environ.get("ZOO_PLUGINS", "").split(os.pathsep) if p]
-    default = ROOT / "plugins"
-    return list(dict.fromkeys(p.resolve() for p in [default, *named] if p != default or p.is_dir()))
+    own = [p for p in own_folders() if p.is_dir()]
+    return list(dict.fromkeys([*own, *(p.resolve() for p in named)]))
 
 
 def candidates(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str]]:
@@ -41,12 +55,17 @@ def candidates(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str
 
 
 def relative(file: Path) -> str:
-    return str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else str(file)
+    """A path as it is shown: from the clone or the current folder where it lies in one of them."""
+    inside = (p for p in (ROOT, Path.cwd()) if file.is_relative_to(p))
+    return next((str(file.relative_to(p)) for p in inside), str(file))
 
 
 def plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    default = folder == ROOT / "plugins"
-    prefix = PLUGIN_PACKAGE if default else f"{PLUGIN_PACKAGE}.{_identifiers()[folder]}"
+    prefix = (
+        PLUGIN_PACKAGE
+        if folder == own_folders()[0]
+        else f"{PLUGIN_PACKAGE}.{_identifiers()[folder]}"
+    )
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_", "test_")) or path.name == "conftest.py":
             continue

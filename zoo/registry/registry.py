@@ -10,12 +10,13 @@ environment variable `ZOO_PLUGINS`, pip packages with the entry-point group `zoo
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry.importing import import_module, place_of, reason_of
@@ -256,7 +257,29 @@ def spec_of(made: Any) -> dict[str, Any] | None:
     return getattr(made, "_zoo_spec", None)
 
 
-def list_parts(kind: str) -> list[str]:
-    """The names of all parts of a kind, sorted."""
+@overload
+def list_parts(kind: str, pattern: str = "*") -> list[str]: ...
+
+
+@overload
+def list_parts(kind: None = None, pattern: str = "*") -> dict[str, list[str]]: ...
+
+
+def list_parts(kind: str | None = None, pattern: str = "*") -> list[str] | dict[str, list[str]]:
+    """The names of the parts of a kind, sorted; without a kind, of all kinds by kind.
+
+        zoo.list_parts("loss")
+        zoo.list_parts("loss", "*gan*")
+        zoo.list_parts(pattern="stylegan*")["generator"]
+
+    Args:
+        kind: `generator`, `loss`, `datamodule` …; None for all of them.
+        pattern: of names, with the wildcards `*`, `?` and `[…]`.
+
+    Raises:
+        ZooError: no such kind.
+    """
+    if kind is None:
+        return {k: list_parts(k, pattern) for k in KINDS}
     check_kind(kind)
-    return [p.name for p in REGISTRY.parts(kind)]
+    return [p.name for p in REGISTRY.parts(kind) if fnmatch.fnmatchcase(p.name, pattern)]

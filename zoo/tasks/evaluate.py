@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.core.errors import ZooError, listing
-from zoo.registry import task
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry import create, list_parts, task
 
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
@@ -116,7 +116,7 @@ class Evaluate:
         results, written = [], []
         for i, file in enumerate(files):
             model = load(file, weights=self.weights, device=self.device)
-            result = self._evaluate(model, _name(model, file))
+            result = self.score(model, _name(model, file))
             result.generator_hash = generator_hash(model.generator)
             stem = "metrics" if len(files) == 1 else f"metrics_{i}"
             result.save(out / f"{stem}.json")
@@ -137,10 +137,14 @@ class Evaluate:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
 
-    def _evaluate(self, model: LoadedGenerator, name: str) -> Result:
+    def score(
+        self, model: LoadedGenerator, name: str, reference: Reference | None = None
+    ) -> Result:
+        """The figures of one model, by default against the data set asked for."""
         from zoo.metrics.evaluate import evaluate, reference_of, sampler
 
-        reference = reference_of(model.dataset(self.data_dir, self.dataset), self.split)
+        if reference is None:
+            reference = reference_of(model.dataset(self.data_dir, self.dataset), self.split)
         if model.num_classes and model.num_classes != reference.num_classes:
             raise ZooError(
                 f"{model.file} has {model.num_classes} classes, and {reference.name} has "
@@ -185,6 +189,67 @@ class Evaluate:
         assert result.pictures is not None
         rows = [row.transpose(0, 1).flatten(0, 1) for row in result.pictures.split(PICTURE_COLUMNS)]
         write_png(grid(torch.cat(rows), PICTURE_COLUMNS), path)
+
+
+def evaluate(model: Any, data: Any = None, **options: Any) -> Result:
+    """Score a trained generator: FID, KID, precision, recall …, with the protocol beside them.
+
+        result = zoo.evaluate("mnist", data="mnist_subset", n=2000, metrics=["fid"])
+        result = zoo.evaluate(model, data="my_pictures/", features="inception")
+        result = zoo.evaluate(model, data=loader)
+        print(result.figures["fid"], result.table())
+
+    Args:
+        model: a loaded model, a `GAN`, or what `zoo.load` takes.
+        data: real images to compare with: the name of a data set, a folder of pictures, a data
+            module, or a loader of images (N, C, H, W), uint8 or float in [-1, 1], or of pairs of
+            images and labels; None takes the data set that the model was trained on.
+        options: those of `task=evaluate`: `n`, `metrics`, `features`, `seed`, `split` …
+
+    Raises:
+        ZooError: as `task=evaluate`; or data that is none of these.
+    """
+    from zoo.data.base import DataModule
+    from zoo.inference.load import LoadedGenerator, load
+    from zoo.metrics.evaluate import default_features, reference_of
+    from zoo.metrics.references import loader_reference
+    from zoo.training.gan import GAN
+
+    if isinstance(model, GAN):
+        model = model.snapshot()
+    if not isinstance(model, LoadedGenerator):
+        chosen = {k: options[k] for k in ("weights", "device") if options.get(k)}
+        model = load(model, **chosen)
+    named = isinstance(data, str | os.PathLike)
+    folder = named and os.fspath(data) not in list_parts("datamodule")
+    if named and not folder:
+        options["dataset"] = os.fspath(data)
+    task: Evaluate = create("task", "evaluate", **options)
+    reference = None
+    if folder:
+        reference = reference_of(_pictures(model, Path(data)), task.split)
+    elif isinstance(data, DataModule):
+        reference = reference_of(data, task.split)
+    elif data is not None and not named:
+        reference = loader_reference(data, model.num_classes)
+        if task.features is None:  # the images are of the kind that it was trained on
+            task.features = default_features(str(model.data.get("name")))
+    return task.score(model, repr(model), reference)
+
+
+def _pictures(model: LoadedGenerator, folder: Path) -> Any:
+    """A folder of pictures at the model's size."""
+    if not folder.expanduser().is_dir():
+        names = list_parts("datamodule")
+        raise ZooError(
+            f"data={folder} is no folder and no data set; there are {listing(names)}."
+            f"{suggest(str(folder), names)}"
+        )
+    shape = {"image_size": model.generator.image_size, "channels": model.generator.channels}
+    data = create("datamodule", "image_folder", folder=str(folder.expanduser().resolve()), **shape)
+    data.prepare_data()
+    data.setup()
+    return data
 
 
 def _name(model: LoadedGenerator, file: str) -> str:

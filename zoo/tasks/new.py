@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from zoo.cli.program import program
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, check_kind, task
-from zoo.registry.places import ROOT
+from zoo.registry.places import INSTALLED, own_folders
 
 
 @task("new")
@@ -21,7 +22,7 @@ class New:
     Args:
         kind: of part: `generator`, `loss`, `datamodule` … (`task=list` shows all).
         name: of the part and its file: small letters, digits and underscores.
-        folder: where to; null is `plugins/`.
+        folder: where to; null is `plugins/` beside run.py in a clone, else `./plugins`.
     """
 
     writes_files = False
@@ -29,7 +30,7 @@ class New:
     def __init__(self, kind: str, name: str, folder: str | None = None) -> None:
         self.kind = kind
         self.name = name
-        self.folder = Path(folder).expanduser() if folder else ROOT / "plugins"
+        self.folder = Path(folder).expanduser() if folder else _default()
 
     def __call__(self, out: Path) -> dict[str, Any]:
         """Write the two files.
@@ -51,14 +52,17 @@ class New:
         test.write_text(templates.test.substitute(words), encoding="utf-8")
         prefix = (
             ""
-            if self.folder.resolve() == ROOT / "plugins"
+            if self.folder.resolve() in own_folders()
             else (f"ZOO_PLUGINS={shlex.quote(str(self.folder))} ")
         )
         return {
             "plugin": _short(part),
             "its test": _short(test),
-            "use it": prefix + templates.use.format(**words),
-            "test it": f"{prefix}pytest --plugin {self.name}",
+            "use it": prefix + templates.use.format(program=program(), **words),
+            # The contract tests lie in the clone, and so does the option that chooses them.
+            "test it": f"pytest {_short(test)}"
+            if INSTALLED
+            else f"{prefix}pytest --plugin {self.name}",
         }
 
     def _check_name(self) -> None:
@@ -80,6 +84,13 @@ class New:
                     f"there is a {self.kind} {self.name!r} already ({known.file or known.source}): "
                     "choose another name=… ."
                 )
+
+
+def _default() -> Path:
+    """The folder of plugins that belongs to the current one."""
+    folders = own_folders()
+    inside = Path.cwd().is_relative_to(folders[0].parent)
+    return folders[0] if inside else folders[-1]
 
 
 def _short(path: Path) -> Path:

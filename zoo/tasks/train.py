@@ -13,6 +13,7 @@ from typing import Any
 
 from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
+from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.cli.told import Stopped
 from zoo.core.errors import ZooError, listing
@@ -149,12 +150,12 @@ class Train:
 
     def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
         """How to go on from the checkpoint."""
-        sample = f"python run.py task=sample {argument('ckpt', run)} n=64"
+        sample = f"{program()} task=sample {argument('ckpt', run)} n=64"
         if gan.generator.num_classes:
             names = gan.data.get("class_names") or range(gan.generator.num_classes)
             name = str(list(names)[:6][-1])
             sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
-        go_on = f"python run.py {argument('resume', run)} {self._longer(trainer, gan)}"
+        go_on = f"{program()} {argument('resume', run)} {self._longer(trainer, gan)}"
         return {"sample": sample, "continue": go_on}
 
     def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
@@ -256,7 +257,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
         if number is None:
             raise
         run = argument("resume", shown(keeper.folder.parent)) if keeper is not None else ""
-        raise Stopped(number, run and f"python run.py {run}") from None
+        raise Stopped(number, run and f"{program()} {run}") from None
     except NonFiniteError as error:
         if not trainer.is_global_zero:  # all processes stop together, and the first one tells
             sys.exit(0)

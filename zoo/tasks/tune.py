@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.grammar import argument, key_of
 from zoo.cli.lock import locked
+from zoo.cli.program import program
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import task
 
@@ -199,11 +200,11 @@ class Tune:
             raise ZooError(f"none of the {len(study.trials)} runs came to an end; see above why.")
         best = study.best_trial
         command = shlex.join(best.user_attrs["overrides"])
-        (out / "best.txt").write_text(f"python run.py {command}\n", encoding="utf-8")
+        (out / "best.txt").write_text(f"{program()} {command}\n", encoding="utf-8")
         return {
             "best": f"run {best.number} with {self.metric} {best.value:.6g}",
-            "run it": f"python run.py {command}",
-            "sample": f"python run.py task=sample {argument('ckpt', out / str(best.number))}",
+            "run it": f"{program()} {command}",
+            "sample": f"{program()} task=sample {argument('ckpt', out / str(best.number))}",
             **written,
         }
 

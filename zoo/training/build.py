@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError, listing
-from zoo.registry import REGISTRY, create, factory
+from zoo.registry import REGISTRY, create
 from zoo.registry.signature import bind
 from zoo.training.options import model_parameters
 
@@ -70,8 +70,8 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
     Raises:
         ZooError: an unknown part, a wrong option, or parts that do not go together.
     """
-    from zoo.training.compatibility import per_sample
     from zoo.training.gan import GAN
+    from zoo.training.networks import make_discriminator, make_generator
     from zoo.training.passes import packs_of
 
     generator, generator_options = part_of("generator", node.get("generator"))
@@ -106,41 +106,22 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         )
     dim = node.get("latent_dim", 100)
     latent = _create("latent", node.get("latent") or {"_target_": "normal"}, dim=dim)
-    packs = packs_of(regularizers)
-    alone = bool(per_sample([*loss.regularizers(), *regularizers]))
-    takes = {p.name for p in REGISTRY.get("discriminator", discriminator).parameters}
-    extra: dict[str, Any] = {"per_sample": alone} if "per_sample" in takes else {}
-    network = REGISTRY.get("discriminator", discriminator).load()
-    if getattr(network, "takes_head", "head" in takes):
-        chosen = head or (network.default_head_of(num_classes), {})
-        extra["head"] = factory("head", chosen[0], **chosen[1])
-        extra["head"].latent = latent
-    elif head is not None:
-        raise ZooError(
-            f"discriminator {discriminator!r} scores images by itself and takes no head: leave "
-            f"model/head={head[0]} out."
-        )
+    shape = {
+        "image_size": data.image_size,
+        "channels": data.channels,
+        "num_classes": num_classes,
+        "latent": latent,
+    }
     options = {k: v for k, v in node.items() if k not in _OWN}
-    made = create(
-        "generator",
-        generator,
-        image_size=data.image_size,
-        channels=data.channels,
-        latent_dim=dim,
-        num_classes=num_classes,
-        **generator_options,
-    )
-    made.latent = latent
     return GAN(
-        made,
-        create(
-            "discriminator",
+        make_generator(generator, generator_options, **shape),
+        make_discriminator(
             discriminator,
-            image_size=data.image_size,
-            channels=data.channels * packs,
-            num_classes=num_classes,
-            **extra,
-            **discriminator_options,
+            discriminator_options,
+            **shape,
+            head=head,
+            loss=loss,
+            regularizers=regularizers,
         ),
         loss,
         regularizers,

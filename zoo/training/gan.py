@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
+from zoo.contracts.latent import Latent
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
@@ -22,6 +25,8 @@ from zoo.core.version import __version__
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.inference.describe import FORMAT
+from zoo.inference.latents import Label
+from zoo.inference.load import LoadedGenerator
 from zoo.registry import spec_of
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
@@ -29,6 +34,7 @@ from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.description import unknown_data
 from zoo.training.ema import EMA
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
+from zoo.training.networks import made_part, make_networks
 from zoo.training.optimizers import adam, lazy_adam, lazy_interval
 from zoo.training.schedules import Schedules
 from zoo.training.step import AdversarialStep
@@ -41,6 +47,11 @@ _LONGEST_WINDOW = 1000
 """Steps after which values are read even where nobody asks for them, so that memory stays flat."""
 
 
+def _listed(parts: Any) -> Sequence[Any]:
+    """Several parts, of which one may be given alone."""
+    return [parts] if isinstance(parts, str | dict) else parts
+
+
 class GAN(LeanModule):
     """Trains a generator against a discriminator under a loss, regularizers and augmentations.
 
@@ -50,24 +61,26 @@ class GAN(LeanModule):
     Without the command line, on a data module of the zoo or on any loader of images (N, C, H, W),
     uint8 or float in [-1, 1], or of pairs of images and labels (N,) int64:
 
-        shape = {"image_size": 32, "channels": 1, "num_classes": 10}
-        gan = zoo.GAN(
-            zoo.create("generator", "dcgan", **shape, latent_dim=100),
-            zoo.create("discriminator", "dcgan", **shape),
-            zoo.create("loss", "hinge"),
-        )
+        gan = zoo.GAN("dcgan", "dcgan", "hinge", image_size=32, channels=1, num_classes=10)
         trainer = pl.Trainer(max_epochs=2)
         trainer.fit(gan, datamodule=zoo.create("datamodule", "mnist_subset"))
+        fives = gan.sample(16, label=5)
         trainer.save_checkpoint("mine.ckpt")
         images = zoo.load("mine.ckpt").sample(64, label=5)
 
     Args:
-        generator, discriminator, loss, regularizers, augmentations: parts, made by `zoo.create`
+        generator, discriminator, loss, regularizers, augmentations: parts by name (`"r1"`), by
+            name with options (`{"name": "r1", "gamma": 1.0}`), or as objects, made by `zoo.create`
             where the checkpoint is to describe itself.
         data: `name`, `image_size`, `channels`, `num_classes`, `class_names` of the data set, kept
             in the checkpoint for sampling.
         schedules: of settings that change while training, by target (see
             `zoo.training.schedules.Schedules`).
+        image_size, channels, num_classes: of networks given by name; None takes those of the other
+            network, or of `data`, and no classes.
+        latent_dim: of a generator given by name.
+        latent: what a generator given by name draws from: a part like the others.
+        head: of a discriminator given by name; None takes the one that goes with the classes.
         d_steps: updates of D per update of G.
         accumulate: parts that the batch of an update is shared into, to save memory; one step of
             the optimizer sums them up.
@@ -102,14 +115,20 @@ class GAN(LeanModule):
 
     def __init__(
         self,
-        generator: Generator,
-        discriminator: Discriminator,
-        loss: Loss,
-        regularizers: Sequence[Regularizer] = (),
-        augmentations: Sequence[Augmentation] = (),
+        generator: Generator | str | dict[str, Any],
+        discriminator: Discriminator | str | dict[str, Any],
+        loss: Loss | str | dict[str, Any],
+        regularizers: Sequence[Regularizer | str | dict[str, Any]] = (),
+        augmentations: Sequence[Augmentation | str | dict[str, Any]] = (),
         data: dict[str, Any] | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         *,
+        image_size: int | None = None,
+        channels: int | None = None,
+        num_classes: int | None = None,
+        latent_dim: int = 100,
+        latent: Latent | str | dict[str, Any] = "normal",
+        head: str | dict[str, Any] | None = None,
         d_steps: int = 1,
         accumulate: int = 1,
         own_batch_for_g: bool = False,
@@ -140,14 +159,20 @@ class GAN(LeanModule):
         if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
             raise ZooError(f"model.betas={list(betas)} must be two numbers from 0 to below 1.")
         self.automatic_optimization = False
+        self.loss: Loss = made_part("loss", loss)
+        given: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
+        changes: list[Augmentation] = [made_part("augmentation", a) for a in _listed(augmentations)]
+        shape = {"image_size": image_size, "channels": channels, "num_classes": num_classes}
+        generator, discriminator = make_networks(
+            generator, discriminator, self.loss, given, data, shape, latent_dim, latent, head
+        )
         self.generator = generator
         self.discriminator = discriminator
-        self.loss = loss
-        in_force = [*loss.regularizers(), *regularizers]
+        in_force = [*self.loss.regularizers(), *given]
         self.regularizers = nn.ModuleList(in_force)
-        self._given = list(regularizers)  # without those of the loss, which brings them itself
-        self.augmentations = nn.ModuleList(augmentations)
-        self.notes = compatibility.check(generator, discriminator, loss, in_force)
+        self._given = given  # without those of the loss, which brings them itself
+        self.augmentations = nn.ModuleList(changes)
+        self.notes = compatibility.check(generator, discriminator, self.loss, in_force)
         self.notes += [
             f"{type(part).__name__} was not made by zoo.create: its checkpoints continue this "
             "training, but zoo.load cannot rebuild it."
@@ -215,6 +240,23 @@ class GAN(LeanModule):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
         return self.sampler(z, y)
+
+    def sample(
+        self,
+        n: int = 64,
+        label: Label = None,
+        seed: int = 0,
+        truncation: float | None = None,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Draw images as they are now: `gan.sample(16, label=5)`, see `LoadedGenerator.sample`."""
+        return self.snapshot().sample(n, label, seed, truncation, batch_size)
+
+    def snapshot(self) -> LoadedGenerator:
+        """A copy of the generator to sample from, as `zoo.load` would give it of a checkpoint."""
+        network = copy.deepcopy(self.sampler).eval()
+        weights: Literal["ema", "raw"] = "ema" if self.ema is not None else "raw"
+        return LoadedGenerator(network, self.describe(), weights, Path("this GAN"))
 
     # Training ------------------------------------------------------------------------------------
 

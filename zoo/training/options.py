@@ -62,6 +62,7 @@ TRAINER_REFUSED = {
 
 MODEL_FILLED = {
     "generator", "discriminator", "loss", "regularizers", "augmentations", "data", "schedules",
+    "image_size", "channels", "num_classes", "latent_dim", "latent", "head",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ class Templates(NamedTuple):
     """The part and its test; `$name` and `$Class` are filled in.
 
     Attributes:
-        use: the command that uses the part.
+        use: the command that uses the part, with `{program}` and `{name}` to be filled in.
     """
 
     part: Template

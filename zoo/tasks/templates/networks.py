@@ -62,7 +62,7 @@ def test_images_have_the_size_and_the_range():
     assert images.shape == (4, 1, 32, 32)
     assert images.abs().max() <= 1
 """,
-        "python run.py model/generator={name}",
+        "{program} model/generator={name}",
     ),
     "discriminator": templates(
         "discriminator",
@@ -114,7 +114,7 @@ def test_one_score_per_image():
     discriminator = zoo.create("discriminator", "$name", image_size=32, channels=1)
     assert discriminator(torch.rand(4, 1, 32, 32) * 2 - 1).shape == (4,)
 """,
-        "python run.py model/discriminator={name}",
+        "{program} model/discriminator={name}",
     ),
     "head": templates(
         "head",
@@ -154,6 +154,6 @@ def test_one_score_per_image():
     head = zoo.create("head", "$name", trunk=trunk)
     assert head(torch.randn(4, 12)).shape == (4,)
 """,
-        "python run.py model/head={name}",
+        "{program} model/head={name}",
     ),
 }

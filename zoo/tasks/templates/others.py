@@ -48,7 +48,7 @@ def test_values_at_a_score_of_zero():
     assert loss.discriminator(zero, zero).item() == pytest.approx(2 * math.log(2))
     assert loss.generator(zero).item() == pytest.approx(math.log(2))
 """,
-        "python run.py model/loss={name}",
+        "{program} model/loss={name}",
     ),
     "regularizer": templates(
         "regularizer",
@@ -91,7 +91,7 @@ def test_value_on_known_scores():
     penalty = zoo.create("regularizer", "$name", weight=0.5)(update)
     assert penalty.item() == pytest.approx(0.5 * 5.0)
 """,
-        "python run.py 'model/regularizer=[{name}]'",
+        "{program} 'model/regularizer=[{name}]'",
     ),
     "augmentation": templates(
         "augmentation",
@@ -131,7 +131,7 @@ def test_each_image_is_shifted_as_a_whole():
     assert change.abs().max() <= 0.25
     assert len(change[:, 0, 0, 0].unique()) == 8
 """,
-        "python run.py 'model/augmentation=[{name}]'",
+        "{program} 'model/augmentation=[{name}]'",
     ),
     "schedule": templates(
         "schedule",
@@ -167,7 +167,7 @@ def test_the_value_halves():
     half = zoo.create("schedule", "$name", start=4.0, half_life=10.0)
     assert [half(n) for n in (0, 10, 20)] == [4, 2, 1]
 """,
-        "python run.py 'model.schedules={{lr_g: {{name: {name}, start: 2e-4}}}}'",
+        "{program} 'model.schedules={{lr_g: {{name: {name}, start: 2e-4}}}}'",
     ),
     "latent": templates(
         "latent",
@@ -209,7 +209,7 @@ def test_it_stays_in_its_range():
     assert z.shape == (100, 3)
     assert z.abs().max() <= 2
 """,
-        "python run.py model/latent={name}",
+        "{program} model/latent={name}",
     ),
     "datamodule": templates(
         "datamodule",
@@ -254,7 +254,7 @@ def test_images_and_labels():
     assert images.dtype == torch.uint8
     assert labels.max() < data.num_classes
 """,
-        "python run.py datamodule={name}",
+        "{program} datamodule={name}",
     ),
     "task": templates(
         "task",
@@ -297,6 +297,6 @@ def test_it_writes_what_it_counts(tmp_path):
     assert summary["parameters"] == 1_066_880
     assert (tmp_path / "count.txt").read_text() == "1066880\\n"
 """,
-        "python run.py task={name}",
+        "{program} task={name}",
     ),
 }

@@ -1,0 +1,113 @@
+"""The command line's training as a function of Python."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf, open_dict
+
+from zoo.cli import overrides as words
+from zoo.cli.grammar import quote, value_of
+from zoo.cli.main import run_task
+from zoo.cli.resume import continue_run
+from zoo.cli.store import store_parts
+from zoo.core.errors import ZooError
+from zoo.registry.kinds import GROUPS
+from zoo.registry.places import CONFIGS
+
+if TYPE_CHECKING:
+    from zoo.inference.load import LoadedGenerator
+
+_CHOICES = frozenset({*words.OPTIONAL, *GROUPS.values(), "trainer"})
+"""Groups, of which a text or a list is a choice: `model={"loss": "hinge"}`."""
+
+
+def train(
+    *overrides: str, out: str | os.PathLike[str] | None = None, **options: Any
+) -> LoadedGenerator:
+    """Train as the command line does, and load the trained model.
+
+        model = zoo.train(datamodule="mnist_subset", trainer={"max_steps": 200}, seed=1)
+        model = zoo.train("model/loss=hinge", "model.lr_g=1e-4", "trainer.max_epochs=2")
+        model = zoo.train("experiment=train_mnist_gan", model={"loss": "hinge", "lr_g": 1e-4})
+        model = zoo.train(resume="outputs/train/RUN", trainer={"max_epochs": 20})
+        zoo.show(model.sample(16, label=5))
+
+    Args:
+        overrides: as on the command line, of which every one works here.
+        out: the run's folder; None makes one in `outputs/train/`, below the current folder.
+        options: the same as keywords; sections are dictionaries. A text or a list that is given for
+            a group chooses from it: `model={"generator": "dcgan", "regularizer": ["r1", "lecam"]}`.
+
+    Returns:
+        The model (`LoadedGenerator`), read from the run's last checkpoint.
+
+    Raises:
+        ZooError: the sentence that the command line would print.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from zoo.inference.load import load
+
+    arguments = words.normalise([*overrides, *_as_overrides(options)])
+    for text in arguments:
+        if text.startswith("-"):
+            raise ZooError(f"zoo.train takes overrides, key=value, and no flag as {text!r}.")
+    if (task := value_of(arguments, "task") or "train") != "train":
+        raise ZooError(f"zoo.train runs task=train and not task={task}.")
+    if out is not None:
+        arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
+    store_parts()
+    arguments = continue_run(arguments)
+    words.check(arguments, CONFIGS)
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = compose("config", overrides=arguments, return_hydra_config=True)
+        folder = Path(str(config.hydra.run.dir))
+    with open_dict(config):
+        del config["hydra"]
+    if not (config.get("callbacks") or {}).get("checkpoints"):
+        raise ZooError("zoo.train reads the model from its checkpoint: keep callbacks.checkpoints.")
+    given = [a for a in arguments if not a.startswith("hydra.")]
+    notes = folder / ".hydra"  # what Hydra writes down of a run
+    notes.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, notes / "config.yaml")
+    OmegaConf.save(OmegaConf.create(given), notes / "overrides.yaml")
+    run_task(config, folder, given)
+    return load(folder)
+
+
+def _as_overrides(options: dict[str, Any], path: tuple[str, ...] = ()) -> list[str]:
+    """Keywords as overrides, sections of the configuration taken apart."""
+    found: list[str] = []
+    for name, value in options.items():
+        place = (*path, name)
+        group = "/".join(place)
+        if group in _CHOICES and (value is None or isinstance(value, str | list | tuple)):
+            chosen = _listed(value) if isinstance(value, list | tuple) else value
+            found.append(f"{group}={'null' if chosen is None else chosen}")
+        elif isinstance(value, dict):
+            found += _as_overrides(value, place)
+        else:
+            found.append(f"{'.'.join(place)}={_literal(value)}")
+    return found
+
+
+def _listed(names: Any) -> str:
+    return f"[{','.join(map(str, names))}]"
+
+
+def _literal(value: Any) -> str:
+    """A value as Hydra's grammar takes it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_literal, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}:{_literal(v)}" for k, v in value.items()) + "}"
+    return quote(os.fspath(value) if isinstance(value, os.PathLike) else str(value))

@@ -1,0 +1,29 @@
+"""How the user calls the program, for the commands that it prints."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from zoo.registry.places import INSTALLED
+
+CONSOLE = "gan-zoo"
+
+
+def program() -> str:
+    """`python run.py`, `gan-zoo` or `python -m zoo`, whichever was typed.
+
+    Called from Python, it is what works here: `gan-zoo` once installed, else `python run.py`.
+    """
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name == "zoo.__main__":
+        return "python -m zoo"
+    script = Path(sys.argv[0] if sys.argv else "")
+    if script.stem == CONSOLE:
+        return CONSOLE
+    if script.name == "run.py":
+        inside = script.absolute().is_relative_to(Path.cwd())
+        return f"python {shlex.quote(os.path.relpath(script) if inside else str(script))}"
+    return CONSOLE if INSTALLED else "python run.py"
