@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule
     from zoo.inference.load import load
     from zoo.layers.shapes import append_one_hot, check_labels
+    from zoo.metrics.features.base import Features
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
@@ -45,6 +46,7 @@ _LAZY = {
     "DiscriminatorOutput": "zoo.contracts.outputs",
     "Augmentation": "zoo.contracts.augmentation",
     "Discriminator": "zoo.contracts.discriminator",
+    "Features": "zoo.metrics.features.base",
     "Generator": "zoo.contracts.generator",
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
@@ -66,6 +68,7 @@ __all__ = [
     "DataModule",
     "Discriminator",
     "DiscriminatorOutput",
+    "Features",
     "Generator",
     "GeneratorOutput",
     "Head",

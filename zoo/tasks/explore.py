@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
-from zoo.registry import task
+from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
     from zoo.explore.report import Section
@@ -137,9 +137,7 @@ class Explore:
         )
 
     def _check_features(self) -> None:
-        from zoo.metrics.features.base import list_features
-
-        name, choices = self.features, ["pixels", *list_features()]
+        name, choices = self.features, ["pixels", *list_parts("features")]
         if name is None or name in choices or name.startswith("timm/"):
             return
         raise ZooError(

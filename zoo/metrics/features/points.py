@@ -7,8 +7,9 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.metrics.distances import exact
-from zoo.metrics.features.base import Features, features, tensors_hash
+from zoo.metrics.features.base import Features
 from zoo.metrics.scores import Comparison, count_modes, metric
+from zoo.registry import features
 
 POINT = (2, 1, 1)
 """Channels, height and width of a point that is kept as an image."""
@@ -19,6 +20,7 @@ class Points(Features):
     """The coordinates in [-1, 1] of images of one pixel with two channels."""
 
     takes_floats = True
+    tiny_shape = POINT
     middle: Tensor
 
     def __init__(self) -> None:
@@ -26,7 +28,6 @@ class Points(Features):
         self.name = "points"
         self.resizer = "none"
         self.register_buffer("middle", torch.tensor(127.5))
-        self.weights_hash = tensors_hash(self.named_buffers())
         self.freeze()
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
