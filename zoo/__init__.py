@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zoo.inference.load import load
     from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.metrics.features.base import Features
+    from zoo.metrics.scores.base import Metric
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
@@ -47,6 +48,7 @@ _LAZY = {
     "Augmentation": "zoo.contracts.augmentation",
     "Discriminator": "zoo.contracts.discriminator",
     "Features": "zoo.metrics.features.base",
+    "Metric": "zoo.metrics.scores.base",
     "Generator": "zoo.contracts.generator",
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
@@ -74,6 +76,7 @@ __all__ = [
     "Head",
     "Latent",
     "Loss",
+    "Metric",
     "Regularizer",
     "Schedule",
     "Trunk",

@@ -24,17 +24,11 @@ from zoo.data.pixels import to_uint8
 from zoo.inference.latents import check_truncation
 from zoo.layers.truncated_normal import truncate
 from zoo.metrics.cache import images_hash
-from zoo.metrics.features import points  # noqa: F401  registers its metric
+from zoo.metrics.choice import Choice, check_metrics, create_metric, default_metrics
+from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
-from zoo.metrics.scores import (
-    SETTINGS,
-    Comparison,
-    Reference,
-    check_metrics,
-    default_metrics,
-    get_metric,
-)
+from zoo.metrics.scores.base import Metric
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -106,7 +100,7 @@ def evaluate(
     reference: Reference,
     *,
     conditional: bool,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[Choice | Metric] | None = None,
     features: str | Features | None = None,
     n: int = 10_000,
     batch_size: int = 500,
@@ -126,7 +120,8 @@ def evaluate(
             fixed by `seed`, and the caller's stream of random numbers is left as it was.
         reference: real images, uint8.
         conditional: the generator gets labels, drawn at random from those of the reference.
-        metrics: names (`list_metrics()`); None takes those that make sense here.
+        metrics: names (`zoo.list_parts("metric")`), each alone or with options, as
+            `{"name": "kid", "subsets": 50}`; None takes those that make sense here.
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
@@ -140,8 +135,7 @@ def evaluate(
             of another size than the reference, or images that are not finite.
     """
     start = time.perf_counter()
-    for name in metrics or []:
-        get_metric(name)
+    chosen = [create_metric(choice) for choice in metrics or []]
     if n < 2:
         raise ZooError(f"n={n} must be 2 or more images to compare.")
     if batch_size < 1:
@@ -158,7 +152,9 @@ def evaluate(
         else:
             network = create_features(features or default_features(reference.dataset))
         network = network.to(device)
-        chosen = list(metrics or default_metrics(network, reference, conditional))
+        chosen = chosen or [
+            create_metric(name) for name in default_metrics(network, reference, conditional)
+        ]
         check_metrics(chosen, network, reference, conditional)
         labels = _draw_labels(reference, n, seed) if conditional else None
         images = _generate(sample, labels, n, batch_size, reference, progress)
@@ -177,9 +173,9 @@ def evaluate(
         )
         figures: dict[str, float] = {}
         with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
-            for name in bar:
-                bar.set_postfix_str(name)
-                figures |= get_metric(name)(comparison)
+            for metric in bar:
+                bar.set_postfix_str(metric.name)
+                figures |= metric(comparison)
     protocol = Protocol(
         reference=reference.name,
         reference_hash=images_hash(reference.images),
@@ -192,7 +188,7 @@ def evaluate(
         batch_norm=batch_norm,
         labels="as in the reference" if conditional else "none",
         truncation="none" if truncation is None else str(truncation),
-        settings=SETTINGS,
+        settings={metric.name: metric.recorded() for metric in chosen},
         seed=seed,
         zoo_version=__version__,
         precision=precision,
@@ -206,6 +202,7 @@ def evaluate(
         pictures=_pictures(comparison),
         seconds=round(time.perf_counter() - start, 1),
         notes=comparison.notes,
+        higher_is_better=sorted({name for metric in chosen for name in metric.higher_is_better}),
     )
 
 

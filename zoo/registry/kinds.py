@@ -72,6 +72,9 @@ _ROWS = (
         choice="features=NAME",
         noun="feature network",
     ),
+    Kind(
+        "metric", "metrics/scores", base="Metric", choice="'metrics=[NAME,{name: NAME, OPTION: …}]'"
+    ),
     Kind("task", "tasks", "task", filled=frozenset({"data_dir"})),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}

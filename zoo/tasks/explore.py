@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +115,7 @@ class Explore:
             f"{model.info['generator']['name']} on {model.data.get('name')}",
             _facts(model),
             sections,
-            [{"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)} for r in results],
+            [{"figures": r.figures, "protocol": r.protocol.in_words()} for r in results],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.grammar import argument, key_of
 from zoo.core.errors import ZooError, listing, suggest
-from zoo.registry import task
+from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -157,7 +157,6 @@ class Tune:
         from zoo.cli.grammar import quote
         from zoo.cli.main import run_task
         from zoo.explore.compare import read_metrics
-        from zoo.metrics.scores import list_metrics
 
         figures = {k: v[1][-1] for k, v in read_metrics(folder).items()} | summary
         if self.metric not in figures:
@@ -166,7 +165,7 @@ class Tune:
                 f"ckpt={quote(str(folder))}",
                 f"data_dir={quote(str(config.data_dir))}",
                 f"n={self.samples}",
-                *([f"metrics=[{self.metric}]"] if self.metric in list_metrics() else []),
+                *([f"metrics=[{self.metric}]"] if self.metric in list_parts("metric") else []),
             ]
             figures |= run_task(_compose(wanted), folder / "evaluation", wanted)
         value = figures.get(self.metric)

@@ -1,4 +1,4 @@
-"""What `task=new` writes for what watches a generator: feature networks."""
+"""What `task=new` writes for what watches a generator: feature networks, metrics."""
 
 from __future__ import annotations
 
@@ -51,5 +51,49 @@ def test_a_feature_is_a_mean_of_pixels():
     assert logits is None
 """,
         "python run.py task=evaluate ckpt=mnist features={name}",
+    ),
+    "metric": templates(
+        "metric",
+        '''
+from typing import Any
+
+from zoo import Metric, metric
+
+
+@metric("$name")
+class $Class(Metric):
+    """$doc
+
+    The distance of the mean features of generated and real images.
+
+    Args:
+        power: p of the norm.
+    """
+
+    def __init__(self, power: float = 2.0) -> None:
+        self.power = power
+
+    def __call__(self, data: Any) -> dict[str, float]:
+        """Of features (N, D) and (M, D); `zoo/metrics/comparison.py` says what else there is."""
+        gap = data.vectors.mean(dim=0) - data.reference_vectors.mean(dim=0)
+        return {"$name": gap.norm(p=self.power).item()}
+''',
+        """
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import zoo
+
+
+def test_value_on_known_features():
+    data = SimpleNamespace(
+        vectors=torch.tensor([[3.0, 0.0], [3.0, 8.0]]), reference_vectors=torch.zeros(5, 2)
+    )
+    assert zoo.create("metric", "$name")(data) == {"$name": pytest.approx(5.0)}
+    assert zoo.create("metric", "$name", power=1.0)(data) == {"$name": pytest.approx(7.0)}
+""",
+        "python run.py task=evaluate ckpt=mnist 'metrics=[{name}]'",
     ),
 }
