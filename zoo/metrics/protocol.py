@@ -227,7 +227,7 @@ def table(results: Sequence[Result]) -> str:
         if differences:
             raise ZooError(
                 f"{first.model} and {other.model} were measured by different protocols and "
-                f"do not belong in one table ({listing(differences).replace(', ', '; ')})."
+                f"do not belong in one table ({'; '.join(differences)})."
             )
     names = list(dict.fromkeys(name for result in results for name in result.figures))
     higher = {name for result in results for name in result.higher_is_better}
