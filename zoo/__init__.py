@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from zoo.inference.images import show
     from zoo.inference.load import LoadedGenerator, load
     from zoo.layers.shapes import append_one_hot, check_labels
+    from zoo.metrics.features.base import Features
+    from zoo.metrics.scores.base import Metric
     from zoo.tasks.evaluate import evaluate
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
@@ -53,6 +55,8 @@ _LAZY = {
     "DiscriminatorOutput": "zoo.contracts.outputs",
     "Augmentation": "zoo.contracts.augmentation",
     "Discriminator": "zoo.contracts.discriminator",
+    "Features": "zoo.metrics.features.base",
+    "Metric": "zoo.metrics.scores.base",
     "Generator": "zoo.contracts.generator",
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
@@ -78,12 +82,14 @@ __all__ = [
     "DataModule",
     "Discriminator",
     "DiscriminatorOutput",
+    "Features",
     "Generator",
     "GeneratorOutput",
     "Head",
     "Latent",
     "LoadedGenerator",
     "Loss",
+    "Metric",
     "Regularizer",
     "Schedule",
     "Trunk",

@@ -60,7 +60,7 @@ def test_the_table_shows_what_differs_and_what_came_of_it(sweep):
 
 
 def test_figures_are_averaged_over_seeds_and_never_mix_protocols(tmp_path):
-    protocol = dict.fromkeys(Protocol.__dataclass_fields__, "same") | {"seed": 0}
+    protocol = dict.fromkeys(Protocol.__dataclass_fields__, "same") | {"seed": 0, "settings": {}}
     for i, (loss, seed, n, fid) in enumerate(
         [("bce", 0, 10, 1.0), ("bce", 1, 10, 2.0), ("hinge", 0, 10, 5.0), ("hinge", 1, 20, 7.0)]
     ):

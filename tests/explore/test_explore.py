@@ -40,7 +40,7 @@ def run(tmp_path_factory):
     fields = {
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
-    } | {"weights": "ema", "batch_norm": "running"}
+    } | {"weights": "ema", "batch_norm": "running", "settings": {"fid": "the settings"}}
     findings = [{"epoch": 3, "kind": "saturated", "sentence": "D is <saturated>"}]
     (folder / "diagnostics.json").write_text(json.dumps(findings))
     kept = folder / "evaluations"

@@ -42,7 +42,7 @@ def result():
     fields = {
         name: 10_000 if kind == "int" else f"the {name}"
         for name, kind in Protocol.__annotations__.items()
-    } | {"weights": "ema", "batch_norm": "running"}
+    } | {"weights": "ema", "batch_norm": "running", "settings": {"fid": "the settings"}}
     return Result("a", Protocol(**fields), {"fid": 12.345678})
 
 

@@ -13,7 +13,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 import zoo
 from zoo.core.errors import ZooError
-from zoo.metrics.features.base import create_features, extract, file_hash, list_features
+from zoo.metrics.features.base import create_features, extract, file_hash
 from zoo.metrics.features.classifier import SmallClassifier, fit_input, predict, train_classifier
 from zoo.metrics.features.embedded import WEIGHTS
 
@@ -92,9 +92,9 @@ def test_extract_refuses_floats_and_too_many_channels() -> None:
 
 def test_unknown_names_and_options_are_told() -> None:
     assert {"mnist", "fashion_mnist", "inception", "timm", "efficientnet_lite0"} <= set(
-        list_features()
+        zoo.list_parts("features")
     )
-    with pytest.raises(ZooError, match=r"inception.*Did you mean 'inception'"):
+    with pytest.raises(ZooError, match=r"network 'inceptoin'. Did you mean 'inception'"):
         create_features("inceptoin")
     with pytest.raises(ZooError, match=r"no option 'modle'.*Did you mean 'model'"):
         create_features("timm", modle="resnet18")

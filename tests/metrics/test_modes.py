@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from zoo.core.errors import ZooError
+from zoo.metrics.comparison import Reference
 from zoo.metrics.evaluate import evaluate, reference_of
 from zoo.metrics.features.base import create_features, extract
-from zoo.metrics.features.points import nearest_modes
-from zoo.metrics.scores import Reference, count_modes
+from zoo.metrics.scores.base import count_modes
+from zoo.metrics.scores.points import nearest_modes
 from zoo.registry import create
 
 

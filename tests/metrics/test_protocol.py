@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 from pathlib import Path
@@ -14,7 +15,8 @@ import zoo
 from zoo.core.errors import ZooError
 from zoo.metrics.cache import cache_path, images_hash, reference_features
 from zoo.metrics.features.base import Features, create_features
-from zoo.metrics.protocol import Protocol, Result, table
+from zoo.metrics.protocol import Protocol, Result, same_protocol, table
+from zoo.registry import REGISTRY
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def make_result(model: str = "a", seed: int = 0, **changes: object) -> Result:
         batch_norm="running",
         labels="none",
         truncation="none",
-        settings="-",
+        settings={"fid": "", "modes": ""},
         seed=seed,
         zoo_version="0",
     )
@@ -83,6 +85,37 @@ def test_two_protocols_never_share_a_table(change: dict[str, object]) -> None:
         table([make_result("a"), make_result("b", **change)])
     with pytest.raises(ZooError, match="no result"):
         table([])
+
+
+def test_settings_belong_to_each_metric() -> None:
+    old = make_result("old")
+    more = make_result("more", settings={"fid": "", "kid": "KID 9 subsets"}, zoo_version="9")
+    assert table([old, more]).count("KID 9 subsets; zoo 0, 9\n") == 1
+    other = make_result("other", settings={"kid": "KID 8 subsets"})
+    assert [len(group) for group in same_protocol([old, more, other])] == [2, 1]
+    with pytest.raises(ZooError, match="settings of kid: KID 9 subsets / KID 8 subsets"):
+        table([old, more, other])
+    raised = make_result("raised", settings={"fid": "fid, protocol 2"})
+    with pytest.raises(ZooError, match="settings of fid: none / fid, protocol 2"):
+        table([old, raised])
+    together = old.updated(more).protocol
+    assert together.settings == {"fid": "", "modes": "", "kid": "KID 9 subsets"}
+    assert old.protocol.of_the_model() == more.protocol.of_the_model()
+
+
+def test_results_of_before_keep_their_settings() -> None:
+    text = (
+        "KID 100 subsets of up to 1000; IS 10 splits; "
+        "PRDC up to the 5th neighbour of up to 10,000 images a side; CAS 3 epochs"
+    )
+    written = json.loads(make_result().to_json())
+    written["protocol"]["settings"] = text
+    del written["higher_is_better"]
+    result = Result.from_json(json.dumps(written))
+    names = [p.name for p in REGISTRY.parts("metric") if p.source == "zoo"]
+    now = {name: zoo.create("metric", name).recorded() for name in names}
+    assert result.protocol.settings == now
+    assert f"; {text}; zoo 0\n" in result.table()
 
 
 def test_reference_features_are_kept_and_keyed(

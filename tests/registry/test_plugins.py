@@ -277,6 +277,97 @@ def test_tests_and_hidden_files_are_no_plugins(drop):
     assert not registry.problems
 
 
+def test_a_feature_network_of_a_plugin_measures(drop, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    drop(
+        sums="""
+            import torch
+            from zoo import Features, features
+
+            @features("sums")
+            class Sums(Features):
+                def __init__(self, power: int = 1):
+                    super().__init__()
+                    self.name, self.resizer, self.power = "sums", "none", power
+                    self.register_buffer("one", torch.ones(1))
+                    self.freeze()
+
+                def forward(self, images):
+                    total = (images.sum(dim=(2, 3)) * self.one) ** self.power
+                    return total.repeat(1, 2), None
+        """
+    )
+    import torch
+
+    from zoo.data.pixels import to_uint8
+    from zoo.metrics.comparison import Reference
+    from zoo.metrics.evaluate import evaluate
+
+    images = torch.arange(8, dtype=torch.uint8).view(8, 1, 1, 1)
+    result = evaluate(
+        lambda n, labels: torch.zeros(n, 1, 1, 1),
+        Reference("eight", "test", images),
+        conditional=False,
+        metrics=["fid"],
+        features="sums",
+        n=8,
+        progress=False,
+    )
+    assert result.protocol.features == "sums"
+    # in both columns: constant gray against the mean 3.5 and the variance 6 of 0 to 7
+    gray = to_uint8(torch.zeros(1)).item()
+    assert result.figures["fid"] == pytest.approx(2 * ((gray - 3.5) ** 2 + 6), rel=1e-3)
+    with pytest.raises(ZooError, match="feature network 'sums' has no option 'powr'"):
+        zoo.create("features", "sums", powr=2)
+
+
+def test_a_metric_of_a_plugin_is_measured(drop, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    drop(
+        spread="""
+            from zoo import Metric, metric
+
+            @metric("spread")
+            class Spread(Metric):
+                higher_is_better = ("spread",)
+
+                def __init__(self, factor: float = 1.0):
+                    self.factor = factor
+
+                @classmethod
+                def suits(cls, network, reference, conditional):
+                    return reference.dataset == "eight"
+
+                def __call__(self, data):
+                    return {"spread": self.factor * data.reference_vectors.std().item()}
+        """
+    )
+    import torch
+
+    from zoo.metrics.choice import default_metrics
+    from zoo.metrics.comparison import Reference
+    from zoo.metrics.evaluate import evaluate
+    from zoo.metrics.features.base import create_features
+
+    images = torch.zeros(8, 2, 1, 1)
+    images[4:] = 1
+    reference = Reference("eight", "train", images)
+    network = create_features("points")
+    assert default_metrics(network, reference, False)[-1] == "spread"
+    result = evaluate(
+        lambda n, labels: torch.zeros(n, 2, 1, 1),
+        reference,
+        conditional=False,
+        metrics=["fid", {"name": "spread", "factor": 2}],
+        features=network,
+        n=8,
+        progress=False,
+    )
+    assert result.figures["spread"] == pytest.approx(2 * images.std().item())
+    assert result.protocol.settings == {"fid": "", "spread": "spread factor=2.0"}
+    assert "spread ↑" in result.table()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_new_writes_is_listed_and_works(kind, drop, tmp_path, monkeypatch):
     drop()

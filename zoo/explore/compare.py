@@ -81,7 +81,7 @@ def scores(runs: list[dict[str, Any]]) -> str:
 
     Runs that differ in their seed alone are one row, with the mean and standard deviation.
     """
-    from zoo.metrics.protocol import heading, same_protocol
+    from zoo.metrics.protocol import heading, merged, same_protocol
     from zoo.metrics.results import read_results
 
     settings: dict[Path, dict[str, str]] = {}
@@ -96,12 +96,13 @@ def scores(runs: list[dict[str, Any]]) -> str:
             if result in group:
                 rows.setdefault(tuple(settings[file].values()), []).append(result.figures)
         names = list(dict.fromkeys(n for result in group for n in result.figures))
-        head = [*next(iter(settings.values())), *map(heading, names), "runs"]
+        higher = {n for result in group for n in result.higher_is_better}
+        head = [*next(iter(settings.values())), *(heading(n, higher) for n in names), "runs"]
         body = [
             [*key, *(_spread([f[n] for f in found if n in f]) for n in names), str(len(found))]
             for key, found in rows.items()
         ]
-        tables.append("\n".join([*_markdown(head, body), "", f"Protocol: {group[0].protocol}"]))
+        tables.append("\n".join([*_markdown(head, body), "", f"Protocol: {merged(group)}"]))
     return "\n\n".join(tables)
 
 

@@ -23,17 +23,11 @@ from zoo.core.version import __version__
 from zoo.data.pixels import to_uint8
 from zoo.inference.truncation import check_truncation, images_of
 from zoo.metrics.cache import images_hash
-from zoo.metrics.features import points  # noqa: F401  registers its metric
+from zoo.metrics.choice import Choice, check_metrics, create_metric, default_metrics
+from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
-from zoo.metrics.scores import (
-    SETTINGS,
-    Comparison,
-    Reference,
-    check_metrics,
-    default_metrics,
-    get_metric,
-)
+from zoo.metrics.scores.base import Metric
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -105,7 +99,7 @@ def evaluate(
     reference: Reference,
     *,
     conditional: bool,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[Choice | Metric] | None = None,
     features: str | Features | None = None,
     n: int = 10_000,
     batch_size: int = 500,
@@ -125,7 +119,8 @@ def evaluate(
             fixed by `seed`, and the caller's stream of random numbers is left as it was.
         reference: real images, uint8.
         conditional: the generator gets labels, drawn at random from those of the reference.
-        metrics: names (`list_metrics()`); None takes those that make sense here.
+        metrics: names (`zoo.list_parts("metric")`), each alone or with options, as
+            `{"name": "kid", "subsets": 50}`; None takes those that make sense here.
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
@@ -139,8 +134,7 @@ def evaluate(
             of another size than the reference, or images that are not finite.
     """
     start = time.perf_counter()
-    for name in metrics or []:
-        get_metric(name)
+    chosen = [create_metric(choice) for choice in metrics or []]
     if n < 2:
         raise ZooError(f"n={n} must be 2 or more images to compare.")
     if batch_size < 1:
@@ -157,7 +151,9 @@ def evaluate(
         else:
             network = create_features(features or default_features(reference.dataset))
         network = network.to(device)
-        chosen = list(metrics or default_metrics(network, reference, conditional))
+        chosen = chosen or [
+            create_metric(name) for name in default_metrics(network, reference, conditional)
+        ]
         check_metrics(chosen, network, reference, conditional)
         labels = _draw_labels(reference, n, seed) if conditional else None
         images = _generate(sample, labels, n, batch_size, reference, progress)
@@ -176,12 +172,12 @@ def evaluate(
         )
         figures: dict[str, float] = {}
         with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
-            for name in bar:
-                bar.set_postfix_str(name)
+            for metric in bar:
+                bar.set_postfix_str(metric.name)
                 try:
-                    figures |= get_metric(name)(comparison)
+                    figures |= metric(comparison)
                 except TooFewError as error:
-                    comparison.notes.append(f"{name} is left out: {error}")
+                    comparison.notes.append(f"{metric.name} is left out: {error}")
     if not figures:
         raise ZooError(" ".join(comparison.notes))
     protocol = Protocol(
@@ -196,7 +192,7 @@ def evaluate(
         batch_norm=batch_norm,
         labels="as in the reference" if conditional else "none",
         truncation="none" if truncation is None else str(truncation),
-        settings=SETTINGS,
+        settings={metric.name: metric.recorded() for metric in chosen},
         seed=seed,
         zoo_version=__version__,
         precision=precision,
@@ -210,6 +206,7 @@ def evaluate(
         pictures=_pictures(comparison),
         seconds=round(time.perf_counter() - start, 1),
         notes=comparison.notes,
+        higher_is_better=sorted({name for metric in chosen for name in metric.higher_is_better}),
     )
 
 

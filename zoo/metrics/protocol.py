@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from zoo.core.errors import ZooError, listing
 if TYPE_CHECKING:
     from torch import Tensor
 
+_BEFORE = {"kid": "KID", "inception_score": "IS", "prdc": "PRDC", "cas": "CAS"}
+_SILENT = ("fid", "modes", "point_modes", "conditional_accuracy", "per_class_fid", "memorization")
+"""The metrics of results that kept one text of settings for all, and how their parts began."""
 HIGHER_IS_BETTER = frozenset(
     {
         "inception_score",
@@ -29,6 +33,7 @@ HIGHER_IS_BETTER = frozenset(
         "high_quality",
     }
 )
+"""Of the zoo's own figures; those of plugins stand in the result."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Protocol:
         batch_norm: `running` or `standing ...` statistics.
         labels: where the generator's labels come from; `none` for an unconditional one.
         truncation: of the latents, or `none`.
-        settings: of the single metrics.
+        settings: of each metric that was measured, in words; empty where there is nothing to say.
         seed: of latents, labels and subsets.
         zoo_version: of this package.
         precision: in which the generator's weights were stored.
@@ -63,29 +68,55 @@ class Protocol:
     batch_norm: str
     labels: str
     truncation: str
-    settings: str
+    settings: dict[str, str]
     seed: int
     zoo_version: str
     precision: str = "fp32"
 
     def differences(self, other: Protocol) -> list[str]:
-        """The fields that forbid to compare figures; the seed is none of them."""
+        """What forbids to compare figures: fields, and the settings of metrics that both have.
+
+        The seed and the zoo's version are none of them: a metric whose mathematics changes says so
+        in its settings.
+        """
         mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        for protocol in (mine, theirs):
+            settings = protocol.pop("settings")
+            protocol |= {f"settings of {name}": text for name, text in settings.items()}
         return [
-            f"{name}: {mine[name]} / {theirs[name]}"
+            f"{name}: {mine[name] or 'none'} / {theirs[name] or 'none'}"
             for name in mine
-            if name != "seed" and mine[name] != theirs[name]
+            if name not in ("seed", "zoo_version") and name in theirs and mine[name] != theirs[name]
         ]
 
+    def in_words(self) -> dict[str, Any]:
+        """The fields by name, the settings of all metrics as one text."""
+        settings = "; ".join(text for text in self.settings.values() if text)
+        return {**dataclasses.asdict(self), "settings": settings}
+
+    def of_the_model(self) -> str:
+        """All but the metrics: results of one such text belong in one file."""
+        return str(dataclasses.replace(self, settings={}, zoo_version=""))
+
     def __str__(self) -> str:
+        settings = "".join(f"{text}; " for text in self.settings.values() if text)
         return (
             f"{self.generated_count:,} generated images ({self.weights} weights in "
             f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
             f"truncation {self.truncation}, seed {self.seed}) against "
             f"{self.reference_count:,} of {self.reference} [{self.reference_hash}]; features "
             f"{self.features} [{self.weights_hash}], {self.resizer}; "
-            f"{self.settings}; zoo {self.zoo_version}"
+            f"{settings}zoo {self.zoo_version}"
         )
+
+
+def _settings(kept: dict[str, str] | str) -> dict[str, str]:
+    """Settings by metric, also of a result that kept one text for all."""
+    if not isinstance(kept, str):
+        return dict(kept)
+    texts = {text.partition(" ")[0]: text for text in kept.split("; ")}
+    known = {name: texts[word] for name, word in _BEFORE.items() if word in texts}
+    return dict.fromkeys(_SILENT, "") | known
 
 
 @dataclass
@@ -104,6 +135,7 @@ class Result:
         notes: what to keep in mind, in sentences.
         generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
             measured.
+        higher_is_better: figures that are, as their metrics say.
     """
 
     model: str
@@ -115,6 +147,7 @@ class Result:
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     generator_hash: str = ""
+    higher_is_better: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
         content = dataclasses.asdict(dataclasses.replace(self, pictures=None))
@@ -130,7 +163,9 @@ class Result:
         """
         try:
             content: dict[str, Any] = json.loads(text)
-            content["protocol"] = Protocol(**content["protocol"])
+            protocol = content["protocol"]
+            protocol["settings"] = _settings(protocol["settings"])
+            content["protocol"] = Protocol(**protocol)
             content["figures"] = {k: _number_of(v) for k, v in content["figures"].items()}
             content["per_class"] = {
                 name: [_number_of(v) for v in values]
@@ -151,6 +186,8 @@ class Result:
         """These figures with those of a newer result of the same protocol, which win."""
         return dataclasses.replace(
             newer,
+            protocol=merged([self, newer]),
+            higher_is_better=sorted({*self.higher_is_better, *newer.higher_is_better}),
             figures=self.figures | newer.figures,
             per_class=self.per_class | newer.per_class,
             pairs=newer.pairs or self.pairs,
@@ -183,20 +220,21 @@ def table(results: Sequence[Result]) -> str:
     """
     if not results:
         raise ZooError("there is no result to show.")
-    for other in results[1:]:
-        differences = results[0].protocol.differences(other.protocol)
+    for first, other in itertools.combinations(results, 2):
+        differences = first.protocol.differences(other.protocol)
         if differences:
             raise ZooError(
-                f"{results[0].model} and {other.model} were measured by different protocols and "
-                f"do not belong in one table ({listing(differences).replace(', ', '; ')})."
+                f"{first.model} and {other.model} were measured by different protocols and "
+                f"do not belong in one table ({'; '.join(differences)})."
             )
     names = list(dict.fromkeys(name for result in results for name in result.figures))
+    higher = {name for result in results for name in result.higher_is_better}
     if len(results) == 1:
-        rows = [[heading(name), _number(results[0].figures[name])] for name in names]
+        rows = [[heading(name, higher), _number(results[0].figures[name])] for name in names]
         header = ["figure", results[0].model]
     else:
         rows = [[r.model, *(_number(r.figures.get(name)) for name in names)] for r in results]
-        header = ["model", *map(heading, names)]
+        header = ["model", *(heading(name, higher) for name in names)]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = [
         "  ".join(
@@ -206,11 +244,21 @@ def table(results: Sequence[Result]) -> str:
         for row in [header, ["-" * width for width in widths], *rows]
     ]
     seeds = sorted({result.protocol.seed for result in results})
-    protocol = str(results[0].protocol)
+    protocol = str(merged(results))
     if len(seeds) > 1:
-        protocol = protocol.replace(f"seed {results[0].protocol.seed}", f"seeds {listing(seeds)}")
+        protocol = protocol.replace(f"seed {results[-1].protocol.seed}", f"seeds {listing(seeds)}")
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     return "\n".join([*lines, "", f"Protocol: {protocol}", *notes]) + "\n"
+
+
+def merged(results: Sequence[Result]) -> Protocol:
+    """The last protocol, with the settings of the metrics of all and every version of the zoo."""
+    protocols = [result.protocol for result in results]
+    settings: dict[str, str] = {}
+    for protocol in protocols:
+        settings |= protocol.settings
+    versions = sorted({v for protocol in protocols for v in protocol.zoo_version.split(", ")})
+    return dataclasses.replace(protocols[-1], settings=settings, zoo_version=", ".join(versions))
 
 
 def same_protocol(results: Sequence[Result]) -> list[list[Result]]:
@@ -218,7 +266,7 @@ def same_protocol(results: Sequence[Result]) -> list[list[Result]]:
     groups: list[list[Result]] = []
     for result in results:
         for group in groups:
-            if not group[0].protocol.differences(result.protocol):
+            if not any(member.protocol.differences(result.protocol) for member in group):
                 group.append(result)
                 break
         else:
@@ -231,11 +279,15 @@ def tables(results: Sequence[Result]) -> str:
     return "\n".join(table(group) for group in same_protocol(results))
 
 
-def heading(name: str) -> str:
-    """A figure's name with the direction in which it gets better."""
+def heading(name: str, higher: Collection[str] = ()) -> str:
+    """A figure's name with the direction in which it gets better.
+
+    Args:
+        higher: figures beside the zoo's own that are better the higher they are.
+    """
     if name.endswith("_std") or name == "nearest_ratio":
         return name
-    return f"{name} {'↑' if name in HIGHER_IS_BETTER else '↓'}"
+    return f"{name} {'↑' if name in HIGHER_IS_BETTER or name in higher else '↓'}"
 
 
 def _number(value: float | None) -> str:

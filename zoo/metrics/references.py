@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.data.pixels import to_uint8
-from zoo.metrics.scores import Reference
+from zoo.metrics.comparison import Reference
 
 
 def loader_reference(batches: Iterable[Any], num_classes: int = 0) -> Reference:

@@ -23,6 +23,8 @@ class Kind:
         base: what a made part has to be, a name in `zoo`; None for anything that can be called.
         filled: arguments that the builder fills in, so that they are no options of the part.
         several: a model takes any number of them: `'model/regularizer=[r1,lecam]'`.
+        choice: how a part of a kind without a group is chosen, for `task=list`.
+        noun: what sentences call a part of the kind; empty for its name.
     """
 
     name: str
@@ -31,6 +33,13 @@ class Kind:
     base: str | None = None
     filled: frozenset[str] = frozenset()
     several: bool = False
+    choice: str = ""
+    noun: str = ""
+
+    @property
+    def called(self) -> str:
+        """What sentences call a part of the kind."""
+        return self.noun or self.name
 
 
 _NETWORK = {"image_size", "channels", "num_classes"}
@@ -54,8 +63,18 @@ _ROWS = (
     Kind("loss", "parts/losses", "model/loss", "Loss"),
     Kind("regularizer", "parts/regularizers", "model/regularizer", "Regularizer", several=True),
     Kind("augmentation", "parts/augmentations", "model/augmentation", "Augmentation", several=True),
-    Kind("schedule", "parts/schedules", base="Schedule"),
+    Kind("schedule", "parts/schedules", base="Schedule", choice="{name: NAME, OPTION: …}"),
     Kind("datamodule", "data/sets", "datamodule", "DataModule", frozenset({"data_dir", "seed"})),
+    Kind(
+        "features",
+        "metrics/features",
+        base="Features",
+        choice="features=NAME",
+        noun="feature network",
+    ),
+    Kind(
+        "metric", "metrics/scores", base="Metric", choice="'metrics=[NAME,{name: NAME, OPTION: …}]'"
+    ),
     Kind("task", "tasks", "task", filled=frozenset({"data_dir"})),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}

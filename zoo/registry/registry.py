@@ -95,7 +95,7 @@ class Registry:
         Raises:
             ZooError: there is none; the sentence lists the choices.
         """
-        check_kind(kind)
+        called = check_kind(kind).called
         self.scan()
         part = self._parts.get((kind, name))
         if part is None and "." in str(name):
@@ -105,12 +105,13 @@ class Registry:
         names = [p.name for p in self.parts(kind)]
         if "." in str(name):
             raise ZooError(
-                f"{name!r} is not a registered {kind}, so it is not instantiated; "
+                f"{name!r} is not a registered {called}, so it is not instantiated; "
                 f"registered are: {listing(p.target for p in self.parts(kind))}."
             )
         broken = "".join(f" (Broken plugin {file}: {why})" for file, why in self.problems)
         raise ZooError(
-            f"there is no {kind} {name!r}.{suggest(name, names)} Choices: {listing(names)}.{broken}"
+            f"there is no {called} {name!r}.{suggest(name, names)} "
+            f"Choices: {listing(names)}.{broken}"
         )
 
     def parts(self, kind: str | None = None) -> list[Part]:
@@ -203,7 +204,7 @@ def factory(kind: str, name: str, /, **options: Any) -> Factory:
     """
     part = REGISTRY.get(kind, name)
     known = tuple(p for p in part.parameters if not p.required or p.name in options)
-    checked = bind(known, options, f"{kind} {part.name!r}")
+    checked = bind(known, options, f"{check_kind(kind).called} {part.name!r}")
     made = Factory(part.load(), **checked)
     made.part = part
     made.spec = {"name": part.name, "options": checked}
@@ -223,7 +224,7 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
             fails or makes something else; the sentence names its file.
     """
     part = REGISTRY.get(kind, name)
-    checked = bind(part.parameters, options, f"{kind} {part.name!r}")
+    checked = bind(part.parameters, options, f"{check_kind(kind).called} {part.name!r}")
     made = _make(part, checked)
     plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
     object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})

@@ -13,9 +13,9 @@ from zoo.registry import create, list_parts, task
 
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
+    from zoo.metrics.comparison import Reference
     from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
-    from zoo.metrics.scores import Reference
 
 STACKED_SAMPLES = 26_000
 SAMPLES = 10_000
@@ -30,12 +30,10 @@ class Evaluate:
         ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
             trust, it can run code), a name of the embedded zoo (`mnist`), `hf:owner/name`, or a
             list of them for one table.
-        metrics: some of `fid`, `kid`, `inception_score`, `prdc`, `modes`, `point_modes`,
-            `conditional_accuracy`, `per_class_fid`, `cas`, `memorization`; null takes those that
-            make sense.
-        features: the network to compare by: `mnist`, `fashion_mnist`, `inception`, `timm/NAME`
-            (or `features=timm model=NAME`), `efficientnet_lite0` to `4`; null takes the one for
-            the data set.
+        metrics: some of `task=list kind=metric`, one with options as `{name: kid, subsets: 50}`;
+            null takes those that make sense.
+        features: the network to compare by, one of `task=list kind=features`; `timm/NAME` is
+            timm's model NAME; null takes the one for the data set.
         features_weights: a weight file for `inception` or `timm`.
         features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
             their own.
@@ -61,7 +59,7 @@ class Evaluate:
     def __init__(
         self,
         ckpt: str | list[str] | None = None,
-        metrics: list[str] | None = None,
+        metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         features_weights: str | None = None,
         features_resolution: int = 0,
@@ -102,15 +100,15 @@ class Evaluate:
                 the data.
         """
         from zoo.inference.load import load
+        from zoo.metrics.choice import create_metric
         from zoo.metrics.protocol import tables
         from zoo.metrics.results import generator_hash
-        from zoo.metrics.scores import get_metric
 
         files = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
         if not files:
             raise ZooError("task=evaluate needs ckpt=…: a checkpoint, a run's folder, or a name.")
-        for name in self.metrics or []:
-            get_metric(name)
+        for choice in self.metrics or []:
+            create_metric(choice)
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
         results, written = [], []
@@ -267,7 +265,9 @@ def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
     run = run_folder(model.file)
     if run is None or not os.access(run, os.W_OK):
         return
-    key = hashlib.sha256(f"{result.protocol} {result.generator_hash}".encode()).hexdigest()[:8]
+    key = hashlib.sha256(
+        f"{result.protocol.of_the_model()} {result.generator_hash}".encode()
+    ).hexdigest()[:8]
     file = run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json"
     with contextlib.suppress(ZooError):  # there is none yet, or it is damaged
         result = read_result(file).updated(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
-from zoo.registry import task
+from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
     from zoo.explore.report import Section
@@ -121,7 +120,7 @@ class Explore:
             f"{model.info['generator']['name']} on {model.data.get('name')}",
             _facts(model),
             sections,
-            [{"figures": r.figures, "protocol": dataclasses.asdict(r.protocol)} for r in results],
+            [{"figures": r.figures, "protocol": r.protocol.in_words()} for r in results],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:
@@ -142,9 +141,7 @@ class Explore:
         )
 
     def _check_features(self) -> None:
-        from zoo.metrics.features.base import list_features
-
-        name, choices = self.features, ["pixels", *list_features()]
+        name, choices = self.features, ["pixels", *list_parts("features")]
         if name is None or name in choices or name.startswith("timm/"):
             return
         raise ZooError(

@@ -90,7 +90,7 @@ def _heading(kind: str) -> str:
     row = KINDS[kind]
     group = row.group
     if group is None:
-        return f"{kind.upper()}   {{name: NAME, OPTION: …}}"
+        return f"{kind.upper()}   {row.choice}"
     option = "OPTION=…" if kind == "task" else f"{group.replace('/', '.')}.OPTION=…"
     if row.several:
         return f"{kind.upper()}   '{group}=[NAME,…]'   {group.replace('/', '.')}.NAME.OPTION=…"

@@ -15,7 +15,7 @@ from zoo.cli.grammar import argument, key_of
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.core.errors import ZooError, listing, suggest
-from zoo.registry import task
+from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -168,7 +168,6 @@ class Tune:
         from zoo.cli.grammar import quote
         from zoo.cli.jobs import run_task
         from zoo.explore.compare import read_metrics
-        from zoo.metrics.scores import list_metrics
 
         figures = {k: v[1][-1] for k, v in read_metrics(folder).items()} | summary
         if self.metric not in figures:
@@ -177,7 +176,7 @@ class Tune:
                 f"ckpt={quote(str(folder))}",
                 f"data_dir={quote(str(config.data_dir))}",
                 f"n={self.samples}",
-                *([f"metrics=[{self.metric}]"] if self.metric in list_metrics() else []),
+                *([f"metrics=[{self.metric}]"] if self.metric in list_parts("metric") else []),
             ]
             figures |= run_task(_compose(wanted), folder / "evaluation", wanted)
         value = figures.get(self.metric)

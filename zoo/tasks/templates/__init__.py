@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from zoo.tasks.templates.measures import MEASURES
 from zoo.tasks.templates.networks import NETWORKS
 from zoo.tasks.templates.others import OTHERS
 
-TEMPLATES = NETWORKS | OTHERS
+TEMPLATES = NETWORKS | OTHERS | MEASURES
 """By kind."""

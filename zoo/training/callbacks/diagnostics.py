@@ -19,7 +19,7 @@ from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
 from zoo.metrics.evaluate import default_features
 from zoo.metrics.features.base import Features, create_features, extract
-from zoo.metrics.scores import MAX_CLASSES
+from zoo.metrics.scores.base import MAX_CLASSES
 from zoo.parts.regularizers.dragan import Dragan
 from zoo.parts.regularizers.gradient_penalty import GradientPenalty
 from zoo.parts.regularizers.r1 import R1

@@ -9,11 +9,12 @@ import pytorch_lightning as pl
 
 from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
+from zoo.metrics.choice import check_metrics, create_metric
+from zoo.metrics.comparison import Reference
 from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
 from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.results import generator_hash
-from zoo.metrics.scores import Reference, check_metrics, get_metric
 from zoo.training.callbacks.base import Measures
 
 
@@ -28,7 +29,8 @@ class Evaluate(Measures):
         folder: the run's folder.
         every_n_images: evaluate whenever n more real images were seen; null for no such rhythm.
         every_n_epochs: evaluate at the end of every n-th epoch; null for no such rhythm.
-        metrics: names; null takes those that make sense.
+        metrics: names, one with options as `{name: kid, subsets: 50}`; null takes those that make
+            sense.
         features: name of the feature network; null takes the one for the data set.
         n: generated images: fewer are faster, and give a higher FID.
         split: of the data set, to compare with.
@@ -44,7 +46,7 @@ class Evaluate(Measures):
         folder: str,
         every_n_images: int | None = None,
         every_n_epochs: int | None = 1,
-        metrics: list[str] | None = None,
+        metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         n: int = 5000,
         split: Literal["train", "val", "test"] = "train",
@@ -56,8 +58,8 @@ class Evaluate(Measures):
                 "callbacks.evaluate: every_n_images, every_n_epochs and batch_size must be 1 or "
                 "more, and n 2 or more."
             )
-        for name in metrics or []:
-            get_metric(name)
+        for choice in metrics or []:
+            create_metric(choice)
         if split not in ("train", "val", "test"):
             raise ZooError(f"callbacks.evaluate.split={split} must be train, val or test.")
         self.folder = Path(folder) / "evaluations"

@@ -1,0 +1,86 @@
+"""Which metrics are measured: those named, or those that make sense."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.core.errors import ZooError
+from zoo.metrics.comparison import Reference
+from zoo.metrics.features.base import Features
+from zoo.metrics.scores.base import Metric
+from zoo.registry import create, list_parts
+
+Choice = str | dict[str, Any]
+"""A metric's name, or its name and options: `{name: kid, subsets: 50}`."""
+
+
+def create_metric(choice: Choice | Metric) -> Metric:
+    """The metric that is meant; one that is made already as it is.
+
+    Raises:
+        ZooError: there is none of this name, or it has no such option.
+    """
+    if isinstance(choice, Metric):
+        return choice
+    options: dict[str, Any] = {"name": choice} if isinstance(choice, str) else dict(choice)
+    if "name" not in options:
+        raise ZooError(f"the metric {choice} has no name: write {{name: kid, subsets: 50}}.")
+    made: Metric = create("metric", options.pop("name"), **options)
+    return made
+
+
+def check_metrics(
+    metrics: Sequence[Choice | Metric], network: Features, reference: Reference, conditional: bool
+) -> None:
+    """Refuse metrics that cannot work, before anything is generated.
+
+    Raises:
+        ZooError: an unknown metric, one without the labels, classifier or images that it needs,
+            or a classifier of other classes.
+    """
+    for choice in metrics:
+        made = create_metric(choice)
+        name, needs = made.name, made.needs
+        if "labels" in needs and not (conditional and reference.labels is not None):
+            raise ZooError(
+                f"metric {name} needs a conditional generator and labelled reference images; "
+                f"{'there are no labels' if conditional else 'the generator takes no labels'}."
+            )
+        if "logits" in needs and not network.classes:
+            raise ZooError(
+                f"metric {name} needs a feature network with a classifier, {network.name} has "
+                "none: leave it out or choose other features."
+            )
+        if "classes" in needs and reference.dataset not in network.labels_of:
+            read = network.classes_of(reference.images.shape[1])
+            if read != reference.num_classes:
+                raise ZooError(
+                    f"metric {name} needs a feature network that reads the "
+                    f"{reference.num_classes} classes of {reference.dataset}, {network.name} reads "
+                    f"{read} others: leave it out or use features=mnist or fashion_mnist where "
+                    "they fit."
+                )
+        if "train" in needs and reference.trained_on is None:
+            raise ZooError(
+                f"metric {name} compares with training images, and {reference.name} comes without: "
+                "leave it out or give the reference its train_images."
+            )
+
+
+def default_metrics(network: Features, reference: Reference, conditional: bool) -> list[str]:
+    """The metrics that make sense for a data set, a feature network and a kind of generator.
+
+    A plugin's that cannot be imported is left out with a warning.
+    """
+    chosen: list[tuple[int, str]] = []
+    for name in list_parts("metric"):
+        try:
+            made = create_metric(name)
+        except ZooError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        if made.suits(network, reference, conditional):
+            chosen.append((made.order, name))
+    return [name for _, name in sorted(chosen)]

@@ -1,0 +1,35 @@
+"""What feature networks of timm's have in common: how images reach them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.metrics.features.base import Features, as_rgb
+
+
+class Backbone(Features):
+    """A timm model on images that are scaled bicubically and normalised as it was trained."""
+
+    network: Any
+    mean: Tensor
+    std: Tensor
+
+    def adopt(self, network: nn.Module, resolution: int, mean: Any, std: Any) -> None:
+        self.network = network
+        self.classes = int(getattr(network, "num_classes", 0))
+        self.resolution = resolution
+        self.resizer = f"bicubic antialiased to {resolution}"
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+        self.freeze()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        size = (self.resolution, self.resolution)
+        x = F.interpolate(as_rgb(images).float(), size=size, mode="bicubic", antialias=True)
+        maps = self.network.forward_features((x.clamp(0, 255) - self.mean) / self.std)
+        vectors = self.network.forward_head(maps, pre_logits=True)
+        return vectors, self.network.forward_head(maps) if self.classes else None

@@ -1,0 +1,1 @@
+"""Metrics: the figures of generated images beside real ones, one part each."""

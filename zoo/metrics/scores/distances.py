@@ -1,0 +1,146 @@
+"""FID, KID, the Inception score, and precision, recall, density and coverage."""
+
+from __future__ import annotations
+
+import math
+
+from zoo.core.errors import at_least
+from zoo.metrics.comparison import Comparison, Reference
+from zoo.metrics.distances import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+    random_rows,
+)
+from zoo.metrics.features.base import Features
+from zoo.metrics.scores.base import Metric, logits_of
+from zoo.registry import metric
+
+
+@metric("fid")
+class FID(Metric):
+    """Fréchet distance of Gaussians fitted to the features of both sides.
+
+    Paper: Heusel et al. (2017), arXiv:1706.08500.
+    """
+
+    order = 10
+
+    @classmethod
+    def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
+        return True
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        count, width = data.vectors.shape
+        if count <= width:
+            data.notes.append(
+                f"FID of {count} images in {width} dimensions: the covariance is singular and the "
+                "figure strongly biased; use more images."
+            )
+        return {"fid": frechet_distance(data.vectors, data.reference_vectors)}
+
+
+@metric("kid")
+class KID(Metric):
+    """Unbiased squared MMD of the features under a cubic kernel.
+
+    Paper: Bińkowski et al. (2018), arXiv:1801.01401.
+
+    Args:
+        subsets: random ones that are averaged over.
+        subset_size: images in each, or as many as there are.
+    """
+
+    order = 20
+
+    def __init__(self, subsets: int = 100, subset_size: int = 1000) -> None:
+        at_least(1, "metric kid: ", subsets=subsets)
+        at_least(2, "metric kid: ", subset_size=subset_size)
+        self.subsets = subsets
+        self.subset_size = subset_size
+
+    @classmethod
+    def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
+        return True
+
+    def settings(self) -> str:
+        return f"KID {self.subsets} subsets of up to {self.subset_size}"
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        estimate = kernel_distance(
+            data.vectors, data.reference_vectors, self.subsets, self.subset_size, data.seed
+        )
+        if math.isnan(estimate.std):
+            data.notes.append(
+                "KID is of one subset, all images of both sides: there is no kid_std."
+            )
+            return {"kid": estimate.mean}
+        return {"kid": estimate.mean, "kid_std": estimate.std}
+
+
+@metric("inception_score")
+class InceptionScore(Metric):
+    """How sure a classifier is of each image, and how different the classes of all are.
+
+    Paper: Salimans et al. (2016), arXiv:1606.03498.
+
+    Args:
+        splits: parts of the images that are averaged over.
+    """
+
+    needs = ("logits",)
+    higher_is_better = ("inception_score",)
+    order = 30
+
+    def __init__(self, splits: int = 10) -> None:
+        at_least(1, "metric inception_score: ", splits=splits)
+        self.splits = splits
+
+    @classmethod
+    def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
+        return network.classes > 0
+
+    def settings(self) -> str:
+        return f"IS {self.splits} splits"
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        estimate = inception_score(logits_of(data), self.splits, data.seed)
+        return {"inception_score": estimate.mean, "inception_score_std": estimate.std}
+
+
+@metric("prdc")
+class PRDC(Metric):
+    """Precision, recall, density and coverage: shares inside the balls of nearest neighbours.
+
+    Papers: Kynkäänniemi et al. (2019), arXiv:1904.06991; Naeem et al. (2020), arXiv:2002.09797.
+
+    Args:
+        nearest: the neighbour up to which a ball reaches.
+        images: of each side at most, drawn at random.
+    """
+
+    higher_is_better = ("precision", "recall", "density", "coverage")
+    order = 40
+
+    def __init__(self, nearest: int = 5, images: int = 10_000) -> None:
+        at_least(1, "metric prdc: ", nearest=nearest, images=images)
+        self.nearest = nearest
+        self.images = images
+
+    @classmethod
+    def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
+        return True
+
+    def settings(self) -> str:
+        return f"PRDC up to the {self.nearest}th neighbour of up to {self.images:,} images a side"
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        generated, reference = (
+            vectors[random_rows(self.images, len(vectors), data.seed)]
+            for vectors in (data.vectors, data.reference_vectors)
+        )
+        precision, recall = precision_recall(generated, reference, self.nearest)
+        density, coverage = density_coverage(generated, reference, self.nearest)
+        return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}

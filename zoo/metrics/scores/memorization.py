@@ -1,0 +1,66 @@
+"""Whether a generator copies its training images."""
+
+from __future__ import annotations
+
+from zoo.core.errors import TooFewError, at_least
+from zoo.metrics.cache import reference_features
+from zoo.metrics.comparison import Comparison, Reference
+from zoo.metrics.distances import nearest_rows, random_rows
+from zoo.metrics.features.base import Features
+from zoo.metrics.scores.base import NEIGHBOUR_IMAGES, Metric
+from zoo.registry import metric
+
+
+@metric("memorization")
+class Memorization(Metric):
+    """How much nearer generated images are to training images than those are to each other.
+
+    `nearest_ratio` is the median distance of a generated image to its nearest training image,
+    over the same among the training images: about 1 is healthy, near 0 is copying. `copies` is
+    the share of generated images nearer than all but 1 % of real ones: 0.01 is healthy.
+
+    Args:
+        pairs: the nearest ones that are shown as pictures.
+    """
+
+    needs = ("train",)
+    order = 100
+
+    def __init__(self, pairs: int = 32) -> None:
+        at_least(1, "metric memorization: ", pairs=pairs)
+        self.pairs = pairs
+
+    @classmethod
+    def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
+        return reference.trained_on is not None
+
+    def settings(self) -> str:
+        return ""  # no figure depends on the pairs
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        images = data.reference.trained_on
+        assert images is not None
+        if len(images) < 2:
+            raise TooFewError("metric memorization needs 2 or more training images.")
+        if data.reference.split == "train":
+            vectors = data.reference_vectors
+        else:
+            vectors = reference_features(data.network, images, data.batch_size, data.progress)
+            data.notes.append(
+                f"Memorization compares with the {len(images):,} images of "
+                f"{data.reference.dataset}/train, whatever the split of the reference."
+            )
+        distance, index = nearest_rows(data.vectors, vectors)
+        rows = random_rows(NEIGHBOUR_IMAGES, len(vectors), data.seed)
+        among, _ = nearest_rows(vectors[rows], vectors, own=rows)
+        order = distance.argsort()[: self.pairs]
+        data.pairs += [(int(i), int(index[i]), float(distance[i])) for i in order]
+        copies = {"copies": (distance < among.quantile(0.01)).double().mean().item()}
+        between = among.median()
+        if not between > 0:
+            data.notes.append(
+                "nearest_ratio is left out: most training images have a twin, and the distance "
+                "between them is 0."
+            )
+            return copies
+        return {"nearest_ratio": (distance.median() / between).item(), **copies}

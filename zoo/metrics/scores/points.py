@@ -1,0 +1,55 @@
+"""Modes of the plane that points lie at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.core.errors import ZooError
+from zoo.metrics.comparison import Comparison, Reference
+from zoo.metrics.distances import exact
+from zoo.metrics.features.base import Features
+from zoo.metrics.features.points import Points
+from zoo.metrics.scores.base import Metric, count_modes
+from zoo.registry import metric
+
+
+@metric("point_modes")
+class PointModes(Metric):
+    """Modes of the plane; a point is at one if it lies within three standard deviations of it.
+
+    `high_quality` is the share of such points.
+
+    Paper: Srivastava et al. (2017), arXiv:1705.07761.
+    """
+
+    higher_is_better = ("modes", "high_quality")
+    order = 60
+
+    @classmethod
+    def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
+        return isinstance(network, Points)
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        labels = data.reference.labels
+        if labels is None or not isinstance(data.network, Points):
+            raise ZooError(
+                "metric point_modes counts modes of points of the plane (datamodule=gaussians, "
+                "features=points): for images use modes."
+            )
+        real, count = data.reference_vectors, data.reference.num_classes
+        centers = torch.stack([real[labels == mode].mean(dim=0) for mode in range(count)])
+        radius = 3 * (real - centers[labels]).square().mean().sqrt().item()
+        at = nearest_modes(data.vectors, centers, radius)
+        hit, divergence = count_modes(at, count)
+        return {"modes": hit, "mode_kl": divergence, "high_quality": len(at) / len(data.vectors)}
+
+
+def nearest_modes(points: Tensor, centers: Tensor, radius: float) -> Tensor:
+    """The mode of each point (N, 2) that lies within `radius` of a center (K, 2).
+
+    Points that lie nowhere are left out, so that the share of good ones is the length of the
+    result over N.
+    """
+    distance, index = torch.cdist(exact(points), exact(centers)).min(dim=1)
+    return index[distance <= radius]
