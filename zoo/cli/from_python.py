@@ -10,7 +10,8 @@ from omegaconf import OmegaConf, open_dict
 
 from zoo.cli import overrides as words
 from zoo.cli.grammar import quote, value_of
-from zoo.cli.main import run_task
+from zoo.cli.jobs import run_task
+from zoo.cli.newest import name_newest
 from zoo.cli.resume import continue_run
 from zoo.cli.store import store_parts
 from zoo.core.errors import ZooError
@@ -60,7 +61,7 @@ def train(
     if out is not None:
         arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
     store_parts()
-    arguments = continue_run(arguments)
+    arguments = continue_run(name_newest(arguments))
     words.check(arguments, CONFIGS)
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = compose("config", overrides=arguments, return_hydra_config=True)

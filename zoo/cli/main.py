@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from zoo.cli import overrides as words
 from zoo.cli.jobs import run_task, try_task
 from zoo.cli.newest import name_newest
+from zoo.cli.program import program
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.cli.told import told_in_words
@@ -67,7 +68,7 @@ def _check_shell(overrides: list[str]) -> None:
     if asked and not {"COMP_LINE", "COMP_POINT"} <= os.environ.keys():
         raise ZooError(
             "completion answers a shell, which says what has been typed: install it with "
-            'eval "$(python run.py -sc install=bash)".'
+            f'eval "$({program()} -sc install=bash)".'
         )
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from zoo.cli.grammar import key_of, quote, value_of
+from zoo.cli.program import program
 from zoo.core.errors import ZooError
 
 DEEPEST = 6
@@ -30,7 +31,7 @@ def name_newest(arguments: list[str]) -> list[str]:
             if run is None:
                 raise ZooError(
                     f"{key}=last: there is no training below {Path.cwd()}; the first one is made "
-                    "by python run.py, and a model of the zoo's own is ckpt=mnist."
+                    f"by {program()}, and a model of the zoo's own is ckpt=mnist."
                 )
             print(f"note: {key}=last is {run}")
             named[i] = f"{key}={quote(str(run))}"
