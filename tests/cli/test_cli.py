@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -42,7 +43,7 @@ def test_task_list_prints_a_table_and_leaves_nothing_behind(tmp_path):
     done = run_py("task=list", "kind=loss", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "wgan_gp  penalty: float = 10.0" in done.stdout
+    assert re.search(r"^  wgan_gp +penalty: float = 10\.0", done.stdout, re.MULTILINE)
     assert "GENERATOR" not in done.stdout
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from zoo.cli.grammar import argument, key_of, quote
 from zoo.cli.settings import leads_elsewhere
-from zoo.cli.store import CONFIGS
+from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
@@ -326,6 +326,7 @@ def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
 
     from zoo.cli.sentences import composition_sentence
 
+    store_parts()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:
             config = compose("config", overrides=kept)
