@@ -20,7 +20,7 @@ from zoo.core.errors import ZooError
 from zoo.registry.places import ROOT
 
 SAVED = ["experiment=train_mnist_gan", "model.lr_g=1e-4", "seed=3"]
-KEPT = ["model.lr_g=0.0001", "seed=3", "trainer.max_epochs=20", "model.conditional=true"]
+KEPT = ["model.lr_g=0.0001", "seed=3", "trainer.max_epochs=10", "model.conditional=true"]
 """Some of what these say, as values."""
 
 
@@ -63,7 +63,7 @@ def test_the_runs_own_settings_come_first(tmp_path):
         "seed=4",
         "trainer.max_epochs=9",
     ]
-    assert {"model.lr_g=0.0001", "model.conditional=true", "model/loss=lsgan"} <= set(got)
+    assert {"model.lr_g=0.0001", "model.conditional=true"} <= set(got)
     assert not any(o.startswith(("experiment=", "seed=3", "trainer.max_epochs=20")) for o in got)
     assert continue_run(["task=sample", "ckpt=x"]) == ["task=sample", "ckpt=x"]
 

@@ -32,7 +32,7 @@ def check(*arguments: str) -> None:
     ("arguments", "words"),
     [
         # a setting that the task does not use
-        ("task=evaluate ckpt=mnist datamodule.folder=x", "not use datamodule (dataset=NAME or"),
+        ("task=evaluate ckpt=mnist datamodule.batch_size=7", "not use datamodule (dataset=NAME or"),
         ("task=evaluate ckpt=mnist datamodule=cifar10", "does not use datamodule"),
         ("task=explore ckpt=mnist datamodule=image_folder", "does not use datamodule"),
         ("task=sample ckpt=mnist model.latent_dim=3", "task=sample does not use model, so leave"),
@@ -43,7 +43,7 @@ def check(*arguments: str) -> None:
         ("task=list experiment=sngan", "task=list does not use experiment"),
         ("task=list data_dir=x", "task=list does not use data_dir"),
         # advice
-        ("experiment=mnist", "Did you mean 'stacked_mnist' or 'train_mnist_gan' or"),
+        ("experiment=mnist", "Did you mean 'infogan_mnist' or 'stacked_mnist' or"),
         ("model/head=proj", "Did you mean 'projection'?"),
         ("model=sngan", "Did you mean experiment=sngan?"),
         ("model=resnet", "Did you mean model/generator=resnet or model/discriminator=resnet"),
@@ -163,7 +163,7 @@ def test_evaluating_against_a_folder_names_it_and_tells_figures_once(tmp_path, m
     assert "image_folder" in json.dumps(protocol)
     printed = capsys.readouterr().out
     assert summary["fid"] > 0
-    assert not any(line.startswith("fid ") for line in printed.splitlines())
+    assert sum(line.startswith("fid ") for line in printed.splitlines()) == 1  # in the table
 
 
 # The newest run, and one training in a folder -----------------------------------------------------

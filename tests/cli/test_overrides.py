@@ -12,6 +12,7 @@ from zoo.cli import overrides
 from zoo.cli.store import CONFIGS, experiments, store_parts
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError
+from zoo.registry import REGISTRY
 from zoo.registry.signature import from_callable
 
 
@@ -87,7 +88,7 @@ def test_experiments_pass(name):
     check(f"experiment={name}")
 
 
-LOSSES = "Choices: bce, hinge, lsgan, minimax, ralsgan, rpgan, wgan, wgan_gp."
+LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ LOSSES = "Choices: bce, hinge, lsgan, minimax, ralsgan, rpgan, wgan, wgan_gp."
         ("trainer=null", "trainer=null is not possible: choose one (python run.py --help"),
         ("model/loss=null", "model/loss=null is not possible: choose one"),
         ("-m model/head=null,projection", "model/head=null is no value of a sweep"),
-        ("~model.loss", "model.loss names no loss: choose one of bce"),
+        ("~model.loss", "model.loss names no loss: choose one of afm, bce"),
         ("~datamodule", "datamodule names no datamodule: choose one of "),
         ("task=new", "kind is missing: give it as kind=…"),
         ("task=new kind=loss", "name is missing: give it as name=…"),
@@ -143,7 +144,7 @@ LOSSES = "Choices: bce, hinge, lsgan, minimax, ralsgan, rpgan, wgan, wgan_gp."
         ("callbacks.samples._target_=os.system", "samples._target_=os.system is not allowed"),
         ("callbacks.samples._target_=zoo.cli.main.x", "zoo.cli.main.x does not exist: zoo.cli"),
         ("+callbacks.samples.x._target_=os.system", "callbacks.samples has no option 'x'"),
-        ("+logger.csv.x._target_=os.system", "csv.x._target_=os.system stands where no part"),
+        ("+logger.csv.x._target_=os.system", "logger.csv has no option 'x'. It has: save_dir"),
         ("+x._target_=os.system", "x._target_=os.system stands where no part belongs"),
         # syntax
         ("train", "'train' is no override: write key=value"),

@@ -235,7 +235,8 @@ def check_head(part: Part, head: str) -> None:
     scores = network(x, y)
     assert scores.shape == (2 * CLASSES,), head
     assert scores.isfinite().all(), head
-    (scores * torch.randn_like(scores)).sum().backward()
+    auxiliary = network.auxiliary(update_of(network, x, y))
+    ((scores * torch.randn_like(scores)).sum() + sum(auxiliary.values())).backward()
     for name, parameter in network.head.named_parameters():
         assert parameter.grad is not None, f"{head}.{name} has no gradient"
 

@@ -23,7 +23,7 @@ from zoo.registry import REGISTRY, create
 def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
     """`run_task` as one of many: writes `summary.json`; a failure becomes the entry `error`."""
     try:
-        summary = run_task(config, out, overrides)
+        summary = run_task(config, out, overrides, keep=True)
     except Exception as error:
         if shows_tracebacks():
             traceback.print_exc()
@@ -32,8 +32,13 @@ def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
     return summary
 
 
-def run_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
+def run_task(
+    config: DictConfig, out: Path, overrides: list[str], keep: bool = False
+) -> dict[str, Any]:
     """Make the task from `config`, run it in `out` and print what it returns.
+
+    Args:
+        keep: leave the folder of a task that failed as it is.
 
     Returns:
         The task's summary: labels with texts, numbers or paths.
@@ -52,7 +57,8 @@ def run_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
         task.config, task.overrides = plain, overrides
         summary: dict[str, Any] = task(out) or {}
     except Exception:
-        remove_unused(out)  # nothing of a refused task is left
+        if not keep:
+            remove_unused(out)  # nothing of a refused task is left
         raise
     if not first or not getattr(task, "writes_files", True):
         remove_unused(out)

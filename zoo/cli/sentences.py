@@ -100,7 +100,7 @@ def _no_key(key: str, overrides: list[str]) -> str:
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
     more = ""
-    if parent == "trainer" or str(node.get("_target_", "")).startswith("pytorch_lightning."):
+    if parent == "trainer" or parent.startswith("logger."):
         more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
     return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
 
