@@ -32,6 +32,23 @@ class Plain(Loss):
 """A plugin file with the loss NAME."""
 
 
+def small_checkpoint(path: Path, name: str, num_classes: int = 3, channels: int = 1) -> Path:
+    """A checkpoint of any generator of the zoo, small and with its own initial weights."""
+    from helpers_contracts import image_size, live
+
+    part = ("generator", name)
+    return make_checkpoint(
+        path,
+        name,
+        "mlp",
+        image_size=image_size(part),
+        channels=channels,
+        num_classes=num_classes,
+        generator_options=live(part).tiny,
+        drawn=False,
+    )
+
+
 def make_checkpoint(
     path: Path,
     generator: str = "dcgan",
@@ -46,6 +63,7 @@ def make_checkpoint(
     generator_options: dict[str, Any] | None = None,
     class_names: list[str] | None = None,
     images_seen: int = 1280,
+    drawn: bool = True,
 ) -> Path:
     """Write a checkpoint of freshly initialised networks, in the format of the trainer."""
     torch.manual_seed(seed)
@@ -55,7 +73,7 @@ def make_checkpoint(
     )
     d = zoo.create("discriminator", discriminator, **shape)
     with torch.no_grad():  # a scale at which the images have contrast, as after training
-        for weight in (p for p in g.parameters() if p.dim() > 1):
+        for weight in (p for p in g.parameters() if p.dim() > 1 and drawn):
             torch.nn.init.kaiming_normal_(weight)
     state = {f"generator.{k}": v.clone() for k, v in g.state_dict().items()}
     if ema:  # something other than the raw weights
