@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ class RandomConv1x1(nn.Module):
         super().__init__()
         drawn = nn.Conv2d(inputs, outputs, 1)  # Kaiming-uniform with a = sqrt(5)
         self.register_buffer("weight", drawn.weight.detach())
-        self.register_buffer("bias", drawn.bias.detach())
+        self.register_buffer("bias", cast(Tensor, drawn.bias).detach())
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias)
