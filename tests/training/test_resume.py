@@ -194,7 +194,7 @@ def test_a_finished_run_says_so(whole, capsys):
     content = read(whole)
     assert train(whole, f"resume={whole}") == {}
     text = capsys.readouterr().out.splitlines()[-1]
-    assert "has reached its end after 400 images" in text
+    assert "has reached its end (trainer.max_steps=25) after 400 images" in text
     assert "trainer.max_steps=50" in text
     assert_same_training(read(whole), content)
 

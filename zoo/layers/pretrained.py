@@ -156,6 +156,7 @@ def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwo
             f"{suggest(model, timm.list_models())}"
         )
     weights = None
+    network: Any
     if pretrained and lite_package(model):
         weights, _ = lite_weights(model, f"{part}: model={model}")
     asks_hub = pretrained and weights is None

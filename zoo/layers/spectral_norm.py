@@ -33,7 +33,8 @@ class SpectralNorm(nn.Module):
         matrix = weight.detach().flatten(1).float()
         self.register_buffer("u", F.normalize(torch.randn(len(matrix)).to(matrix), dim=0, eps=eps))
         self.register_buffer("v", torch.zeros_like(matrix[0]))
-        for _ in range(INITIAL_ITERATIONS):
+        # A sketch on the meta device has no numbers, and its thousands of operations take seconds.
+        for _ in range(0 if matrix.is_meta else INITIAL_ITERATIONS):
             self._iterate(matrix)
 
     @torch.no_grad()
