@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import cast
 
 import torch
 import torch.nn.functional as F
