@@ -45,7 +45,7 @@ def small_checkpoint(path: Path, name: str, num_classes: int = 3, channels: int 
         channels=channels,
         num_classes=num_classes,
         generator_options=live(part).tiny,
-        drawn=False,
+        drawn=None,
     )
 
 
@@ -63,7 +63,7 @@ def make_checkpoint(
     generator_options: dict[str, Any] | None = None,
     class_names: list[str] | None = None,
     images_seen: int = 1280,
-    drawn: bool = True,
+    drawn: bool | None = True,
 ) -> Path:
     """Write a checkpoint of freshly initialised networks, in the format of the trainer."""
     torch.manual_seed(seed)
@@ -72,6 +72,10 @@ def make_checkpoint(
         "generator", generator, **shape, latent_dim=latent_dim, **(generator_options or {})
     )
     d = zoo.create("discriminator", discriminator, **shape)
+    if drawn is None:  # where the own initial weights give no contrast
+        labels = torch.zeros(8, dtype=torch.int64) if num_classes else None
+        with torch.no_grad():
+            drawn = bool(g.eval()(g.sample_latent(8), labels).std() < 0.01)
     with torch.no_grad():  # a scale at which the images have contrast, as after training
         for weight in (p for p in g.parameters() if p.dim() > 1 and drawn):
             torch.nn.init.kaiming_normal_(weight)
