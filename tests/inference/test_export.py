@@ -22,6 +22,7 @@ from zoo.core.errors import ZooError
 from zoo.inference.export import TOLERANCE, Deployable, export
 from zoo.inference.images import to_uint8
 from zoo.inference.load import LoadedGenerator
+from zoo.layers.truncated_normal import truncate
 from zoo.registry import REGISTRY
 from zoo.tasks.export import Export
 
@@ -118,9 +119,7 @@ def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tm
     )
     assert done.returncode == 0, done.stderr
     z = np.random.default_rng(0).standard_normal((1, 12), dtype=np.float32)
-    expected = model.generate(
-        zoo.contracts.latent.truncate(torch.from_numpy(z), 2.0), torch.tensor([5])
-    )
+    expected = model.generate(truncate(torch.from_numpy(z), 2.0), torch.tensor([5]))
     written = np.asarray(Image.open(tmp_path / "five.png")).astype(int)
     assert written.shape == (16, 16)
     assert np.abs(written - to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1

@@ -132,6 +132,7 @@ def test_one_process_writes_and_speaks(run):
         ".hydra/hydra.yaml",
         ".hydra/overrides.yaml",
         "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "csv/version_0/hparams.yaml",
         "csv/version_0/metrics.csv",
         "samples/images_000000000.png",

@@ -33,7 +33,7 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     assert summary["checkpoint"] == "run/checkpoints/last.ckpt"
     assert summary["log"] == "run/csv/version_0"
     assert summary["sample"] == "python run.py task=sample ckpt=run n=64 label=5"
-    assert summary["continue"] == "python run.py resume=run trainer.max_images=140"
+    assert summary["continue"] == "python run.py resume=run trainer.max_images=160"
     assert {"loss_d", "loss_g", "images_per_second"} <= summary.keys()
     for place in ("pictures", "checkpoint", "log"):
         assert (tmp_path / summary[place]).exists()
@@ -65,7 +65,7 @@ def test_the_training_images_are_not_copied_to_be_counted(tmp_path, monkeypatch,
 def test_nothing_but_the_program_itself_speaks(tmp_path):
     """No hints of Lightning's, no warnings; in a process of its own, where no test filters them."""
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from helpers_train import train;"
+        "import sys; sys.path.insert(0, 'tests/support'); from helpers_train import train;"
         "from pathlib import Path;"
         f"train(Path({str(tmp_path)!r}), 'trainer.max_epochs=1', 'logger=csv', 'trainer=default')"
     )
@@ -275,7 +275,7 @@ def test_paths_outside_of_the_folder_stay_whole(tmp_path, monkeypatch):
 def test_kept_memory_trains_the_same_weights(tmp_path):
     """In a process of its own, whose allocator it changes."""
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from helpers_train import train;"
+        "import sys; sys.path.insert(0, 'tests/support'); from helpers_train import train;"
         "from pathlib import Path;"
         f"out = Path({str(tmp_path / 'kept')!r});"
         "train(out, 'trainer.keep_memory=true', 'trainer.max_epochs=1');"
