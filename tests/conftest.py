@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import make_checkpoint
+
+KNOWN = Path(__file__).parent / "known_failures.txt"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Expect what `known_failures.txt` lists to fail, so that whatever else fails is seen."""
+    listed = [n for n in KNOWN.read_text(encoding="utf-8").splitlines() if n.startswith("tests/")]
+    for item in items:
+        if any(item.nodeid.startswith(name) for name in listed):
+            item.add_marker(pytest.mark.xfail(reason=f"listed in {KNOWN.name}", strict=False))
 
 
 @pytest.fixture(scope="module")
