@@ -140,6 +140,9 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         each = [f"{parsed.get_key_element()}={v}" for v in values]
         # Every value once, each with the first value of all other sweeps.
         sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
+    named = value_of(given.overrides, "task")
+    if not only_prints and named in {p.name for p in REGISTRY.parts("task")}:
+        _check_used(str(named), given.overrides)  # before what it is not to say is looked for
     folders = [f"file://{Path(d).absolute()}" for d in [given.config_dir] if d]
     search = [f"hydra.searchpath=[{','.join(map(quote, folders))}]"] if folders else []
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
