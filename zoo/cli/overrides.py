@@ -226,6 +226,8 @@ def _check_used(task: str, overrides: list[str]) -> None:
         first = re.split(r"[./]", key)[0]
         if first not in SECTIONS or first in used:
             continue
+        if override in ("~experiment", "~hparams_search"):  # of which there is none anyway
+            continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
             continue  # which chooses the task
         instead = getattr(live, "instead", {}).get(first, "")
