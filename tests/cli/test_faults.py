@@ -48,6 +48,7 @@ def check(*arguments: str) -> None:
         ("model=sngan", "Did you mean experiment=sngan?"),
         ("model=resnet", "Did you mean model/generator=resnet or model/discriminator=resnet"),
         # bare errors and silent nonsense of before
+        ("model.generator._target_=[a]", "model.generator._target_=['a'] is no name"),
         ("experiment=1", "experiment is chosen by name"),
         ("model=true", "model is chosen by name"),
         ("model/loss=[]", "model/loss"),

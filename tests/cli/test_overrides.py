@@ -144,7 +144,7 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("callbacks.samples._target_=os.system", "samples._target_=os.system is not allowed"),
         ("callbacks.samples._target_=zoo.cli.main.x", "zoo.cli.main.x does not exist: zoo.cli"),
         ("+callbacks.samples.x._target_=os.system", "callbacks.samples has no option 'x'"),
-        ("+logger.csv.x._target_=os.system", "logger.csv has no option 'x'. It has: save_dir"),
+        ("+logger.csv.x._target_=os.system", "logger.csv has no option 'x'"),
         ("+x._target_=os.system", "x._target_=os.system stands where no part belongs"),
         # syntax
         ("train", "'train' is no override: write key=value"),

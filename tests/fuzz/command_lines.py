@@ -187,7 +187,9 @@ def fuzz(
     grammar, rng = Grammar(), random.Random(seed)
     counts = {"valid": 0, "refused": 0, "wrong": 0}
     wrong: list[tuple[list[str], str]] = []
-    for _ in range(lines):
+    for number in range(lines):
+        if told and number % 100 == 0:
+            print(f"{number} lines: {counts}", flush=True)
         line = grammar.line(rng)
         outcome = judge(line, limit)
         counts[outcome if outcome in counts else "wrong"] += 1

@@ -141,6 +141,9 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         each = [f"{parsed.get_key_element()}={v}" for v in values]
         # Every value once, each with the first value of all other sweeps.
         sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
+    named = value_of(given.overrides, "task")
+    if not only_prints and named in {p.name for p in REGISTRY.parts("task")}:
+        _check_used(str(named), given.overrides)  # before what it is not to say is looked for
     folders = [f"file://{Path(d).absolute()}" for d in [given.config_dir] if d]
     search = [f"hydra.searchpath=[{','.join(map(quote, folders))}]"] if folders else []
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
@@ -224,8 +227,8 @@ def _check_used(task: str, overrides: list[str]) -> None:
         first = re.split(r"[./]", key)[0]
         if first not in SECTIONS or first in used:
             continue
-        if override == f"~{first}" and first in ("experiment", "hparams_search"):
-            continue  # nothing is what every task has of it
+        if override in ("~experiment", "~hparams_search"):  # of which there is none anyway
+            continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
             continue  # which chooses the task
         instead = getattr(live, "instead", {}).get(first, "")

@@ -35,7 +35,8 @@ def overrides_of(
         ZooError: they name a part or a class that is not here, or lead elsewhere.
     """
     groups = {key_of(a): a for a in given if _is_group(key_of(a))}
-    deleted = [key_of(a) for a in given if a.startswith("~")]
+    said = [a for a in given if not _is_group(key_of(a))]
+    deleted = [key_of(a) for a in said if a.startswith("~")]
     compose = _Composer(config_dir)
     one = [a for a in groups.values() if not is_sweep(a)]
     plain, chosen = compose([]), compose(one)
@@ -61,7 +62,7 @@ def overrides_of(
             and f"{name}._target_" not in base
         ):
             continue  # chosen anew, without this one
-        made += _override(key, value, base, file, own, given)
+        made += _override(key, value, base, file, own, said)
     return [*choices, *made]
 
 

@@ -25,6 +25,10 @@ def grammar_sentence(text: str, error: Exception) -> str:
     )
 
 
+_LIGHTNINGS = ("pytorch_lightning.", "zoo.training.loggers.")
+"""Classes that take options of Lightning's beside those in the configuration."""
+
+
 def composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
     """What Hydra's error in composing `overrides` means, with the choices."""
     text = str(error)
@@ -100,7 +104,7 @@ def _no_key(key: str, overrides: list[str]) -> str:
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
     more = ""
-    if parent == "trainer" or parent.startswith("logger."):
+    if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
         more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
     return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
 

@@ -120,6 +120,10 @@ def _part(kind: str, node: Any, place: str) -> Part:
         names = [p.name for p in REGISTRY.parts(kind)]
         group = GROUPS[kind]
         raise ZooError(f"{place} names no {kind}: choose one of {listing(names)} with {group}=… .")
+    if not isinstance(node["_target_"], str):
+        raise ZooError(
+            f"{place}._target_={node['_target_']} is no name: choose with {GROUPS[kind]}=…"
+        )
     try:
         return REGISTRY.get(kind, node["_target_"])
     except ZooError as error:
