@@ -79,6 +79,8 @@ def make_checkpoint(
     with torch.no_grad():  # a scale at which the images have contrast, as after training
         for weight in (p for p in g.parameters() if p.dim() > 1 and drawn):
             torch.nn.init.kaiming_normal_(weight)
+        for table in (m for m in g.modules() if isinstance(m, torch.nn.Embedding) and not drawn):
+            torch.nn.init.normal_(table.weight)  # labels matter, as after training
     state = {f"generator.{k}": v.clone() for k, v in g.state_dict().items()}
     if ema:  # something other than the raw weights
         state |= {
