@@ -40,7 +40,7 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     assert text.startswith("mlp (")
     assert "everything goes to run\n" in text
     more = continue_run(shlex.split(summary["continue"])[2:])
-    assert train(tmp_path / "run", *more)["trained"].startswith("144 images")
+    assert train(tmp_path / "run", *more)["trained"].startswith("160 images")
 
 
 def test_commands_take_any_folder(tmp_path, monkeypatch):
