@@ -204,7 +204,7 @@ def _values(text: str, parsed: Any) -> list[str]:
     value = parsed.value()
     if isinstance(value, RangeSweep):
         step = value.step or 0
-        steps = abs((value.stop - value.start) / step) if step else math.inf
+        steps = abs(((value.stop or 0) - (value.start or 0)) / step) if step else math.inf
         if not steps <= MOST_RUNS:
             raise ZooError(f"{text} names more than {MOST_RUNS:,} values.")
     try:
