@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ from zoo.cli.told import Stopped, told_in_words
 from zoo.core.errors import ZooError
 from zoo.training.loggers import CSVLogger, WandbLogger, reason_to_stay_offline
 from zoo.training.window import NonFiniteError
+
+
+@pytest.fixture(autouse=True)
+def _no_open_wandb_run():
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
 
 
 def rows(run: Path) -> list[dict[str, str]]:

@@ -402,7 +402,8 @@ class GAN(LeanModule):
         seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
         if self._counts_images:
             self._datamodule.images_seen = seen * parts // self.d_steps
-        if updates % self._log_every == 0:
+        # The end of an epoch has a row of its own, before a checkpoint may be written there.
+        if updates % self._log_every == 0 or self.trainer.is_last_batch:
             self._log_window()
 
     def _look_at(self, images: Tensor, labels: Tensor | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,8 +202,6 @@ def _check_switches(settings: dict[str, Any], callbacks: list[Any]) -> None:
                 f"trainer.{switch}=false contradicts a callback: give callbacks.{example}=null "
                 "instead."
             )
-    if settings.get("profiler") is not None:  # whose table goes through Lightning's log
-        logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
 
 
 def _devices(gpus: Any) -> dict[str, Any]:
