@@ -87,7 +87,7 @@ class Train:
             print(_headline(gan, data, trainer, out), flush=True)
         _fit(trainer, gan, data, checkpoint)
         if config["trainer"].get("profiler") and trainer.is_global_zero:
-            print(trainer.profiler.summary())  # Lightning's log is silent here  # type: ignore[attr-defined]
+            print(trainer.profiler.summary())  # type: ignore[attr-defined]  # the log is silent
         if not trainer.is_global_zero:
             return {}
         if checkpoint is not None and not gan.trained_steps:
