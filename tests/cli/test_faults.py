@@ -32,7 +32,7 @@ def check(*arguments: str) -> None:
     ("arguments", "words"),
     [
         # a setting that the task does not use
-        ("task=evaluate ckpt=mnist datamodule.batch_size=7", "not use datamodule (dataset=NAME or"),
+        ("task=evaluate ckpt=mnist datamodule.folder=x", "not use datamodule (dataset=NAME or"),
         ("task=evaluate ckpt=mnist datamodule=cifar10", "does not use datamodule"),
         ("task=explore ckpt=mnist datamodule=image_folder", "does not use datamodule"),
         ("task=sample ckpt=mnist model.latent_dim=3", "task=sample does not use model, so leave"),

@@ -97,7 +97,7 @@ def test_a_plugin_lies_in_the_current_folder(site: Path, tmp_path: Path) -> None
         ("run.py", "python run.py"),
         (str(ROOT / "run.py"), "python run.py"),
         ("/somewhere/bin/gan-zoo", "gan-zoo"),
-        ("../clone/run.py", "python ../clone/run.py"),
+        ("../elsewhere/run.py", "python ../elsewhere/run.py"),
         ("pytest", "python run.py"),
     ],
 )

@@ -64,7 +64,7 @@ def test_what_is_given_anew_holds():
     assert loss["trainer"] == composed(*RUNS["experiment"])["trainer"]
     trainer = resumed("trainer=cpu")["trainer"]
     assert (trainer["accelerator"], trainer["devices"], trainer["strategy"]) == ("cpu", 1, "auto")
-    assert trainer["max_epochs"] == 20
+    assert trainer["max_epochs"] == 10  # of the experiment
     model = resumed("experiment=sngan")["model"]
     assert model["generator"] == composed("experiment=sngan")["model"]["generator"]
     assert resumed("seed=5", "model.lr_g=1")["seed"] == 5
@@ -80,7 +80,7 @@ def foreign(change) -> None:
 
 
 def test_a_foreign_file_with_plain_settings_continues():
-    foreign(lambda v: v["model"].update(lr_g=1e-3))
+    foreign(lambda v: v["model"].update(lr_g=3e-3))
 
 
 def _put(place: str, value: Any):

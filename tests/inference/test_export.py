@@ -63,7 +63,7 @@ def test_every_generator_is_the_same_in_onnxruntime(name, num_classes, tmp_path)
         inputs["labels"] = y.numpy()
     (images,) = session.run(["images"], inputs)
     expected = model.sample(6, seed=2, truncation=truncation)
-    assert expected.std() > 0.0005, "the images have no contrast, so agreeing shows nothing"
+    assert expected.std() > 0.02, "the images have no contrast, so agreeing shows nothing"
     assert np.abs(images - expected.numpy()).max() <= TOLERANCE
 
 

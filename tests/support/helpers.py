@@ -75,7 +75,7 @@ def make_checkpoint(
     if drawn is None:  # where the own initial weights give no contrast
         labels = torch.zeros(8, dtype=torch.int64) if num_classes else None
         with torch.no_grad():
-            drawn = bool(g.eval()(g.sample_latent(8), labels).std() < 0.01)
+            drawn = bool(g.eval()(g.sample_latent(8), labels).std() < 0.05)
     with torch.no_grad():  # a scale at which the images have contrast, as after training
         for weight in (p for p in g.parameters() if p.dim() > 1 and drawn):
             torch.nn.init.kaiming_normal_(weight)

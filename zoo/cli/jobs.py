@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from zoo.cli.sentences import omegaconf_sentence
 from zoo.cli.told import sentence_of, shows_tracebacks
 from zoo.cli.validation import validate
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, create
 
@@ -82,7 +83,4 @@ def remove_unused(folder: Path) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write JSON so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")

@@ -260,9 +260,14 @@ class GAN(LeanModule):
 
     # Training ------------------------------------------------------------------------------------
 
+    @property
+    def parts(self) -> int:
+        """Batches of a step: one for each update of D, and G's own where it has one."""
+        return self.d_steps + self.own_batch_for_g
+
     def setup(self, stage: str) -> None:
         if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
-            self._datamodule.d_steps = self.d_steps + self.own_batch_for_g
+            self._datamodule.d_steps = self.parts
 
     @property
     def _datamodule(self) -> Any:
@@ -398,7 +403,7 @@ class GAN(LeanModule):
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
         shown = len(images) * self._world_size
-        parts = self.d_steps + self.own_batch_for_g
+        parts = self.parts
         seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
         if self._counts_images:
             self._datamodule.images_seen = seen * parts // self.d_steps

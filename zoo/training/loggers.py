@@ -14,6 +14,7 @@ from typing import Any
 from pytorch_lightning import loggers
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
 
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
@@ -107,12 +108,10 @@ def _cut(file: Path, step: int, logged: int) -> None:
             kept.append({key: value for key, value in row.items() if key is not None})
     if len(kept) == len(rows):
         return
-    part = file.with_suffix(".tmp")
-    with part.open("w", encoding="utf-8", newline="") as lines:
+    with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(kept)
-    part.replace(file)
 
 
 class WandbLogger(loggers.WandbLogger):

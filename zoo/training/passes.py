@@ -75,8 +75,8 @@ class Passes:
         with full_precision(images.device) if precise else nullcontext():
             if augmented:
                 images = self.augment(images)
-            if self.packs > 1:
-                images = pack(images, self.packs)
+            if self.packs > 1 and images.shape[1] == self.generator.channels:
+                images = pack(images, self.packs)  # what D has seen before is packed already
             output = self._score(images, labels)
         return output._replace(scores=widen(output.scores))
 

@@ -11,6 +11,15 @@ from zoo.layers.randoms import slopes
 from zoo.registry import regularizer
 
 
+def mean_square_slope(update: Update, images: Tensor, distance: float) -> Tensor:
+    """E[((D(x + h e) - D(x)) / h)^2] over `images` (N, C, H, W), h = `distance`; in fp32."""
+    with full_precision(images.device):
+        slope = slopes(
+            lambda x: update.discriminate(x, update.labels).scores, widen(images), distance
+        )
+    return slope.square().mean()
+
+
 @regularizer("fd_r1")
 class FiniteDifferenceR1(Regularizer):
     """R1 without a double backward pass: how much D changes from a real image to a noisy one.
@@ -38,10 +47,4 @@ class FiniteDifferenceR1(Regularizer):
         self.distance = distance
 
     def forward(self, update: Update) -> Tensor:
-        with full_precision(update.real.device):
-            slope = slopes(
-                lambda x: update.discriminate(x, update.labels).scores,
-                widen(update.real),
-                self.distance,
-            )
-        return 0.5 * self.gamma * slope.square().mean()
+        return 0.5 * self.gamma * mean_square_slope(update, update.real, self.distance)

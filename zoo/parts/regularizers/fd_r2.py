@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, widen
+from zoo.contracts.update import Update
 from zoo.core.errors import above, at_least
-from zoo.layers.randoms import slopes
+from zoo.parts.regularizers.fd_r1 import mean_square_slope
 from zoo.registry import regularizer
 
 
@@ -35,10 +35,5 @@ class FiniteDifferenceR2(Regularizer):
         self.distance = distance
 
     def forward(self, update: Update) -> Tensor:
-        with full_precision(update.generated.images.device):
-            slope = slopes(
-                lambda x: update.discriminate(x, update.labels).scores,
-                widen(update.generated.images),
-                self.distance,
-            )
-        return 0.5 * self.gamma * slope.square().mean()
+        images = update.generated.images
+        return 0.5 * self.gamma * mean_square_slope(update, images, self.distance)
