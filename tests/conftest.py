@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import urllib.request
 
 import pytest
 import torch
 from helpers import make_checkpoint
-
-KNOWN = Path(__file__).parent / "known_failures.txt"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect what `known_failures.txt` lists to fail, so that whatever else fails is seen."""
-    listed = [n for n in KNOWN.read_text(encoding="utf-8").splitlines() if n.startswith("tests/")]
-    for item in items:
-        if any(item.nodeid.startswith(name) for name in listed):
-            item.add_marker(pytest.mark.xfail(reason=f"listed in {KNOWN.name}", strict=False))
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +32,13 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No way out, whatever network the machine has, and nothing fetched before."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # `urlopen` keeps the proxies of its first use, in the tests after this one too.
+    monkeypatch.setattr(urllib.request, "_opener", None)

@@ -22,10 +22,11 @@ def images_for(shape: tuple[int, int, int], n: int = 3) -> Tensor:
     return torch.randint(0, 256, (n, *shape), dtype=torch.uint8)
 
 
-def network_of(part: Part, monkeypatch: pytest.MonkeyPatch) -> Features | None:
+pytestmark = pytest.mark.usefixtures("offline")
+
+
+def network_of(part: Part) -> Features | None:
     """The network; None where its weights are not on this machine, which it has to say."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
     try:
         made = zoo.create(*part, **live(part).tiny)
     except ZooError as error:
@@ -37,8 +38,8 @@ def network_of(part: Part, monkeypatch: pytest.MonkeyPatch) -> Features | None:
 
 
 @parametrize("features")
-def test_features_are_frozen_and_named(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = network_of(part, monkeypatch)
+def test_features_are_frozen_and_named(part: Part) -> None:
+    network = network_of(part)
     if network is None:
         return
     assert network.name
@@ -50,8 +51,8 @@ def test_features_are_frozen_and_named(part: Part, monkeypatch: pytest.MonkeyPat
 
 
 @parametrize("features")
-def test_features_of_an_image_are_its_own(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = network_of(part, monkeypatch)
+def test_features_of_an_image_are_its_own(part: Part) -> None:
+    network = network_of(part)
     if network is None:
         return
     images = images_for(network.tiny_shape)

@@ -24,14 +24,6 @@ def digits() -> tuple[Tensor, Tensor]:
     return zoo.create("datamodule", "mnist_subset").split("test")
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No way out, and empty caches."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-
 def random_images(n: int, channels: int, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, channels, size, size), dtype=torch.uint8, generator=generator)
