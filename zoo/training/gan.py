@@ -88,6 +88,8 @@ class GAN(LeanModule):
             update; `images_seen` counts D's.
         optimizer: `adam`, `adamw`, or `rmsprop` as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
+        lr_factor: on both learning rates, also where they are scheduled; `on_nan=rollback` halves
+            it.
         betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
             Karras et al. (2020), arXiv:1912.04958, and a note says so.
         eps: of Adam.
@@ -135,6 +137,7 @@ class GAN(LeanModule):
         optimizer: Literal["adam", "adamw", "rmsprop"] = "adam",
         lr_g: float = 2e-4,
         lr_d: float = 2e-4,
+        lr_factor: float = 1.0,
         betas: list[float] = (0.5, 0.999),  # type: ignore[assignment]
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -152,7 +155,7 @@ class GAN(LeanModule):
         super().__init__()
         at_least(1, "model.", d_steps=d_steps, accumulate=accumulate)
         at_least(0, "model.", eps=eps, weight_decay=weight_decay)
-        above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
+        above(0, "model.", lr_g=lr_g, lr_d=lr_d, lr_factor=lr_factor, ema_half_life=ema_half_life)
         above(0, "model.", clip_grad_norm=clip_grad_norm)
         if not 0 <= lr_decay_start < 1:
             raise ZooError(f"model.lr_decay_start={lr_decay_start} must be from 0 to below 1.")
@@ -191,7 +194,7 @@ class GAN(LeanModule):
         self.weight_decay = weight_decay
         self._settings = []
         self._lazy: list[float] = []
-        for side, lr in (("generator", lr_g), ("discriminator", lr_d)):
+        for side, lr in (("generator", lr_g * lr_factor), ("discriminator", lr_d * lr_factor)):
             every = 1 if optimizer == "rmsprop" else lazy_interval(in_force, side)
             self._lazy.append(every / (every + 1) if every > 1 else 1.0)
             settings = lazy_adam(lr, (float(betas[0]), float(betas[1])), every)
@@ -202,6 +205,7 @@ class GAN(LeanModule):
                     f"lr={settings[0]:.4g}, betas={[round(b, 4) for b in settings[1]]} instead of "
                     f"lr={lr:.4g}, betas={list(betas)} (Karras et al., 2020)."
                 )
+        self.lr_factor = lr_factor
         self.lr_decay = lr_decay
         self.lr_decay_start = lr_decay_start
         self.clip_grad_norm = clip_grad_norm
@@ -231,6 +235,7 @@ class GAN(LeanModule):
         self._rng: dict[str, Any] | None = None
         self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
         self._clock = (0.0, 0)
+        self._shown_at = -1  # the last step, where its values were shown and kept
 
     @property
     def sampler(self) -> Generator:
@@ -266,6 +271,7 @@ class GAN(LeanModule):
         return self.d_steps + self.own_batch_for_g
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
             self._datamodule.d_steps = self.parts
 
@@ -350,6 +356,7 @@ class GAN(LeanModule):
                 **{f"augmentation.{name}": part for name, part in augmentations.items()},
             },
             self.device,
+            self.lr_factor,
         )
 
     def _say(self, note: str) -> None:
@@ -407,9 +414,11 @@ class GAN(LeanModule):
         seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
         if self._counts_images:
             self._datamodule.images_seen = seen * parts // self.d_steps
-        # The end of an epoch has a row of its own, before a checkpoint may be written there.
-        if updates % self._log_every == 0 or self.trainer.is_last_batch:
-            self._log_window()
+        # The end of an epoch has a row of its own, before a checkpoint may be written there, and so
+        # has the last step, whose values stay for a longer training to go on with.
+        due = updates % self._log_every == 0 or self.trainer.is_last_batch
+        if due or updates == self.trainer.max_steps:
+            self._log_window(keep=not due)
 
     def _look_at(self, images: Tensor, labels: Tensor | None) -> None:
         g = self.generator
@@ -420,17 +429,28 @@ class GAN(LeanModule):
 
     def on_train_epoch_end(self) -> None:
         self._log_window()
+        # A loader may draw from it before the next batch, but not so in a training that resumes.
+        self._rng = {"cpu": torch.get_rng_state()}
 
-    def _log_window(self) -> None:
+    def _log_window(self, keep: bool = False) -> None:
         """Show the means since the last time; the one place where the host waits for the device.
 
         Straight to the loggers: `self.log` would cost more than a small step, on every step.
+
+        Args:
+            keep: the values, for a checkpoint that follows.
         """
+        if self._shown_at == self._updates:  # with values that were kept
+            self._window.clear()
+            return
         values = self.check_finite()
         if not values:
             return
         whole = len(self._window) >= self._log_every
-        self._window.clear()
+        if keep:
+            self._shown_at = self._updates
+        else:
+            self._window.clear()
         (then, before), now = self._clock, time.perf_counter()
         self._clock = (now, self.images_seen)
         values["images_per_second"] = (self.images_seen - before) / max(now - then, 1e-9)
