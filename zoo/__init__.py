@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, above, at_least, at_most, below, between
 from zoo.core.version import __version__ as __version__
 from zoo.registry import KINDS, create, factory, list_parts
 from zoo.registry.registry import decorator
@@ -95,7 +95,12 @@ __all__ = [
     "Trunk",
     "Update",
     "ZooError",
+    "above",
     "append_one_hot",
+    "at_least",
+    "at_most",
+    "below",
+    "between",
     "check_image_size",
     "check_labels",
     "create",

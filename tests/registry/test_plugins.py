@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import textwrap
 
 import pytest
 from helpers import PLAIN
@@ -16,30 +15,6 @@ from zoo.registry import KINDS, Registry
 from zoo.registry.places import ROOT, plugin_folders
 from zoo.registry.signature import NotReadable, from_callable
 from zoo.registry.source import read_parts
-
-
-@pytest.fixture
-def drop(tmp_path, monkeypatch):
-    """Writes plugin files into an extra folder and returns a registry that has looked there."""
-    folder = tmp_path / "extra"
-    folder.mkdir()
-    monkeypatch.setenv("ZOO_PLUGINS", str(folder))
-
-    def scan(**files: str) -> Registry:
-        for name, text in files.items():
-            path = folder / (name.replace("__", "/", 1) + ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
-            if path.parent != folder:
-                (path.parent / "__init__.py").touch()
-        registry = Registry()
-        monkeypatch.setattr("zoo.registry.registry.REGISTRY", registry)
-        registry.scan()
-        return registry
-
-    yield scan
-    for module in [m for m in sys.modules if m.startswith("zoo_plugins.")]:
-        del sys.modules[module]
 
 
 def is_loaded(registry: Registry, name: str) -> bool:

@@ -23,7 +23,7 @@ from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.places import candidates, relative
-from zoo.registry.signature import NotReadable, bind
+from zoo.registry.signature import NotReadable, bind, guard
 from zoo.registry.source import describe, read_parts
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -125,6 +125,8 @@ class Registry:
         """What a decorator does when its file is executed."""
         known = self._parts.get((kind, name))
         made = describe(kind, name, live)
+        if isinstance(live, type):
+            guard(live, made.parameters, f"{check_kind(kind).called} {name}")
         if known and known.origin == made.origin:
             known._live = live
             if known.module == "__main__":  # a notebook's cell may have changed the signature
