@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import zoo.registry as registry
 from benchmarks import networks
 from benchmarks.plain import PlainLoop
+from zoo.layers.product import route_products
 from zoo.training.cuda_graph import CudaCapture, GraphedStep, on_side_stream
 from zoo.training.optimizers import adam
 from zoo.training.step import AdversarialStep
@@ -124,6 +125,8 @@ def zoo(
     With `graph` the whole step is captured as in training, and either update as a graph of its own.
     """
     g, d = (n.to(device, memory_format=torch.channels_last) for n in card.zoo())
+    for network in (g, d):
+        route_products(network)
     method = registry.create("loss", loss or card.loss)
     added = [registry.create("regularizer", penalty)] if penalty else []
     step = AdversarialStep(
