@@ -35,7 +35,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         (..., outputs); apart from `F.linear` by float32's rounding. Differentiable twice.
     """
-    if onednn_is_faster() and _suits(x, weight):
+    if _suits(x, weight) and onednn_is_faster():
         return _Product.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
     return F.linear(x, weight, bias)
 
@@ -89,7 +89,7 @@ def _ratio() -> float:
         for _ in range(16):  # in turn, so that what else runs disturbs both
             for place, product in enumerate((F.linear, _onednn)):
                 start = time.perf_counter()
-                product(x, weight, None)
+                product(x, weight, None)  # type: ignore[operator]
                 seconds[place] = min(seconds[place], time.perf_counter() - start)
     return seconds[0] / seconds[1]
 
@@ -97,12 +97,12 @@ def _ratio() -> float:
 def _suits(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN takes these, and compilers and exporters are not better left alone."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()  # first: a compiler follows what is asked after it
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
         and x.numel() * weight.shape[0] >= FEWEST
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
     )
 
