@@ -155,6 +155,23 @@ def flops(function: Callable[[], object]) -> int:
     return counter.total
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor computes with bf16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def kind_of(device: torch.device) -> str:
+    """The kind of processor, of which there is one report each: `cpu-avx2`, `cuda` …"""
+    if device.type != "cpu":
+        return device.type
+    vectors = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "-")
+    return f"cpu-{vectors}{'-bf16' * has_bf16(device)}"
+
+
 def machine(device: torch.device) -> dict[str, object]:
     """What was measured on, and with which versions."""
     name = platform.processor() or platform.machine()
