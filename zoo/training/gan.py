@@ -22,6 +22,7 @@ from zoo.core.version import __version__
 from zoo.inference.describe import FORMAT
 from zoo.inference.latents import Label
 from zoo.inference.load import LoadedGenerator
+from zoo.layers.product import route_products
 from zoo.registry import spec_of
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
@@ -179,6 +180,7 @@ class GAN(TrainingModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         for network in (generator, discriminator):
             network.to(memory_format=self.memory_format)
+            route_products(network)
         self.ema = None
         if ema_half_life is not None or ema_beta is not None:
             self.ema = EMA(
