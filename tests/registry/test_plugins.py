@@ -417,3 +417,50 @@ def test_new_writes_into_a_folder_whose_name_has_a_space(tmp_path):
     folder = tmp_path / "my parts"
     summary = zoo.create("task", "new", kind="loss", name="spaced", folder=str(folder))(tmp_path)
     assert summary["test it"] == f"ZOO_PLUGINS='{folder}' pytest --plugin spaced"
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "body", "wrong", "right"),
+    [
+        ("regularizer", "Regularizer", "def latent(self, z, y): ...", "latent", "latents"),
+        ("discriminator", "Discriminator", "def stage(self): ...", "stage", "stages"),
+        ("regularizer", "Regularizer", "def after_updates(s): ...", "after_updates", "after_update"),
+        ("regularizer", "Regularizer", "def weight(self, update): ...", "weight", "weights"),
+        ("regularizer", "Regularizer", "def setups(self, g, d): ...", "setups", "setup"),
+        ("regularizer", "Regularizer", "side = ('generator',)", "side", "sides"),
+        ("regularizer", "Regularizer", "per_samples: bool = True", "per_samples", "per_sample"),
+        ("augmentation", "Augmentation", "def observes(self, u): ...", "observes", "observe"),
+        ("head", "Head", "def output(self, features): ...", "output", "outputs"),
+        ("generator", "Generator", "def synthesise(self, w): ...", "synthesise", "synthesize"),
+        ("metric", "Metric", "def setting(self): ...", "setting", "settings"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_hook_is_told_when_the_part_is_made(drop, kind, base, body, wrong, right):
+    source = f"import zoo\n@zoo.{kind}('nearly')\nclass Nearly(zoo.{base}):\n    {body}\n"
+    with pytest.warns(UserWarning, match=f"{kind} 'nearly'") as told:
+        drop(nearly=source).get(kind, "nearly").load()
+    (sentence,) = [str(w.message) for w in told]
+    assert f"extra/nearly.py) has {wrong!r}, which nothing looks at: did you mean {right!r}?" in (
+        sentence
+    )
+
+
+def test_helpers_and_hooks_of_other_bases_are_not_taken_for_misspelt_ones(drop, recwarn):
+    registry = drop(
+        helped="""
+            import zoo
+            from zoo.parts.regularizers.r1 import R1
+
+            class Shared(R1):
+                def strength(self): ...
+
+            @zoo.regularizer("helped")
+            class Helped(Shared):
+                weight: float = 1.0
+                def _weight(self): ...
+                def after_update(self, network): ...
+                def state_dict(self): ...
+        """
+    )
+    registry.get("regularizer", "helped").load()
+    assert not recwarn.list

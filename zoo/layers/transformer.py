@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
+from zoo.layers.product import linear
 
 EPSILON = 1e-6
 """Of the root mean square norms."""
@@ -56,7 +57,7 @@ class ScaledLinear(nn.Linear):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.lr_mult, self.bias * self.lr_mult)
+        return linear(x, self.weight * self.lr_mult, self.bias * self.lr_mult)
 
 
 def sin_cos_positions(height: int, width: int, features: int) -> Tensor:

@@ -14,11 +14,13 @@ import fnmatch
 import functools
 import importlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry.hooks import misspelt
 from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
@@ -125,6 +127,12 @@ class Registry:
         """What a decorator does when its file is executed."""
         known = self._parts.get((kind, name))
         made = describe(kind, name, live)
+        for wrong, right in misspelt(live, check_kind(kind).base):
+            warnings.warn(
+                f"{check_kind(kind).called} {name!r} ({made.source}) has {wrong!r}, which nothing "
+                f"looks at: did you mean {right!r}? (A helper's name begins with an underscore.)",
+                stacklevel=3,
+            )
         if isinstance(live, type):
             guard(live, made.parameters, f"{check_kind(kind).called} {name}")
         if known and known.origin == made.origin:

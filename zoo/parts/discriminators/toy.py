@@ -11,13 +11,14 @@ from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.init import orthogonal_init
 from zoo.layers.pacgan import initialise
+from zoo.layers.product import ProductLinear
 from zoo.registry import at_least, discriminator
 
 PIECES = 5
 """Of PacGAN's maxout."""
 
 
-class Maxout(nn.Linear):
+class Maxout(ProductLinear):
     """Linear layers of which each output is the largest of several (Goodfellow et al., 2013).
 
     Args:
