@@ -54,6 +54,17 @@ def locate(path: str | os.PathLike[str]) -> Path:
     )
 
 
+def public_name(file: Path) -> str:
+    """A network's file as a page or a report names it: without the folders of this machine."""
+    if file.parent.parent == PRETRAINED:
+        return file.parent.name
+    whole = file.absolute()
+    if whole.is_relative_to(Path.cwd()):
+        return str(whole.relative_to(Path.cwd()))
+    within = 3 if whole.parent.name == "checkpoints" else 1
+    return str(Path(*whole.parts[-within:]))
+
+
 def _nearest(missing: Path) -> str:
     """A sentence with the checkpoints closest to a path that is not there."""
     folder = missing.absolute()
