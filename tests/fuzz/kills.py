@@ -347,10 +347,8 @@ def _one(
         if here < MOST and report["kills"] < kills:
             moment = rng.choice(MOMENTS)
             count = rng.randint(1, {"step": 12, "log": 4}.get(moment, 3))
-            if processes > 1 and moment in ("grid", "log"):
-                rank = 0
-            else:
-                rank = rng.randrange(processes)
+            only_first = processes == 1 or moment in ("grid", "log")
+            rank = 0 if only_first else rng.randrange(processes)
             kill = (rank, moment, count, rng.uniform(0, LONGEST))
         if not run(log, arguments, processes, kill):
             if kill is None or here:
@@ -397,9 +395,8 @@ def _prepare() -> None:
     """Import what every training needs once, for all that are forked; without starting a thread."""
     import torch
 
-    import zoo.tasks.train
-    import zoo.training.build
-    import zoo.training.trainer
+    import zoo.tasks.train  # noqa: F401
+    import zoo.training.build  # noqa: F401
 
     torch.set_num_threads(1)
     _moments()
