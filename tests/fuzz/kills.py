@@ -395,7 +395,7 @@ def _prepare() -> None:
     """Import what every training needs once, for all that are forked; without starting a thread."""
     import torch
 
-    import zoo.tasks.train  # noqa: F401
+    import zoo.tasks.train
     import zoo.training.build  # noqa: F401
 
     torch.set_num_threads(1)
