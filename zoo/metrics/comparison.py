@@ -25,6 +25,7 @@ class Reference:
         train_images: those that a generator may have copied, where `images` are of another split.
         test_images, test_labels: real images that the classification accuracy score tests on;
             None for the reference itself.
+        features, samples: as of a `DataModule`; None where there is none to ask.
     """
 
     dataset: str
@@ -35,6 +36,8 @@ class Reference:
     test_images: Tensor | None = None
     test_labels: Tensor | None = None
     train_images: Tensor | None = None
+    features: str | None = None
+    samples: int | None = None
 
     @property
     def trained_on(self) -> Tensor | None:

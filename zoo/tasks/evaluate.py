@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
 
-STACKED_SAMPLES = 26_000
 SAMPLES = 10_000
 PICTURE_COLUMNS = 16
 
@@ -150,14 +149,13 @@ class Evaluate:
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        stacked = reference.dataset == "stacked_mnist"
         return evaluate(
             sampler(model.generator, self.seed, self.truncation),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
             features=self._features(reference),
-            n=self.n if self.n is not None else STACKED_SAMPLES if stacked else SAMPLES,
+            n=self.n if self.n is not None else reference.samples or SAMPLES,
             batch_size=self.batch_size,
             seed=self.seed,
             weights=model.weights,
@@ -177,7 +175,7 @@ class Evaluate:
             options["weights"] = self.features_weights
         if self.features_resolution:
             options["resolution"] = self.features_resolution
-        return create_features(self.features or default_features(reference.dataset), **options)
+        return create_features(self.features or default_features(reference), **options)
 
     def _write_pairs(self, result: Result, path: Path) -> None:
         import torch

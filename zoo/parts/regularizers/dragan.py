@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.parts.regularizers.gradient_penalty import slope_penalty
+from zoo.parts.regularizers.gradient_penalty import slope_off, slope_penalty
 from zoo.registry import at_least, regularizer
 
 
@@ -51,3 +51,6 @@ class Dragan(Regularizer):
         real = widen(update.real.detach())
         perturbed = real + self.strength * real.std() * torch.rand_like(real)
         return self.penalty * slope_penalty(update.gradient(perturbed), self.center, self.one_sided)
+
+    def diagnose(self, value: float) -> str | None:
+        return slope_off(value, self.penalty, self.center)

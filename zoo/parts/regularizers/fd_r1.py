@@ -39,6 +39,7 @@ class FiniteDifferenceR1(Regularizer):
     """
 
     schedulable = ("gamma",)
+    flattens = "gamma"
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class FiniteDifferenceR2(Regularizer):
     """
 
     schedulable = ("gamma",)
+    flattens = "gamma"
 
     def __init__(
         self,

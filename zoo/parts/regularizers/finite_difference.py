@@ -31,6 +31,7 @@ class FiniteDifference(Regularizer):
     """
 
     schedulable = ("gamma", "gamma_fake")
+    flattens = "gamma"
 
     def __init__(
         self,
