@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.metrics.features.base import Features
     from zoo.metrics.scores.base import Metric
-    from zoo.tasks.evaluate import evaluate
+    from zoo.tasks.from_python import evaluate
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
@@ -69,7 +69,7 @@ _LAZY = {
     "DataModule": "zoo.data.base",
     "GAN": "zoo.training.gan",
     "LoadedGenerator": "zoo.inference.load",
-    "evaluate": "zoo.tasks.evaluate",
+    "evaluate": "zoo.tasks.from_python",
     "load": "zoo.inference.load",
     "show": "zoo.inference.images",
     "train": "zoo.cli.from_python",

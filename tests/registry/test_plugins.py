@@ -424,7 +424,7 @@ def test_new_writes_into_a_folder_whose_name_has_a_space(tmp_path):
     [
         ("regularizer", "Regularizer", "def latent(self, z, y): ...", "latent", "latents"),
         ("discriminator", "Discriminator", "def stage(self): ...", "stage", "stages"),
-        ("regularizer", "Regularizer", "after_updates = print", "after_updates", "after_update"),
+        ("regularizer", "Regularizer", "def after_updates(): ...", "after_updates", "after_update"),
         ("regularizer", "Regularizer", "def weight(self, update): ...", "weight", "weights"),
         ("regularizer", "Regularizer", "def setups(self, g, d): ...", "setups", "setup"),
         ("regularizer", "Regularizer", "side = ('generator',)", "side", "sides"),

@@ -248,29 +248,37 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
         def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
             return torch.where(x.flatten(1).mean(1) > 0.9, -20.0, 20.0)
 
+    class Blind(nn.Module):
+        """Takes all for the same."""
+
+        num_classes = 0
+
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            return 0 * x.flatten(1).mean(1)
+
     assert kinds(Diagnose(str(tmp_path), 1), Module()) == set()
     one_picture = constant(torch.ones(1, 8, 8))
     assert kinds(Diagnose(str(tmp_path), 1), Module(generator=one_picture)) == {"G"}
     certain = Module(generator=one_picture, discriminator=Sees())
     assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G", "D"}
 
-    def advice(discriminator: nn.Module | None, gamma: float) -> str:
-        given = {} if discriminator is None else {"discriminator": discriminator}
+    def advice(discriminator: nn.Module, gamma: float) -> str:
         r1 = zoo.create("regularizer", "r1", gamma=gamma)
         callback = Diagnose(str(tmp_path), 1)
-        kinds(callback, Module("bce", (r1,), generator=one_picture, **given))
+        given = {"generator": one_picture, "discriminator": discriminator}
+        kinds(callback, Module("bce", (r1,), **given))
         return next(f.sentence for f in callback.found.findings if f.kind == "G")
 
     blamed = "less of model.regularizer.r1.gamma=3"
-    assert blamed in advice(None, 3.0)
-    plugin = Flat(2.0)
+    assert blamed in advice(Blind(), 3.0)
+    plugin, blind = Flat(2.0), {"generator": one_picture, "discriminator": Blind()}
     callback = Diagnose(str(tmp_path), 1)
-    kinds(callback, Module("bce", (plugin,), generator=one_picture, shown={"flat": 0.5}))
+    kinds(callback, Module("bce", (plugin,), shown={"flat": 0.5}, **blind))
     told = {f.kind: f.sentence for f in callback.found.findings}
     assert "less of model.regularizer.flat.pull=2" in told["G"]
     assert told["flat"] == "0.5 is too much."
     assert blamed not in advice(Sees(), 3.0)
-    assert "less of" not in advice(None, 0.0)
+    assert "less of" not in advice(Blind(), 0.0)
 
     callback, module = Diagnose(str(tmp_path), 1), Module()
     for parameter in module.discriminator.parameters():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from zoo.core.errors import TooFewError
-from zoo.metrics.cache import reference_features
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import nearest_rows, random_rows
 from zoo.metrics.features.base import Features
@@ -43,10 +42,8 @@ class Memorization(Metric):
         assert images is not None
         if len(images) < 2:
             raise TooFewError("metric memorization needs 2 or more training images.")
-        if data.reference.split == "train":
-            vectors = data.reference_vectors
-        else:
-            vectors = reference_features(data.network, images, data.batch_size, data.progress)
+        vectors = data.train_vectors
+        if data.reference.split != "train":
             data.notes.append(
                 f"Memorization compares with the {len(images):,} images of "
                 f"{data.reference.dataset}/train, whatever the split of the reference."
