@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
@@ -169,9 +170,8 @@ class Diagnose(pl.Callback):
             bar.print(text)
         else:
             print(text, flush=True)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = self.state_dict()["findings"]
-        self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_text(self.path, json.dumps(rows, indent=2) + "\n")
 
 
 @contextmanager
