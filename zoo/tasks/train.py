@@ -58,6 +58,12 @@ class Train:
 
     def _train(self, out: Path) -> dict[str, Any]:
         config = self.config
+        start = config["model"].get("start")
+        if self.resume is not None and start is not None:
+            raise ZooError(
+                f"resume={self.resume} continues a training, and model.start={start} begins a new "
+                "one with other weights: give one of them."
+            )
         settings = dict(config["trainer"])
         if settings.get("keep_memory"):
             keep_memory()  # before torch is imported

@@ -37,6 +37,7 @@ from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.networks import made_part, make_networks
 from zoo.training.optimizers import adam, lazy_adam, lazy_interval
 from zoo.training.schedules import Schedules
+from zoo.training.start import Start, keep_average
 from zoo.training.step import AdversarialStep
 from zoo.training.terms import named
 from zoo.training.window import NonFiniteError, Window
@@ -98,6 +99,8 @@ class GAN(LeanModule):
         ema_beta: a fixed decay per update instead of the half-life.
         ema_rampup: the half-life is at most this share of the images seen; null for no ramp-up.
         ema_start: images before which the average is a copy of the weights.
+        start: weights to begin with, of another training on whatever data: a checkpoint, a run's
+            folder, a name of the embedded zoo (see `zoo.training.start.Start`).
         clip_grad_norm: largest norm of each network's gradient; null for no clipping.
         compile: `torch.compile` the updates where a double backward pass does not forbid it.
         cuda_graph: capture the whole step as a CUDA graph; null does so where it is safe.
@@ -107,6 +110,7 @@ class GAN(LeanModule):
     Attributes:
         images_seen: real images trained on, over all processes.
         trained_steps: steps of this process, not counting those before a resume.
+        origin: of the weights that it began with, where these are another training's.
         started: when it began to train, by `time.perf_counter`.
         sampler: the generator to sample from.
         notes: what works otherwise than asked for, in words.
@@ -144,6 +148,7 @@ class GAN(LeanModule):
         ema_beta: float | None = None,
         ema_rampup: float | None = 0.05,
         ema_start: int = 0,
+        start: str | None = None,
         clip_grad_norm: float | None = None,
         compile: bool = False,
         cuda_graph: bool | None = None,
@@ -180,6 +185,9 @@ class GAN(LeanModule):
             if spec_of(part) is None
         ]
         self.data = data or unknown_data(generator)
+        begun = None if start is None else Start(start)
+        if begun is not None:
+            begun.networks(generator, discriminator)
         for regularizer in in_force:
             regularizer.setup(generator, discriminator)
         self.schedules = dict(schedules or {})
@@ -220,6 +228,10 @@ class GAN(LeanModule):
                 start=ema_start,
             )
             self.ema_generator = self.ema.module
+            if begun is not None:
+                begun.average(self.ema)
+        self.origin = None if begun is None else begun.record()
+        self.notes += [] if begun is None else [begun.note]
         self.images_seen = 0
         self.shown: dict[str, float] = {}
         self.run_description: dict[str, Any] = {}
@@ -501,6 +513,7 @@ class GAN(LeanModule):
             "optimizer": self.optimizer_name,
             "sources": {kind: source(kind, part) for kind, part in parts.items()},
             "data": self.data,
+            **({"start": self.origin} if self.origin else {}),
             "ema": self.ema is not None,
             "images_seen": self.images_seen,
             "step": self._updates,
@@ -511,6 +524,8 @@ class GAN(LeanModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
+        self.origin = checkpoint["zoo"].get("start")
+        keep_average(self.ema, self.origin)
         processes = checkpoint.get("rng") or []
         if len(processes) == self.trainer.world_size:
             self._rng = processes[self.trainer.global_rank]
