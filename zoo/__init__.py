@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from zoo.contracts.loss import Loss
     from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
     from zoo.contracts.regularizer import Regularizer
+    from zoo.contracts.sampler import Sampler, Scene
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
     from zoo.contracts.update import Update
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Trunk": "zoo.contracts.head",
+    "Sampler": "zoo.contracts.sampler",
+    "Scene": "zoo.contracts.sampler",
     "Schedule": "zoo.contracts.schedule",
     "Latent": "zoo.contracts.latent",
     "GeneratorOutput": "zoo.contracts.outputs",
@@ -91,6 +94,8 @@ __all__ = [
     "Loss",
     "Metric",
     "Regularizer",
+    "Sampler",
+    "Scene",
     "Schedule",
     "Trunk",
     "Update",

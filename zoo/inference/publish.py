@@ -23,6 +23,7 @@ from zoo.inference.files import WEIGHTS_NAME
 from zoo.inference.hub import UNREACHABLE, check_name, reason
 from zoo.inference.images import grid, to_uint8, write_png
 from zoo.inference.load import LoadedGenerator
+from zoo.inference.locate import pretrained_names
 from zoo.registry.spec import in_words
 
 _CARD, _PICTURE = "README.md", "samples.png"
@@ -106,8 +107,20 @@ def without_paths(info: dict[str, Any]) -> dict[str, Any]:
     kept["data"] = {**info["data"], "options": options}
     if overrides := info.get("overrides"):
         kept["overrides"] = [o for o in map(str, overrides) if not _local(*o.partition("=")[::2])]
+    if start := info.get("start"):
+        kept["start"] = _named_only(start)
     if sources := info.get("sources"):
         kept["sources"] = {k: Path(s).name if _local("", s) else s for k, s in sources.items()}
+    return kept
+
+
+def _named_only(start: dict[str, Any]) -> dict[str, Any]:
+    """Where a training started, and where that did, without folders of this machine."""
+    source = str(start.get("source"))
+    known = source in pretrained_names() or source.startswith("hf:")
+    kept = {**start, "source": source if known else Path(source).name}
+    if isinstance(start.get("start"), dict):
+        kept["start"] = _named_only(start["start"])
     return kept
 
 
@@ -180,6 +193,7 @@ def card(
         ("data", f"{data.get('name')}, {channels}×{size}×{size}"),
         ("classes", listing(model.class_names) if model.num_classes else "none (unconditional)"),
         ("trained on", f"{model.images_seen:,} images, {info.get('step', 0):,} updates"),
+        *((("started from", _started(info["start"])),) if info.get("start") else ()),
         ("weights", f"{model.weights}, stored as {dtype}; batch norm {model.batch_norm}"),
         ("made with", f"gan-zoo {info.get('version')}"),
     ]
@@ -216,6 +230,14 @@ def card(
             shown,
             "",
         ]
+    )
+
+
+def _started(start: dict[str, Any]) -> str:
+    """Whose weights a training started from, in words."""
+    return (
+        f"{start.get('source')} ({start.get('generator')}, {start.get('images_seen'):,} images of "
+        f"{start.get('data')})"
     )
 
 

@@ -52,6 +52,7 @@ class Evaluate:
             it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
+        refine: a sampler that chooses latents by the discriminator's word, as in `task=sample`.
         truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
@@ -79,6 +80,7 @@ class Evaluate:
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -99,6 +101,7 @@ class Evaluate:
         self.dataset = dataset
         self.split = split
         self.seed = seed
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -250,6 +253,7 @@ class Evaluate:
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
         """The figures of one model, by default against the data set asked for."""
+        from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import evaluate, sampler
         from zoo.metrics.results import generator_hash, run_name
 
@@ -262,8 +266,13 @@ class Evaluate:
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
+        refiner = None
+        if self.refine is not None:
+            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refiner.note:
+                print(f"note: {refiner.note}")
         result = evaluate(
-            sampler(model.generator, self.seed, self.truncation),
+            sampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
@@ -275,6 +284,7 @@ class Evaluate:
             batch_norm=model.batch_norm,
             truncation=self.truncation,
             precision=model.precision,
+            refine="none" if self.refine is None else in_words(self.refine),
             model=name,
             device=model.device,
         )

@@ -74,6 +74,12 @@ class Train:
         self._last: Path | None = None  # where the newest checkpoint is, once there is one
 
     def __call__(self, out: Path) -> dict[str, Any]:
+        start = self.config["model"].get("start")
+        if self.resume is not None and start is not None:
+            raise ZooError(
+                f"resume={self.resume} continues a training, and model.start={start} begins a new "
+                "one with other weights: give one of them."
+            )
         if self.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported
         with locked(out), Watch(self._go_on) as watch:
