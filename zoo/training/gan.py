@@ -21,6 +21,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
 from zoo.core.distributed import average_buffers, gather_objects
 from zoo.core.errors import ZooError, above, at_least
+from zoo.core.sizes import ImageSize
 from zoo.core.version import __version__
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
@@ -123,7 +124,7 @@ class GAN(LeanModule):
         data: dict[str, Any] | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         *,
-        image_size: int | None = None,
+        image_size: ImageSize | None = None,
         channels: int | None = None,
         num_classes: int | None = None,
         latent_dim: int = 100,

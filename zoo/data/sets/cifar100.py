@@ -31,7 +31,7 @@ class CIFAR100DataModule(CIFARDataModule):
 
     def __init__(
         self,
-        image_size: int = 32,
+        image_size: int | list[int] = 32,
         batch_size: int = 64,
         train_val_test_split: list[int] = [50000, 0, 10000],  # noqa: B006
         flip: bool = True,

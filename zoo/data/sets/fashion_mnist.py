@@ -20,7 +20,7 @@ class FashionMNISTDataModule(IdxDataModule):
 
     def __init__(
         self,
-        image_size: int = 32,
+        image_size: int | list[int] = 32,
         batch_size: int = 64,
         train_val_test_split: list[int] = [55000, 5000, 10000],  # noqa: B006
         flip: bool = False,

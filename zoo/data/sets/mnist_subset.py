@@ -45,7 +45,7 @@ class MNISTSubset(DataModule):
 
     def __init__(
         self,
-        image_size: int = 32,
+        image_size: int | list[int] = 32,
         batch_size: int = 64,
         train_val_test_split: list[int] = [10000, 0, 2000],  # noqa: B006
         flip: bool = False,

@@ -34,7 +34,7 @@ class StackedMNIST(DataModule):
 
     def __init__(
         self,
-        image_size: int = 28,
+        image_size: int | list[int] = 28,
         batch_size: int = 64,
         source: Literal["mnist", "mnist_subset"] = "mnist",
         train_val_test_split: list[int] = [128000, 0, 26000],  # noqa: B006

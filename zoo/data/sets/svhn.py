@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoo.data.base import DataModule, Split
 from zoo.data.download import Source
-from zoo.data.pixels import resize
+from zoo.data.pixels import fit
 from zoo.registry import datamodule
 
 
@@ -21,7 +21,7 @@ class SVHNDataModule(DataModule):
 
     def __init__(
         self,
-        image_size: int = 32,
+        image_size: int | list[int] = 32,
         batch_size: int = 64,
         train_val_test_split: list[int] = [73257, 0, 26032],  # noqa: B006
         flip: bool = False,
@@ -54,7 +54,7 @@ class SVHNDataModule(DataModule):
 
         data = self._source().read(lambda: SVHN(self.data_dir, split=split))
         images = torch.from_numpy(data.data).contiguous()
-        return resize(images, self.image_size), torch.from_numpy(data.labels)
+        return fit(images, self.image_size), torch.from_numpy(data.labels)
 
     def _source(self) -> Source:
         from torchvision.datasets import SVHN

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.outputs import DiscriminatorOutput
-from zoo.contracts.sizes import ImageSize, check_image_size, height_width
+from zoo.contracts.sizes import ImageSize, height_width
 from zoo.contracts.update import Update
 from zoo.core.errors import at_least
 from zoo.layers.fastgan import Decoder, DownBlock, SkipExcitation, activated, conv, fastgan_init
@@ -82,8 +82,7 @@ class FastGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator fastgan"
-        check_image_size(part, image_size)
-        check_doublings(part, self.height)
+        check_doublings(part, image_size)
         at_least(1, f"{part}: ", base_channels=base_channels, decoder_channels=decoder_channels)
         at_least(0, f"{part}: ", reconstruction_weight=reconstruction_weight)
         self.reconstruction_weight = reconstruction_weight
