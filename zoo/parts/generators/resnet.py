@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.resnet import ConditionalAdaIN, ConditionalBatchNorm2d, GeneratorBlock
 from zoo.layers.shapes import check_labels, common_halvings, to_map
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("resnet")
@@ -53,15 +52,14 @@ class ResNetGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 256,
+        base_channels: Annotated[int, at_least(1)] = 256,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
         spectral_norm: bool = False,
         conditioning: Literal["batch_norm", "adain"] = "batch_norm",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator resnet", image_size, oblong=True)
-        at_least(1, "generator resnet: ", base_channels=base_channels)
         height, width, ups = common_halvings(self.height, self.width)
         self.start = height, width
         if plan == "pyramid" or (plan == "auto" and min(self.height, self.width) > 32):
