@@ -90,5 +90,5 @@ def test_other_shapes_replace_outdated_files_of_their_own_only(tmp_path):
 
 @pytest.mark.parametrize("size", [0, [8], [8, 0], [8, 8, 8], []])
 def test_what_is_no_size_is_told(size):
-    with pytest.raises(ZooError, match="mnist_subset.*image_size"):
+    with pytest.raises(ZooError, match=r"mnist_subset.*image_size"):
         create("datamodule", "mnist_subset", image_size=size)
