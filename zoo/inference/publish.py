@@ -175,7 +175,8 @@ def card(
     """The model card in Markdown: what it is, how it is loaded, parts, data, figures, a picture."""
     info, data = model.info, model.data
     title = title_of(model)
-    size, channels = model.generator.image_size, model.generator.channels
+    g = model.generator
+    shape = g.channels, g.height, g.width
     parameters = sum(p.numel() for p in model.generator.parameters())
     front = ["tags:", "- gan", "- gan-zoo", f"- {data.get('name')}"]
     front.append("pipeline_tag: unconditional-image-generation")
@@ -190,7 +191,7 @@ def card(
             if info.get(k)
         ),
         ("parameters of the generator", f"{parameters:,}"),
-        ("data", f"{data.get('name')}, {channels}×{size}×{size}"),
+        ("data", f"{data.get('name')}, {'×'.join(map(str, shape))}"),
         ("classes", listing(model.class_names) if model.num_classes else "none (unconditional)"),
         ("trained on", f"{model.images_seen:,} images, {info.get('step', 0):,} updates"),
         *((("started from", _started(info["start"])),) if info.get("start") else ()),
@@ -218,7 +219,7 @@ def card(
             "import zoo",
             "",
             f'model = zoo.load("{source}")',
-            f"images = model.sample(64{label})  # (64, {channels}, {size}, {size}) in [-1, 1]",
+            f"images = model.sample(64{label})  # {(64, *shape)} in [-1, 1]",
             "```",
             "",
             "| | |",

@@ -169,8 +169,8 @@ def _facts(model: LoadedGenerator) -> dict[str, Any]:
             facts[kind] = in_words(info[kind])
     if info.get("regularizers"):
         facts["regularizers"] = listing(map(in_words, info["regularizers"]))
-    size, channels = model.generator.image_size, model.generator.channels
-    facts["data"] = f"{model.data.get('name')}, {channels}×{size}×{size}"
+    g = model.generator
+    facts["data"] = f"{model.data.get('name')}, {g.channels}×{g.height}×{g.width}"
     facts["classes"] = listing(model.class_names) if model.num_classes else "none used"
     facts["images seen"] = f"{model.images_seen:,}"
     facts["weights"] = f"{model.weights}, batch norm {model.batch_norm}"

@@ -322,7 +322,7 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
         f", on {data.size('train'):,} images of {data.name}{_classes(data)} at "
         f"{data.channels}×"
-        f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
+        f"{data.height}×{data.width}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"
     )

@@ -18,6 +18,7 @@ from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
 from zoo.core.errors import above, at_least
+from zoo.core.sizes import ImageSize
 from zoo.core.version import __version__
 from zoo.inference.describe import FORMAT
 from zoo.inference.latents import Label
@@ -114,7 +115,7 @@ class GAN(TrainingModule):
         data: dict[str, Any] | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         *,
-        image_size: int | None = None,
+        image_size: ImageSize | None = None,
         channels: int | None = None,
         num_classes: int | None = None,
         latent_dim: int = 100,
