@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from zoo.contracts.regularizer import Regularizer
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
+    from zoo.contracts.task import Run, Task
     from zoo.contracts.update import Update
     from zoo.data.base import DataModule
     from zoo.inference.images import show
@@ -61,6 +62,8 @@ _LAZY = {
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
     "Regularizer": "zoo.contracts.regularizer",
+    "Run": "zoo.contracts.task",
+    "Task": "zoo.contracts.task",
     "append_one_hot": "zoo.layers.shapes",
     "check_image_size": "zoo.contracts.sizes",
     "check_labels": "zoo.layers.shapes",
@@ -91,7 +94,9 @@ __all__ = [
     "Loss",
     "Metric",
     "Regularizer",
+    "Run",
     "Schedule",
+    "Task",
     "Trunk",
     "Update",
     "ZooError",

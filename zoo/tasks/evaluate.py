@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import create, list_parts, task
 
@@ -23,7 +25,7 @@ PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
-class Evaluate:
+class Evaluate(Task):
     """Score trained generators: FID, KID, IS, PRDC, class and mode figures, memorization.
 
     Args:
@@ -51,7 +53,6 @@ class Evaluate:
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
-    told: list[str]
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -90,8 +91,8 @@ class Evaluate:
         self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
 
         Results of a run's checkpoint also go to `evaluations/` in the run's folder.
 
@@ -109,7 +110,7 @@ class Evaluate:
             raise ZooError("task=evaluate needs ckpt=…: a checkpoint, a run's folder, or a name.")
         for choice in self.metrics or []:
             create_metric(choice)
-        out = Path(out)
+        out = run.folder
         out.mkdir(parents=True, exist_ok=True)
         results, written = [], []
         for i, file in enumerate(files):
@@ -124,22 +125,33 @@ class Evaluate:
                 self._write_pairs(result, out / f"nearest{stem.removeprefix('metrics')}.png")
             results.append(result)
         text = tables(results)
-        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        write_text(out / "metrics.txt", text)
         print(text)
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
         if any(result.pictures is not None for result in results):
             summary["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
-        self.told = [name for result in results for name in result.figures]
+        self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
 
     def score(
-        self, model: LoadedGenerator, name: str, reference: Reference | None = None
+        self,
+        model: LoadedGenerator,
+        name: str,
+        reference: Reference | None = None,
+        features: str | None = None,
     ) -> Result:
-        """The figures of one model, by default against the data set asked for."""
-        from zoo.metrics.evaluate import evaluate, reference_of, sampler
+        """The figures of one model.
+
+        Args:
+            name: of the model in tables.
+            reference: real images; None takes those of the data set asked for.
+            features: the network to compare by where the task names none; None takes the one for
+                the data set.
+        """
+        from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
 
         if reference is None:
             reference = reference_of(model.dataset(self.data_dir, self.dataset), self.split)
@@ -156,7 +168,7 @@ class Evaluate:
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
-            features=self._features(reference),
+            features=self._features(features or default_features(reference.dataset)),
             n=self.n if self.n is not None else STACKED_SAMPLES if stacked else SAMPLES,
             batch_size=self.batch_size,
             seed=self.seed,
@@ -168,8 +180,7 @@ class Evaluate:
             device=model.device,
         )
 
-    def _features(self, reference: Reference) -> Features:
-        from zoo.metrics.evaluate import default_features
+    def _features(self, default: str) -> Features:
         from zoo.metrics.features.base import create_features
 
         options: dict[str, Any] = {}
@@ -177,7 +188,7 @@ class Evaluate:
             options["weights"] = self.features_weights
         if self.features_resolution:
             options["resolution"] = self.features_resolution
-        return create_features(self.features or default_features(reference.dataset), **options)
+        return create_features(self.features or default, **options)
 
     def _write_pairs(self, result: Result, path: Path) -> None:
         import torch
@@ -223,16 +234,16 @@ def evaluate(model: Any, data: Any = None, **options: Any) -> Result:
     if named and not folder:
         options["dataset"] = os.fspath(data)
     task: Evaluate = create("task", "evaluate", **options)
-    reference = None
+    reference = features = None
     if folder:
         reference = reference_of(_pictures(model, Path(data)), task.split)
     elif isinstance(data, DataModule):
         reference = reference_of(data, task.split)
     elif data is not None and not named:
         reference = loader_reference(data, model.num_classes)
-        if task.features is None:  # the images are of the kind that it was trained on
-            task.features = default_features(str(model.data.get("name")))
-    return task.score(model, repr(model), reference)
+        # the images are of the kind that it was trained on
+        features = default_features(str(model.data.get("name")))
+    return task.score(model, repr(model), reference, features)
 
 
 def _pictures(model: LoadedGenerator, folder: Path) -> Any:

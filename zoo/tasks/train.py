@@ -16,6 +16,7 @@ from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.cli.told import Stopped
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
@@ -28,7 +29,7 @@ _KEPT = (
 
 
 @task("train")
-class Train:
+class Train(Task):
     """Train a GAN and write samples, metrics and checkpoints into the run's folder.
 
     Args:
@@ -38,9 +39,7 @@ class Train:
         seed: of the weights, the latents and the order of the images.
     """
 
-    config: dict[str, Any]
-    overrides: list[str]
-    sections = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
+    uses = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
 
     def __init__(self, resume: str | None = None, ckpt: str | None = None, seed: int = 0) -> None:
         if resume and ckpt and resume != ckpt:
@@ -52,12 +51,12 @@ class Train:
         self.resume = resume or ckpt
         self.seed = seed
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        with locked(out):
-            return self._train(out)
+    def run(self, run: Run) -> dict[str, Any]:
+        with locked(run.folder):
+            return self._train(run)
 
-    def _train(self, out: Path) -> dict[str, Any]:
-        config = self.config
+    def _train(self, run: Run) -> dict[str, Any]:
+        config, out = run.config, run.folder
         settings = dict(config["trainer"])
         if settings.get("keep_memory"):
             keep_memory()  # before torch is imported
@@ -73,7 +72,7 @@ class Train:
         options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
         gan.data = describe_data(data, options)
         gan.run_description = {
-            "overrides": [o for o in self.overrides if not o.startswith(("resume=", "ckpt="))]
+            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))]
         }
         gan.run_settings = settings_of(config)
         data.images_per_step = gan.d_steps * data.batch_size
@@ -91,8 +90,9 @@ class Train:
         if not trainer.is_global_zero:
             return {}
         if checkpoint is not None and not gan.trained_steps:
-            return self._nothing_left(checkpoint, gan, trainer)
-        return self._summary(trainer, gan, out, time.perf_counter() - gan.started)
+            _tell_nothing_left(checkpoint, gan, trainer, config)
+            return {}
+        return self._summary(trainer, gan, run, time.perf_counter() - gan.started)
 
     def _checkpoint(self, gan: Any, out: Path) -> tuple[Path | None, tuple[int, int] | None]:
         """The checkpoint that is continued, and where its log goes on in the same folder."""
@@ -118,7 +118,7 @@ class Train:
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
 
-    def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
+    def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
         from zoo.training.callbacks.checkpoints import Checkpoints
         from zoo.training.callbacks.evaluate import Evaluate
         from zoo.training.callbacks.samples import SampleGrid
@@ -140,7 +140,7 @@ class Train:
             if isinstance(logger, WandbLogger):
                 lines["W&B"] = logger.sync_hint()
         if "checkpoint" in lines:
-            lines |= self._commands(trainer, gan, shown(out))
+            lines |= _commands(gan, shown(run.folder), _longer(trainer, gan, run.config))
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
@@ -150,28 +150,29 @@ class Train:
         )  # pictures and checkpoints included
         return lines
 
-    def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
-        """How to go on from the checkpoint."""
-        sample = f"{program()} task=sample {argument('ckpt', run)} n=64"
-        if gan.generator.num_classes:
-            names = gan.data.get("class_names") or range(gan.generator.num_classes)
-            name = str(list(names)[:6][-1])
-            sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
-        go_on = f"{program()} {argument('resume', run)} {self._longer(trainer, gan)}"
-        return {"sample": sample, "continue": go_on}
 
-    def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
-        ends = listing(f"trainer.{k}={v}" for k, v in given_ends(self.config["trainer"]).items())
-        print(
-            f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
-            f"so there is nothing left to train: add {self._longer(trainer, gan)} to go on."
-        )
-        return {}
+def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
+    """How to go on from the checkpoint in a run's folder."""
+    sample = f"{program()} task=sample {argument('ckpt', folder)} n=64"
+    if gan.generator.num_classes:
+        names = gan.data.get("class_names") or range(gan.generator.num_classes)
+        name = str(list(names)[:6][-1])
+        sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
+    return {"sample": sample, "continue": f"{program()} {argument('resume', folder)} {longer}"}
 
-    def _longer(self, trainer: Any, gan: Any) -> str:
-        settings = self.config["trainer"]
-        epochs = trainer.fit_loop.epoch_progress.current.processed
-        return longer(settings, epochs, gan.describe()["step"], gan.images_seen)
+
+def _tell_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
+    ends = listing(f"trainer.{k}={v}" for k, v in given_ends(config["trainer"]).items())
+    print(
+        f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
+        f"so there is nothing left to train: add {_longer(trainer, gan, config)} to go on."
+    )
+
+
+def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
+    """Overrides under which the training goes on beyond its end."""
+    epochs = trainer.fit_loop.epoch_progress.current.processed
+    return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
 
 
 def _as_told(mine: Any, then: Any) -> Any:
