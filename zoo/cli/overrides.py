@@ -52,11 +52,18 @@ def normalise(arguments: list[str]) -> list[str]:
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
     model = value_of(arguments, "model")
-    if value_of(arguments, "features") == "timm" and model is not None:
-        names = ",".join(f"timm/{name.strip()}" for name in model.split(","))
+    network = value_of(arguments, "features")
+    if model is not None and network is not None and _takes_model(network):
+        names = ",".join(f"{network}/{name.strip()}" for name in model.split(","))
         rest = [a for a in arguments if key_of(a) != "model"]
         return [f"features={names}" if key_of(a) == "features" else a for a in rest]
     return arguments
+
+
+def _takes_model(network: str) -> bool:
+    """Whether a feature network is one of many, told apart by an option `model`."""
+    part = next((p for p in REGISTRY.parts("features") if p.name == network), None)
+    return part is not None and "model" in {p.name for p in part.options}
 
 
 def collect_space(arguments: list[str]) -> list[str]:

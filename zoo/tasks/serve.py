@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from zoo.contracts.task import Run, Task
-from zoo.core.errors import ZooError
 from zoo.registry import task
 
 
 @task("serve")
 class Serve(Task):
-    """Open a local page with sliders for seed, label, truncation, interpolation and directions.
+    """Open a local page with a gallery of the models at hand, to play with what they generate.
 
+    Seeds, classes, truncation, a loop between latents, SeFa directions, two models side by side.
     The page needs nothing but this program and a browser, and no network. Ctrl-C ends it.
 
     Args:
@@ -32,7 +32,7 @@ class Serve(Task):
 
     def __init__(
         self,
-        ckpt: str | None = None,
+        ckpt: str = "mnist",
         compare: str | None = None,
         host: str = "127.0.0.1",
         port: int = 7860,
@@ -56,15 +56,17 @@ class Serve(Task):
         """
         import webbrowser
 
+        from zoo.explore.serve.gallery import gallery
         from zoo.explore.serve.server import LOOPBACK, Server
         from zoo.explore.serve.studio import Studio
         from zoo.inference.load import load
 
-        if self.ckpt is None:
-            raise ZooError("task=serve needs ckpt=…: a checkpoint, a run's folder, or a name.")
         files = [self.ckpt, *([self.compare] if self.compare else [])]
         models = [load(file, weights=self.weights, device=self.device) for file in files]
-        with Server(Studio(models), self.host, self.port) as server, _ctrl_c() as end:
+        # Those of the gallery have what weights they have: only the ones asked for are refused.
+        exhibits = gallery(models, lambda file: load(file, device=self.device))
+        studio = Studio(exhibits, shown=len(models))
+        with Server(studio, self.host, self.port) as server, _ctrl_c() as end:
             print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
             if self.host not in LOOPBACK:
                 print("warning: anyone who reaches this machine can use the page.", flush=True)

@@ -77,6 +77,8 @@ class GAN(TrainingModule):
             update; `images_seen` counts D's.
         optimizer: `adam`, `adamw`, or `rmsprop` as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
+        lr_factor: on both learning rates, also where they are scheduled; `on_nan=rollback` halves
+            it.
         betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
             Karras et al. (2020), arXiv:1912.04958, and a note says so.
         eps: of Adam.
@@ -121,6 +123,7 @@ class GAN(TrainingModule):
         optimizer: Literal["adam", "adamw", "rmsprop"] = "adam",
         lr_g: float = 2e-4,
         lr_d: float = 2e-4,
+        lr_factor: float = 1.0,
         betas: list[float] = (0.5, 0.999),  # type: ignore[assignment]
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -138,7 +141,7 @@ class GAN(TrainingModule):
         super().__init__()
         at_least(1, "model.", d_steps=d_steps, accumulate=accumulate)
         at_least(0, "model.", eps=eps, weight_decay=weight_decay)
-        above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
+        above(0, "model.", lr_g=lr_g, lr_d=lr_d, lr_factor=lr_factor, ema_half_life=ema_half_life)
         above(0, "model.", clip_grad_norm=clip_grad_norm)
         self.loss: Loss = made_part("loss", loss)
         given: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
@@ -170,8 +173,15 @@ class GAN(TrainingModule):
         self.optimizer_name = optimizer
         self.eps = eps
         self.weight_decay = weight_decay
+        self.lr_factor = lr_factor
         self.rates = LearningRates(
-            lr_g, lr_d, betas, optimizer != "rmsprop", in_force, lr_decay, lr_decay_start
+            lr_factor * lr_g,
+            lr_factor * lr_d,
+            betas,
+            optimizer != "rmsprop",
+            in_force,
+            lr_decay,
+            lr_decay_start,
         )
         self.notes += self.rates.notes
         self.clip_grad_norm = clip_grad_norm

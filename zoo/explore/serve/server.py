@@ -1,4 +1,4 @@
-"""The page's web server: Python's own, three addresses, answers to this machine alone.
+"""The page's web server: Python's own, four addresses, answers to this machine alone.
 
 Nothing is uploaded and nothing is fetched from elsewhere, so that the page works offline and a
 hostile page in the same browser cannot use it (the Host header is checked against DNS rebinding).
@@ -89,10 +89,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, "text/html; charset=utf-8", PAGE.read_bytes())
             elif address.path == "/models":
                 self._json(200, self.server.studio.describe())
-            elif address.path == "/image":
+            elif address.path in ("/model", "/image"):
                 query = parse_qs(address.query, max_num_fields=50)
                 values = {name: texts[-1] for name, texts in query.items()}
-                self._answer(200, "image/png", self.server.studio.render(values))
+                if address.path == "/model":
+                    self._json(200, self.server.studio.describe_model(values))
+                else:
+                    self._answer(200, "image/png", self.server.studio.render(values))
             else:
                 self._json(404, {"error": f"there is nothing at {address.path[:60]}."})
         except (ZooError, ValueError) as error:
