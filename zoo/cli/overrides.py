@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of
@@ -35,7 +35,7 @@ SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
     "data_dir",
 )  # fmt: skip
-"""Of the configuration, what only some tasks look at: those that name it in `sections`."""
+"""Of the configuration, what only some tasks look at: those that name it in `uses`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
@@ -106,14 +106,17 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
-    """Compose the configuration to find what is wrong with the overrides; takes no torch.
+def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> DictConfig | None:
+    """Compose the configuration and say what is wrong with the overrides; takes no torch.
 
     Of a sweep, every value is composed once, not every combination.
 
     Args:
         arguments: the command line.
         only_prints: nothing will run, so that the run's folder does not matter.
+
+    Returns:
+        The configuration of a single run, with Hydra's own settings; None for a sweep.
 
     Raises:
         ZooError: one sentence about the first wrong override, with the choices.
@@ -173,6 +176,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
                 task = validate(config)
                 _check_used(task, given.overrides)
                 _check_folder(config, task, given.multirun)
+    return None if given.multirun else config
 
 
 def _check_flags(given: argparse.Namespace) -> None:
@@ -230,7 +234,7 @@ def _check_used(task: str, overrides: list[str]) -> None:
     """Refuse what the user sets and the task does not look at."""
     part = REGISTRY.get("task", task)
     live = part.load()
-    used = {*getattr(live, "sections", ()), *(p.name for p in part.parameters)}
+    used = {*live.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
         first = re.split(r"[./]", key)[0]
@@ -240,7 +244,7 @@ def _check_used(task: str, overrides: list[str]) -> None:
             continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
             continue  # which chooses the task
-        instead = getattr(live, "instead", {}).get(first, "")
+        instead = live.instead.get(first, "")
         raise ZooError(
             f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
             f"it out. Its options: {listing(p.name for p in part.parameters)}."

@@ -15,9 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.core.extras import require
 from zoo.core.network import reachable
+from zoo.core.tables import markdown
 from zoo.inference.export import Dtype, export
 from zoo.inference.files import WEIGHTS_NAME
 from zoo.inference.hub import UNREACHABLE, check_name, reason
@@ -72,7 +74,7 @@ def publish(
         write_png(_samples(model), made / _PICTURE)
         source = str(folder) if folder is not None else f"hf:{repo}"
         text = card(model, source, dtype, license, figures)
-        (made / _CARD).write_text(text, encoding="utf-8")
+        write_text(made / _CARD, text)
         if folder is not None:
             _copy(made, folder)
             place = str(folder)
@@ -222,9 +224,7 @@ def card(
             f"images = model.sample(64{label})  # {(64, *shape)} in [-1, 1]",
             "```",
             "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {_cell(value)} |" for name, value in rows),
+            markdown(["", ""], rows),
             "",
             "## Figures",
             "",
@@ -240,7 +240,3 @@ def _started(start: dict[str, Any]) -> str:
         f"{start.get('source')} ({start.get('generator')}, {start.get('images_seen'):,} images of "
         f"{start.get('data')})"
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

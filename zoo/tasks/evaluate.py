@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 
@@ -27,7 +29,7 @@ PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
-class Evaluate:
+class Evaluate(Task):
     """Score trained generators, or pictures: FID, KID, PRDC, class and mode figures, copies.
 
     Args:
@@ -62,7 +64,6 @@ class Evaluate:
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
-    told: list[str]
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -111,8 +112,8 @@ class Evaluate:
         self._references: dict[str, Reference] = {}
         self._networks: dict[str, Features] = {}
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
 
         Results of a run's checkpoint also go to `evaluations/` in the run's folder.
 
@@ -126,11 +127,11 @@ class Evaluate:
 
         for choice in self.metrics or []:
             create_metric(choice)
-        out = Path(out)
+        out = run.folder
         out.mkdir(parents=True, exist_ok=True)
         results = in_order(self.results())
         text = tables(results)
-        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        write_text(out / "metrics.txt", text)
         print(text)
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
@@ -138,7 +139,7 @@ class Evaluate:
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
         summary |= self._write_pictures(results, out)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
-        self.told = [name for result in results for name in result.figures]
+        self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
