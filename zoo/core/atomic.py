@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -43,6 +45,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a text so that a reader sees the old file or the whole new one."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """The same with JSON; what it does not know is written as text."""
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def commit(partial: Path, path: Path) -> None:

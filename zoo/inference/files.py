@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.core.atomic import replacing, write_text
+from zoo.core.atomic import replacing, write_json
 from zoo.core.errors import ZooError, listing
 from zoo.inference.describe import check_info
 
@@ -150,7 +150,7 @@ def write_generator(
     metadata = {"format": "pt", "zoo": text, _CHECKSUM: checksum(text, tensors)}
     with replacing(file) as partial:
         save_file(tensors, partial, metadata=metadata)
-    write_text(file.with_suffix(".json"), json.dumps(info, indent=2) + "\n")
+    write_json(file.with_suffix(".json"), info)
 
 
 def checksum(text: str, state: dict[str, Tensor]) -> str:

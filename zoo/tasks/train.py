@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.cli.told import Stopped
+from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.registry import task
@@ -32,7 +35,7 @@ _KEPT = (
 
 
 @task("train")
-class Train:
+class Train(Task):
     """Train a GAN and write samples, metrics and checkpoints into the run's folder.
 
     Args:
@@ -45,9 +48,7 @@ class Train:
         max_rollbacks: how many times.
     """
 
-    config: dict[str, Any]
-    overrides: list[str]
-    sections = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
+    uses = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
 
     def __init__(
         self,
@@ -73,29 +74,36 @@ class Train:
         self._rollbacks = 0
         self._last: Path | None = None  # where the newest checkpoint is, once there is one
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        if self.config["trainer"].get("keep_memory"):
+    def run(self, run: Run) -> dict[str, Any]:
+        start = run.config["model"].get("start")
+        if self.resume is not None and start is not None:
+            raise ZooError(
+                f"resume={self.resume} continues a training, and model.start={start} begins a new "
+                "one with other weights: give one of them."
+            )
+        if run.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported
-        with locked(out), Watch(self._go_on) as watch:
+        run = replace(run, config=copy.deepcopy(run.config))  # a rollback changes it
+        with locked(run.folder), Watch(self._go_on) as watch:
             if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-                remove_partials(out)
+                remove_partials(run.folder)
             while True:
-                summary = self._train(out, watch)
+                summary = self._train(run, watch)
                 if summary is not None:
                     return summary
                 gc.collect()  # the networks and the data of the training that failed
 
-    def _train(self, out: Path, watch: Watch) -> dict[str, Any] | None:
+    def _train(self, run: Run, watch: Watch) -> dict[str, Any] | None:
         """Train to the end and return the summary; None after a failure that is rolled back."""
         import pytorch_lightning as pl
 
-        config = self.config
-        settings = dict(config["trainer"])
         from zoo.training.build import build_data, build_gan, describe_data
         from zoo.training.callbacks.checkpoints import Checkpoints
         from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
         from zoo.training.window import NonFiniteError
 
+        config, out = run.config, run.folder
+        settings = dict(config["trainer"])
         _quiet()
         pl.seed_everything(self.seed, verbose=False)
         data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
@@ -103,7 +111,7 @@ class Train:
         options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
         gan.data = describe_data(data, options)
         gan.run_description = {
-            "overrides": [o for o in self.overrides if not o.startswith(("resume=", "ckpt="))]
+            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))]
         }
         gan.run_settings = settings_of(config)
         data.images_per_step = gan.d_steps * data.batch_size
@@ -117,7 +125,7 @@ class Train:
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         watch.add(trainer)
         if self._rollbacks:
-            self._log_rollback(loggers, resumed)
+            self._log_rollback(loggers, resumed, config)
         elif trainer.is_global_zero:
             for note in [*data.notes, *gan.notes, *_where(checkpoint, out)]:
                 print(f"note: {note}")
@@ -127,7 +135,7 @@ class Train:
                 _fit(trainer, gan, data, checkpoint)
         except NonFiniteError as error:
             if self.on_nan == "rollback" and self._rollbacks < self.max_rollbacks:
-                self._roll_back(str(error), trainer.is_global_zero)
+                self._roll_back(str(error), config, trainer.is_global_zero)
                 return None
             if not trainer.is_global_zero:  # all processes stop together, and the first one tells
                 sys.exit(0)
@@ -137,8 +145,9 @@ class Train:
         if not trainer.is_global_zero:
             return {}
         if checkpoint is not None and not gan.trained_steps:
-            return self._nothing_left(checkpoint, gan, trainer)
-        return self._summary(trainer, gan, out, time.perf_counter() - gan.started)
+            _tell_nothing_left(checkpoint, gan, trainer, config)
+            return {}
+        return self._summary(trainer, gan, run, time.perf_counter() - gan.started)
 
     def _checkpoint(self, gan: Any, out: Path) -> tuple[Path | None, tuple[int, int] | None]:
         """The checkpoint that is continued, and where its log goes on in the same folder."""
@@ -171,20 +180,20 @@ class Train:
         return f"resume with {program()} {argument('resume', shown(self._last.parent.parent))}"
 
     def _diverged(self, error: Exception) -> Exception:
-        words = str(error)
+        sentence = str(error)
         if self._rollbacks:
-            words += f" It was rolled back {self._rollbacks} times before."
+            sentence += f" It was rolled back {self._rollbacks} times before."
         if self._last is not None and self._last.is_file():
-            words += f" The weights from before are in {shown(self._last)}."
-        return type(error)(words)
+            sentence += f" The weights from before are in {shown(self._last)}."
+        return type(error)(sentence)
 
-    def _roll_back(self, reason: str, tell: bool) -> None:
+    def _roll_back(self, reason: str, config: dict[str, Any], tell: bool) -> None:
         """Let the next training begin at the last good checkpoint, at half the learning rates."""
         assert self._last is not None
         if self._last.is_file():
             self.resume = str(self._last)
         self._rollbacks += 1
-        model = self.config["model"]
+        model = config["model"]
         model["lr_factor"] = model.get("lr_factor", 1.0) / 2
         if tell:
             where = "the start" if self.resume is None else shown(self.resume)
@@ -195,13 +204,15 @@ class Train:
                 flush=True,
             )
 
-    def _log_rollback(self, loggers: list[Any], resumed: tuple[int, int] | None) -> None:
-        figures = {"rollbacks": self._rollbacks, "lr_factor": self.config["model"]["lr_factor"]}
+    def _log_rollback(
+        self, loggers: list[Any], resumed: tuple[int, int] | None, config: dict[str, Any]
+    ) -> None:
+        figures = {"rollbacks": self._rollbacks, "lr_factor": config["model"]["lr_factor"]}
         for logger in loggers:
             logger.log_metrics(figures, step=resumed[0] if resumed else 0)
             logger.save()
 
-    def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
+    def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
         from zoo.training.callbacks.checkpoints import Checkpoints
         from zoo.training.callbacks.evaluate import Evaluate
         from zoo.training.callbacks.samples import SampleGrid
@@ -223,7 +234,7 @@ class Train:
             if isinstance(logger, WandbLogger):
                 lines["W&B"] = logger.sync_hint()
         if "checkpoint" in lines:
-            lines |= self._commands(trainer, gan, shown(out))
+            lines |= _commands(gan, shown(run.folder), _longer(trainer, gan, run.config))
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
@@ -233,28 +244,29 @@ class Train:
         )  # pictures and checkpoints included
         return lines
 
-    def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
-        """How to go on from the checkpoint."""
-        sample = f"{program()} task=sample {argument('ckpt', run)} n=64"
-        if gan.generator.num_classes:
-            names = gan.data.get("class_names") or range(gan.generator.num_classes)
-            name = str(list(names)[:6][-1])
-            sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
-        go_on = f"{program()} {argument('resume', run)} {self._longer(trainer, gan)}"
-        return {"sample": sample, "continue": go_on}
 
-    def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
-        ends = listing(f"trainer.{k}={v}" for k, v in given_ends(self.config["trainer"]).items())
-        print(
-            f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
-            f"so there is nothing left to train: add {self._longer(trainer, gan)} to go on."
-        )
-        return {}
+def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
+    """How to go on from the checkpoint in a run's folder."""
+    sample = f"{program()} task=sample {argument('ckpt', folder)} n=64"
+    if gan.generator.num_classes:
+        names = gan.data.get("class_names") or range(gan.generator.num_classes)
+        name = str(list(names)[:6][-1])
+        sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
+    return {"sample": sample, "continue": f"{program()} {argument('resume', folder)} {longer}"}
 
-    def _longer(self, trainer: Any, gan: Any) -> str:
-        settings = self.config["trainer"]
-        epochs = trainer.fit_loop.epoch_progress.current.processed
-        return longer(settings, epochs, gan.describe()["step"], gan.images_seen)
+
+def _tell_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
+    ends = listing(f"trainer.{k}={v}" for k, v in given_ends(config["trainer"]).items())
+    print(
+        f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
+        f"so there is nothing left to train: add {_longer(trainer, gan, config)} to go on."
+    )
+
+
+def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
+    """Overrides under which the training goes on beyond its end."""
+    epochs = trainer.fit_loop.epoch_progress.current.processed
+    return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
 
 
 def _as_told(mine: Any, then: Any) -> Any:
@@ -316,7 +328,7 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
         f", on {data.size('train'):,} images of {data.name}{_classes(data)} at "
         f"{data.channels}×"
-        f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
+        f"{data.height}×{data.width}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"
     )

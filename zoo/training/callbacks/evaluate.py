@@ -81,7 +81,7 @@ class Evaluate(Measures):
         # on every process, so that they fail together where something is missing
         with forked_random():
             self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
-            name = self.features or default_features(self._reference.dataset)
+            name = self.features or default_features(self._reference)
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
         check_metrics(self.metrics or [], self._network, self._reference, conditional)
