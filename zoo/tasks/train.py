@@ -25,7 +25,7 @@ from zoo.core.atomic import remove_partials
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import given_ends, longer
+from zoo.training.ends import given_ends, longer, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -121,6 +121,8 @@ class Train(Task):
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
             raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+        if resumed and self._is_over(settings, data, resumed[0]):
+            resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
         loggers = make_loggers(config.get("logger"), out, config, resumed)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         watch.add(trainer)
@@ -172,6 +174,11 @@ class Train(Task):
         if file.parent.parent.resolve() != out.resolve():
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
+
+    def _is_over(self, settings: dict[str, Any], data: Any, step: int) -> bool:
+        planned = dict(settings)
+        set_ends(planned, data.images_per_step)
+        return 0 <= planned["max_steps"] <= step
 
     def _go_on(self) -> str:
         """A clause for the end of a sentence about a training that ended."""
