@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, above, at_least, at_most, below, between
 from zoo.core.version import __version__ as __version__
 from zoo.registry import KINDS, create, factory, list_parts
 from zoo.registry.registry import decorator
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.metrics.features.base import Features
     from zoo.metrics.scores.base import Metric
-    from zoo.tasks.evaluate import evaluate
+    from zoo.tasks.from_python import evaluate
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
@@ -69,7 +69,7 @@ _LAZY = {
     "DataModule": "zoo.data.base",
     "GAN": "zoo.training.gan",
     "LoadedGenerator": "zoo.inference.load",
-    "evaluate": "zoo.tasks.evaluate",
+    "evaluate": "zoo.tasks.from_python",
     "load": "zoo.inference.load",
     "show": "zoo.inference.images",
     "train": "zoo.cli.from_python",
@@ -95,7 +95,12 @@ __all__ = [
     "Trunk",
     "Update",
     "ZooError",
+    "above",
     "append_one_hot",
+    "at_least",
+    "at_most",
+    "below",
+    "between",
     "check_image_size",
     "check_labels",
     "create",

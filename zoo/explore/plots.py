@@ -69,6 +69,33 @@ def plot_scores(real: Tensor, fake: Tensor, path: Path, title: str = "") -> Path
     return path
 
 
+def plot_figures(
+    lines: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    titles: Mapping[str, str],
+    path: Path,
+) -> Path:
+    """One panel per figure over the images seen, with a line for each run.
+
+    Args:
+        lines: figure -> run -> (images seen, values).
+        titles: what stands above the panel of a figure.
+    """
+    columns = min(3, len(lines))
+    rows = -(-len(lines) // columns)
+    figure = _figure("", 3.2 * columns, 2.3 * rows)
+    for i, (name, runs) in enumerate(lines.items(), start=1):
+        axes = figure.add_subplot(rows, columns, i)
+        for run, (x, y) in runs.items():
+            axes.plot(x, y, "o-", label=run, linewidth=1.2, markersize=3)
+        axes.set_title(titles.get(name, name), fontsize=10)
+        axes.set_xlabel("images seen", fontsize=8)
+        axes.tick_params(labelsize=8)
+        if len(runs) > 1:
+            axes.legend(fontsize=7)
+    figure.savefig(path)
+    return path
+
+
 def plot_curves(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path, title: str = ""
 ) -> Path:

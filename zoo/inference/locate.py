@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import os
 import re
 from pathlib import Path
@@ -70,6 +71,26 @@ def without_folders(text: str, file: Path) -> str:
     """A sentence about `file` without the folders of this machine: only names are left of paths."""
     text = text.replace(str(file), public_name(file)).replace(f"{Path.cwd()}{os.sep}", "")
     return re.sub(r"(?<![\w.~/:-])/(?:[^\s/:]+/)*([^\s/:]+)", r"\1", text)
+
+
+def checkpoints_of(path: str) -> list[str]:
+    """The checkpoints that a path means where several may be meant, in the order of their names.
+
+    A pattern (`run/checkpoints/images_*.ckpt`) is all that fit it, a run's folder `checkpoints` all
+    in it; anything else is itself.
+
+    Raises:
+        ZooError: a pattern that nothing fits.
+    """
+    place = Path(path).expanduser()
+    if place.name == "checkpoints" and place.is_dir():
+        return [str(file) for file in sorted(place.glob("*.ckpt"))] or [path]
+    if not glob.has_magic(path) or place.exists():
+        return [path]
+    found = sorted(glob.glob(str(place), recursive=True))
+    if not found:
+        raise ZooError(f"no file fits the pattern {path!r}.")
+    return found
 
 
 def _nearest(missing: Path) -> str:

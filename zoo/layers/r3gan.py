@@ -10,7 +10,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 
 BLOCKS = 2  # per map
 FULL_MAPS = 4  # maps of `base_channels`; each further one has half of the one before
@@ -75,9 +75,8 @@ def stage_widths(
             before.
 
     Raises:
-        ZooError: an option below 1, or a width that the groups do not divide.
+        ZooError: a width that the groups do not divide.
     """
-    at_least(1, f"{part}: ", base_channels=base_channels, group_channels=group_channels)
     halvings = [0 if constant else max(i - FULL_MAPS + 1, 0) for i in range(maps)]
     unit = group_channels // math.gcd(2, group_channels) * 2 ** halvings[-1]
     if base_channels % unit:

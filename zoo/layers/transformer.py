@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.layers.product import linear
 
 EPSILON = 1e-6
@@ -153,7 +153,6 @@ def check_heads(part: str, width: int, heads: int) -> None:
     Raises:
         ZooError: naming the nearest width.
     """
-    at_least(1, f"{part}: ", width=width, heads=heads)
     whole = 4 * heads
     if width % whole:
         nearest = max(1, round(width / whole)) * whole

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zoo.metrics.cache import reference_features
+from zoo.metrics.cache import cache_path, images_hash, reference_features
 from zoo.metrics.features.base import Features
 
 
@@ -22,6 +22,7 @@ class Reference:
         images: uint8 (N, C, S, S).
         labels: int64 (N,), or None.
         num_classes: 0 without labels.
+        class_names: one per class, where they are known.
         train_images: those that a generator may have copied, where `images` are of another split.
         test_images, test_labels: real images that the classification accuracy score tests on;
             None for the reference itself.
@@ -35,6 +36,35 @@ class Reference:
     test_images: Tensor | None = None
     test_labels: Tensor | None = None
     train_images: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+    _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 12 hex digits of a hash of the images."""
+        return images_hash(self.images)
+
+    @cached_property
+    def _hash_of_train(self) -> str:
+        assert self.trained_on is not None
+        return self.hash if self.trained_on is self.images else images_hash(self.trained_on)
+
+    def vectors(
+        self, network: Features, batch_size: int, progress: bool, train: bool = False
+    ) -> Tensor:
+        """Features (M, D) of the images, or of those of the split `train`.
+
+        They come from the cache or are computed when first asked for, and are kept for the next
+        generator that is held against them.
+        """
+        images = self.trained_on if train else self.images
+        assert images is not None
+        data_hash = self._hash_of_train if train else self.hash
+        key = cache_path(network, data_hash).name
+        if key not in self._kept:
+            found = reference_features(network, images, batch_size, progress, data_hash)
+            self._kept = {**self._kept, key: found}
+        return self._kept[key]
 
     @property
     def trained_on(self) -> Tensor | None:
@@ -79,6 +109,10 @@ class Comparison:
 
     @cached_property
     def reference_vectors(self) -> Tensor:
-        """Features (M, D) of the reference, from the cache or computed when first asked for."""
-        images = self.reference.images
-        return reference_features(self.network, images, self.batch_size, self.progress)
+        """Features (M, D) of the reference."""
+        return self.reference.vectors(self.network, self.batch_size, self.progress)
+
+    @cached_property
+    def train_vectors(self) -> Tensor:
+        """Features of the training images that a generator may have copied."""
+        return self.reference.vectors(self.network, self.batch_size, self.progress, train=True)

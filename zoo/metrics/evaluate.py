@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +22,6 @@ from zoo.core.random import forked_random, seeded
 from zoo.core.version import __version__
 from zoo.data.pixels import to_uint8
 from zoo.inference.truncation import check_truncation, images_of
-from zoo.metrics.cache import images_hash
 from zoo.metrics.choice import Choice, check_metrics, create_metric, default_metrics
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features, create_features, extract
@@ -36,6 +35,20 @@ LATENT_BLOCK = 1000
 
 Sampler = Callable[[int, Tensor | None], Tensor]
 """From a number of images and their labels (n,), or None, to images (n, C, S, S) in [-1, 1]."""
+
+
+class Pictures(NamedTuple):
+    """Generated images that are there already, in place of a sampler.
+
+    Attributes:
+        images: (N, C, S, S) as those of the reference are kept: uint8 or float.
+        labels: int64 (N,), numbered as those of the reference, or None.
+        preparation: how they came to their size, in words.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    preparation: str
 
 
 def reference_of(
@@ -61,6 +74,7 @@ def reference_of(
         test_images if tested else None,
         test_labels if tested else None,
         None if split == "train" else datamodule.split("train")[0],
+        tuple(map(str, datamodule.class_names)),
     )
 
 
@@ -95,7 +109,7 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
 
 
 def evaluate(
-    sample: Sampler,
+    sample: Sampler | Pictures,
     reference: Reference,
     *,
     conditional: bool,
@@ -116,7 +130,8 @@ def evaluate(
 
     Args:
         sample: gives the images; its latents are its own business, other randomness inside it is
-            fixed by `seed`, and the caller's stream of random numbers is left as it was.
+            fixed by `seed`, and the caller's stream of random numbers is left as it was. Or the
+            images themselves, all of which are taken.
         reference: real images, uint8.
         conditional: the generator gets labels, drawn at random from those of the reference.
         metrics: names (`zoo.list_parts("metric")`), each alone or with options, as
@@ -135,6 +150,8 @@ def evaluate(
     """
     start = time.perf_counter()
     chosen = [create_metric(choice) for choice in metrics or []]
+    pictures = sample if isinstance(sample, Pictures) else None
+    n = len(pictures.images) if pictures is not None else n
     if n < 2:
         raise ZooError(f"n={n} must be 2 or more images to compare.")
     if batch_size < 1:
@@ -155,8 +172,12 @@ def evaluate(
             create_metric(name) for name in default_metrics(network, reference, conditional)
         ]
         check_metrics(chosen, network, reference, conditional)
-        labels = _draw_labels(reference, n, seed) if conditional else None
-        images = _generate(sample, labels, n, batch_size, reference, progress)
+        if isinstance(sample, Pictures):
+            images, labels = sample.images, sample.labels
+            _check_shape(images, reference, "the pictures are")
+        else:
+            labels = _draw_labels(reference, n, seed) if conditional else None
+            images = _generate(sample, labels, n, batch_size, reference, progress)
         vectors, logits = extract(network, images, batch_size, "features" if progress else None)
         comparison = Comparison(
             images=images,
@@ -182,7 +203,7 @@ def evaluate(
         raise ZooError(" ".join(comparison.notes))
     protocol = Protocol(
         reference=reference.name,
-        reference_hash=images_hash(reference.images),
+        reference_hash=reference.hash,
         reference_count=len(reference.images),
         generated_count=n,
         features=network.name,
@@ -190,12 +211,13 @@ def evaluate(
         resizer=network.resizer,
         weights=weights,
         batch_norm=batch_norm,
-        labels="as in the reference" if conditional else "none",
+        labels="none" if not conditional else "as in the reference" if pictures is None else "own",
         truncation="none" if truncation is None else str(truncation),
         settings={metric.name: metric.recorded() for metric in chosen},
         seed=seed,
         zoo_version=__version__,
         precision=precision,
+        pictures="" if pictures is None else pictures.preparation,
     )
     return Result(
         model=model,
@@ -230,6 +252,15 @@ def _draw_labels(reference: Reference, n: int, seed: int) -> Tensor:
     return reference.labels[torch.cat(orders)[:n]]
 
 
+def _check_shape(images: Tensor, reference: Reference, they_are: str) -> None:
+    if images.shape[1:] != reference.images.shape[1:]:
+        shapes = ["x".join(map(str, s[1:])) for s in (images.shape, reference.images.shape)]
+        raise ZooError(
+            f"{they_are} {shapes[0]} and {reference.name} has {shapes[1]}: evaluate them on data "
+            "of their own size and channels."
+        )
+
+
 @torch.inference_mode()
 def _generate(
     sample: Sampler,
@@ -247,12 +278,7 @@ def _generate(
             count = min(batch_size, n - first)
             given = None if labels is None else labels[first : first + count]
             images = sample(count, given)
-            if images.shape[1:] != reference.images.shape[1:]:
-                shapes = ["x".join(map(str, s[1:])) for s in (images.shape, reference.images.shape)]
-                raise ZooError(
-                    f"the generator gives images of {shapes[0]} and {reference.name} has "
-                    f"{shapes[1]}: evaluate it on data of its own size and channels."
-                )
+            _check_shape(images, reference, "the generator gives images of")
             if not torch.isfinite(images).all():
                 raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
             stored = reference.images.dtype == torch.uint8  # points are kept as they are

@@ -55,6 +55,7 @@ class Protocol:
         seed: of latents, labels and subsets.
         zoo_version: of this package.
         precision: in which the generator's weights were stored.
+        pictures: how pictures that were there already came to their size; empty for a generator's.
     """
 
     reference: str
@@ -72,6 +73,7 @@ class Protocol:
     seed: int
     zoo_version: str
     precision: str = "fp32"
+    pictures: str = ""
 
     def differences(self, other: Protocol) -> list[str]:
         """What forbids to compare figures: fields, and the settings of metrics that both have.
@@ -100,13 +102,20 @@ class Protocol:
 
     def __str__(self) -> str:
         settings = "".join(f"{text}; " for text in self.settings.values() if text)
-        return (
+        generated = (
             f"{self.generated_count:,} generated images ({self.weights} weights in "
             f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
-            f"truncation {self.truncation}, seed {self.seed}) against "
-            f"{self.reference_count:,} of {self.reference} [{self.reference_hash}]; features "
-            f"{self.features} [{self.weights_hash}], {self.resizer}; "
-            f"{settings}zoo {self.zoo_version}"
+            f"truncation {self.truncation}, seed {self.seed})"
+        )
+        if self.pictures:
+            generated = (
+                f"{self.generated_count:,} pictures ({self.pictures}, labels {self.labels}, "
+                f"seed {self.seed})"
+            )
+        return (
+            f"{generated} against {self.reference_count:,} of {self.reference} "
+            f"[{self.reference_hash}]; features {self.features} [{self.weights_hash}], "
+            f"{self.resizer}; {settings}zoo {self.zoo_version}"
         )
 
 
@@ -136,6 +145,8 @@ class Result:
         generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
             measured.
         higher_is_better: figures that are, as their metrics say.
+        run: which training the generator comes from; empty for pictures.
+        images_seen: real images that it had been trained on.
     """
 
     model: str
@@ -148,6 +159,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
     generator_hash: str = ""
     higher_is_better: list[str] = field(default_factory=list)
+    run: str = ""
+    images_seen: int = 0
 
     def to_json(self) -> str:
         content = dataclasses.asdict(dataclasses.replace(self, pictures=None))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.norm import critic_norm
 from zoo.layers.shapes import halvings, to_vector
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("dcgan")
@@ -45,13 +44,12 @@ class DCGANDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
         norm: Literal["auto", "batch", "layer", "none"] = "auto",
         per_sample: bool = False,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator dcgan", image_size)
-        at_least(1, "discriminator dcgan: ", base_channels=base_channels)
         size, downs = halvings(image_size)
         widths = [self.in_channels, *(base_channels * min(2**level, 8) for level in range(downs))]
         layers: list[nn.Module] = []

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("projection")
@@ -43,9 +43,9 @@ class ProjectionDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 128,
+        base_channels: Annotated[int, at_least(1)] = 128,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head or "projection")
         if num_classes < 1:
@@ -54,7 +54,6 @@ class ProjectionDiscriminator(Discriminator):
                 "data set with classes and model.conditional=true, or discriminator resnet."
             )
         check_image_size("discriminator projection", image_size)
-        at_least(1, "discriminator projection: ", base_channels=base_channels)
         self.trunk = ResNetTrunk(
             self.in_channels,
             image_size,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("resnet")
@@ -48,15 +47,14 @@ class ResNetDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 128,
+        base_channels: Annotated[int, at_least(1)] = 128,
         spectral_norm: bool = True,
         pooling: Literal["auto", "sum", "mean"] = "auto",
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator resnet", image_size)
-        at_least(1, "discriminator resnet: ", base_channels=base_channels)
         self.trunk = ResNetTrunk(
             self.in_channels,
             image_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.linear import Conv2d, head_wrap
 from zoo.layers.shapes import to_vector
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("sn_cnn")
@@ -41,11 +40,10 @@ class SNCNNDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator sn_cnn", image_size)
-        at_least(1, "discriminator sn_cnn: ", base_channels=base_channels)
         width = base_channels
         convs: list[nn.Module] = [Conv2d(self.in_channels, width, 3, padding=1, spectral_norm=True)]
         for _ in range(3):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.shapes import append_one_hot, check_labels, halvings, to_map
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("dcgan")
@@ -42,11 +41,10 @@ class DCGANGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator dcgan", image_size)
-        at_least(1, "generator dcgan: ", base_channels=base_channels)
         self.start, ups = halvings(image_size)
         widths = [base_channels * min(2**level, 8) for level in reversed(range(ups))]
         # The paper's transposed convolution of a 1x1 map is a matrix product.

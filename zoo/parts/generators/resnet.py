@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.resnet import ConditionalAdaIN, ConditionalBatchNorm2d, GeneratorBlock
 from zoo.layers.shapes import check_labels, halvings, to_map
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("resnet")
@@ -53,15 +52,14 @@ class ResNetGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 256,
+        base_channels: Annotated[int, at_least(1)] = 256,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
         spectral_norm: bool = False,
         conditioning: Literal["batch_norm", "adain"] = "batch_norm",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator resnet", image_size)
-        at_least(1, "generator resnet: ", base_channels=base_channels)
         self.start, ups = halvings(image_size)
         if plan == "pyramid" or (plan == "auto" and image_size > 32):
             widths = [max(base_channels * min(2**i, 16) // 4, 1) for i in range(ups, -1, -1)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from zoo.contracts.loss import Loss
-from zoo.core.errors import ZooError
-from zoo.registry import loss
+from zoo.registry import at_least, below, loss
 
 
 @loss("bce")
@@ -24,9 +25,7 @@ class BCE(Loss):
             for real images is 1 - smoothing. From 0 (none) to below 1.
     """
 
-    def __init__(self, smoothing: float = 0.0) -> None:
-        if not 0 <= smoothing < 1:
-            raise ZooError(f"loss bce: smoothing={smoothing} must be from 0 to below 1.")
+    def __init__(self, smoothing: Annotated[float, at_least(0), below(1)] = 0.0) -> None:
         self.smoothing = smoothing
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import at_least
 from zoo.parts.regularizers.gradient_penalty import slope_penalty
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("dragan")
@@ -34,14 +35,13 @@ class Dragan(Regularizer):
 
     def __init__(
         self,
-        penalty: float = 10.0,
-        center: float = 1.0,
-        strength: float = 0.5,
+        penalty: Annotated[float, at_least(0)] = 10.0,
+        center: Annotated[float, at_least(0)] = 1.0,
+        strength: Annotated[float, at_least(0)] = 0.5,
         one_sided: bool = False,
-        every: int = 1,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer dragan: ", penalty=penalty, center=center, strength=strength)
         self.penalty = penalty
         self.center = center
         self.strength = strength

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision, widen
-from zoo.core.errors import ZooError, above, at_least
-from zoo.registry import regularizer
+from zoo.registry import above, at_least, at_most, regularizer
 
 
 @regularizer("finite_difference")
@@ -33,19 +34,13 @@ class FiniteDifference(Regularizer):
 
     def __init__(
         self,
-        gamma: float = 0.1,
-        gamma_fake: float | None = None,
-        sigma: float = 0.01,
-        share: float = 1.0,
-        every: int = 1,
+        gamma: Annotated[float, at_least(0)] = 0.1,
+        gamma_fake: Annotated[float, at_least(0)] | None = None,
+        sigma: Annotated[float, above(0)] = 0.01,
+        share: Annotated[float, above(0), at_most(1)] = 1.0,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer finite_difference: ", gamma=gamma, gamma_fake=gamma_fake)
-        above(0, "regularizer finite_difference: ", sigma=sigma)
-        if not 0 < share <= 1:
-            raise ZooError(
-                f"regularizer finite_difference: share={share} must be above 0 and at most 1."
-            )
         self.gamma = gamma
         self.gamma_fake = gamma_fake
         self.sigma = sigma

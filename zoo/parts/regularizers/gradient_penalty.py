@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
@@ -51,10 +52,13 @@ class GradientPenalty(Regularizer):
     schedulable = ("penalty",)
 
     def __init__(
-        self, penalty: float = 10.0, center: float = 1.0, one_sided: bool = False, every: int = 1
+        self,
+        penalty: Annotated[float, at_least(0)] = 10.0,
+        center: Annotated[float, at_least(0)] = 1.0,
+        one_sided: bool = False,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer gradient_penalty: ", penalty=penalty, center=center)
         self.penalty = penalty
         self.center = center
         self.one_sided = one_sided

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import above, at_least
-from zoo.registry import regularizer
+from zoo.registry import above, at_least, regularizer
 
 _FLOOR = 1e-5
 
@@ -38,14 +37,12 @@ class ModeSeeking(Regularizer):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: Annotated[float, at_least(0)] = 1.0,
         form: Literal["ratio", "bounded"] = "ratio",
-        limit: float = 10.0,
-        every: int = 1,
+        limit: Annotated[float, above(0)] = 10.0,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer mode_seeking: ", weight=weight)
-        above(0, "regularizer mode_seeking: ", limit=limit)
         self.weight = weight
         self.form = form
         self.limit = limit

@@ -8,10 +8,12 @@ OTHERS = {
     "loss": templates(
         "loss",
         '''
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from zoo import Loss, loss
+from zoo import Loss, above, loss
 
 
 @loss("$name")
@@ -24,7 +26,7 @@ class $Class(Loss):
         scale: s, what the scores are multiplied by.
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: Annotated[float, above(0)] = 1.0) -> None:
         self.scale = scale
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -53,9 +55,11 @@ def test_values_at_a_score_of_zero():
     "regularizer": templates(
         "regularizer",
         '''
+from typing import Annotated
+
 from torch import Tensor
 
-from zoo import Regularizer, Update, regularizer
+from zoo import Regularizer, Update, at_least, regularizer
 
 
 @regularizer("$name")
@@ -69,7 +73,11 @@ class $Class(Regularizer):
         every: act on every k-th update of D, with k times the weight.
     """
 
-    def __init__(self, weight: float = 0.001, every: int = 1) -> None:
+    def __init__(
+        self,
+        weight: Annotated[float, at_least(0)] = 0.001,
+        every: Annotated[int, at_least(1)] = 1,
+    ) -> None:
         super().__init__(every)
         self.weight = weight
 
