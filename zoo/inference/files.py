@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError, listing
 from zoo.inference.describe import check_info
 
@@ -140,4 +141,4 @@ def write_generator(
         kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
         tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
     save_file(tensors, file, metadata={"format": "pt", "zoo": json.dumps(info)})
-    file.with_suffix(".json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    write_json(file.with_suffix(".json"), info)

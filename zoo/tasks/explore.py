@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
 from zoo.registry import list_parts, task
@@ -20,7 +20,7 @@ SECTIONS = tuple(TITLES)
 
 
 @task("explore")
-class Explore:
+class Explore(Task):
     """Interpolations, SeFa directions, neighbours, t-SNE, spectra, scores: pictures and a report.
 
     What cannot be made (no data set, no classes, no discriminator in the file) is left out, and
@@ -84,8 +84,8 @@ class Explore:
         self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the pictures and `report.html` into the folder `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the pictures and `report.html` into the run's folder.
 
         Raises:
             ZooError: no such checkpoint or result, an unknown section, or an option out of range.
@@ -102,7 +102,7 @@ class Explore:
         self._check_features()
         model = load(self.ckpt, weights=self.weights, device=self.device)
         results = find_results(model, self.evaluation)
-        out = Path(out)
+        out = run.folder
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -178,8 +178,8 @@ def _facts(model: LoadedGenerator) -> dict[str, Any]:
             facts[kind] = in_words(info[kind])
     if info.get("regularizers"):
         facts["regularizers"] = listing(map(in_words, info["regularizers"]))
-    size, channels = model.generator.image_size, model.generator.channels
-    facts["data"] = f"{model.data.get('name')}, {channels}×{size}×{size}"
+    g = model.generator
+    facts["data"] = f"{model.data.get('name')}, {g.channels}×{g.height}×{g.width}"
     facts["classes"] = listing(model.class_names) if model.num_classes else "none used"
     facts["images seen"] = f"{model.images_seen:,}"
     facts["weights"] = f"{model.weights}, batch norm {model.batch_norm}"

@@ -92,7 +92,7 @@ class Studio:
                 z = interpolate(z, other, mix)
             z = z + torch.tensor(steps[: len(directions)]) @ directions
             images = to_uint8(model.generate(z.cpu(), y, truncation=None if none else truncation))
-        size = images.shape[-1]
+        size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
         picture = grid(images, columns, scale=scale, padding=0 if raw else 2)
