@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from zoo.contracts.loss import Loss
     from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
     from zoo.contracts.regularizer import Regularizer
+    from zoo.contracts.sampler import Sampler, Scene
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
     from zoo.contracts.task import Run, Task
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Trunk": "zoo.contracts.head",
+    "Sampler": "zoo.contracts.sampler",
+    "Scene": "zoo.contracts.sampler",
     "Schedule": "zoo.contracts.schedule",
     "Latent": "zoo.contracts.latent",
     "GeneratorOutput": "zoo.contracts.outputs",
@@ -95,6 +98,8 @@ __all__ = [
     "Metric",
     "Regularizer",
     "Run",
+    "Sampler",
+    "Scene",
     "Schedule",
     "Task",
     "Trunk",

@@ -317,12 +317,15 @@ def kill_all(
         while report["kills"] < kills:
             name = names[number % len(names)]
             number += 1
+            before = len(report["wrong"])
             try:
                 _one(Path(folder), name, number, kills, rng, report)
             except RuntimeError as error:
                 report["wrong"].append(f"{name}: {error}")
             if told:
-                print(f"{report['kills']} kills, {len(report['wrong'])} wrong, {name}", flush=True)
+                last = report["wrong"][-1:] if len(report["wrong"]) > before else ""
+                print(f"{report['kills']} kills, {len(report['wrong'])} wrong, {name} {last}")
+                sys.stdout.flush()
             if len(report["wrong"]) > 5:
                 break
     return report

@@ -39,11 +39,13 @@ SECTIONS = (
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml`, `logger=null`, and `features=timm model=NAME`.
+    """Allow `experiment=name.yaml`, `logger=null`, `start=RUN`, and `features=timm model=NAME`.
 
-    File names come from completion, Hydra's own word for a group's null is `~logger`, and `model`
-    is otherwise the group of the GAN's parts (features have theirs in `features=timm/NAME`).
+    File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
+    short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
+    GAN's parts (features have theirs in `features=timm/NAME`).
     """
+    arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]

@@ -36,8 +36,13 @@ _LONGEST = 4096
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint keeps of a composed, resolved configuration."""
+    """What a checkpoint keeps of a composed, resolved configuration.
+
+    What it started from is told by its description, and is nothing to begin with again.
+    """
     kept = {name: config[name] for name in SECTIONS if name in config}
+    if isinstance(kept.get("model"), dict):
+        kept["model"] = {k: v for k, v in kept["model"].items() if k != "start"}
     for name in ("callbacks", "logger"):
         kept[name] = kept.get(name) or {}
     for kind, group in GROUPS.items():

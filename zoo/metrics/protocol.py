@@ -57,6 +57,7 @@ class Protocol:
         zoo_version: of this package.
         precision: in which the generator's weights were stored.
         pictures: how pictures that were there already came to their size; empty for a generator's.
+        refine: the sampler that chose latents by the discriminator's word, with its options.
     """
 
     reference: str
@@ -75,6 +76,7 @@ class Protocol:
     zoo_version: str
     precision: str = "fp32"
     pictures: str = ""
+    refine: str = "none"
 
     def differences(self, other: Protocol) -> list[str]:
         """What forbids to compare figures: fields, and the settings of metrics that both have.
@@ -103,10 +105,11 @@ class Protocol:
 
     def __str__(self) -> str:
         settings = "".join(f"{text}; " for text in self.settings.values() if text)
+        refined = "" if self.refine == "none" else f"refined by {self.refine}, "
         generated = (
             f"{self.generated_count:,} generated images ({self.weights} weights in "
             f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
-            f"truncation {self.truncation}, seed {self.seed})"
+            f"truncation {self.truncation}, {refined}seed {self.seed})"
         )
         if self.pictures:
             generated = (

@@ -64,6 +64,7 @@ _ROWS = (
     Kind("regularizer", "parts/regularizers", "model/regularizer", "Regularizer", several=True),
     Kind("augmentation", "parts/augmentations", "model/augmentation", "Augmentation", several=True),
     Kind("schedule", "parts/schedules", base="Schedule", choice="{name: NAME, OPTION: …}"),
+    Kind("sampler", "parts/samplers", base="Sampler", choice="refine=NAME"),
     Kind("datamodule", "data/sets", "datamodule", "DataModule", frozenset({"data_dir", "seed"})),
     Kind(
         "features",

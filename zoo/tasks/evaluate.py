@@ -54,6 +54,7 @@ class Evaluate(Task):
             it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
+        refine: a sampler that chooses latents by the discriminator's word, as in `task=sample`.
         truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
@@ -80,6 +81,7 @@ class Evaluate(Task):
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -100,6 +102,7 @@ class Evaluate(Task):
         self.dataset = dataset
         self.split = split
         self.seed = seed
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -251,6 +254,7 @@ class Evaluate(Task):
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
         """The figures of one model, by default against the data set asked for."""
+        from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import evaluate, sampler
         from zoo.metrics.results import generator_hash, run_name
 
@@ -263,8 +267,13 @@ class Evaluate(Task):
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
+        refiner = None
+        if self.refine is not None:
+            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refiner.note:
+                print(f"note: {refiner.note}")
         result = evaluate(
-            sampler(model.generator, self.seed, self.truncation),
+            sampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
@@ -276,6 +285,7 @@ class Evaluate(Task):
             batch_norm=model.batch_norm,
             truncation=self.truncation,
             precision=model.precision,
+            refine="none" if self.refine is None else in_words(self.refine),
             model=name,
             device=model.device,
         )

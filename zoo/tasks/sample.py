@@ -34,6 +34,8 @@ class Sample(Task):
             draws classes at random.
         seed: of everything random.
         seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
+        refine: a sampler that chooses latents by the discriminator's word, one of
+            `task=list kind=sampler`, or `{name: mh, steps: 100}`; needs a training checkpoint.
         truncation: threshold on normal latents in standard deviations: 2 is mild, 0.5 strong; with
             styles (StyleGAN, GAT) the factor psi from 0, their mean, to 1, none.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
@@ -58,6 +60,7 @@ class Sample(Task):
         label: int | str | list[int | str] | None = None,
         seed: int = 0,
         seeds: int | str | list[int] | None = None,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -78,6 +81,12 @@ class Sample(Task):
         self.label = _as_text(label)
         self.seed = seed
         self.seeds = seeds
+        if refine is not None and seeds is not None:
+            raise ZooError(
+                "refine=… draws until an image is good enough, so that seeds=… names none: give "
+                "n=… and seed=…"
+            )
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -116,6 +125,11 @@ class Sample(Task):
         from zoo.inference.images import grid, to_uint8, write_png
 
         z, y, names = self._inputs(model)
+        if self.refine is not None:
+            refined = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refined.note:
+                print(f"note: {refined.note}")
+            z = refined(z, y)
         shown = _shown(y, len(z))
         kept = []
         for i, images in _numbered(model, z, y, self.batch_size, self.truncation):

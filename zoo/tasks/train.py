@@ -25,7 +25,7 @@ from zoo.core.atomic import remove_partials
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import given_ends, longer
+from zoo.training.ends import given_ends, longer, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -75,6 +75,12 @@ class Train(Task):
         self._last: Path | None = None  # where the newest checkpoint is, once there is one
 
     def run(self, run: Run) -> dict[str, Any]:
+        start = run.config["model"].get("start")
+        if self.resume is not None and start is not None:
+            raise ZooError(
+                f"resume={self.resume} continues a training, and model.start={start} begins a new "
+                "one with other weights: give one of them."
+            )
         if run.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported
         run = replace(run, config=copy.deepcopy(run.config))  # a rollback changes it
@@ -115,6 +121,8 @@ class Train(Task):
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
             raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+        if resumed and self._is_over(settings, data, resumed[0]):
+            resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
         loggers = make_loggers(config.get("logger"), out, config, resumed)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         watch.add(trainer)
@@ -166,6 +174,11 @@ class Train(Task):
         if file.parent.parent.resolve() != out.resolve():
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
+
+    def _is_over(self, settings: dict[str, Any], data: Any, step: int) -> bool:
+        planned = dict(settings)
+        set_ends(planned, data.images_per_step)
+        return 0 <= planned["max_steps"] <= step
 
     def _go_on(self) -> str:
         """A clause for the end of a sentence about a training that ended."""
@@ -322,7 +335,7 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
         f", on {data.size('train'):,} images of {data.name}{_classes(data)} at "
         f"{data.channels}×"
-        f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
+        f"{data.height}×{data.width}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"
     )

@@ -26,6 +26,7 @@ from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.optimizers import adam
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
+from zoo.training.start import keep_average
 from zoo.training.step import AdversarialStep
 from zoo.training.terms import named
 from zoo.training.window import Window
@@ -42,6 +43,7 @@ class TrainingModule(LeanModule):
         trained_steps: steps of this process, not counting those before a resume.
         started: when it began to train, by `time.perf_counter`.
         shown: the last means of losses, scores and penalties, with `images_per_second`.
+        origin: of the weights that it began with, where these are another training's.
         run_description, run_settings: of the run that trains, kept in its checkpoints.
     """
 
@@ -72,6 +74,7 @@ class TrainingModule(LeanModule):
         self.trained_steps = 0
         self.started = 0.0
         self.shown: dict[str, float] = {}
+        self.origin: dict[str, Any] | None = None
         self.run_description: dict[str, Any] = {}
         self.run_settings: dict[str, Any] = {}
         self._updates = 0
@@ -305,6 +308,8 @@ class TrainingModule(LeanModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
+        self.origin = checkpoint["zoo"].get("start")
+        keep_average(self.ema, self.origin)
         processes = checkpoint.get("rng") or []
         if len(processes) == self.trainer.world_size:
             self._rng = processes[self.trainer.global_rank]

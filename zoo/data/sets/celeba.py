@@ -24,11 +24,12 @@ class CelebADataModule(DataModule):
     """202,599 aligned faces of celebrities with the official split.
 
     Read from `<data_dir>/celeba`: the pictures in `img_align_celeba`, `list_eval_partition.txt`
-    and, for classes, `list_attr_celeba.txt`. Pictures are cropped from 178x218 to the centred
-    178x178, resized and kept in a memory-mapped cache, as for `image_folder`.
+    and, for classes, `list_attr_celeba.txt`. Pictures of 178x218 are cropped to the centred
+    178x178 (oblong ones to the largest centred window of their shape), resized and kept in a
+    memory-mapped cache, as for `image_folder`.
 
     Args:
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         attribute: one of the 40 attributes, "Smiling" for instance, makes two classes: without
             it and with it. None for no classes.
         on_error: what a picture that cannot be read does: stop with its name, or be left out.
@@ -41,7 +42,7 @@ class CelebADataModule(DataModule):
 
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 64,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 64,
         channels: int = 3,
         attribute: str | None = None,
         batch_size: Annotated[int, at_least(1)] = 64,

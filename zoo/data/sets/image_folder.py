@@ -25,14 +25,15 @@ HELD_OUT: tuple[Split, ...] = ("val", "test")
 class ImageFolder(DataModule):
     """A folder of pictures of any format, size and mode, nested as deep as you like.
 
-    Pictures are turned upright, cropped to the centred square and resized once, on all cores, into
+    Pictures are turned upright, cropped to the largest centred square (or window of
+    the shape asked for) and resized once, on all cores, into
     a memory-mapped cache that is renewed when the folder changes. Folders of the first level that
     are called train, val (valid, validation) and test are the splits, and classes lie in them.
 
     Args:
         folder: of the pictures, from the working directory or from `data_dir`; by default
             `data_dir` itself.
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
         labels: "folders" makes a class of every sub-folder of the first level, "none" makes none;
             a CSV or JSON file says the class of each picture. "auto" reads `dataset.json` where it
@@ -53,7 +54,7 @@ class ImageFolder(DataModule):
     def __init__(
         self,
         folder: str = "",
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         channels: int = 3,
         labels: str = "auto",
         batch_size: Annotated[int, at_least(1)] = 64,
