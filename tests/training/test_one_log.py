@@ -12,7 +12,7 @@ import torch
 from helpers_train import read, train
 
 import zoo.training.gan
-from zoo.cli.told import Stopped, told_in_words
+from zoo.cli.failures import Stopped, exit_with_sentence
 from zoo.core.errors import ZooError
 from zoo.training.loggers import CSVLogger, WandbLogger, reason_to_stay_offline
 from zoo.training.window import NonFiniteError
@@ -141,7 +141,7 @@ def test_signals_save_and_tell(tmp_path, monkeypatch, capsys, names, words):
     """The first one counts, since several may come together."""
     _interrupt(monkeypatch, *(getattr(signal, name) for name in names))
     before = [signal.getsignal(getattr(signal, name)) for name in names]
-    with pytest.raises(SystemExit) as ended, told_in_words():
+    with pytest.raises(SystemExit) as ended, exit_with_sentence():
         train(tmp_path, "trainer.max_steps=25")
     assert ended.value.code == 143
     assert read(tmp_path)["zoo"]["step"] == 3

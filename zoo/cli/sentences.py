@@ -103,10 +103,10 @@ def _no_key(key: str, overrides: list[str]) -> str:
         return f"{parent} is a single value, so {key!r} does not exist."
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
-    more = ""
+    further = ""
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
-        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
+        further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{further}"
 
 
 def omegaconf_sentence(error: Exception) -> str:

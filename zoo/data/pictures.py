@@ -116,9 +116,9 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
 def in_words(others: Counter[str]) -> str:
     """`3 files ending in .heic and 1 in .txt`, of what `find_pictures` counted."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    words = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
+    counted = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
     files = "file" if counts[0][1] == 1 else "files"
-    return listing([words[0].replace(" in ", f" {files} ending in ", 1), *words[1:]])
+    return listing([counted[0].replace(" in ", f" {files} ending in ", 1), *counted[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.cli.ended import ends_told
+from zoo.cli.failures import Stopped
 from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
-from zoo.cli.told import Stopped
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials
 from zoo.core.errors import ZooError, at_least, listing
@@ -162,11 +162,11 @@ class Train(Task):
         then, now = info.get("data", mine["data"]), mine["data"]
         if any(then.get(k) != now[k] for k in ("name", "class_names")):
             raise ZooError(
-                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
-                "settings out to continue it, or take the data as they were."
+                f"{file} was trained on {_classes_of(then)}, not on {_classes_of(now)}: leave "
+                "datamodule settings out to continue it, or take the data as they were."
             )
         for kind in _KEPT:
-            if kind in info and info[kind] != _as_told(mine[kind], info[kind]):
+            if kind in info and info[kind] != _as_version(mine[kind], info[kind]):
                 raise ZooError(
                     f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
                     f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
@@ -276,7 +276,7 @@ def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
     return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
 
 
-def _as_told(mine: Any, then: Any) -> Any:
+def _as_version(mine: Any, then: Any) -> Any:
     """A part as checkpoints of version 0.1.0 tell it, where `then` is of one: without the head that
     nobody chose."""
     if isinstance(mine, dict) and isinstance(then, dict) and "head" not in then:
@@ -301,7 +301,7 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
 
 
-def _words(data: dict[str, Any]) -> str:
+def _classes_of(data: dict[str, Any]) -> str:
     names = data.get("class_names") or []
     first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
     return f"{data.get('name')} ({len(names)} classes: {first})"
