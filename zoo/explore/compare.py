@@ -146,7 +146,8 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
     for i, run in enumerate(runs):
         row, column = divmod(i, columns)
         top = axes[2 * row, column]
-        top.set_title(", ".join(settings[i].values()) or run["folder"].name)
+        named = [f"{name}={value}" for name, value in settings[i].items()]
+        top.set_title("\n".join(named) or run["folder"].name, fontsize=10)
         if pictures[i]:
             top.imshow(plt.imread(pictures[i][-1]), cmap="gray")
             _curves(axes[2 * row + 1, column], run["folder"])

@@ -73,7 +73,9 @@ def publish(
         summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
         write_png(_samples(model), made / _PICTURE)
         source = str(folder) if folder is not None else f"hf:{repo}"
-        text = card(model, source, dtype, license, figures)
+        # Of a folder its name alone, for it is read wherever the folder has gone.
+        named = folder.resolve().name if folder is not None else source
+        text = card(model, named, dtype, license, figures or card_figures(model))
         write_text(made / _CARD, text)
         if folder is not None:
             _copy(made, folder)
@@ -181,7 +183,10 @@ def card(
     shape = g.channels, g.height, g.width
     parameters = sum(p.numel() for p in model.generator.parameters())
     front = ["tags:", "- gan", "- gan-zoo", f"- {data.get('name')}"]
-    front.append("pipeline_tag: unconditional-image-generation")
+    if model.num_classes:  # for which the hub has no pipeline
+        front.append("- class-conditional-image-generation")
+    else:
+        front.append("pipeline_tag: unconditional-image-generation")
     if license:
         front.append(f"license: {license}")
     rows = [
@@ -232,6 +237,17 @@ def card(
             "",
         ]
     )
+
+
+def card_figures(model: LoadedGenerator) -> str:
+    """The figures in the card beside a published model's file, while they hold; else nothing."""
+    beside = model.file.with_name(_CARD)
+    known = model.batch_norm == model.info.get("batch_norm", "running")
+    if model.file.name != WEIGHTS_NAME or not known or not beside.is_file():
+        return ""
+    text = beside.read_text("utf-8", errors="replace")
+    found = re.search(r"\n## Figures\n+```\n(.*?)\n```\n", text, re.DOTALL)
+    return found[1] if found else ""
 
 
 def _started(start: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from zoo.registry import list_parts, task
 if TYPE_CHECKING:
     from zoo.explore.report import Section
     from zoo.inference.load import LoadedGenerator
+    from zoo.metrics.protocol import Result
 
 SECTIONS = tuple(TITLES)
 
@@ -117,10 +118,10 @@ class Explore(Task):
                 sections.append(makers.missing(name, str(error)))
         path = write_report(
             out / "report.html",
-            f"{model.info['generator']['name']} on {model.data.get('name')}",
+            makers.title,
             _facts(model),
             sections,
-            [{"figures": r.figures, "protocol": r.protocol.in_words()} for r in results],
+            [{"figures": _headed(r), "protocol": r.protocol.in_words()} for r in results],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:
@@ -159,11 +160,19 @@ class Explore(Task):
         return [name for name in SECTIONS if self.sections is None or name in self.sections]
 
 
+def _headed(result: Result) -> dict[str, float]:
+    """The figures of an evaluation, by their names with the direction that is better."""
+    from zoo.metrics.protocol import heading
+
+    return {heading(n, set(result.higher_is_better)): v for n, v in result.figures.items()}
+
+
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
+    from zoo.inference.locate import public_name
     from zoo.registry.spec import in_words
 
     info = model.info
-    facts = {"file": str(model.file), "generator": in_words(info["generator"])}
+    facts = {"file": public_name(model.file), "generator": in_words(info["generator"])}
     for kind in ("discriminator", "loss"):
         if info.get(kind):
             facts[kind] = in_words(info[kind])

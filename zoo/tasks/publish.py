@@ -14,7 +14,8 @@ from zoo.registry import task
 class Publish(Task):
     """Publish a trained generator with a model card, on the Hugging Face hub or into a folder.
 
-    Figures that `task=evaluate` wrote into the run's folder go into the card with their protocol.
+    Figures that `task=evaluate` wrote into the run's folder, or that stand in the card of a model
+    which was published before, go into the card with their protocol.
 
     Args:
         ckpt: a checkpoint, a run's folder, a safetensors file, or a name.
