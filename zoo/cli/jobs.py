@@ -87,5 +87,8 @@ def remove_unused(folder: Path) -> None:
     with contextlib.suppress(OSError):
         if {p.name for p in folder.iterdir()} <= {".hydra"}:
             shutil.rmtree(folder / ".hydra", ignore_errors=True)
+            here = Path.cwd()
             for empty in (folder, *folder.parents[:2]):
+                if here.is_relative_to(empty.absolute()):  # where the user is
+                    break
                 empty.rmdir()

@@ -15,6 +15,10 @@ from zoo.core.random import forked_random
 from zoo.inference.images import grid, to_uint8, write_png
 
 
+MOST = 10_000
+"""Pictures of a grid, which are made together."""
+
+
 class SampleGrid(pl.Callback):
     """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
 
@@ -43,6 +47,11 @@ class SampleGrid(pl.Callback):
     ) -> None:
         if min(every_n_epochs, every_n_images or 1, rows, columns, max_classes) < 1:
             raise ZooError("callbacks.samples: all numbers must be 1 or more.")
+        if rows * max(columns, max_classes) > MOST:
+            raise ZooError(
+                f"callbacks.samples: rows={rows} by columns={columns} (max_classes={max_classes}) "
+                f"are more than {MOST:,} pictures."
+            )
         self.folder = Path(folder) / "samples"
         self.every_n_epochs = every_n_epochs
         self.every_n_images = every_n_images
