@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -90,9 +90,13 @@ class DataModule(pl.LightningDataModule):
             what was trained on, not what was fetched; the loader starts from it and checkpoints
             keep it.
         own_parts: the parts that `load` knows.
+        features: the feature network that knows its images, by name; None takes a general one.
+        samples: generated images that its figures are made of, unless they are given.
     """
 
     own_parts: tuple[Split, ...] = ("train", "test")
+    features: ClassVar[str | None] = None
+    samples: ClassVar[int] = 10_000
 
     def __init__(
         self,

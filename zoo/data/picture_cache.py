@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError
 from zoo.core.sizes import ImageSize, height_width
 from zoo.data.pictures import Picture, decode_into, deep_values
@@ -206,7 +207,7 @@ class PictureCache:
             out = torch.from_numpy(mapped)
             notes = Notes(decode_all(root, pictures, out, on_error, value_range), value_range)
             mapped.flush()
-            _write_text(file.with_suffix(".json"), json.dumps(notes._asdict()))
+            write_json(file.with_suffix(".json"), notes._asdict())
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
@@ -267,13 +268,6 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def _write_text(file: Path, text: str) -> None:
-    descriptor, partial = tempfile.mkstemp(suffix=".tmp", prefix=file.stem, dir=file.parent)
-    with open(descriptor, "w") as opened:
-        opened.write(text)
-    os.replace(partial, file)
 
 
 def _delete(file: Path) -> None:

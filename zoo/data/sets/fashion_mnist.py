@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from zoo.data.sets.digits import IdxDataModule
 from zoo.registry import at_least, datamodule
@@ -17,6 +17,8 @@ class FashionMNISTDataModule(IdxDataModule):
 
     Paper: Xiao, Rasul, Vollgraf (2017), arXiv:1708.07747.
     """
+
+    features: ClassVar[str | None] = "fashion_mnist"
 
     def __init__(
         self,

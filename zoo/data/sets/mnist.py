@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from zoo.data.sets.digits import IdxDataModule
 from zoo.registry import at_least, datamodule
@@ -18,6 +18,8 @@ class MNISTDataModule(IdxDataModule):
     Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
     recognition.
     """
+
+    features: ClassVar[str | None] = "mnist"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class MNISTSubset(DataModule):
     Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
     recognition.
     """
+
+    features: ClassVar[str | None] = "mnist"
 
     def __init__(
         self,

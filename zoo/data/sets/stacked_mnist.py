@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ class StackedMNIST(DataModule):
     """
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
+
+    features: ClassVar[str | None] = "mnist"
+    samples: ClassVar[int] = 26_000
 
     def __init__(
         self,
