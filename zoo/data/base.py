@@ -34,7 +34,7 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.data.checks import check_batch_size
-from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
+from zoo.data.loader import EndlessLoader, OrderedLoader, TrainLoader, take_rows
 
 DEVICE_SHARE = 0.25
 """Of a CUDA device's free memory: training images that fit into it are kept there, so that no batch
@@ -219,7 +219,7 @@ class DataModule(pl.LightningDataModule):
         """The number of images of a split, which `split` would have to copy to count."""
         return self._rows(split).size
 
-    def train_dataloader(self) -> TrainLoader:
+    def train_dataloader(self) -> EndlessLoader:
         """Endless random batches of `images_per_step` images, from `images_seen` on."""
         rows = self._rows("train")
         if self.trainer and _fits(rows, self.trainer.strategy.root_device):

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.core.errors import ZooError, listing, suggest
-from zoo.registry import create, list_parts, task
+from zoo.core.errors import ZooError, listing
+from zoo.registry import create, task
 
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
@@ -219,35 +219,17 @@ def evaluate(model: Any, data: Any = None, **options: Any) -> Result:
         chosen = {k: options[k] for k in ("weights", "device") if options.get(k)}
         model = load(model, **chosen)
     named = isinstance(data, str | os.PathLike)
-    folder = named and os.fspath(data) not in list_parts("datamodule")
-    if named and not folder:
+    if named:
         options["dataset"] = os.fspath(data)
     task: Evaluate = create("task", "evaluate", **options)
     reference = None
-    if folder:
-        reference = reference_of(_pictures(model, Path(data)), task.split)
-    elif isinstance(data, DataModule):
+    if isinstance(data, DataModule):
         reference = reference_of(data, task.split)
     elif data is not None and not named:
         reference = loader_reference(data, model.num_classes)
         if task.features is None:  # the images are of the kind that it was trained on
             task.features = default_features(str(model.data.get("name")))
     return task.score(model, repr(model), reference)
-
-
-def _pictures(model: LoadedGenerator, folder: Path) -> Any:
-    """A folder of pictures at the model's size."""
-    if not folder.expanduser().is_dir():
-        names = list_parts("datamodule")
-        raise ZooError(
-            f"data={folder} is no folder and no data set; there are {listing(names)}."
-            f"{suggest(str(folder), names)}"
-        )
-    shape = {"image_size": model.generator.image_size, "channels": model.generator.channels}
-    data = create("datamodule", "image_folder", folder=str(folder.expanduser().resolve()), **shape)
-    data.prepare_data()
-    data.setup()
-    return data
 
 
 def _name(model: LoadedGenerator, file: str) -> str:
