@@ -26,7 +26,8 @@ class WebDataset(ImageFolder):
     measured against is decoded into the cache, as of `image_folder`.
 
     Args:
-        folder: of the shards, one of them, or a pattern: `shards/train-{000..127}.tar`.
+        folder: of the shards, one of them, or a pattern; braces are quoted twice:
+            `"datamodule.folder='shards/train-{000..127}.tar'"`.
         image_size: H = W in pixels.
         channels: 3 for RGB, 1 for grey.
         labels: "auto" reads classes from `.cls` files, or `label` in `.json` ones; "none" reads

@@ -9,11 +9,13 @@ from typing import Any
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.extras import require
+from zoo.core.network import reachable
 from zoo.data.layout import LABEL_COLUMNS, SPLIT_FOLDERS
 from zoo.data.pictures import Content, Picture
 from zoo.data.sources.base import Source
 
 PREFIX = "hf:"
+HUB = "https://huggingface.co"
 SAVED = ("dataset_dict.json", "state.json")
 """What `save_to_disk` leaves in a folder, of several splits or of one."""
 TOGETHER = 64
@@ -41,6 +43,8 @@ class HuggingFace(Source):
     """
 
     def __init__(self, place: str, labels: str = "auto") -> None:
+        if place.startswith(PREFIX) and not reachable(os.environ.get("HF_ENDPOINT", HUB)):
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # else it tries again for half a minute
         require("datasets", f"{place}, a data set of Hugging Face's,", "datasets")
         import datasets
 
