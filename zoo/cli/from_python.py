@@ -57,7 +57,7 @@ def train(
         if text.startswith("-"):
             raise ZooError(f"zoo.train takes overrides, key=value, and no flag as {text!r}.")
     if (task := value_of(arguments, "task") or "train") != "train":
-        raise ZooError(f"zoo.train runs task=train and not task={task}.")
+        raise ZooError(f"zoo.train runs task=train and not task={task}")
     if out is not None:
         arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
     store_parts()
@@ -65,7 +65,7 @@ def train(
     words.check(arguments, CONFIGS)
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = compose("config", overrides=arguments, return_hydra_config=True)
-        folder = Path(str(config.hydra.run.dir))
+        folder = Path(str(config.hydra.run.dir)).expanduser()
     with open_dict(config):
         del config["hydra"]
     if not (config.get("callbacks") or {}).get("checkpoints"):

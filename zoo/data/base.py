@@ -157,7 +157,7 @@ class DataModule(pl.LightningDataModule):
     def images_per_step(self, images: int) -> None:
         if images < 1 or images % self.batch_size:
             raise ZooError(
-                f"images_per_step={images} must be a multiple of batch_size={self.batch_size}."
+                f"images_per_step={images} must be a multiple of batch_size={self.batch_size}"
             )
         check_batch_size(str(self.name), images, self.channels * self.image_size**2)
         self.d_steps = images // self.batch_size

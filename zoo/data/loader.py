@@ -43,7 +43,7 @@ class EndlessLoader(ABC):
         world_size: int = 1,
     ) -> None:
         if batch_size < 1 or steps < 1:
-            raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}.")
+            raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}")
         if batch_size % world_size:
             raise ZooError(
                 f"datamodule.batch_size={batch_size} counts the images of all {world_size} "

@@ -159,7 +159,7 @@ class LoadedGenerator:
         file = Path(path).expanduser()
         if file.suffix != ".safetensors":
             raise ZooError(
-                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2."
+                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
         if self.file.suffix in (".onnx", ".pt2"):
             raise ZooError(f"{self.file} is an exported file, without weights to save.")

@@ -266,7 +266,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
         if keeper is None or not keeper.last.is_file():
             raise
         raise NonFiniteError(
-            f"{error} The weights from before are in {shown(keeper.last)}."
+            f"{error}; the weights from before are in {shown(keeper.last)}."
         ) from error
     except MisconfigurationException as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
@@ -283,7 +283,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
         if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
-                f"torch.compile failed ({reason.strip()}): train without model.compile=true."
+                f"torch.compile failed ({reason.strip()}): train without model.compile=true"
             ) from error
         raise
 

@@ -86,7 +86,7 @@ class Window:
                 raise NonFiniteError(
                     f"training stopped at step {step}: {name} of {self.part_of(name)} is {value}. "
                     "Try a lower model.lr_d and model.lr_g, model.clip_grad_norm=1, or "
-                    "model/regularizer=r1."
+                    "model/regularizer=r1"
                 )
             totals.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in totals.items()}

@@ -28,7 +28,7 @@ class Hinge(Loss):
     def __init__(self, margin: float = 1.0, soft: float = 0.0) -> None:
         above(0, "loss hinge: ", margin=margin)
         if not 0 <= soft <= margin:
-            raise ZooError(f"loss hinge: soft={soft} must be from 0 to margin={margin}.")
+            raise ZooError(f"loss hinge: soft={soft} must be from 0 to margin={margin}")
         self.margin = margin
         self.soft = soft
 
