@@ -55,14 +55,14 @@ def train(
         if text.startswith("-"):
             raise ZooError(f"zoo.train takes overrides, key=value, and no flag as {text!r}.")
     if (task := value_of(arguments, "task") or "train") != "train":
-        raise ZooError(f"zoo.train runs task=train and not task={task}.")
+        raise ZooError(f"zoo.train runs task=train and not task={task}")
     if out is not None:
         arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
     store_parts()
     arguments = continue_run(name_newest(arguments))
     config = check(arguments, CONFIGS)
     assert config is not None  # which only a sweep has not
-    folder = Path(str(config.hydra.run.dir))
+    folder = Path(str(config.hydra.run.dir)).expanduser()
     with open_dict(config):
         del config["hydra"]
     if not (config.get("callbacks") or {}).get("checkpoints"):

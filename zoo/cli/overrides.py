@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, quote, value_of
+from zoo.cli.grammar import key_of, quote, value_of, with_home
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
@@ -43,8 +43,10 @@ def normalise(arguments: list[str]) -> list[str]:
 
     File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
     short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
-    GAN's parts (features have theirs in `features=timm/NAME`).
+    GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
+    a value begins with `~/`.
     """
+    arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
     arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
@@ -136,13 +138,13 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         except HydraException as error:
             raise ZooError(grammar_sentence(text, error)) from error
         except Exception as error:  # the grammar's own mistakes
-            raise ZooError(f"the override {text!r} cannot be read; write key=value.") from error
+            raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
         if not parsed.is_sweep_override():
             _check_choice(text, parsed)
             sets = [[*s, text] for s in sets]
             continue
         if isinstance(parsed.value(), IntervalSweep):
-            raise ZooError(f"{text} has no end of values: search it with task=tune.")
+            raise ZooError(f"{text} has no end of values: search it with task=tune")
         globs = isinstance(parsed.value(), Glob)
         values = [] if globs else _values(text, parsed)
         if not given.multirun:
@@ -196,7 +198,7 @@ def _check_choice(text: str, parsed: Any) -> None:
     """Refuse a value that can be no choice of a group, or a key that can be none."""
     key = key_of(text).split("@")[0]
     if not re.fullmatch(r"[^\W\d][\w-]*([./][^\W\d][\w-]*)*", key):
-        raise ZooError(f"{text!r} has no name that an option could have: write key=value.")
+        raise ZooError(f"{text!r} has no name that an option could have: write key=value")
     if key not in (*GROUPS.values(), *OPTIONAL, "model", "trainer") or text.startswith("~"):
         return
     from hydra.core.override_parser.types import QuotedString

@@ -17,11 +17,11 @@ from zoo.registry.kinds import GROUPS
 
 def grammar_sentence(text: str, error: Exception) -> str:
     if "=" not in text and not text.startswith("~"):
-        return f"{text!r} is no override: write key=value, for example model/loss=hinge."
+        return f"{text!r} is no override: write key=value, for example model/loss=hinge"
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
     return (
         f"the override {text!r} cannot be read ({reason.strip()}); quote values with special "
-        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\"."
+        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\""
     )
 
 

@@ -162,7 +162,7 @@ class LoadedGenerator:
         file = Path(path).expanduser()
         if file.suffix != ".safetensors":
             raise ZooError(
-                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2."
+                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
         if self.file.suffix in (".onnx", ".pt2"):
             raise ZooError(f"{self.file} is an exported file, without weights to save.")
@@ -312,26 +312,27 @@ class LoadedGenerator:
         """A data set below `data_dir`, at the generator's image size.
 
         Args:
-            name: of the data set, or a folder of pictures; None takes the one it was trained on,
-                built as it was then.
+            name: of the data set, or what `datamodule.folder` takes: a folder of pictures, a .zip,
+                .npz or .tar file, `hf:OWNER/NAME`. None takes the one it was trained on, built as
+                it was then.
 
         Raises:
             ZooError: no data set of this name is registered here, or it is missing.
         """
+        from zoo.data.sources.opening import is_source, located
+
         names = list_parts("datamodule")
         options: dict[str, Any] = {}
         if name is None or name == self.data.get("name"):
             name, options = self.data.get("name"), self.data.get("options", {})
         elif name not in names:
-            folder = Path(name).expanduser()
-            if not folder.is_dir():
+            place = located(name, Path(data_dir).expanduser().resolve())
+            if not is_source(place):
                 raise ZooError(
-                    f"dataset={name} is neither a folder of pictures nor a data set; there are "
-                    f"{listing(names)}.{suggest(name, names)}"
+                    f"dataset={name} is neither a folder or file of pictures nor a data set; there "
+                    f"are {listing(names)}.{suggest(name, names)}"
                 )
-            flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
-            options = {"folder": str(folder.resolve()), "channels": self.generator.channels}
-            options |= {"labels": "none"} if flat else {}
+            options = {"folder": place, "channels": self.generator.channels}
             name = "image_folder"
         elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
             raise ZooError(

@@ -376,7 +376,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
         if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
-                f"torch.compile failed ({reason.strip()}): train without model.compile=true."
+                f"torch.compile failed ({reason.strip()}): train without model.compile=true"
             ) from error
         raise
 

@@ -232,9 +232,7 @@ def _check_accelerator(settings: dict[str, Any]) -> None:
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ZooError(
             f"trainer.accelerator={wanted} needs a CUDA GPU, and this machine has none: use "
-            "trainer=cpu or trainer.gpus=0."
+            "trainer=cpu or trainer.gpus=0"
         )
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise ZooError(
-            "trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu."
-        )
+        raise ZooError("trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu")

@@ -245,5 +245,5 @@ def check_weights(gan: Any) -> None:
             raise NonFiniteError(
                 f"training stopped at step {gan.trainer.global_step}: weights of {kind} "
                 f"{spec(network)['name']!r} are NaN or infinite. Try a lower model.lr_d and "
-                "model.lr_g, or model.clip_grad_norm=1."
+                "model.lr_g, or model.clip_grad_norm=1"
             )
