@@ -102,7 +102,7 @@ def default_features(data: Reference | str) -> str:
         return own
     general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
     if not general:
-        raise ZooError("no general feature network is available: give features=NAME.")
+        raise ZooError("no general feature network is available: give features=NAME")
     return min(general, key=lambda part: part.load().general).name
 
 

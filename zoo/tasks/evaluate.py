@@ -246,7 +246,7 @@ class Evaluate(Task):
         if folder is None or self.dataset is None:
             raise ZooError(
                 "images=… needs dataset=…, the real pictures to compare with: a folder, or a name "
-                "of task=list kind=datamodule."
+                "of task=list kind=datamodule"
             )
         return real_for(folder, self.dataset, self.split, self.image_size, self.data_dir)
 
