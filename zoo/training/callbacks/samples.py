@@ -14,7 +14,6 @@ from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.inference.images import grid, to_uint8, write_png
 
-
 MOST = 10_000
 """Pictures of a grid, which are made together."""
 
