@@ -94,7 +94,7 @@ def test_zeros_that_were_deflated(ckpt, tmp_path):
         with made.open("archive/data/999", "w", force_zip64=True) as large:
             for _ in range(200):
                 large.write(bytes(2**17))
-    assert file.stat().st_size < 3_000_000
+    assert file.stat().st_size < 200 * 2**17
     with pytest.raises(ZooError, match="damaged or no checkpoint"):
         zoo.load(file)
 
