@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,7 @@ def make_trainer(
     _check_settings(settings)
     set_ends(settings, data.images_per_step)
     _check_accelerator(settings)
+    _check_processes(settings)
     _check_switches(settings, callbacks)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
@@ -223,6 +225,21 @@ def _devices(gpus: Any) -> dict[str, Any]:
         )
     strategy = {"strategy": "ddp"} if gpus > 1 else {}
     return {"accelerator": "gpu", "devices": gpus, **strategy}
+
+
+def _check_processes(settings: dict[str, Any]) -> None:
+    """Refuse more processes than the processor can be shared into."""
+    import torch
+
+    accelerator, devices = settings.get("accelerator", "auto"), settings.get("devices", 1)
+    gpus = torch.cuda.is_available() or torch.backends.mps.is_available()
+    count = int(devices) if str(devices).isdecimal() else 1
+    cores = os.cpu_count() or 1
+    if (accelerator == "cpu" or (accelerator == "auto" and not gpus)) and count > 2 * cores:
+        raise ZooError(
+            f"trainer.devices={devices} asks for {count} processes, and this machine has {cores} "
+            f"core{'s' * (cores > 1)}: take at most {2 * cores}, of which {cores} are useful."
+        )
 
 
 def _check_accelerator(settings: dict[str, Any]) -> None:
