@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo.registry as registry
-from benchmarks import networks, networks_recent
+from benchmarks import networks, networks_gat, networks_recent
 from benchmarks.measure import has_bf16
 from benchmarks.plain import PlainLoop
 from zoo.layers.product import route_products
@@ -74,9 +74,8 @@ class Card:
         return images.to(device)
 
 
-def _recent(name: str, card: Card) -> tuple[nn.Module, nn.Module]:
-    g = getattr(networks_recent, f"{name}Generator")
-    d = getattr(networks_recent, f"{name}Discriminator")
+def _recent(name: str, card: Card, module: Any = networks_recent) -> tuple[nn.Module, nn.Module]:
+    g, d = getattr(module, f"{name}Generator"), getattr(module, f"{name}Discriminator")
     of_g = card.of_generator.values()
     return g(card.channels, card.latent_dim, *of_g), d(card.channels, *card.options.values())
 
@@ -97,9 +96,11 @@ PLAIN: dict[str, Callable[[Card], tuple[nn.Module, nn.Module]]] = {
     "r3gan": lambda c: _recent("R3GAN", c),
     "biggan": lambda c: _recent("BigGAN", c),
     "stylegan2": lambda c: _recent("StyleGAN2", c),
+    "gat": lambda c: _recent("GAT", c, networks_gat),
 }
 """The plain networks of a card, by the name of its generator."""
 SN, CRITIC = {"spectral_norm": True}, {"spectral_norm": False}
+TOKENS = {"width": 64, "depth": 4, "heads": 4, "patch": 4}
 R3, STYLED = {"base_channels": 32}, {"base": 1024, "max_channels": 128}
 CARDS = {  # the last ones at the widths of the presets for two cores
     card.name: card
@@ -115,6 +116,8 @@ CARDS = {  # the last ones at the widths of the presets for two cores
              {"base_channels": 16}, True, of_generator={"base_channels": 12}),
         Card("stylegan2_32", 32, 3, "stylegan2", "stylegan2", "bce", 128, (0.0, 0.99), STYLED, True,
              of_generator={**STYLED, "style_dim": 128}, penalty="r1"),
+        Card("gat_32", 32, 3, "gat", "gat", "rpgan", 64, (0.0, 0.99),
+             {**TOKENS, "embedding": 128}, True, of_generator=TOKENS, penalty="fd_r1+fd_r2"),
     )
 }  # fmt: skip
 

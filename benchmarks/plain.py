@@ -68,7 +68,26 @@ def r2(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return 10 / 2 * _gradient(d, fake).square().sum(1).mean()
 
 
-PENALTIES = {"gradient_penalty": gradient_penalty, "dragan": dragan, "r1": r1, "r2": r2}
+def _slopes(d: nn.Module, x: Tensor) -> Tensor:
+    """Differences of D's scores along a random direction, with the same noise inside of D."""
+    direction = torch.randn_like(x)
+    with torch.random.fork_rng([x.device] if x.is_cuda else [], device_type="cuda"):
+        there = d(x + 0.01 * direction)
+    return (there - d(x)) / 0.01
+
+
+def fd_r1(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    return 0.1 / 2 * _slopes(d, real).square().mean()
+
+
+def fd_r2(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    return 0.1 / 2 * _slopes(d, fake).square().mean()
+
+
+PENALTIES = {
+    "gradient_penalty": gradient_penalty, "dragan": dragan,
+    "r1": r1, "r2": r2, "fd_r1": fd_r1, "fd_r2": fd_r2,
+}  # fmt: skip
 
 
 class PlainLoop:

@@ -25,7 +25,12 @@ from zoo.training.step import AdversarialStep
 def made(card):
     """The zoo's and the plain networks of a card, in float64 down to the spectral norms."""
     torch.manual_seed(0)
-    return [[network.double() for network in pair] for pair in (card.zoo(), card.plain())]
+    pairs = [[network.double() for network in pair] for pair in (card.zoo(), card.plain())]
+    for pair in pairs:
+        for network in pair:
+            if isinstance(getattr(network, "noise", None), torch.nn.Module):
+                network.noise.eval()  # the two draw in another order
+    return pairs
 
 
 @torch.no_grad()
