@@ -23,10 +23,11 @@ SLOPE = 0.5
 EXPLODED = 100.0
 LOST = 0.1
 KEPT = 0.9
-_SMALL_GAMMA = "(model.regularizer.r1.gamma=0.1 for small images)"
+GAMMA = 2e-4
+"""Of R1 and its like for one image of one pixel in a batch of one: where a search starts."""
 _MODES_ADVICE = (
-    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2] (gammas "
-    "of 0.1 for small images), or a smaller model.lr_g."
+    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2], or a "
+    "smaller model.lr_g."
 )
 
 
@@ -57,12 +58,44 @@ class Diagnostics:
         return self.findings[-1]
 
 
-def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | None:
+def start_gamma(image_size: int, batch_size: int) -> float:
+    """Where to start a search for the gamma of R1 or R2: 0.0002 · H² / batch.
+
+    The penalty is the squared gradient over all pixels, and the noise of its estimate falls with
+    the batch. Paper: Karras et al. (2020), arXiv:2006.06676, whose automatic settings it is.
+    """
+    return float(f"{GAMMA * image_size**2 / batch_size:.2g}")
+
+
+def penalty_advice(gammas: Mapping[str, float], start: float, more: bool) -> str:
+    """What to change of the zero-centred penalties that are there, or that there is none.
+
+    Args:
+        gammas: of those there are, by name.
+        start: see `start_gamma`.
+        more: whether they do too little, rather than too much.
+    """
+    if not gammas:
+        return f"model/regularizer=r1 (model.regularizer.r1.gamma={start:g} is a start)"
+    options = (f"model.regularizer.{name}.gamma={gamma:g}" for name, gamma in gammas.items())
+    what = "more" if more else "less"
+    return f"{what} of {' and '.join(options)} (0.0002·H²/batch = {start:g} is where to start)"
+
+
+def discriminator_saturated(
+    loss: Loss,
+    real: Tensor,
+    fake: Tensor,
+    gammas: Mapping[str, float] | None = None,
+    start: float = 0.1,
+) -> str | None:
     """D separates reals and fakes so well that its loss is flat on both sides.
 
     Args:
         loss: in whose terms the scores are; a Wasserstein loss is never flat.
         real, fake: scores (N,) of the same number of real and of generated images.
+        gammas: of the zero-centred penalties, by name.
+        start: see `start_gamma`.
     """
     with torch.enable_grad():
         scores = [s.detach().float().clone().requires_grad_() for s in (real, fake)]
@@ -74,8 +107,9 @@ def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | Non
     return (
         f"D is saturated: it scores reals {real.float().mean().item():.2f} and fakes "
         f"{fake.float().mean().item():.2f}, where its loss is flat (slope {slope:.1g}), so G "
-        f"learns little from it. Try a smaller model.lr_d, model/regularizer=r1 {_SMALL_GAMMA}, "
-        "model/augmentation=diffaugment, or model/loss=hinge with a spectral-norm discriminator."
+        "learns little from it. Try a smaller model.lr_d, "
+        f"{penalty_advice(gammas or {}, start, more=True)}, model/augmentation=diffaugment, or "
+        "model/loss=hinge with a spectral-norm discriminator."
     )
 
 
@@ -122,21 +156,20 @@ def generator_collapsed(
     real: Tensor,
     labels: Tensor | None = None,
     blinding: Mapping[str, float] | None = None,
+    start: float = 0.1,
 ) -> str | None:
     """Generated images differ from each other far less than real ones; arguments of `diversity`.
 
     Args:
         blinding: gammas of the zero-centred penalties under which D does not tell reals from
             fakes (`blind`): then they are what keeps G from learning.
+        start: see `start_gamma`.
     """
     ratio = diversity(fake, real, labels)
     if ratio is None or ratio >= DIVERSITY:
         return None
     where = "" if labels is None else " of one class"
-    first = f"model/regularizer=r1 {_SMALL_GAMMA}"
-    if blinding:
-        options = (f"model.regularizer.{name}.gamma={g:g}" for name, g in blinding.items())
-        first = f"less of {' and '.join(options)}"
+    first = penalty_advice(blinding or {}, start, more=False)
     return (
         f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "
         f"ones do. Try {first}, model/loss=hinge or wgan_gp, a smaller model.lr_g, "
@@ -176,9 +209,9 @@ def gradients_exploded(network: str, norm: float, usual: float) -> str | None:
         return None
     against = f", {norm / usual:,.0f} times its usual {usual:.2g}" if usual > 0 else ""
     return (
-        f"gradients of {network} explode: their norm is {norm:.3g}{against}. Try "
-        f"model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a spectral-norm "
-        "discriminator."
+        f"the training diverges: gradients of {network} explode, their norm is {norm:.3g}"
+        f"{against}. Try model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a "
+        "spectral-norm discriminator."
     )
 
 

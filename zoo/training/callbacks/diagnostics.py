@@ -111,12 +111,15 @@ class Diagnose(pl.Callback):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
             scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
         told = self._told
-        told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
         zero_centred = [(name, r) for name, r in regularizers.items() if isinstance(r, R1 | R2)]
         gammas = {name: r.gamma for name, r in zero_centred if r.gamma > 0}
+        batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
+        start = diagnostics.start_gamma(real.shape[-1], batch_size)
+        sentence = diagnostics.discriminator_saturated(pl_module.loss, *scores, gammas, start)
+        told(trainer, "D", sentence)
         blinding = gammas if diagnostics.blind(*scores) else None
-        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding, start))
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
