@@ -329,6 +329,9 @@ class Evaluate:
                 name = _stem(i, len(results)).replace("metrics", "nearest")
                 _write_pairs(result.pictures, out / f"{name}.png")
                 said["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
+            for gallery, rows in result.galleries.items():
+                name = _stem(i, len(results)).replace("metrics", gallery)
+                said[gallery] = _write_gallery(rows, out / f"{name}.png")
         if is_curve(results):
             said["curve"] = listing(write_curve(results, out))
             higher = {name for result in results for name in result.higher_is_better}
@@ -340,6 +343,20 @@ class Evaluate:
 
 def _stem(number: int, results: int) -> str:
     return "metrics" if results == 1 else f"metrics_{number}"
+
+
+def _write_gallery(rows: dict[str, Tensor], path: Path) -> Path:
+    """Images by the name of their rows, which stands beside the first one."""
+    import torch
+
+    from zoo.inference.images import grid, write_png
+
+    names = [
+        name if start == 0 else ""
+        for name, images in rows.items()
+        for start in range(0, len(images), PICTURE_COLUMNS)
+    ]
+    return write_png(grid(torch.cat(list(rows.values())), PICTURE_COLUMNS, names), path)
 
 
 def _write_pairs(pairs: Tensor, path: Path) -> None:

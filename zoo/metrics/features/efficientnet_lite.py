@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zoo.layers.pretrained import lite_weights
+from zoo.layers.pretrained import file_hash, lite_weights
 from zoo.metrics.features.backbone import Backbone
-from zoo.metrics.features.base import file_hash
 from zoo.registry import features
 
 

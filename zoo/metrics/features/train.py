@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.datasets import MNIST, FashionMNIST
 
-from zoo.metrics.features.base import file_hash
+from zoo.layers.pretrained import file_hash
 from zoo.metrics.features.classifier import (
     INPUT_SIZE,
     SmallClassifier,
