@@ -6,7 +6,6 @@ import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,9 @@ from torch import Tensor, nn
 
 import zoo.registry as registry
 from benchmarks import networks
+from benchmarks.measure import has_bf16
 from benchmarks.plain import PlainLoop
+from zoo.layers.product import route_products
 from zoo.training.cuda_graph import CudaCapture, GraphedStep, on_side_stream
 from zoo.training.optimizers import adam
 from zoo.training.step import AdversarialStep
@@ -124,6 +125,8 @@ def zoo(
     With `graph` the whole step is captured as in training, and either update as a graph of its own.
     """
     g, d = (n.to(device, memory_format=torch.channels_last) for n in card.zoo())
+    for network in (g, d):
+        route_products(network)
     method = registry.create("loss", loss or card.loss)
     added = [registry.create("regularizer", penalty)] if penalty else []
     step = AdversarialStep(
@@ -208,12 +211,3 @@ def contenders(device: torch.device, compiled: bool = False) -> dict[str, Conten
         if has_bf16(device):
             found["zoo, compiled, bf16"] = variant(compile=True, bf16=True)
     return found
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the processor computes with bf16 itself."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))

@@ -57,11 +57,12 @@ def names() -> list[str]:
     return ["default", *experiments(CONFIGS)]
 
 
-def composed(name: str) -> dict[str, Any]:
+def composed(name: str, *overrides: str) -> dict[str, Any]:
     """The configuration of a recipe, as plain values."""
     store_parts()
+    recipe = [] if name == "default" else [f"experiment={name}"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("config", [] if name == "default" else [f"experiment={name}"])
+        config = compose("config", [*recipe, *overrides])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return plain
@@ -71,9 +72,9 @@ def small(kind: str, node: dict[str, Any]) -> dict[str, Any]:
     return node | getattr(REGISTRY.get(kind, node["_target_"]).load(), "tiny", {})
 
 
-def run(name: str) -> list[list[float]]:
+def run(name: str, *overrides: str) -> list[list[float]]:
     """Losses of D and of G in each of a few steps."""
-    config = composed(name)
+    config = composed(name, *overrides)
     model, data = config["model"], config["datamodule"]
     part = REGISTRY.get("datamodule", data["_target_"])
     made = part.load()

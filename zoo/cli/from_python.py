@@ -10,7 +10,7 @@ from omegaconf import OmegaConf, open_dict
 
 from zoo.cli import overrides as words
 from zoo.cli.grammar import quote, value_of
-from zoo.cli.jobs import run_task
+from zoo.cli.jobs import run_checked
 from zoo.cli.newest import name_newest
 from zoo.cli.resume import continue_run
 from zoo.cli.store import store_parts
@@ -48,8 +48,6 @@ def train(
     Raises:
         ZooError: the sentence that the command line would print.
     """
-    from hydra import compose, initialize_config_dir
-
     from zoo.inference.load import load
 
     arguments = words.normalise([*overrides, *_as_overrides(options)])
@@ -62,10 +60,9 @@ def train(
         arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
     store_parts()
     arguments = continue_run(name_newest(arguments))
-    words.check(arguments, CONFIGS)
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        config = compose("config", overrides=arguments, return_hydra_config=True)
-        folder = Path(str(config.hydra.run.dir))
+    config = words.check(arguments, CONFIGS)
+    assert config is not None  # which only a sweep has not
+    folder = Path(str(config.hydra.run.dir))
     with open_dict(config):
         del config["hydra"]
     if not (config.get("callbacks") or {}).get("checkpoints"):
@@ -75,7 +72,7 @@ def train(
     notes.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, notes / "config.yaml")
     OmegaConf.save(OmegaConf.create(given), notes / "overrides.yaml")
-    run_task(config, folder, given)
+    run_checked(config, folder, given)
     return load(folder)
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of
@@ -35,15 +35,17 @@ SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
     "data_dir",
 )  # fmt: skip
-"""Of the configuration, what only some tasks look at: those that name it in `sections`."""
+"""Of the configuration, what only some tasks look at: those that name it in `uses`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml`, `logger=null`, and `features=timm model=NAME`.
+    """Allow `experiment=name.yaml`, `logger=null`, `start=RUN`, and `features=timm model=NAME`.
 
-    File names come from completion, Hydra's own word for a group's null is `~logger`, and `model`
-    is otherwise the group of the GAN's parts (features have theirs in `features=timm/NAME`).
+    File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
+    short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
+    GAN's parts (features have theirs in `features=timm/NAME`).
     """
+    arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
@@ -52,11 +54,18 @@ def normalise(arguments: list[str]) -> list[str]:
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
     model = value_of(arguments, "model")
-    if value_of(arguments, "features") == "timm" and model is not None:
-        names = ",".join(f"timm/{name.strip()}" for name in model.split(","))
+    network = value_of(arguments, "features")
+    if model is not None and network is not None and _takes_model(network):
+        names = ",".join(f"{network}/{name.strip()}" for name in model.split(","))
         rest = [a for a in arguments if key_of(a) != "model"]
         return [f"features={names}" if key_of(a) == "features" else a for a in rest]
     return arguments
+
+
+def _takes_model(network: str) -> bool:
+    """Whether a feature network is one of many, told apart by an option `model`."""
+    part = next((p for p in REGISTRY.parts("features") if p.name == network), None)
+    return part is not None and "model" in {p.name for p in part.options}
 
 
 def collect_space(arguments: list[str]) -> list[str]:
@@ -97,14 +106,17 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
-    """Compose the configuration to find what is wrong with the overrides; takes no torch.
+def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> DictConfig | None:
+    """Compose the configuration and say what is wrong with the overrides; takes no torch.
 
     Of a sweep, every value is composed once, not every combination.
 
     Args:
         arguments: the command line.
         only_prints: nothing will run, so that the run's folder does not matter.
+
+    Returns:
+        The configuration of a single run, with Hydra's own settings; None for a sweep.
 
     Raises:
         ZooError: one sentence about the first wrong override, with the choices.
@@ -164,6 +176,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
                 task = validate(config)
                 _check_used(task, given.overrides)
                 _check_folder(config, task, given.multirun)
+    return None if given.multirun else config
 
 
 def _check_flags(given: argparse.Namespace) -> None:
@@ -221,7 +234,7 @@ def _check_used(task: str, overrides: list[str]) -> None:
     """Refuse what the user sets and the task does not look at."""
     part = REGISTRY.get("task", task)
     live = part.load()
-    used = {*getattr(live, "sections", ()), *(p.name for p in part.parameters)}
+    used = {*live.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
         first = re.split(r"[./]", key)[0]
@@ -231,7 +244,7 @@ def _check_used(task: str, overrides: list[str]) -> None:
             continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
             continue  # which chooses the task
-        instead = getattr(live, "instead", {}).get(first, "")
+        instead = live.instead.get(first, "")
         raise ZooError(
             f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
             f"it out. Its options: {listing(p.name for p in part.parameters)}."

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import OwnError, ZooError
 
 FULL_ERROR = "ZOO_FULL_ERROR"
 """Whether tracebacks are shown, for processes that a training starts."""
@@ -62,7 +62,8 @@ def told_in_words() -> Iterator[None]:
         rank = os.environ.get("LOCAL_RANK", "0")
         if rank == "0":
             _fail(sentence_of(error))
-        if isinstance(error, ZooError) and not _full:  # every process has it, and the first tells
+        shared = isinstance(error, ZooError) and not isinstance(error, OwnError)
+        if shared and not _full:  # every process has it, and the first tells
             sys.exit(1)
         _fail(f"process {rank}: {sentence_of(error)}")
 

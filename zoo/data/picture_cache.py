@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError
+from zoo.core.sizes import ImageSize, height_width
 from zoo.data.pictures import Picture, decode_into, deep_values
 from zoo.data.value_range import Span, ValueRange, joined, range_of, span_of
 
@@ -31,7 +33,7 @@ CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
 """Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
-STEM = r"[0-9a-f]{12}-\d+x\d-[0-9a-f]{20}"
+STEM = r"[0-9a-f]{12}-\d+(x\d+)?x\d-[0-9a-f]{20}"
 """Of the files that a cache writes: folder, size and channels, pictures."""
 PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
 
@@ -44,7 +46,7 @@ class Skipped(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a folder became: uint8 (N, C, S, S), the rows that could be read, and the scale.
+    """What a folder became: uint8 (N, C, H, W), the rows that could be read, and the scale.
 
     `value_range` is None where no picture has more than 8 bits.
     """
@@ -62,7 +64,7 @@ class Notes(NamedTuple):
 
 
 class PictureCache:
-    """The decoded pictures of folders, each folder as one `.npy` file of uint8 (N, C, S, S).
+    """The decoded pictures of folders, each folder as one `.npy` file of uint8 (N, C, H, W).
 
     A file belongs to the names, sizes and change times of the pictures, the image size and the
     channels; where one of these differs, the pictures are decoded again and the outdated file is
@@ -83,12 +85,12 @@ class PictureCache:
         self,
         root: Path,
         pictures: Sequence[Picture],
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         on_error: Literal["raise", "skip"] = "raise",
         value_range: ValueRange | None = None,
     ) -> Decoded:
-        """The pictures as uint8 (N, C, S, S), memory-mapped, and the rows that could be read.
+        """The pictures as uint8 (N, C, H, W), memory-mapped, and the rows that could be read.
 
         Unreadable pictures are zeros and their rows are not in the list; a warning counts them. A
         damaged file is made anew.
@@ -101,11 +103,13 @@ class PictureCache:
             ZooError: a picture cannot be read and `on_error` is "raise"; no picture can be; they
                 need more room than the limit or the disk allows; the folder cannot be written.
         """
-        place = f"{_digest(str(root))[:12]}-{image_size}x{channels}"
+        height, width = height_width(image_size)
+        sides = f"{height}" if height == width else f"{height}x{width}"
+        place = f"{_digest(str(root))[:12]}-{sides}x{channels}"
         given = [] if value_range is None else [value_range]
         key = _digest(json.dumps([VERSION, pictures, *given]))[:20]
         file = self.folder / f"{place}-{key}.npy"
-        shape = (len(pictures), channels, image_size, image_size)
+        shape = (len(pictures), channels, height, width)
         notes, mapped = self._read_notes(file), _mapped(file, shape)
         if notes is None or mapped is None:
             try:
@@ -203,7 +207,7 @@ class PictureCache:
             out = torch.from_numpy(mapped)
             notes = Notes(decode_all(root, pictures, out, on_error, value_range), value_range)
             mapped.flush()
-            _write_text(file.with_suffix(".json"), json.dumps(notes._asdict()))
+            write_json(file.with_suffix(".json"), notes._asdict())
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
@@ -230,7 +234,7 @@ def decode_all(
     on_error: Literal["raise", "skip"] = "raise",
     value_range: ValueRange | None = None,
 ) -> list[Skipped]:
-    """Decode pictures below `root` into `out` (N, C, S, S) on all cores; what was skipped."""
+    """Decode pictures below `root` into `out` (N, C, H, W) on all cores; what was skipped."""
 
     def decode_some(first: int) -> list[Skipped]:
         paths = [f"{root}/{picture.name}" for picture in pictures[first : first + CHUNK]]
@@ -264,13 +268,6 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def _write_text(file: Path, text: str) -> None:
-    descriptor, partial = tempfile.mkstemp(suffix=".tmp", prefix=file.stem, dir=file.parent)
-    with open(descriptor, "w") as opened:
-        opened.write(text)
-    os.replace(partial, file)
 
 
 def _delete(file: Path) -> None:

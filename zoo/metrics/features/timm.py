@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from zoo.core.errors import ZooError, suggest
 from zoo.layers.pretrained import no_retries, tensors_hash
 from zoo.metrics.features.backbone import Backbone
 from zoo.metrics.features.base import OFFLINE_CHOICES
-from zoo.registry import features
+from zoo.registry import at_least, features
 
 
 @features("timm")
@@ -38,7 +38,7 @@ class TimmFeatures(Backbone):
         model: str = "vit_small_patch14_dinov2.lvd142m",
         pretrained: bool = True,
         weights: str | None = None,
-        resolution: int = 0,
+        resolution: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__()
         import timm

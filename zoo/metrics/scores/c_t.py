@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from scipy.cluster.vq import kmeans2
 from scipy.stats import rankdata
 from torch import Tensor
 
-from zoo.core.errors import TooFewError, at_least
+from zoo.core.errors import TooFewError
 from zoo.metrics.comparison import Comparison
 from zoo.metrics.distances import SEEDS, nearest_rows
 from zoo.metrics.scores.base import Metric
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("c_t")
@@ -37,8 +38,12 @@ class CT(Metric):
     needs = ("train", "test")
     order = 120
 
-    def __init__(self, cells: int = 3, dimensions: int = 64, least: int = 20) -> None:
-        at_least(1, "metric c_t: ", cells=cells, dimensions=dimensions, least=least)
+    def __init__(
+        self,
+        cells: Annotated[int, at_least(1)] = 3,
+        dimensions: Annotated[int, at_least(1)] = 64,
+        least: Annotated[int, at_least(1)] = 20,
+    ) -> None:
         self.cells = cells
         self.dimensions = dimensions
         self.least = least

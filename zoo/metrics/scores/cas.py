@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from zoo.core.errors import at_least
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_uint8
 from zoo.metrics.comparison import Comparison, Reference
@@ -13,7 +14,7 @@ from zoo.metrics.distances import random_rows
 from zoo.metrics.features.base import Features
 from zoo.metrics.features.classifier import SmallClassifier, predict, train_classifier
 from zoo.metrics.scores.base import MAX_CLASSES, NEIGHBOUR_IMAGES, Metric, labels_of
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("cas")
@@ -30,8 +31,7 @@ class ClassificationAccuracyScore(Metric):
     higher_is_better = ("cas",)
     order = 90
 
-    def __init__(self, epochs: int = 3) -> None:
-        at_least(1, "metric cas: ", epochs=epochs)
+    def __init__(self, epochs: Annotated[int, at_least(1)] = 3) -> None:
         self.epochs = epochs
 
     @classmethod

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.core.errors import above
 from zoo.metrics.comparison import Comparison
 from zoo.metrics.distances import BLOCK
 from zoo.metrics.features.clip import ClipFeatures
 from zoo.metrics.scores.base import Metric
-from zoo.registry import metric
+from zoo.registry import above, metric
 
 
 @metric("cmmd")
@@ -29,8 +30,7 @@ class CMMD(Metric):
 
     order = 25
 
-    def __init__(self, sigma: float = 10.0) -> None:
-        above(0, "metric cmmd: ", sigma=sigma)
+    def __init__(self, sigma: Annotated[float, above(0)] = 10.0) -> None:
         self.sigma = sigma
 
     def settings(self) -> str:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from zoo.core.errors import TooFewError, at_least
+from zoo.core.errors import TooFewError
 from zoo.core.random import seeded
 from zoo.data.pixels import to_float
 from zoo.metrics.comparison import Comparison
@@ -24,7 +24,6 @@ class Diversity(Metric):
     """
 
     def __init__(self, pairs: int) -> None:
-        at_least(1, f"{type(self).__name__}: ", pairs=pairs)
         self.pairs = pairs
         self.distance: nn.Module | None = None
 

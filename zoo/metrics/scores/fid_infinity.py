@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
 
-from zoo.core.errors import TooFewError, at_least
+from zoo.core.errors import TooFewError
 from zoo.core.random import seeded
 from zoo.metrics.comparison import Comparison
 from zoo.metrics.distances import frechet_distance, moments
 from zoo.metrics.scores.base import Metric
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("fid_infinity")
@@ -33,8 +34,11 @@ class FIDInfinity(Metric):
 
     order = 15
 
-    def __init__(self, sizes: int = 15, smallest: int = 5000) -> None:
-        at_least(2, "metric fid_infinity: ", sizes=sizes, smallest=smallest)
+    def __init__(
+        self,
+        sizes: Annotated[int, at_least(2)] = 15,
+        smallest: Annotated[int, at_least(2)] = 5000,
+    ) -> None:
         self.sizes = sizes
         self.smallest = smallest
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
 from zoo.layers.perceptual import PerceptualDistance
 from zoo.metrics.scores.diversity import Diversity
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("lite0_diversity")
@@ -26,7 +28,7 @@ class Lite0Diversity(Diversity):
     higher_is_better = ("lite0_diversity",)
     order = 140
 
-    def __init__(self, pairs: int = 1000) -> None:
+    def __init__(self, pairs: Annotated[int, at_least(1)] = 1000) -> None:
         super().__init__(pairs)
 
     def network(self) -> nn.Module:

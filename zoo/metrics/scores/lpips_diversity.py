@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
 from zoo.layers.lpips import load_lpips
 from zoo.metrics.scores.diversity import Diversity
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("lpips_diversity")
@@ -27,7 +29,9 @@ class LpipsDiversity(Diversity):
     higher_is_better = ("lpips_diversity",)
     order = 145
 
-    def __init__(self, pairs: int = 1000, weights: str | None = None) -> None:
+    def __init__(
+        self, pairs: Annotated[int, at_least(1)] = 1000, weights: str | None = None
+    ) -> None:
         super().__init__(pairs)
         self.weights = weights
 

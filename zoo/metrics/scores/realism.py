@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from zoo.core.errors import TooFewError, at_least
+from zoo.core.errors import TooFewError
 from zoo.metrics.comparison import Comparison
 from zoo.metrics.distances import BLOCK, exact, random_rows
-from zoo.metrics.scores.base import NEIGHBOUR_IMAGES, Metric
-from zoo.registry import metric
+from zoo.metrics.scores.base import Metric
+from zoo.registry import at_least, metric
 
 
 @metric("realism")
@@ -31,8 +33,12 @@ class Realism(Metric):
     higher_is_better = ("realism", "realistic")
     order = 45
 
-    def __init__(self, nearest: int = 3, images: int = NEIGHBOUR_IMAGES, shown: int = 32) -> None:
-        at_least(1, "metric realism: ", nearest=nearest, images=images, shown=shown)
+    def __init__(
+        self,
+        nearest: Annotated[int, at_least(1)] = 3,
+        images: Annotated[int, at_least(1)] = 10_000,
+        shown: Annotated[int, at_least(1)] = 32,
+    ) -> None:
         self.nearest = nearest
         self.images = images
         self.shown = shown

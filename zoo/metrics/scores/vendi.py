@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.core.errors import above
 from zoo.metrics.comparison import Comparison
 from zoo.metrics.scores.base import Metric
-from zoo.registry import metric
+from zoo.registry import above, metric
 
 
 @metric("vendi")
@@ -31,8 +31,7 @@ class Vendi(Metric):
     higher_is_better = ("vendi",)
     order = 130
 
-    def __init__(self, q: float = 1.0) -> None:
-        above(0, "metric vendi: ", q=q)
+    def __init__(self, q: Annotated[float, above(0)] = 1.0) -> None:
         self.q = q
 
     def settings(self) -> str:

@@ -22,7 +22,8 @@ class SampleGrid(pl.Callback):
 
     Args:
         folder: the run's folder.
-        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end.
+        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end
+            of a training; where one is continued there is one already.
         every_n_images: a grid whenever n more real images were seen; null for none.
         rows: rows of the grid.
         columns: columns of an unconditional grid.
@@ -51,13 +52,16 @@ class SampleGrid(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
-        self.write(trainer, pl_module)
+        if not self._seen or not any(self.folder.glob("images_*.png")):
+            self.write(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        if n is not None and pl_module.images_seen // n > self._seen // n:
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.write(trainer, pl_module)
         self._seen = pl_module.images_seen
 
