@@ -270,8 +270,6 @@ class Makers:
         run = self.run()
         file = run / "diagnostics.json"
         if not file.exists():
-            if not any(run.glob("**/metrics.csv")):
-                raise ZooError(f"{run} is no folder of a training run.")
             return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
         text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
         return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))

@@ -108,15 +108,19 @@ class Diagnose(pl.Callback):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
             scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
         report = self._report
-        report(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
         flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
         strengths = {
             f"{n}.{r.flattens}": float(getattr(r, str(r.flattens))) for n, r in flat.items()
         }
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
+        batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
+        start = diagnostics.start_gamma(real.shape[-1], batch_size)
+        saturated = diagnostics.discriminator_saturated(pl_module.loss, *scores, strengths, start)
+        report(trainer, "D", saturated)
         blinding = strengths if diagnostics.blind(*scores) else None
-        report(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
+        report(trainer, "G", collapsed)
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
