@@ -18,6 +18,7 @@ TITLES = {
     "interpolation": "Between latents",
     "classes": "Between classes",
     "sefa": "SeFa directions",
+    "pca": "Principal directions",
     "neighbours": "Nearest training images",
     "tsne": "Map of features",
     "spectrum": "Frequency spectrum",
@@ -176,6 +177,18 @@ class Makers:
             "sefa",
             "One latent moved along the directions to which the first layer reacts most "
             "(closed-form factorization, Shen and Zhou, 2021), in units of a standard deviation.",
+        )
+
+    def pca(self) -> Section:
+        from zoo.explore.principal import principal_grid
+        from zoo.inference.images import write_png
+
+        picture = principal_grid(self.model, self.options.directions, seed=self.options.seed)
+        write_png(picture, self.out / "pca.png")
+        return self.section(
+            "pca",
+            "One latent moved along the directions in which styles, or the first layer's answers, "
+            "vary most (GANSpace, Härkönen et al., 2020), in standard deviations of each.",
         )
 
     def neighbours(self) -> Section:

@@ -70,6 +70,12 @@ def start_gamma(image_size: int, batch_size: int) -> float:
     return float(f"{GAMMA * image_size**2 / batch_size:.2g}")
 
 
+def slope_penalties() -> str:
+    """The penalties that hold D's slope down, as advice."""
+    which = choices("regularizer", lambda part: part.flattens is not None)
+    return f"a penalty on D's slope ({which})"
+
+
 def flattening(
     start: float, strengths: Mapping[str, float] | None = None, more: bool = True
 ) -> str:
@@ -82,8 +88,7 @@ def flattening(
     """
     rule = f"0.0002·H²/batch = {start:g} is where to start"
     if not strengths:
-        which = choices("regularizer", lambda part: part.flattens is not None)
-        return f"a penalty on D's slope ({which}; with gamma {rule})"
+        return f"{slope_penalties()[:-1]}; with gamma {rule})"
     options = (f"model.regularizer.{option}={value:g}" for option, value in strengths.items())
     advice = f"{'more' if more else 'less'} of {' and '.join(options)}"
     return f"{advice} ({rule})" if any(o.endswith(".gamma") for o in strengths) else advice
@@ -91,11 +96,10 @@ def flattening(
 
 def modes_advice() -> str:
     """What to try where modes are lost."""
-    held = choices("regularizer", lambda part: part.flattens is not None)
     paired = choices("loss", lambda part: part.needs_real)
     return (
         "Try labels (model.conditional=true), a loss that holds fakes against reals in both "
-        f"updates ({paired}) with a penalty on D's slope ({held}), or a smaller model.lr_g."
+        f"updates ({paired}) with {slope_penalties()}, or a smaller model.lr_g."
     )
 
 

@@ -106,7 +106,9 @@ class Diagnose(pl.Callback):
         judged = y if pl_module.discriminator.num_classes else None
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
-            scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
+            of_real, of_fake = (
+                pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)
+            )
         report = self._report
         regularizers = named(list(pl_module.regularizers))
         flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
@@ -116,9 +118,11 @@ class Diagnose(pl.Callback):
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
         start = diagnostics.start_gamma(real.shape[-1], batch_size)
-        saturated = diagnostics.discriminator_saturated(pl_module.loss, *scores, strengths, start)
+        saturated = diagnostics.discriminator_saturated(
+            pl_module.loss, of_real, of_fake, strengths, start
+        )
         report(trainer, "D", saturated)
-        blinding = strengths if diagnostics.blind(*scores) else None
+        blinding = strengths if diagnostics.blind(of_real, of_fake) else None
         collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
         report(trainer, "G", collapsed)
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
