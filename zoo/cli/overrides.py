@@ -21,6 +21,7 @@ from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
+from zoo.registry.kinds import SECTIONS as KIND_SECTIONS
 
 OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
@@ -51,6 +52,7 @@ def normalise(arguments: list[str]) -> list[str]:
     single = [group for group in OPTIONAL if group not in lists]
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
+    arguments = [re.sub(rf"^({'|'.join(KIND_SECTIONS)})=", r"+\1=", a) for a in arguments]
     model = value_of(arguments, "model")
     network = value_of(arguments, "features")
     if model is not None and network is not None and _takes_model(network):
@@ -231,7 +233,8 @@ def _check_used(task: str, overrides: list[str]) -> None:
     used = {*getattr(live, "sections", ()), *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
-        first = re.split(r"[./]", key)[0]
+        first = re.split(r"[./]", key)[0].lstrip("+")
+        first = KIND_SECTIONS.get(first, first)
         if first not in SECTIONS or first in used:
             continue
         if override in ("~experiment", "~hparams_search"):  # of which there is none anyway

@@ -61,6 +61,9 @@ def store_parts() -> None:
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     for part in REGISTRY.parts():
         row = KINDS[part.kind]
+        if row.section:
+            place = f"{row.section}.{part.name}"
+            store.store(group=row.name, name=part.name, node=node_of(part), package=place)
         if row.group is None:
             continue
         taken = RESERVED & {p.name for p in part.options} if part.kind == "task" else ()
