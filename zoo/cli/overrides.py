@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of
+from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
@@ -96,12 +97,11 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ZooError: an unknown flag, or several that exclude each other.
     """
-    from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
         raise ZooError(f"{message}; options are written key=value (see {program()} --help).")
 
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args(arguments)
 

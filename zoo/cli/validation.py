@@ -108,10 +108,10 @@ def _check_trainer(settings: dict[str, Any]) -> None:
 def _plain(config: DictConfig, key: str) -> Any:
     """A node as plain values, `???` where one is missing."""
     try:
-        value = config._get_node(key)
-        if OmegaConf.is_config(value):
-            return OmegaConf.to_container(value, resolve=True)  # type: ignore[arg-type]
-        return "???" if OmegaConf.is_missing(config, key) else config[key]
+        if OmegaConf.is_missing(config, key):
+            return "???"
+        value = config[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
         raise ZooError(f"{key}: {' '.join(str(error).split())}") from error
 

@@ -236,6 +236,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     """`trainer.fit`, with errors in words and signals as `Stopped`."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+    from zoo.core.torch_internals import COMPILER
     from zoo.training.window import NonFiniteError
 
     keeper = next((c for c in trainer.callbacks if hasattr(c, "stopped_by")), None)
@@ -272,7 +273,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
             f"{logged}; callbacks=evaluate logs fid."
         ) from error
     except Exception as error:
-        if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
+        if gan.compile_step and type(error).__module__.startswith(COMPILER):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
                 f"torch.compile failed ({reason.strip()}): train without model.compile=true."

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import pytorch_lightning as pl
 import torch
 
+from zoo.core import torch_internals
 from zoo.core.atomic import commit, keep
 from zoo.core.errors import ZooError
 from zoo.registry import at_least, callback
@@ -242,7 +243,7 @@ def check_weights(gan: Any) -> None:
     """
     for kind in ("generator", "discriminator"):
         network = getattr(gan, kind)
-        norms = torch._foreach_norm(list(network.parameters()))
+        norms = torch_internals.norms(list(network.parameters()))
         if not torch.stack([norm.float() for norm in norms]).isfinite().all():
             raise NonFiniteError(
                 f"training stopped at step {gan.trainer.global_step}: weights of {kind} "
