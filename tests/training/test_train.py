@@ -112,7 +112,7 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("+trainer.accumulate_grad_batches=2", r"give datamodule.batch_size instead"),
         ("trainer.log_every_n_steps=0", r"must be 1 or more"),
         ("trainer.devices=0", r"^trainer: "),
-        ("callbacks.samples.rows=0", r"callbacks.samples: all numbers must be 1 or more"),
+        ("callbacks.samples.rows=0", r"callbacks.samples.rows=0 must be 1 or more"),
         ("callbacks.checkpoints.mode=up", r"mode=up is not one of min, max"),
         ("+callbacks.samples.row=1", r"callbacks.samples has no option .row.. Did you mean .rows."),
         ("model.lr_decay_start=2", r"must be from 0 to below 1"),

@@ -15,12 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of, with_home
+from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
+from zoo.registry.kinds import SECTIONS as KIND_SECTIONS
 
 OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
@@ -55,6 +57,7 @@ def normalise(arguments: list[str]) -> list[str]:
     single = [group for group in OPTIONAL if group not in lists]
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
+    arguments = [re.sub(rf"^({'|'.join(KIND_SECTIONS)})=", r"+\1=", a) for a in arguments]
     model = value_of(arguments, "model")
     network = value_of(arguments, "features")
     if model is not None and network is not None and _takes_model(network):
@@ -98,12 +101,11 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ZooError: an unknown flag, or several that exclude each other.
     """
-    from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
         raise ZooError(f"{message}; options are written key=value (see {program()} --help).")
 
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args(arguments)
 
@@ -239,7 +241,8 @@ def _check_used(task: str, overrides: list[str]) -> None:
     used = {*live.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
-        first = re.split(r"[./]", key)[0]
+        first = re.split(r"[./]", key)[0].lstrip("+")
+        first = KIND_SECTIONS.get(first, first)
         if first not in SECTIONS or first in used:
             continue
         if override in ("~experiment", "~hparams_search"):  # of which there is none anyway

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
 from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
+from zoo.core.torch_internals import BatchNorm
 from zoo.inference.dataset import dataset_of
 from zoo.inference.describe import printable
 from zoo.inference.device import choose_device
@@ -371,7 +372,7 @@ class LoadedGenerator:
             labels = None
         if batch_statistics:
             for module in network.modules():
-                module.train(isinstance(module, nn.modules.batchnorm._BatchNorm))
+                module.train(isinstance(module, BatchNorm))
         results = []
         with torch.inference_mode():
             for i in range(0, len(images), batch_size):

@@ -122,7 +122,7 @@ def from_source(
         for other in module.body:
             if isinstance(other, ast.ClassDef) and other.name == base:
                 return from_source(other, module, filled)
-    if bases in ([], ["Loss"], ["Augmentation"], ["Features"], ["Metric"]):
+    if bases in ([], ["Loss"], ["Augmentation"], ["Features"], ["Metric"], ["Callback"]):
         return ()
     raise NotReadable(f"{node.name} inherits __init__ from {listing(bases)}")
 

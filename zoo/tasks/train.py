@@ -220,20 +220,13 @@ class Train(Task):
             logger.save()
 
     def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
-        from zoo.training.callbacks.checkpoints import Checkpoints
-        from zoo.training.callbacks.evaluate import Evaluate
-        from zoo.training.callbacks.samples import SampleGrid
+        from zoo.training.callbacks.base import Callback
         from zoo.training.loggers import WandbLogger
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
-            if isinstance(callback, SampleGrid) and callback.last is not None:
-                lines["pictures"] = shown(callback.last)
-            if isinstance(callback, Checkpoints):
-                lines["checkpoint"] = shown(callback.last)
-            if isinstance(callback, Evaluate) and callback.last is not None:
-                figures = listing(f"{k} {v:.4g}" for k, v in callback.last.figures.items())
-                lines["figures"] = f"{figures} (protocol: {shown(callback.folder)})"
+            told = callback.summary() if isinstance(callback, Callback) else {}
+            lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in told.items()}
         logs = [logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)]
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
@@ -345,9 +338,9 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     """`trainer.fit`, with errors in words and signals as `Stopped`."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    from zoo.training.callbacks.checkpoints import Checkpoints
+    from zoo.core.torch_internals import COMPILER
 
-    keeper = next((c for c in trainer.callbacks if isinstance(c, Checkpoints)), None)
+    keeper = next((c for c in trainer.callbacks if hasattr(c, "stopped_by")), None)
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:
@@ -373,7 +366,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
             f"{logged}; callbacks=evaluate logs fid."
         ) from error
     except Exception as error:
-        if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
+        if gan.compile_step and type(error).__module__.startswith(COMPILER):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
                 f"torch.compile failed ({reason.strip()}): train without model.compile=true"

@@ -5,6 +5,59 @@ from __future__ import annotations
 from zoo.tasks.templates.form import templates
 
 MEASURES = {
+    "callback": templates(
+        "callback",
+        '''
+from pathlib import Path
+from typing import Annotated, Any
+
+from zoo import Callback, at_least, callback
+
+
+@callback("$name")
+class $Class(Callback):
+    """$doc
+
+    Writes how many images were seen, every few steps, into a file of the run's folder.
+
+    Args:
+        folder: the run's folder.
+        every_n_steps: between two lines.
+    """
+
+    def __init__(self, folder: str, every_n_steps: Annotated[int, at_least(1)] = 100) -> None:
+        self.path = Path(folder) / "$name.txt"
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{pl_module.images_seen}\\n")
+
+    def summary(self) -> dict[str, Any]:
+        """Lines for the end of the training."""
+        return {"$name": self.path}
+''',
+        """
+import tempfile
+from types import SimpleNamespace
+
+import zoo
+
+
+def test_a_line_every_second_step():
+    with tempfile.TemporaryDirectory() as folder:
+        watcher = zoo.create("callback", "$name", folder=folder, every_n_steps=2)
+        trainer = SimpleNamespace(is_global_zero=True)
+        for step in range(4):
+            module = SimpleNamespace(images_seen=8 * (step + 1))
+            watcher.on_train_batch_end(trainer, module, None, None, step)
+        assert watcher.path.read_text() == "16\\n32\\n"
+""",
+        "{program} +callback={name}",
+    ),
     "features": templates(
         "features",
         '''

@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from zoo.core.atomic import write_json
-from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
 from zoo.metrics.evaluate import features_of
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.scores.base import MAX_CLASSES
-from zoo.registry import REGISTRY
+from zoo.registry import REGISTRY, at_least, callback
 from zoo.training import symptoms as diagnostics
+from zoo.training.callbacks.base import Callback
 from zoo.training.terms import named
 
 PROBE = 64
@@ -32,7 +32,8 @@ MATURE = 10
 """Times `after_images` after which every class should occur; before, those seen once."""
 
 
-class Diagnose(pl.Callback):
+@callback("diagnostics")
+class Diagnose(Callback):
     """Looks for a saturated D, a collapsing G, idle penalties, exploding gradients and lost modes.
 
     Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
@@ -47,11 +48,12 @@ class Diagnose(pl.Callback):
         found: everything that was reported.
     """
 
-    def __init__(self, folder: str, every_n_steps: int = 500, after_images: int = 20_000) -> None:
-        if every_n_steps < 1 or after_images < 0:
-            raise ZooError(
-                "callbacks.diagnostics: every_n_steps must be 1 or more, after_images 0 or more."
-            )
+    def __init__(
+        self,
+        folder: str,
+        every_n_steps: Annotated[int, at_least(1)] = 500,
+        after_images: Annotated[int, at_least(0)] = 20_000,
+    ) -> None:
         self.path = Path(folder) / "diagnostics.json"
         self.every_n_steps = every_n_steps
         self.after_images = after_images
