@@ -40,6 +40,7 @@ def publish(
     license: str | None = None,
     private: bool = False,
     figures: str = "",
+    program: str = "gan-zoo",
 ) -> dict[str, Any]:
     """Publish `model` as `repo`: `owner/name` on the hub, or `file:/some/folder`.
 
@@ -50,6 +51,7 @@ def publish(
         license: an identifier of the hub (`mit`, `cc-by-4.0`) for the card.
         private: of a repository that is made by this.
         figures: tables for the card, with their protocols, as text.
+        program: how the zoo is called in the card's commands.
 
     Returns:
         Where it is, how it is loaded, and the size of the weights in bytes.
@@ -70,7 +72,7 @@ def publish(
         summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
         write_png(_samples(model), made / _PICTURE)
         source = str(folder) if folder is not None else f"hf:{repo}"
-        text = card(model, source, dtype, license, figures)
+        text = card(model, source, dtype, license, figures, program)
         (made / _CARD).write_text(text, encoding="utf-8")
         if folder is not None:
             _copy(made, folder)
@@ -158,6 +160,7 @@ def card(
     dtype: str,
     license: str | None = None,
     figures: str = "",
+    program: str = "gan-zoo",
 ) -> str:
     """The model card in Markdown: what it is, how it is loaded, parts, data, figures, a picture."""
     info, data = model.info, model.data
@@ -184,11 +187,11 @@ def card(
         ("made with", f"gan-zoo {info.get('version')}"),
     ]
     if info.get("overrides"):
-        rows.append(("command", f"`python run.py {shlex.join(map(str, info['overrides']))}`"))
+        rows.append(("command", f"`{program} {shlex.join(map(str, info['overrides']))}`"))
     label = ""
     if model.num_classes:
         label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
-    none = "None yet: `python run.py task=evaluate ckpt=…` makes them."
+    none = f"None yet: `{program} task=evaluate ckpt=…` makes them."
     shown = f"```\n{figures}\n```" if figures else none
     return "\n".join(
         [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo.cli.program import program
 from zoo.core.errors import ZooError
 from zoo.registry import task
 
@@ -74,4 +75,5 @@ class Publish:
             license=self.license,
             private=self.private,
             figures=tables(results).strip() if results else "",
+            program=program(elsewhere=True),
         )
