@@ -50,3 +50,14 @@ def test_the_check_sees_what_it_is_for():
     (text,) = sentences(ast.parse(source))
     assert HINT.findall(text) == ["datamodule.folder={}."]
     assert not HINT.search("with key=… . Or n=3, or x=1")
+
+
+def test_printed_commands_are_those_that_were_typed():
+    """`zoo.cli.program` alone knows how the zoo is called."""
+    found = [
+        str(file.relative_to(ZOO))
+        for file in sorted(ZOO.rglob("*.py"))
+        for text in sentences(ast.parse(file.read_bytes()))
+        if "python run.py" in text or "gan-zoo task=" in text
+    ]
+    assert found == ["cli/program.py"]
