@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 
-from zoo.cli.hydra_internals import argument_parser, share_config_store
+from zoo.cli.hydra_internals import argument_parser, run_composed, share_config_store
+from zoo.cli.store import CONFIGS, store_parts
 
 
 def test_the_parser_knows_the_flags_that_the_program_looks_at() -> None:
@@ -26,3 +29,18 @@ def test_a_copy_of_the_store_is_the_store_and_its_nodes_are_copies() -> None:
     first = store.load("canary/bird.yaml").node
     first.sings = False
     assert store.load("canary/bird.yaml").node.sings
+
+
+def test_a_composed_configuration_runs_as_a_job_in_its_folder(tmp_path) -> None:
+    store_parts()
+    given = ["task=list", f"hydra.run.dir={tmp_path}"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = compose("config", given, return_hydra_config=True)
+    seen = []
+    run_composed(config, lambda job: seen.append((job, HydraConfig.get().runtime.output_dir)))
+    ((job, folder),) = seen
+    assert folder == str(tmp_path)
+    assert "hydra" not in job
+    assert {p.name for p in (tmp_path / ".hydra").iterdir()} == {
+        "config.yaml", "hydra.yaml", "overrides.yaml"
+    }  # fmt: skip

@@ -6,8 +6,14 @@ tests/cli/test_hydra_internals.py watches them.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+
+from zoo.registry.places import CONFIGS
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -24,3 +30,25 @@ def share_config_store() -> None:
     it hands out.
     """
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+def run_composed(config: DictConfig, function: Callable[[DictConfig], Any]) -> None:
+    """Call `function` as `hydra.main` would, which composes the command line twice more.
+
+    Args:
+        config: as `hydra.compose` gives it with `return_hydra_config=True`.
+        function: is given `config` without Hydra's own settings, which `HydraConfig` then holds.
+    """
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.utils import run_job
+    from hydra.types import HydraContext, RunMode
+
+    config.hydra.mode = RunMode.RUN
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS), job_name="main"):
+        callbacks = Callbacks(config)
+        callbacks.on_run_start(config=config, config_name="config")
+        context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
+        done = run_job(function, config, "hydra.run.dir", None, context)
+        callbacks.on_run_end(config=config, config_name="config", job_return=done)
+        done.return_value  # noqa: B018  # raises what `function` raised

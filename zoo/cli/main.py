@@ -17,12 +17,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from zoo.cli.failures import exit_with_sentence
+from zoo.cli.hydra_internals import run_composed
 from zoo.cli.jobs import run_checked, try_task
 from zoo.cli.newest import name_newest
 from zoo.cli.overrides import check, collect_space, flags, normalise
 from zoo.cli.program import program
 from zoo.cli.resume import continue_run
-from zoo.cli.single import run_composed
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
 from zoo.core.version import __version__

@@ -201,6 +201,6 @@ def test_it_takes_the_highest_score():
     refined = zoo.create("sampler", "$name", draws=3)(scene, torch.zeros(2, 1), None)
     assert refined.tolist() == [[3.0], [5.0]]
 """,
-        "python run.py task=sample ckpt=RUN refine={name}",
+        "{program} task=sample ckpt=RUN refine={name}",
     ),
 }
