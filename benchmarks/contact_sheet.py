@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import zoo
-from benchmarks.measure import ROOT, child, machine
+from benchmarks.measure import ROOT, child, machine, machines_in_words
 from zoo.inference.images import to_pil, to_uint8
 
 FAMILIES: dict[str, tuple[int, list[str]]] = {
@@ -157,12 +157,7 @@ def report(rows: list[dict[str, Any]]) -> str:
         cells = [row["family"], f"`{row['command']}`", f"{row['images']:,}"]
         cells += ["" if row["seconds"] is None else str(row["seconds"])]
         lines.append(f"| {' | '.join([*cells, str(row['processor_seconds'])])} |")
-    machines = dict.fromkeys(
-        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
-        f"Python {m['python']}, {m['date']}"
-        for m in (row["machine"] for row in rows)
-    )
-    lines += ["", f"Machine: {'; '.join(machines)}."]
+    lines += ["", f"Machine: {machines_in_words(rows)}."]
     if any(row["seconds"] is None for row in rows):
         lines.append("Seconds are left out where others computed beside it.")
     lines += ["", "Made by `python -m benchmarks.contact_sheet` (`--help`)."]

@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from zoo.cli.failures import error_sentence, shows_tracebacks
 from zoo.cli.sentences import omegaconf_sentence
-from zoo.cli.told import sentence_of, shows_tracebacks
 from zoo.cli.validation import validate
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json
@@ -29,7 +29,7 @@ def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
     except Exception as error:
         if shows_tracebacks():
             traceback.print_exc()
-        summary = {"error": sentence_of(error)}
+        summary = {"error": error_sentence(error)}
     write_json(out / "summary.json", summary)
     return summary
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry import REGISTRY, create
 from zoo.training.ends import check_ends, set_ends
 
 if TYPE_CHECKING:
@@ -81,7 +82,17 @@ def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
     """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
     from pytorch_lightning.callbacks import Callback
 
-    return _make_all("callbacks", node, Callback, folder=str(out))
+    parts = {p.target: p for p in REGISTRY.parts("callback")}
+    made: list[pl.Callback] = []
+    for name, options in (node or {}).items():
+        part = parts.get(str(options.get("_target_"))) if isinstance(options, dict) else None
+        if part is None:  # one of Lightning's, or null
+            made += _make_all("callbacks", {name: options}, Callback, folder=str(out))
+            continue
+        filled = {"folder": str(out)} if any(p.name == "folder" for p in part.parameters) else {}
+        given = {k: v for k, v in options.items() if k != "_target_"}
+        made.append(create("callback", part.name, **{**filled, **given}))
+    return made
 
 
 def make_loggers(
@@ -249,9 +260,7 @@ def _check_accelerator(settings: dict[str, Any]) -> None:
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ZooError(
             f"trainer.accelerator={wanted} needs a CUDA GPU, and this machine has none: use "
-            "trainer=cpu or trainer.gpus=0."
+            "trainer=cpu or trainer.gpus=0"
         )
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise ZooError(
-            "trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu."
-        )
+        raise ZooError("trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu")
