@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from zoo.core.torch_internals import DispatchMode
 from zoo.layers.product import linear, onednn_has_products
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,7 +130,7 @@ if onednn_has_products():
     _FORMULAS[torch.ops.mkldnn._linear_pointwise] = _product_flops
 
 
-class _Flops(TorchDispatchMode):
+class _Flops(DispatchMode):
     """Adds up the operations that there are formulas for.
 
     torch's own `FlopCounterMode` also watches modules, by hooks that forbid a second derivative.

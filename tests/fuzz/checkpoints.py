@@ -146,7 +146,7 @@ def _tensor(value: torch.Tensor, rng: random.Random) -> torch.Tensor:
     flat = value.detach().clone()
     return rng.choice((
         lambda: flat.to(torch.float16), lambda: flat.to(torch.int64), lambda: flat * float("nan"),
-        lambda: flat.reshape(-1), lambda: flat[:0], lambda: flat.unsqueeze(0),
+        lambda: flat.reshape(-1), lambda: flat.reshape(-1)[:0], lambda: flat.unsqueeze(0),
         lambda: torch.zeros(1).expand(10**7), lambda: torch.zeros(1).expand(10**12),
         lambda: flat.to("meta"), lambda: torch.zeros(2, 2).to_sparse(),
         lambda: torch.zeros(0, 2**40), lambda: flat.to(torch.complex64),

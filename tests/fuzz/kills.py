@@ -151,7 +151,11 @@ def _become_training(log: Path, arguments: list[str], rank: int, port: int | Non
         if rank:
             arguments = [*arguments, "hydra.output_subdir=null"]
     sys.argv = ["run.py", *arguments]
+    from lightning_utilities.core.rank_zero import rank_zero_only
+
     from zoo.cli.main import main
+
+    rank_zero_only.rank = rank  # as it was imported, before there were others
 
     try:
         main()
