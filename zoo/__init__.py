@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zoo.contracts.sampler import Sampler, Scene
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
+    from zoo.contracts.task import Run, Task
     from zoo.contracts.update import Update
     from zoo.data.base import DataModule
     from zoo.inference.images import show
@@ -64,6 +65,8 @@ _LAZY = {
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
     "Regularizer": "zoo.contracts.regularizer",
+    "Run": "zoo.contracts.task",
+    "Task": "zoo.contracts.task",
     "append_one_hot": "zoo.layers.shapes",
     "check_image_size": "zoo.contracts.sizes",
     "check_labels": "zoo.layers.shapes",
@@ -94,9 +97,11 @@ __all__ = [
     "Loss",
     "Metric",
     "Regularizer",
+    "Run",
     "Sampler",
     "Scene",
     "Schedule",
+    "Task",
     "Trunk",
     "Update",
     "ZooError",

@@ -21,7 +21,10 @@ from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 
-SECTIONS = ("seed", "data_dir", "datamodule", "model", "trainer", "callbacks", "logger")
+SECTIONS = (
+    "seed", "on_nan", "max_rollbacks", "data_dir", "datamodule", "model", "trainer", "callbacks",
+    "logger",
+)  # fmt: skip
 """Of the configuration, what makes the training."""
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 _ELSEWHERE_KEY = re.compile(r"(.*_)?(dir|folder|path|file|root|weights)$")

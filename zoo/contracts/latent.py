@@ -65,5 +65,5 @@ class Latent(ABC):
         """
         raise ZooError(
             f"latents of {type(self).__name__} cannot be truncated: leave truncation out, or use "
-            "a model with normal latents."
+            "a model whose latents can."
         )

@@ -21,26 +21,26 @@ def dataset_of(
     Args:
         data: what the generator's file says of its own.
         file: for sentences.
-        name: of the data set, or a folder of pictures; None takes the generator's own, built as it
-            was then.
+        name: of the data set, or what `datamodule.folder` takes; None takes the generator's own,
+            built as it was then.
 
     Raises:
         ZooError: no data set of this name is registered here, or it is missing.
     """
+    from zoo.data.sources.opening import is_source, located
+
     names = list_parts("datamodule")
     options: dict[str, Any] = {}
     if name is None or name == data.get("name"):
         name, options = data.get("name"), data.get("options", {})
     elif name not in names:
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
+        place = located(name, Path(data_dir).expanduser().resolve())
+        if not is_source(place):
             raise ZooError(
-                f"dataset={name} is neither a folder of pictures nor a data set; there are "
-                f"{listing(names)}.{suggest(name, names)}"
+                f"dataset={name} is neither a folder or file of pictures nor a data set; there "
+                f"are {listing(names)}.{suggest(name, names)}"
             )
-        flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
-        options = {"folder": str(folder.resolve()), "channels": generator.channels}
-        options |= {"labels": "none"} if flat else {}
+        options = {"folder": place, "channels": generator.channels}
         name = "image_folder"
     elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
         raise ZooError(

@@ -171,7 +171,7 @@ class LoadedGenerator:
         file = Path(path).expanduser()
         if file.suffix != ".safetensors":
             raise ZooError(
-                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2."
+                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
         if self.file.suffix in (".onnx", ".pt2"):
             raise ZooError(f"{self.file} is an exported file, without weights to save.")
@@ -340,8 +340,9 @@ class LoadedGenerator:
         """A data set below `data_dir`, at the generator's image size.
 
         Args:
-            name: of the data set, or a folder of pictures; None takes the one it was trained on,
-                built as it was then.
+            name: of the data set, or what `datamodule.folder` takes: a folder of pictures, a .zip,
+                .npz or .tar file, `hf:OWNER/NAME`. None takes the one it was trained on, built as
+                it was then.
 
         Raises:
             ZooError: no data set of this name is registered here, or it is missing.

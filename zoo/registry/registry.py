@@ -123,6 +123,18 @@ class Registry:
         order = list(KINDS)
         return sorted(found, key=lambda p: (order.index(p.kind), p.name))
 
+    def having(self, kind: str, wanted: Callable[[Any], bool]) -> list[Part]:
+        """The parts of a kind whose class is as wanted; those that cannot be imported are not."""
+        found = []
+        for part in self.parts(kind):
+            try:
+                live = part.load()
+            except ZooError:
+                continue
+            if wanted(live):
+                found.append(part)
+        return found
+
     def enter_live(self, kind: str, name: str, live: Any) -> None:
         """What a decorator does when its file is executed."""
         known = self._parts.get((kind, name))

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 
@@ -22,13 +24,12 @@ if TYPE_CHECKING:
     from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
 
-STACKED_SAMPLES = 26_000
 SAMPLES = 10_000
 PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
-class Evaluate:
+class Evaluate(Task):
     """Score trained generators, or pictures: FID, KID, PRDC, class and mode figures, copies.
 
     Args:
@@ -63,7 +64,6 @@ class Evaluate:
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
-    told: list[str]
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -112,8 +112,8 @@ class Evaluate:
         self._references: dict[str, Reference] = {}
         self._networks: dict[str, Features] = {}
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
 
         Results of a run's checkpoint also go to `evaluations/` in the run's folder.
 
@@ -127,11 +127,11 @@ class Evaluate:
 
         for choice in self.metrics or []:
             create_metric(choice)
-        out = Path(out)
+        out = run.folder
         out.mkdir(parents=True, exist_ok=True)
         results = in_order(self.results())
         text = tables(results)
-        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        write_text(out / "metrics.txt", text)
         print(text)
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
@@ -139,7 +139,7 @@ class Evaluate:
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
         summary |= self._write_pictures(results, out)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
-        self.told = [name for result in results for name in result.figures]
+        self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
@@ -246,7 +246,7 @@ class Evaluate:
         if folder is None or self.dataset is None:
             raise ZooError(
                 "images=… needs dataset=…, the real pictures to compare with: a folder, or a name "
-                "of task=list kind=datamodule."
+                "of task=list kind=datamodule"
             )
         return real_for(folder, self.dataset, self.split, self.image_size, self.data_dir)
 
@@ -267,7 +267,6 @@ class Evaluate:
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        stacked = reference.dataset == "stacked_mnist"
         refiner = None
         if self.refine is not None:
             refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
@@ -279,7 +278,7 @@ class Evaluate:
             conditional=model.num_classes > 0,
             metrics=self.metrics,
             features=self._features(reference),
-            n=self.n if self.n is not None else STACKED_SAMPLES if stacked else SAMPLES,
+            n=self.n if self.n is not None else reference.samples or SAMPLES,
             batch_size=self.batch_size,
             seed=self.seed,
             weights=model.weights,
@@ -312,7 +311,7 @@ class Evaluate:
         from zoo.metrics.evaluate import default_features
         from zoo.metrics.features.base import create_features
 
-        name = self.features or default_features(reference.dataset)
+        name = self.features or default_features(reference)
         if name in self._networks:
             return self._networks[name]
         options: dict[str, Any] = {}

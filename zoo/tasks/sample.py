@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.registry import task
 
@@ -22,7 +23,7 @@ _GRID_MAX = 256  # pictures in a grid without classes
 
 
 @task("sample")
-class Sample:
+class Sample(Task):
     """Write pictures of a trained generator: single PNGs, a labelled grid, latent walks.
 
     Args:
@@ -99,8 +100,8 @@ class Sample:
         self.batch_size = batch_size
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write everything into the folder `out` and return what is where.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write everything into the run's folder and return what is where.
 
         Raises:
             ZooError: no such checkpoint, a label it does not have, or an option out of range.
@@ -112,11 +113,10 @@ class Sample:
         model = load(self.ckpt, weights=self.weights, device=self.device)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        out = Path(out)
         summary: dict[str, Any] = {"model": repr(model)}
-        summary |= self._pictures(model, out)
+        summary |= self._pictures(model, run.folder)
         if self.walk != "none":
-            summary["walk"] = self._walk(model, out)
+            summary["walk"] = self._walk(model, run.folder)
         return summary
 
     def _pictures(self, model: LoadedGenerator, out: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
 from zoo.core.errors import above, at_least
+from zoo.core.sizes import ImageSize
 from zoo.core.version import __version__
 from zoo.inference.describe import FORMAT
 from zoo.inference.latents import Label
@@ -79,6 +80,8 @@ class GAN(TrainingModule):
         optimizer: `adam`, `adamw`, `optimistic_adam` as in Daskalakis et al. (2018), or `rmsprop`
             as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
+        lr_factor: on both learning rates, also where they are scheduled; `on_nan=rollback` halves
+            it.
         betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
             Karras et al. (2020), arXiv:1912.04958, and a note says so.
         eps: of Adam.
@@ -114,7 +117,7 @@ class GAN(TrainingModule):
         data: dict[str, Any] | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         *,
-        image_size: int | None = None,
+        image_size: ImageSize | None = None,
         channels: int | None = None,
         num_classes: int | None = None,
         latent_dim: int = 100,
@@ -126,6 +129,7 @@ class GAN(TrainingModule):
         optimizer: Literal["adam", "adamw", "optimistic_adam", "rmsprop"] = "adam",
         lr_g: float = 2e-4,
         lr_d: float = 2e-4,
+        lr_factor: float = 1.0,
         betas: list[float] = (0.5, 0.999),  # type: ignore[assignment]
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -145,7 +149,7 @@ class GAN(TrainingModule):
         super().__init__()
         at_least(1, "model.", d_steps=d_steps, accumulate=accumulate)
         at_least(0, "model.", eps=eps, weight_decay=weight_decay)
-        above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
+        above(0, "model.", lr_g=lr_g, lr_d=lr_d, lr_factor=lr_factor, ema_half_life=ema_half_life)
         above(0, "model.", clip_grad_norm=clip_grad_norm)
         self.loss: Loss = made_part("loss", loss)
         given: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
@@ -180,8 +184,15 @@ class GAN(TrainingModule):
         self.optimizer_name = optimizer
         self.eps = eps
         self.weight_decay = weight_decay
+        self.lr_factor = lr_factor
         self.rates = LearningRates(
-            lr_g, lr_d, betas, optimizer != "rmsprop", in_force, lr_decay, lr_decay_start
+            lr_factor * lr_g,
+            lr_factor * lr_d,
+            betas,
+            optimizer != "rmsprop",
+            in_force,
+            lr_decay,
+            lr_decay_start,
         )
         self.notes += self.rates.notes
         self.clip_grad_norm = clip_grad_norm

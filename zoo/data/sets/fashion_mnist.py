@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from zoo.data.sets.digits import IdxDataModule
 from zoo.registry import at_least, datamodule
@@ -18,9 +18,11 @@ class FashionMNISTDataModule(IdxDataModule):
     Paper: Xiao, Rasul, Vollgraf (2017), arXiv:1708.07747.
     """
 
+    features: ClassVar[str | None] = "fashion_mnist"
+
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         batch_size: Annotated[int, at_least(1)] = 64,
         train_val_test_split: list[Annotated[int, at_least(0)]] = [55000, 5000, 10000],  # noqa: B006
         flip: bool = False,

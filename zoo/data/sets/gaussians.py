@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class Gaussians(DataModule):
     """
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
+
+    features: ClassVar[str | None] = "points"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -44,9 +44,11 @@ class MNISTSubset(DataModule):
     recognition.
     """
 
+    features: ClassVar[str | None] = "mnist"
+
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         batch_size: Annotated[int, at_least(1)] = 64,
         train_val_test_split: list[Annotated[int, at_least(0)]] = [10000, 0, 2000],  # noqa: B006
         flip: bool = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,9 +32,12 @@ class StackedMNIST(DataModule):
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
 
+    features: ClassVar[str | None] = "mnist"
+    samples: ClassVar[int] = 26_000
+
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 28,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 28,
         batch_size: Annotated[int, at_least(1)] = 64,
         source: Literal["mnist", "mnist_subset"] = "mnist",
         train_val_test_split: list[Annotated[int, at_least(0)]] = [128000, 0, 26000],  # noqa: B006

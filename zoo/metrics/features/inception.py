@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,12 +30,13 @@ class InceptionFeatures(Features):
     """
 
     classes = 1008
+    general: ClassVar[int | None] = 20
 
     def __init__(self, weights: str | None = None) -> None:
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        path = Path(weights) if weights else _downloaded()
+        path = Path(weights).expanduser() if weights else _downloaded()
         # torch-fidelity unpickles without restriction: a file that passes here is harmless there
         try:
             torch.load(path, map_location="cpu", weights_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.registry import at_least, regularizer
+
+SLOPE = 0.5
+"""Distance from the slope asked for, from which a penalty does not hold it."""
 
 
 def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
@@ -22,6 +26,26 @@ def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
     if one_sided:
         excess = excess.relu()
     return excess.square().mean()
+
+
+def slope_off(penalty: float, weight: float, center: float) -> str | None:
+    """The gradient penalty stays large: the critic's slope is away from the one asked for.
+
+    Args:
+        penalty: weight · mean((‖∇D‖ - center)²), as logged.
+        weight: of the penalty.
+        center: the slope asked for.
+    """
+    if weight <= 0:
+        return None
+    distance = math.sqrt(max(penalty, 0.0) / weight)
+    if distance <= SLOPE:
+        return None
+    return (
+        f"the critic's slope is {distance:.2g} away from {center:g} (root mean square): the "
+        "penalty does not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or "
+        "more model.d_steps."
+    )
 
 
 def between(update: Update) -> Tensor:
@@ -66,3 +90,6 @@ class GradientPenalty(Regularizer):
     def forward(self, update: Update) -> Tensor:
         gradient = update.gradient(between(update))
         return self.penalty * slope_penalty(gradient, self.center, self.one_sided)
+
+    def diagnose(self, value: float) -> str | None:
+        return slope_off(value, self.penalty, self.center)

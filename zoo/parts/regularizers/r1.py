@@ -27,6 +27,7 @@ class R1(Regularizer):
 
     per_sample = True
     schedulable = ("gamma",)
+    flattens = "gamma"
     differentiates = ("real",)
 
     def __init__(

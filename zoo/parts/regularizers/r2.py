@@ -26,6 +26,7 @@ class R2(Regularizer):
 
     per_sample = True
     schedulable = ("gamma",)
+    flattens = "gamma"
     differentiates = ("fake",)
 
     def __init__(

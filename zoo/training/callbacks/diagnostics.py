@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import deque
 from collections.abc import Iterator
@@ -14,18 +13,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
-from zoo.metrics.evaluate import default_features
+from zoo.metrics.evaluate import features_of
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.scores.base import MAX_CLASSES
-from zoo.parts.regularizers.dragan import Dragan
-from zoo.parts.regularizers.gradient_penalty import GradientPenalty
-from zoo.parts.regularizers.r1 import R1
-from zoo.parts.regularizers.r2 import R2
+from zoo.registry import REGISTRY
 from zoo.training import symptoms as diagnostics
-from zoo.training.step import named
+from zoo.training.terms import named
 
 PROBE = 64
 READ = 500
@@ -36,7 +33,7 @@ MATURE = 10
 
 
 class Diagnose(pl.Callback):
-    """Looks for a saturated D, a collapsing G, wrong slopes, exploding gradients and lost modes.
+    """Looks for a saturated D, a collapsing G, idle penalties, exploding gradients and lost modes.
 
     Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
     folder. The probe leaves weights, buffers and random numbers as they were.
@@ -47,7 +44,7 @@ class Diagnose(pl.Callback):
         after_images: real images seen before the first look, since every GAN starts badly.
 
     Attributes:
-        found: everything that was told.
+        found: everything that was reported.
     """
 
     def __init__(self, folder: str, every_n_steps: int = 500, after_images: int = 20_000) -> None:
@@ -79,12 +76,12 @@ class Diagnose(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         data = str(pl_module.data.get("name"))
-        name = default_features(data)
-        if trainer.is_global_zero and name in ("mnist", "fashion_mnist"):
+        name = features_of(data)
+        if not trainer.is_global_zero or name is None:
+            return
+        if data in REGISTRY.get("features", name).load().labels_of:
             with forked_random():
-                reader = create_features(name).to(pl_module.device)
-            if data in reader.labels_of:
-                self._reader = reader
+                self._reader = create_features(name).to(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -96,7 +93,7 @@ class Diagnose(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self._last is not None:
             self._look(trainer, pl_module, self._last)
-            self._told(trainer, "modes", self._modes(pl_module))
+            self._report(trainer, "modes", self._modes(pl_module))
         self._last = None
 
     def _look(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
@@ -110,23 +107,24 @@ class Diagnose(pl.Callback):
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
             scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
-        told = self._told
-        told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
+        report = self._report
+        report(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
-        zero_centred = [(name, r) for name, r in regularizers.items() if isinstance(r, R1 | R2)]
-        gammas = {name: r.gamma for name, r in zero_centred if r.gamma > 0}
-        blinding = gammas if diagnostics.blind(*scores) else None
-        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
+        strengths = {
+            f"{n}.{r.flattens}": float(getattr(r, str(r.flattens))) for n, r in flat.items()
+        }
+        strengths = {option: strength for option, strength in strengths.items() if strength > 0}
+        blinding = strengths if diagnostics.blind(*scores) else None
+        report(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
-            told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
+            report(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
         for name, regularizer in regularizers.items():
-            value = pl_module.shown.get(name)
-            if isinstance(regularizer, GradientPenalty | Dragan) and value is not None:
-                sentence = diagnostics.slope_off(value, regularizer.penalty, regularizer.center)
-                told(trainer, "slope", sentence)
+            if name in pl_module.shown:
+                report(trainer, name, regularizer.diagnose(pl_module.shown[name]))
 
     def _modes(self, pl_module: Any) -> str | None:
         """Classes that a sample of all of them does not hold, or no longer."""
@@ -161,7 +159,7 @@ class Diagnose(pl.Callback):
                 counts += torch.bincount(logits.argmax(dim=1), minlength=modes)
         return counts
 
-    def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
+    def _report(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
         finding = self.found.note(trainer.current_epoch, kind, sentence)
         if finding is None:
             return
@@ -171,9 +169,7 @@ class Diagnose(pl.Callback):
             bar.print(text)
         else:
             print(text, flush=True)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = self.state_dict()["findings"]
-        self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_json(self.path, self.state_dict()["findings"])
 
 
 @contextmanager

@@ -81,7 +81,7 @@ class Evaluate(Measures):
         # on every process, so that they fail together where something is missing
         with forked_random():
             self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
-            name = self.features or default_features(self._reference.dataset)
+            name = self.features or default_features(self._reference)
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
         check_metrics(self.metrics or [], self._network, self._reference, conditional)
@@ -91,7 +91,9 @@ class Evaluate(Measures):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        if n is not None and pl_module.images_seen // n > self._seen // n:
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.evaluate(trainer, pl_module)
         self._seen = pl_module.images_seen
 
