@@ -71,16 +71,19 @@ def start_gamma(image_size: int, batch_size: int) -> float:
 
 
 def flattening(
-    start: float, strengths: Mapping[str, float] | None = None, more: bool = True
+    start: float | None = None,
+    strengths: Mapping[str, float] | None = None,
+    more: bool = True,
 ) -> str:
     """What holds D's slope down, as advice.
 
     Args:
-        start: see `start_gamma`.
+        start: see `start_gamma`; None where size and batch are not known.
         strengths: of the penalties that are there (`r1.gamma`), to be changed.
         more: whether they do too little, rather than too much.
     """
-    rule = f"0.0002·H²/batch = {start:g} is where to start"
+    known = "" if start is None else f" = {start:g}"
+    rule = f"0.0002·H²/batch{known} is where to start"
     if not strengths:
         which = choices("regularizer", lambda part: part.flattens is not None)
         return f"a penalty on D's slope ({which}; with gamma {rule})"
@@ -91,11 +94,10 @@ def flattening(
 
 def modes_advice() -> str:
     """What to try where modes are lost."""
-    held = choices("regularizer", lambda part: part.flattens is not None)
     paired = choices("loss", lambda part: part.needs_real)
     return (
         "Try labels (model.conditional=true), a loss that holds fakes against reals in both "
-        f"updates ({paired}) with a penalty on D's slope ({held}), or a smaller model.lr_g."
+        f"updates ({paired}) with {flattening()}, or a smaller model.lr_g."
     )
 
 

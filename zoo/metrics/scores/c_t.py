@@ -74,8 +74,8 @@ class CT(Metric):
             ]
             if not len(here[0]) or min(len(here[1]), len(here[2])) < self.least:
                 continue
-            distances = [nearest_rows(side, here[0])[0] for side in (here[2], here[1])]
-            total += len(here[1]) * rank_z(*distances)
+            of_generated, of_test = (nearest_rows(side, here[0])[0] for side in (here[2], here[1]))
+            total += len(here[1]) * rank_z(of_generated, of_test)
             weight += len(here[1])
         if not weight:
             raise TooFewError(

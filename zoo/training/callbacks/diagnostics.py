@@ -116,7 +116,9 @@ class Diagnose(pl.Callback):
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
         start = diagnostics.start_gamma(real.shape[-1], batch_size)
-        saturated = diagnostics.discriminator_saturated(pl_module.loss, *scores, strengths, start)
+        saturated = diagnostics.discriminator_saturated(
+            pl_module.loss, scores[0], scores[1], strengths, start
+        )
         report(trainer, "D", saturated)
         blinding = strengths if diagnostics.blind(*scores) else None
         collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
