@@ -309,5 +309,5 @@ def test_missing_weights_of_dinov2_are_told(
         f"features=dinov2 needs dinov2_vitl14_pretrain.pth: it is not in {tmp_path}/hub/"
         "checkpoints, and could not be downloaded from https://dl.fbaipublicfiles.com/dinov2/"
         "dinov2_vitl14/dinov2_vitl14_pretrain.pth (no connection). Put it there or give "
-        "features_weights=PATH."
+        "features_weights=PATH, or 'metrics=[{name: fd_dinov2, weights: PATH}]'."
     )

@@ -21,6 +21,7 @@ from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import frechet_distance
 from zoo.metrics.evaluate import evaluate, reference_of
 from zoo.metrics.features.base import Features, create_features, extract
+from zoo.metrics.protocol import heading
 from zoo.metrics.scores.auth_pct import authentic_percentage
 from zoo.metrics.scores.c_t import principal, rank_z
 from zoo.metrics.scores.cmmd import unit_mmd
@@ -291,3 +292,9 @@ def test_test_images_are_known_without_labels(tmp_path: Path) -> None:
     data.setup()
     assert reference_of(data).test_images is not None
     assert reference_of(data).test_labels is None
+
+
+def test_figures_that_are_best_in_the_middle_have_no_arrow() -> None:
+    assert [heading(name) for name in ("c_t", "auth_pct")] == ["c_t", "auth_pct"]
+    assert heading("fid_infinity") == "fid_infinity ↓"
+    assert heading("vendi", ("vendi",)) == "vendi ↑"

@@ -21,7 +21,7 @@ def dataset_of(
     Args:
         data: what the generator's file says of its own.
         file: for sentences.
-        name: of the data set, or a folder or file of pictures; None takes the generator's own,
+        name: of the data set, or what `datamodule.folder` takes; None takes the generator's own,
             built as it was then.
 
     Raises:

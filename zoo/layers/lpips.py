@@ -82,7 +82,7 @@ def load_lpips(wanted_by: str, file: str | None = None) -> Lpips:
     Raises:
         ZooError: the file cannot be had, or is another.
     """
-    path = weights_file(wanted_by, URL, "7be5be79", file)
+    path = weights_file(wanted_by, URL, "7be5be79", file, "it as the option weights=PATH")
     stored = read_weights(path, wanted_by)
     found = {
         f"layers.{name.removeprefix('features.')}": value

@@ -35,6 +35,8 @@ HIGHER_IS_BETTER = frozenset(
     }
 )
 """Of the zoo's own figures; those of plugins stand in the result."""
+UNDIRECTED = frozenset({"nearest_ratio", "auth_pct", "c_t"})
+"""Figures that are best at a value in the middle."""
 
 
 @dataclass(frozen=True)
@@ -297,7 +299,7 @@ def heading(name: str, higher: Collection[str] = ()) -> str:
     Args:
         higher: figures beside the zoo's own that are better the higher they are.
     """
-    if name.endswith("_std") or name == "nearest_ratio":
+    if name.endswith("_std") or name in UNDIRECTED:
         return name
     return f"{name} {'↑' if name in HIGHER_IS_BETTER or name in higher else '↓'}"
 

@@ -339,7 +339,7 @@ class Evaluate(Task):
                 said["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
             for gallery, rows in result.galleries.items():
                 name = _stem(i, len(results)).replace("metrics", gallery)
-                said[gallery] = _write_gallery(rows, out / f"{name}.png")
+                said[f"{gallery} picture"] = _write_gallery(rows, out / f"{name}.png")
         if is_curve(results):
             said["curve"] = listing(write_curve(results, out))
             higher = {name for result in results for name in result.higher_is_better}

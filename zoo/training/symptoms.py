@@ -70,25 +70,23 @@ def start_gamma(image_size: int, batch_size: int) -> float:
     return float(f"{GAMMA * image_size**2 / batch_size:.2g}")
 
 
-def slope_penalties() -> str:
-    """The penalties that hold D's slope down, as advice."""
-    which = choices("regularizer", lambda part: part.flattens is not None)
-    return f"a penalty on D's slope ({which})"
-
-
 def flattening(
-    start: float, strengths: Mapping[str, float] | None = None, more: bool = True
+    start: float | None = None,
+    strengths: Mapping[str, float] | None = None,
+    more: bool = True,
 ) -> str:
     """What holds D's slope down, as advice.
 
     Args:
-        start: see `start_gamma`.
+        start: see `start_gamma`; None where size and batch are not known.
         strengths: of the penalties that are there (`r1.gamma`), to be changed.
         more: whether they do too little, rather than too much.
     """
-    rule = f"0.0002·H²/batch = {start:g} is where to start"
+    known = "" if start is None else f" = {start:g}"
+    rule = f"0.0002·H²/batch{known} is where to start"
     if not strengths:
-        return f"{slope_penalties()[:-1]}; with gamma {rule})"
+        which = choices("regularizer", lambda part: part.flattens is not None)
+        return f"a penalty on D's slope ({which}; with gamma {rule})"
     options = (f"model.regularizer.{option}={value:g}" for option, value in strengths.items())
     advice = f"{'more' if more else 'less'} of {' and '.join(options)}"
     return f"{advice} ({rule})" if any(o.endswith(".gamma") for o in strengths) else advice
@@ -99,7 +97,7 @@ def modes_advice() -> str:
     paired = choices("loss", lambda part: part.needs_real)
     return (
         "Try labels (model.conditional=true), a loss that holds fakes against reals in both "
-        f"updates ({paired}) with {slope_penalties()}, or a smaller model.lr_g."
+        f"updates ({paired}) with {flattening()}, or a smaller model.lr_g."
     )
 
 

@@ -16,6 +16,7 @@ from zoo.metrics.features.base import Features, as_rgb
 from zoo.registry import features
 
 URL = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/dinov2_vit{size}14_pretrain.pth"
+GIVEN = "features_weights=PATH, or 'metrics=[{name: fd_dinov2, weights: PATH}]'"
 SIDE = 224
 PATCHES = SIDE // 14
 TRAINED_PATCHES = 37
@@ -61,7 +62,7 @@ class DinoV2Features(Features):
         stored: dict[str, Tensor] | None = None
         if pretrained:
             url = URL.format(size=size)
-            path = weights_file("features=dinov2", url, None, weights, "features_weights=PATH")
+            path = weights_file("features=dinov2", url, None, weights, GIVEN)
             stored = read_weights(path, "features=dinov2")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -23,7 +23,6 @@ class AuthPct(Metric):
     """
 
     needs = ("train",)
-    higher_is_better = ("auth_pct",)
     order = 110
 
     def __call__(self, data: Comparison) -> dict[str, float]:

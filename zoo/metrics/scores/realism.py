@@ -44,7 +44,7 @@ class Realism(Metric):
         self.shown = shown
 
     def settings(self) -> str:
-        return f"realism up to the {self.nearest}th neighbour of up to {self.images:,} real images"
+        return f"realism by neighbour {self.nearest} of up to {self.images:,} real images"
 
     def __call__(self, data: Comparison) -> dict[str, float]:
         rows = random_rows(self.images, len(data.reference_vectors), data.seed)
