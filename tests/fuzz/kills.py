@@ -353,7 +353,7 @@ def _one(
         kill = None
         if here < MOST and report["kills"] < kills:
             moment = rng.choice(MOMENTS)
-            count = rng.randint(1, {"step": 12, "log": 4}.get(moment, 3))
+            count = rng.randint(1, {"step": 24, "log": 7}.get(moment, 5))
             only_first = processes == 1 or moment in ("grid", "log")
             rank = 0 if only_first else rng.randrange(processes)
             kill = (rank, moment, count, rng.uniform(0, LONGEST))
