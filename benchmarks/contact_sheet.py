@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import zoo
-from benchmarks.measure import ROOT, child, machine
+from benchmarks.measure import ROOT, child, machine, machines_in_words
 from zoo.inference.images import to_pil, to_uint8
 
 FAMILIES: dict[str, tuple[int, list[str]]] = {
@@ -39,14 +39,14 @@ FAMILIES: dict[str, tuple[int, list[str]]] = {
     "Projected D": (20_000, ["experiment=projected_fashion_mnist"]),
     "FastGAN": (20_000, ["experiment=fastgan_fashion_mnist"]),
     "InfoGAN": (
-        60_000,
+        250_000,
         [
             "experiment=infogan_mnist", "model/generator=infogan_small",
             "model/discriminator=infogan_small",
         ],
     ),
     "PacGAN": (
-        60_000,
+        200_000,
         [
             "experiment=pacgan_stacked_mnist", "model.generator.base_channels=16",
             "model.discriminator.base_channels=16",
@@ -157,12 +157,10 @@ def report(rows: list[dict[str, Any]]) -> str:
         cells = [row["family"], f"`{row['command']}`", f"{row['images']:,}"]
         cells += ["" if row["seconds"] is None else str(row["seconds"])]
         lines.append(f"| {' | '.join([*cells, str(row['processor_seconds'])])} |")
-    machines = dict.fromkeys(
-        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
-        f"Python {m['python']}, {m['date']}"
-        for m in (row["machine"] for row in rows)
-    )
-    lines += ["", f"Machine: {'; '.join(machines)}."]
+    missing = [name for name in FAMILIES if name not in {row["family"] for row in rows}]
+    if missing:
+        lines += ["", f"Not trained yet: {', '.join(missing)}."]
+    lines += ["", f"Machine: {machines_in_words(rows)}."]
     if any(row["seconds"] is None for row in rows):
         lines.append("Seconds are left out where others computed beside it.")
     lines += ["", "Made by `python -m benchmarks.contact_sheet` (`--help`)."]

@@ -10,16 +10,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from zoo.core.torch_internals import DispatchMode
 from zoo.layers.product import linear, onednn_has_products
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,7 +130,7 @@ if onednn_has_products():
     _FORMULAS[torch.ops.mkldnn._linear_pointwise] = _product_flops
 
 
-class _Flops(TorchDispatchMode):
+class _Flops(DispatchMode):
     """Adds up the operations that there are formulas for.
 
     torch's own `FlopCounterMode` also watches modules, by hooks that forbid a second derivative.
@@ -189,6 +189,16 @@ def machine(device: torch.device) -> dict[str, object]:
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def machines_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The machines of rows, each once, by their entry `machine` with the threads used."""
+    found = dict.fromkeys(
+        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
+        f"Python {m['python']}, {m['date']}"
+        for m in (row["machine"] for row in rows)
+    )
+    return "; ".join(found)
 
 
 def resident(field: Literal["VmRSS", "VmHWM"]) -> int:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from zoo.metrics.features.base import Features
     from zoo.metrics.scores.base import Metric
     from zoo.tasks.from_python import evaluate
+    from zoo.training.callbacks.base import Callback
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
@@ -71,6 +72,7 @@ _LAZY = {
     "check_image_size": "zoo.contracts.sizes",
     "check_labels": "zoo.layers.shapes",
     "AdversarialStep": "zoo.training.step",
+    "Callback": "zoo.training.callbacks.base",
     "Update": "zoo.contracts.update",
     "DataModule": "zoo.data.base",
     "GAN": "zoo.training.gan",
@@ -85,6 +87,7 @@ __all__ = [
     "GAN",
     "AdversarialStep",
     "Augmentation",
+    "Callback",
     "DataModule",
     "Discriminator",
     "DiscriminatorOutput",

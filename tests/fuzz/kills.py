@@ -151,7 +151,11 @@ def _become_training(log: Path, arguments: list[str], rank: int, port: int | Non
         if rank:
             arguments = [*arguments, "hydra.output_subdir=null"]
     sys.argv = ["run.py", *arguments]
+    from lightning_utilities.core.rank_zero import rank_zero_only
+
     from zoo.cli.main import main
+
+    rank_zero_only.rank = rank  # as it was imported, before there were others
 
     try:
         main()
@@ -317,12 +321,15 @@ def kill_all(
         while report["kills"] < kills:
             name = names[number % len(names)]
             number += 1
+            before = len(report["wrong"])
             try:
                 _one(Path(folder), name, number, kills, rng, report)
             except RuntimeError as error:
                 report["wrong"].append(f"{name}: {error}")
             if told:
-                print(f"{report['kills']} kills, {len(report['wrong'])} wrong, {name}", flush=True)
+                last = report["wrong"][-1:] if len(report["wrong"]) > before else ""
+                print(f"{report['kills']} kills, {len(report['wrong'])} wrong, {name} {last}")
+                sys.stdout.flush()
             if len(report["wrong"]) > 5:
                 break
     return report

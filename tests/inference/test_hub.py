@@ -93,7 +93,7 @@ def test_what_is_published_names_no_files_of_this_machine(result, tmp_path):
     assert again.data["options"] == {"image_size": 16}
     assert again.info["sources"]["loss"] == "loss.py"
     text = (tmp_path / "published" / "README.md").read_text()
-    command = re.search(r"`python run.py (.*)`", text)[1]
+    command = re.search(r"`gan-zoo (.*)`", text)[1]
     assert shlex.split(command) == kept
 
 
@@ -115,7 +115,7 @@ def test_the_card_says_what_it_is(model, result, monkeypatch):
     assert "the weights_hash" in text, "figures without their protocol"
     assert "task=evaluate" in card(model, "hf:me/digits", "bf16")
     monkeypatch.setitem(model.info, "overrides", ["model/regularizer=[r1]", "seed=3"])
-    command = "`python run.py 'model/regularizer=[r1]' seed=3`"
+    command = "`gan-zoo 'model/regularizer=[r1]' seed=3`"
     assert f"| command | {command} |" in card(model, "hf:me/digits", "bf16")
 
 

@@ -278,6 +278,15 @@ def test_class_names_are_printed_without_control_characters(tmp_path):
     assert model.class_names[3] == "?[2J3"
 
 
+def test_what_an_error_repeats_of_a_file_moves_no_cursor(ckpt, tmp_path):
+    def hostile(content):
+        content["zoo"]["data"]["image_size"] = "\x1b[2J"
+
+    with pytest.raises(ZooError, match=r"image_size=\?\[2J in") as caught:
+        zoo.load(_edited(ckpt, tmp_path / "edited.ckpt", hostile))
+    assert str(caught.value).isprintable()
+
+
 def test_pixels_are_clamped_or_refused(tmp_path):
     """Of a generator without a last tanh, and of one whose images are not numbers."""
     model = zoo.load(make_checkpoint(tmp_path / "a.ckpt", "mlp", num_classes=0))

@@ -33,14 +33,14 @@ STEPS, BATCH = 3, 4
 class Pictures(DataModule):
     """Random pictures of ten classes, in the shape of a recipe's data set."""
 
-    def __init__(self, image_size: int, channels: int) -> None:
-        super().__init__("pictures", image_size, channels, [str(i) for i in range(10)], BATCH)
+    def __init__(self, image_size: int, channels: int, batch_size: int = BATCH) -> None:
+        super().__init__("pictures", image_size, channels, [str(i) for i in range(10)], batch_size)
 
     def load(self, split):
         random = torch.Generator().manual_seed(0)
-        shape = (20 * BATCH, self.channels, self.image_size, self.image_size)
+        shape = (20 * self.batch_size, self.channels, self.height, self.width)
         images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
-        return images, torch.arange(20 * BATCH) % 10
+        return images, torch.arange(len(images)) % 10
 
 
 class Watch(pl.Callback):

@@ -125,7 +125,10 @@ def test_figures_do_not_depend_on_batches(run: Path, tmp_path: Path) -> None:
         ({"metrics": ["fdi"]}, "Did you mean 'fid'"),
         ({"features": "incepton"}, "Did you mean 'inception'"),
         ({"features": "mnist", "features_weights": "x.pth"}, "no option 'weights'"),
-        ({"dataset": "mnits"}, "dataset=mnits is neither a folder of pictures nor a data set"),
+        (
+            {"dataset": "mnits"},
+            "dataset=mnits is neither a folder or file of pictures nor a data set",
+        ),
         ({"dataset": "cifar100"}, "CIFAR|cifar100"),
         ({"n": 1}, "n=1"),
         ({"truncation": -2.0}, "truncation"),
@@ -229,7 +232,7 @@ def test_callback_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("callbacks.evaluate.metrics=[fidd]", "Did you mean 'fid'"),
-        ("callbacks.evaluate.n=1", "n 2 or more"),
+        ("callbacks.evaluate.n=1", "callbacks.evaluate.n=1 must be 2 or more"),
         ("callbacks.evaluate.split=nothing", "not one of train, val, test"),
         ("callbacks.evaluate.features=mnits", "Did you mean 'mnist'"),
         ("callbacks.evaluate.metrics=[fid,cas]", "the generator takes no labels"),

@@ -130,7 +130,6 @@ def test_sub_folders_named_as_classes_are_labels(tmp_path: Path) -> None:
         ({"n": 7}, "n=7 pictures are asked for, and .* has 6"),
         ({"weights": "ema", "truncation": 1.0}, "weights, truncation concerns a generator"),
         ({"ckpt": "mnist"}, "or images=FOLDER in place of it"),
-        ({"image_size": -1}, "image_size=-1 must be 0 or more"),
     ],
 )
 def test_what_does_not_go_with_folders_is_told(

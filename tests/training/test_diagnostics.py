@@ -28,6 +28,7 @@ from zoo.training.symptoms import (
     mean_pairwise_distance,
     modes_lost,
     modes_scarce,
+    start_gamma,
 )
 
 
@@ -73,9 +74,22 @@ def test_a_generator_that_ignores_its_latents_is_found_within_classes() -> None:
     assert generator_collapsed(torch.zeros_like(real), real) is not None
     sentence = generator_collapsed(ten, real, labels, {"r1.gamma": 10.0, "r2.gamma": 0.5})
     assert (
-        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5," in sentence
+        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5 (0.0002·"
+        in sentence
     )
     assert generator_collapsed(torch.randn(40, 1, 8, 8), real, labels) is None
+
+
+def test_gamma_starts_at_its_rule() -> None:
+    """StyleGAN2-ADA's: 0.0002 · 256² / 32 = 0.4096; at 1024 and 32 it is 6.55."""
+    assert start_gamma(256, 32) == pytest.approx(0.41)
+    assert start_gamma(1024, 32) == pytest.approx(6.6)
+    assert start_gamma(32, 64) == pytest.approx(0.0032)
+    far = torch.full((8,), 12.0)
+    told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, None, 0.0032)
+    assert "with gamma 0.0002·H²/batch = 0.0032 is where to start" in str(told)
+    told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, {"r1.gamma": 1e-4}, 0.0032)
+    assert "more of model.regularizer.r1.gamma=0.0001 (0.0002·H²/batch = 0.0032 is" in str(told)
 
 
 def test_slopes_and_gradients() -> None:
@@ -84,6 +98,7 @@ def test_slopes_and_gradients() -> None:
     assert "away from 0" in str(slope_off(2 * 3.0**2, weight=2, center=0))
     assert gradients_exploded("D", 5.0, usual=1.0) is None
     assert gradients_exploded("D", 1e9, usual=0.0) is None
+    assert "the training diverges" in str(gradients_exploded("D", 500.0, usual=1.0))
     assert "500 times its usual" in str(gradients_exploded("D", 500.0, usual=1.0))
     assert "model.lr_g" in str(gradients_exploded("G", math.inf, usual=0.0))
     layer = nn.Linear(2, 1, bias=False)
@@ -191,7 +206,12 @@ class Module(SimpleNamespace):
         )
 
 
-TRAINER: Any = SimpleNamespace(is_global_zero=True, current_epoch=0, progress_bar_callback=None)
+TRAINER: Any = SimpleNamespace(
+    is_global_zero=True,
+    current_epoch=0,
+    progress_bar_callback=None,
+    datamodule=SimpleNamespace(batch_size=64),
+)
 
 
 def kinds(callback: Diagnose, module: Module, looks: int = 1) -> set[str]:
@@ -269,7 +289,7 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
         kinds(callback, Module("bce", (r1,), **given))
         return next(f.sentence for f in callback.found.findings if f.kind == "G")
 
-    blamed = "less of model.regularizer.r1.gamma=3"
+    blamed = "less of model.regularizer.r1.gamma=3 (0.0002·H²/batch = 0.0002 is where to start)"
     assert blamed in advice(Blind(), 3.0)
     plugin, blind = Flat(2.0), {"generator": one_picture, "discriminator": Blind()}
     callback = Diagnose(str(tmp_path), 1)

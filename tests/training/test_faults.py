@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers_train import assert_same_training, read, start, train, wait_until
+from helpers_train import assert_same_training, configure, read, start, train, wait_until
 
 import zoo.training.gan
+from zoo.cli.jobs import run_task
 from zoo.core.errors import OwnError, ZooError
 from zoo.core.faults import is_disk_full, is_lost_peer, is_out_of_memory, smaller_batch
 from zoo.registry.places import ROOT
@@ -236,11 +237,12 @@ def test_a_log_on_a_full_disk_ends_in_a_sentence(tmp_path):
     run = tmp_path / "run"
     train(run, "trainer.max_steps=10")
     log = run / "csv" / "version_0" / "metrics.csv"
+    given = configure(f"resume={run}", "trainer.max_steps=20")
     log.unlink()
     log.symlink_to("/dev/full")
     words = r"cannot write .*: No space left on device; make room, then resume with .*run"
     with pytest.raises(OwnError, match=words):
-        train(run, f"resume={run}", "trainer.max_steps=20")
+        run_task(given[0], run, given[1])
     log.unlink()
     train(run, f"resume={run}", "trainer.max_steps=20")
     assert read(run)["zoo"]["step"] == 20

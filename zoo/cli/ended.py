@@ -50,4 +50,4 @@ def _no_memory(trainer: Any, gan: Any, data: Any) -> str:
     same = f", or model.accumulate={2 * accumulate} for the same updates in half the memory"
     if smaller * 2 != size:
         same = ""
-    return f"{begin}try datamodule.batch_size={smaller}{same}."
+    return f"{begin}try datamodule.batch_size={smaller}{same}"

@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from zoo.cli.failures import error_sentence, shows_tracebacks
 from zoo.cli.sentences import omegaconf_sentence
-from zoo.cli.told import sentence_of, shows_tracebacks
 from zoo.cli.validation import validate
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json
@@ -29,7 +29,7 @@ def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
     except Exception as error:
         if shows_tracebacks():
             traceback.print_exc()
-        summary = {"error": sentence_of(error)}
+        summary = {"error": error_sentence(error)}
     write_json(out / "summary.json", summary)
     return summary
 
@@ -87,5 +87,8 @@ def remove_unused(folder: Path) -> None:
     with contextlib.suppress(OSError):
         if {p.name for p in folder.iterdir()} <= {".hydra"}:
             shutil.rmtree(folder / ".hydra", ignore_errors=True)
+            here = Path.cwd()
             for empty in (folder, *folder.parents[:2]):
+                if here.is_relative_to(empty.absolute()):  # where the user is
+                    break
                 empty.rmdir()

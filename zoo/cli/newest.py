@@ -31,7 +31,7 @@ def name_newest(arguments: list[str]) -> list[str]:
             if run is None:
                 raise ZooError(
                     f"{key}=last: there is no training below {Path.cwd()}; the first one is made "
-                    f"by {program()}, and a model of the zoo's own is ckpt=mnist."
+                    f"by {program()}, and a model of the zoo's own is ckpt=mnist"
                 )
             print(f"note: {key}=last is {run}")
             named[i] = f"{key}={quote(str(run))}"

@@ -14,13 +14,15 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, quote, value_of
+from zoo.cli.grammar import key_of, quote, value_of, with_home
+from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
+from zoo.registry.kinds import SECTIONS as KIND_SECTIONS
 
 OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
@@ -43,8 +45,10 @@ def normalise(arguments: list[str]) -> list[str]:
 
     File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
     short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
-    GAN's parts (features have theirs in `features=timm/NAME`).
+    GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
+    a value begins with `~/`.
     """
+    arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
     arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
@@ -53,6 +57,7 @@ def normalise(arguments: list[str]) -> list[str]:
     single = [group for group in OPTIONAL if group not in lists]
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
+    arguments = [re.sub(rf"^({'|'.join(KIND_SECTIONS)})=", r"+\1=", a) for a in arguments]
     model = value_of(arguments, "model")
     network = value_of(arguments, "features")
     if model is not None and network is not None and _takes_model(network):
@@ -96,12 +101,11 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ZooError: an unknown flag, or several that exclude each other.
     """
-    from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
         raise ZooError(f"{message}; options are written key=value (see {program()} --help).")
 
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args(arguments)
 
@@ -136,13 +140,13 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         except HydraException as error:
             raise ZooError(grammar_sentence(text, error)) from error
         except Exception as error:  # the grammar's own mistakes
-            raise ZooError(f"the override {text!r} cannot be read; write key=value.") from error
+            raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
         if not parsed.is_sweep_override():
             _check_choice(text, parsed)
             sets = [[*s, text] for s in sets]
             continue
         if isinstance(parsed.value(), IntervalSweep):
-            raise ZooError(f"{text} has no end of values: search it with task=tune.")
+            raise ZooError(f"{text} has no end of values: search it with task=tune")
         globs = isinstance(parsed.value(), Glob)
         values = [] if globs else _values(text, parsed)
         if not given.multirun:
@@ -196,7 +200,7 @@ def _check_choice(text: str, parsed: Any) -> None:
     """Refuse a value that can be no choice of a group, or a key that can be none."""
     key = key_of(text).split("@")[0]
     if not re.fullmatch(r"[^\W\d][\w-]*([./][^\W\d][\w-]*)*", key):
-        raise ZooError(f"{text!r} has no name that an option could have: write key=value.")
+        raise ZooError(f"{text!r} has no name that an option could have: write key=value")
     if key not in (*GROUPS.values(), *OPTIONAL, "model", "trainer") or text.startswith("~"):
         return
     from hydra.core.override_parser.types import QuotedString
@@ -237,7 +241,8 @@ def _check_used(task: str, overrides: list[str]) -> None:
     used = {*live.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
-        first = re.split(r"[./]", key)[0]
+        first = re.split(r"[./]", key)[0].lstrip("+")
+        first = KIND_SECTIONS.get(first, first)
         if first not in SECTIONS or first in used:
             continue
         if override in ("~experiment", "~hparams_search"):  # of which there is none anyway

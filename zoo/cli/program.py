@@ -12,10 +12,13 @@ from zoo.registry.places import INSTALLED
 CONSOLE = "gan-zoo"
 
 
-def program() -> str:
+def program(elsewhere: bool = False) -> str:
     """`python run.py`, `gan-zoo` or `python -m zoo`, whichever was typed.
 
     Called from Python, it is what works here: `gan-zoo` once installed, else `python run.py`.
+
+    Args:
+        elsewhere: for readers on other machines, without the path of run.py on this one.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name == "zoo.__main__":
@@ -23,7 +26,7 @@ def program() -> str:
     script = Path(sys.argv[0] if sys.argv else "")
     if script.stem == CONSOLE:
         return CONSOLE
-    if script.name == "run.py":
+    if script.name == "run.py" and not elsewhere:
         inside = script.absolute().is_relative_to(Path.cwd())
         return f"python {shlex.quote(os.path.relpath(script) if inside else str(script))}"
     return CONSOLE if INSTALLED else "python run.py"

@@ -8,16 +8,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from zoo.core import torch_internals
+
 
 def _average(tensors: list[Tensor]) -> None:
     if not tensors:
         return
-    flat = torch._utils._flatten_dense_tensors([t.contiguous() for t in tensors])
+    flat = torch_internals.flatten([t.contiguous() for t in tensors])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for tensor, mean in zip(
-        tensors, torch._utils._unflatten_dense_tensors(flat, tensors), strict=True
-    ):
+    for tensor, mean in zip(tensors, torch_internals.unflatten(flat, tensors), strict=True):
         tensor.copy_(mean)
 
 

@@ -13,7 +13,12 @@ class ZooError(Exception):
     """Bad input, told in one sentence: what was wrong, where, and what would be right.
 
     The command line prints the text alone and exits with 1; Python users catch it as any exception.
+    What it repeats of a file has no control characters, which would move a terminal's cursor.
     """
+
+    def __init__(self, sentence: object = "") -> None:
+        text = str(sentence)
+        super().__init__("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
 
 
 class OwnError(ZooError):

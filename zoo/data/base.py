@@ -35,7 +35,7 @@ from torch import Tensor
 from zoo.core.errors import ZooError
 from zoo.core.sizes import ImageSize, height_width, plain_size
 from zoo.data.checks import check_batch_size
-from zoo.data.loader import OrderedLoader, TrainLoader, take_rows
+from zoo.data.loader import EndlessLoader, OrderedLoader, TrainLoader, take_rows
 
 DEVICE_SHARE = 0.25
 """Of a CUDA device's free memory: training images that fit into it are kept there, so that no batch
@@ -171,7 +171,7 @@ class DataModule(pl.LightningDataModule):
     def images_per_step(self, images: int) -> None:
         if images < 1 or images % self.batch_size:
             raise ZooError(
-                f"images_per_step={images} must be a multiple of batch_size={self.batch_size}."
+                f"images_per_step={images} must be a multiple of batch_size={self.batch_size}"
             )
         check_batch_size(str(self.name), images, self.channels * self.height * self.width)
         self.d_steps = images // self.batch_size
@@ -233,7 +233,7 @@ class DataModule(pl.LightningDataModule):
         """The number of images of a split, which `split` would have to copy to count."""
         return self._rows(split).size
 
-    def train_dataloader(self) -> TrainLoader:
+    def train_dataloader(self) -> EndlessLoader:
         """Endless random batches of `images_per_step` images, from `images_seen` on."""
         rows = self._rows("train")
         if self.trainer and _fits(rows, self.trainer.strategy.root_device):

@@ -18,6 +18,7 @@ TITLES = {
     "interpolation": "Between latents",
     "classes": "Between classes",
     "sefa": "SeFa directions",
+    "pca": "Principal directions",
     "neighbours": "Nearest training images",
     "tsne": "Map of features",
     "spectrum": "Frequency spectrum",
@@ -178,6 +179,18 @@ class Makers:
             "(closed-form factorization, Shen and Zhou, 2021), in units of a standard deviation.",
         )
 
+    def pca(self) -> Section:
+        from zoo.explore.principal import principal_grid
+        from zoo.inference.images import write_png
+
+        picture = principal_grid(self.model, self.options.directions, seed=self.options.seed)
+        write_png(picture, self.out / "pca.png")
+        return self.section(
+            "pca",
+            "One latent moved along the directions in which styles, or the first layer's answers, "
+            "vary most (GANSpace, Härkönen et al., 2020), in standard deviations of each.",
+        )
+
     def neighbours(self) -> Section:
         from zoo.explore.reality import neighbour_grid
         from zoo.inference.images import write_png
@@ -270,8 +283,6 @@ class Makers:
         run = self.run()
         file = run / "diagnostics.json"
         if not file.exists():
-            if not any(run.glob("**/metrics.csv")):
-                raise ZooError(f"{run} is no folder of a training run.")
             return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
         text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
         return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))

@@ -75,17 +75,24 @@ class ExportedWithOwnPrior(ExportedGenerator):
 def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
     """The description and a generator of an `.onnx` or `.pt2` file of the zoo.
 
-    PyTorch unpickles what a .pt2 file holds, and evaluates expressions in it: a warning says so.
+    PyTorch unpickles what a .pt2 file holds, and evaluates expressions in it; ONNX Runtime carries
+    out what an .onnx file says, for as long and with as much memory as that takes. A warning says
+    so before either is opened.
 
     Raises:
         ZooError: a package is missing, or the file is damaged or not of the zoo.
     """
     if file.suffix == ".onnx":
         require("export", f"reading {file.name}", "onnxruntime")
+        warnings.warn(
+            f"{file}: an .onnx file is a program for ONNX Runtime, which bounds neither its time "
+            "nor its memory; open only what you trust.",
+            stacklevel=3,
+        )
     else:
         warnings.warn(
             f"{file}: a .pt2 file can run any code while it is read; open only what you trust "
-            "(.ckpt, .safetensors and .onnx files run none).",
+            "(.ckpt and .safetensors files run none).",
             stacklevel=3,
         )
     try:

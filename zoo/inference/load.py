@@ -15,21 +15,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
+from zoo.core.torch_internals import BatchNorm
+from zoo.inference.dataset import dataset_of
 from zoo.inference.describe import printable
+from zoo.inference.device import choose_device
 from zoo.inference.files import DTYPES, read, write_generator
-from zoo.inference.latents import Label, class_index, draw_labels, draw_latents, standing_statistics
+from zoo.inference.latents import (
+    Label,
+    class_index,
+    draw_labels,
+    draw_latents,
+    parse_labels,
+    standing_statistics,
+)
 from zoo.inference.locate import locate, pretrained_names
+from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import latent_of, network_of
 from zoo.inference.refine import Choice, Refiner, data_dir
 from zoo.inference.truncation import check_truncation, images_of
-from zoo.registry import REGISTRY, create, list_parts
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -162,7 +172,7 @@ class LoadedGenerator:
         file = Path(path).expanduser()
         if file.suffix != ".safetensors":
             raise ZooError(
-                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2."
+                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
         if self.file.suffix in (".onnx", ".pt2"):
             raise ZooError(f"{self.file} is an exported file, without weights to save.")
@@ -284,6 +294,25 @@ class LoadedGenerator:
                 )
             yield images.float().clamp(-1, 1).cpu()
 
+    def project(self, images: Tensor, labels: Label = None, **options: Any) -> Projection:
+        """Find the latents of images (N, C, H, W) in [-1, 1]: `model.project(images, label)`.
+
+        Args:
+            labels: a class for all, or a list of one for each; None takes that of the nearest of
+                the latents that the search begins with.
+            options: `steps`, `starts`, `candidates`, `lr`, `features`, `noise`, `seed`, as of
+                `task=project`.
+
+        Raises:
+            ZooError: images of another shape, a label that the model does not have, or an exported
+                program.
+        """
+        chosen = None
+        if labels is not None:
+            found = parse_labels(labels, self.num_classes, self.class_names)
+            chosen = torch.tensor(found * len(images) if len(found) == 1 else found)
+        return project(self.generator, images, chosen, **options)
+
     def class_index(self, label: int | str) -> int:
         """The index of a class given by name or index (see `zoo.inference.latents.class_index`)."""
         return class_index(label, self.num_classes, self.class_names)
@@ -312,43 +341,14 @@ class LoadedGenerator:
         """A data set below `data_dir`, at the generator's image size.
 
         Args:
-            name: of the data set, or a folder of pictures; None takes the one it was trained on,
-                built as it was then.
+            name: of the data set, or what `datamodule.folder` takes: a folder of pictures, a .zip,
+                .npz or .tar file, `hf:OWNER/NAME`. None takes the one it was trained on, built as
+                it was then.
 
         Raises:
             ZooError: no data set of this name is registered here, or it is missing.
         """
-        names = list_parts("datamodule")
-        options: dict[str, Any] = {}
-        if name is None or name == self.data.get("name"):
-            name, options = self.data.get("name"), self.data.get("options", {})
-        elif name not in names:
-            folder = Path(name).expanduser()
-            if not folder.is_dir():
-                raise ZooError(
-                    f"dataset={name} is neither a folder of pictures nor a data set; there are "
-                    f"{listing(names)}.{suggest(name, names)}"
-                )
-            flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
-            options = {"folder": str(folder.resolve()), "channels": self.generator.channels}
-            options |= {"labels": "none"} if flat else {}
-            name = "image_folder"
-        elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
-            raise ZooError(
-                f"dataset={name} names no folder: give the folder itself, for example "
-                "dataset=my/pictures"
-            )
-        if name not in names:
-            raise ZooError(
-                f"{self.file} was trained on the data set {name!r}, which is not here; there are "
-                f"{listing(names)}."
-            )
-        known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
-        options = {**options, "data_dir": data_dir, "image_size": self.generator.image_size}
-        data = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
-        data.prepare_data()
-        data.setup()
-        return data
+        return dataset_of(self.data, self.generator, self.file, data_dir, name)
 
     def scores(
         self,
@@ -372,33 +372,13 @@ class LoadedGenerator:
             labels = None
         if batch_statistics:
             for module in network.modules():
-                module.train(isinstance(module, nn.modules.batchnorm._BatchNorm))
+                module.train(isinstance(module, BatchNorm))
         results = []
         with torch.inference_mode():
             for i in range(0, len(images), batch_size):
                 y = None if labels is None else labels[i : i + batch_size].to(self.device)
                 results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
         return torch.cat(results)
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """A device that is there; `auto` takes CUDA or MPS where there is one, else the CPU.
-
-    Raises:
-        ZooError: the device is unknown or absent.
-    """
-    if str(device) == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        if chosen.type == "meta":
-            raise RuntimeError("it holds no values")
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ZooError(f"device={device} cannot be used here: try device=cpu or auto.") from error
-    return chosen
 
 
 def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:

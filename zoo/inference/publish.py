@@ -43,6 +43,7 @@ def publish(
     license: str | None = None,
     private: bool = False,
     figures: str = "",
+    program: str = "gan-zoo",
 ) -> dict[str, Any]:
     """Publish `model` as `repo`: `owner/name` on the hub, or `file:/some/folder`.
 
@@ -53,6 +54,7 @@ def publish(
         license: an identifier of the hub (`mit`, `cc-by-4.0`) for the card.
         private: of a repository that is made by this.
         figures: tables for the card, with their protocols, as text.
+        program: how the zoo is called in the card's commands.
 
     Returns:
         Where it is, how it is loaded, and the size of the weights in bytes.
@@ -75,7 +77,7 @@ def publish(
         source = str(folder) if folder is not None else f"hf:{repo}"
         # Of a folder its name alone, for it is read wherever the folder has gone.
         named = folder.resolve().name if folder is not None else source
-        text = card(model, named, dtype, license, figures or card_figures(model))
+        text = card(model, named, dtype, license, figures or card_figures(model), program)
         write_text(made / _CARD, text)
         if folder is not None:
             _copy(made, folder)
@@ -175,6 +177,7 @@ def card(
     dtype: str,
     license: str | None = None,
     figures: str = "",
+    program: str = "gan-zoo",
 ) -> str:
     """The model card in Markdown: what it is, how it is loaded, parts, data, figures, a picture."""
     info, data = model.info, model.data
@@ -206,11 +209,11 @@ def card(
         ("made with", f"gan-zoo {info.get('version')}"),
     ]
     if info.get("overrides"):
-        rows.append(("command", f"`python run.py {shlex.join(map(str, info['overrides']))}`"))
+        rows.append(("command", f"`{program} {shlex.join(map(str, info['overrides']))}`"))
     label = ""
     if model.num_classes:
         label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
-    none = "None yet: `python run.py task=evaluate ckpt=…` makes them."
+    none = f"None yet: `{program} task=evaluate ckpt=…` makes them."
     shown = f"```\n{figures}\n```" if figures else none
     return "\n".join(
         [

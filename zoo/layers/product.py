@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.core.torch_internals import has_linear_pointwise as onednn_has_products
+from zoo.core.torch_internals import linear_pointwise as _onednn
+
 FEWEST = 4_000_000
 """Multiplications of a product below which oneDNN's start costs more than it gains."""
 CLEARLY = 1.4
@@ -68,16 +71,6 @@ def onednn_is_faster() -> bool:
     if not onednn_has_products():
         return False
     return asked == "onednn" if asked else _ratio() > CLEARLY
-
-
-def onednn_has_products() -> bool:
-    """Whether this torch was built with them."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # The name is private; tests/layers/test_product.py would see it change.
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def _ratio() -> float:

@@ -67,6 +67,12 @@ def check_metrics(
                 f"metric {name} compares with training images, and {reference.name} comes without: "
                 "leave it out or give the reference its train_images."
             )
+        if "test" in needs and reference.test_images is None:
+            raise ZooError(
+                f"metric {name} compares with real images that were not trained on, and "
+                f"{reference.name} has no split test: leave it out, or give the data one."
+            )
+        made.prepare()
 
 
 def _classifiers() -> str:

@@ -71,7 +71,7 @@ def reference_of(
         images,
         labels if classes else None,
         classes,
-        test_images if tested else None,
+        test_images if len(test_images) else None,
         test_labels if tested else None,
         None if split == "train" else datamodule.split("train")[0],
         tuple(map(str, datamodule.class_names)),
@@ -102,7 +102,7 @@ def default_features(data: Reference | str) -> str:
         return own
     general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
     if not general:
-        raise ZooError("no general feature network is available: give features=NAME.")
+        raise ZooError("no general feature network is available: give features=NAME")
     return min(general, key=lambda part: part.load().general).name
 
 
@@ -256,6 +256,7 @@ def evaluate(
         per_class=comparison.per_class,
         pairs=comparison.pairs,
         pictures=_pictures(comparison),
+        galleries=comparison.galleries,
         seconds=round(time.perf_counter() - start, 1),
         notes=comparison.notes,
         higher_is_better=sorted({name for metric in chosen for name in metric.higher_is_better}),

@@ -35,6 +35,8 @@ HIGHER_IS_BETTER = frozenset(
     }
 )
 """Of the zoo's own figures; those of plugins stand in the result."""
+UNDIRECTED = frozenset({"nearest_ratio", "auth_pct", "c_t"})
+"""Figures that are best at a value in the middle."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ class Result:
         pairs: the generated images nearest to training images: (generated index, index in the
             split `train`, distance), closest first.
         pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
+        galleries: further generated images that a metric shows, by name and row: uint8
+            (N, C, S, S); not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.
         generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
@@ -159,6 +163,7 @@ class Result:
     per_class: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
     pictures: Tensor | None = field(default=None, repr=False, compare=False)
+    galleries: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     generator_hash: str = ""
@@ -167,8 +172,8 @@ class Result:
     images_seen: int = 0
 
     def to_json(self) -> str:
-        content = dataclasses.asdict(dataclasses.replace(self, pictures=None))
-        del content["pictures"]
+        content = dataclasses.asdict(dataclasses.replace(self, pictures=None, galleries={}))
+        del content["pictures"], content["galleries"]
         return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -294,7 +299,7 @@ def heading(name: str, higher: Collection[str] = ()) -> str:
     Args:
         higher: figures beside the zoo's own that are better the higher they are.
     """
-    if name.endswith("_std") or name == "nearest_ratio":
+    if name.endswith("_std") or name in UNDIRECTED:
         return name
     return f"{name} {'↑' if name in HIGHER_IS_BETTER or name in higher else '↓'}"
 

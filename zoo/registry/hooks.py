@@ -10,6 +10,8 @@ from typing import Any
 CLOSE = 0.8
 """Likeness of two names, from 0 to 1, from which one is taken for the other misspelt."""
 
+_WITH_HOOKS = ("zoo", "pytorch_lightning")
+
 
 def misspelt(live: Any, base: str | None) -> Iterator[tuple[str, str]]:
     """Names that a class has nearly from its base, each with the base's.
@@ -27,14 +29,18 @@ def misspelt(live: Any, base: str | None) -> Iterator[tuple[str, str]]:
     theirs = bases[: bases.index(ours[0])]
     inherited = {n for c in bases if c not in theirs for n in dir(c)}
     for method in (True, False):
-        hooks = {n for c in root.__mro__ if _of_the_zoo(c) for n in _public(c, method)}
+        hooks = {n for c in root.__mro__ if _top(c) in _WITH_HOOKS for n in _public(c, method)}
         names = dict.fromkeys(n for c in theirs for n in _public(c, method))
         for name in (n for n in names if n not in inherited):
             yield from ((name, hook) for hook in difflib.get_close_matches(name, hooks, 1, CLOSE))
 
 
+def _top(live: Any) -> str:
+    return live.__module__.partition(".")[0]
+
+
 def _of_the_zoo(live: Any) -> bool:
-    return live.__module__.partition(".")[0] == "zoo"
+    return _top(live) == "zoo"
 
 
 def _public(cls: type, method: bool) -> list[str]:

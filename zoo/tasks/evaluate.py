@@ -9,12 +9,12 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
-from zoo.registry import task
+from zoo.registry import at_least, task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ class Evaluate(Task):
         self,
         ckpt: str | list[str] | None = None,
         images: str | list[str] | None = None,
-        image_size: int = 0,
+        image_size: Annotated[int, at_least(0)] = 0,
         metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         features_weights: str | None = None,
@@ -89,8 +89,6 @@ class Evaluate(Task):
         data_dir: str | None = None,
         device: str = "auto",
     ) -> None:
-        if image_size < 0:
-            raise ZooError(f"image_size={image_size} must be 0 or more.")
         self.ckpt = ckpt
         self.images = images
         self.image_size = image_size
@@ -207,6 +205,7 @@ class Evaluate(Task):
         generators = {
             "weights": self.weights,
             "truncation": self.truncation,
+            "refine": self.refine,
             "standing_statistics": self.standing_statistics or None,
         }
         useless = [name for name, value in generators.items() if value is not None]
@@ -246,7 +245,7 @@ class Evaluate(Task):
         if folder is None or self.dataset is None:
             raise ZooError(
                 "images=… needs dataset=…, the real pictures to compare with: a folder, or a name "
-                "of task=list kind=datamodule."
+                "of task=list kind=datamodule"
             )
         return real_for(folder, self.dataset, self.split, self.image_size, self.data_dir)
 
@@ -338,6 +337,9 @@ class Evaluate(Task):
                 name = _stem(i, len(results)).replace("metrics", "nearest")
                 _write_pairs(result.pictures, out / f"{name}.png")
                 said["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
+            for gallery, rows in result.galleries.items():
+                name = _stem(i, len(results)).replace("metrics", gallery)
+                said[f"{gallery} picture"] = _write_gallery(rows, out / f"{name}.png")
         if is_curve(results):
             said["curve"] = listing(write_curve(results, out))
             higher = {name for result in results for name in result.higher_is_better}
@@ -349,6 +351,20 @@ class Evaluate(Task):
 
 def _stem(number: int, results: int) -> str:
     return "metrics" if results == 1 else f"metrics_{number}"
+
+
+def _write_gallery(rows: dict[str, Tensor], path: Path) -> Path:
+    """Images by the name of their rows, which stands beside the first one."""
+    import torch
+
+    from zoo.inference.images import grid, write_png
+
+    names = [
+        name if start == 0 else ""
+        for name, images in rows.items()
+        for start in range(0, len(images), PICTURE_COLUMNS)
+    ]
+    return write_png(grid(torch.cat(list(rows.values())), PICTURE_COLUMNS, names), path)
 
 
 def _write_pairs(pairs: Tensor, path: Path) -> None:

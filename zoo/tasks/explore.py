@@ -29,13 +29,13 @@ class Explore(Task):
     Args:
         ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
             trust, it can run code), a name, or `hf:owner/name`.
-        sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
-            `scores`, `curves`, `diagnostics`; null makes all.
+        sections: some of `interpolation`, `classes`, `sefa`, `pca`, `neighbours`, `tsne`,
+            `spectrum`, `scores`, `curves`, `diagnostics`; null makes all.
         dataset: the data set of the real images, by name, or a folder of pictures; null takes the
             one it was trained on.
         n: generated images that are held against real ones.
         n_real: real (training) images they are held against.
-        directions: SeFa directions.
+        directions: SeFa and principal directions.
         neighbours: real images beside each generated one.
         features: what neighbours and t-SNE compare by: a feature network of `task=evaluate`, or
             `pixels`; null takes the network for the data set, or pixels where it is missing.

@@ -72,7 +72,7 @@ class New(Task):
             wish = re.sub(r"\W+", "_", self.name.lower()).strip("_0123456789")
             raise ZooError(
                 f"name={self.name} cannot name a part and its file: use small letters, digits and "
-                f"underscores, beginning with a letter, for example name={wish or 'my_part'}."
+                f"underscores, beginning with a letter, for example name={wish or 'my_part'}"
             )
         if self.name in sys.stdlib_module_names:
             raise ZooError(

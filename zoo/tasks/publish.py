@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
+from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.registry import task
@@ -75,4 +76,5 @@ class Publish(Task):
             license=self.license,
             private=self.private,
             figures=tables(results).strip() if results else "",
+            program=program(elsewhere=True),
         )

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.cli.ended import ends_told
+from zoo.cli.failures import Stopped
 from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
-from zoo.cli.told import Stopped
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import given_ends, longer
+from zoo.training.ends import given_ends, longer, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -121,6 +121,8 @@ class Train(Task):
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
             raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+        if resumed and self._is_over(settings, data, resumed[0]):
+            resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
         loggers = make_loggers(config.get("logger"), out, config, resumed)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         watch.add(trainer)
@@ -160,11 +162,11 @@ class Train(Task):
         then, now = info.get("data", mine["data"]), mine["data"]
         if any(then.get(k) != now[k] for k in ("name", "class_names")):
             raise ZooError(
-                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
-                "settings out to continue it, or take the data as they were."
+                f"{file} was trained on {_classes_of(then)}, not on {_classes_of(now)}: leave "
+                "datamodule settings out to continue it, or take the data as they were."
             )
         for kind in _KEPT:
-            if kind in info and info[kind] != _as_told(mine[kind], info[kind]):
+            if kind in info and info[kind] != _as_version(mine[kind], info[kind]):
                 raise ZooError(
                     f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
                     f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
@@ -172,6 +174,11 @@ class Train(Task):
         if file.parent.parent.resolve() != out.resolve():
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
+
+    def _is_over(self, settings: dict[str, Any], data: Any, step: int) -> bool:
+        planned = dict(settings)
+        set_ends(planned, data.images_per_step)
+        return 0 <= planned["max_steps"] <= step
 
     def _go_on(self) -> str:
         """A clause for the end of a sentence about a training that ended."""
@@ -213,20 +220,13 @@ class Train(Task):
             logger.save()
 
     def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
-        from zoo.training.callbacks.checkpoints import Checkpoints
-        from zoo.training.callbacks.evaluate import Evaluate
-        from zoo.training.callbacks.samples import SampleGrid
+        from zoo.training.callbacks.base import Callback
         from zoo.training.loggers import WandbLogger
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
-            if isinstance(callback, SampleGrid) and callback.last is not None:
-                lines["pictures"] = shown(callback.last)
-            if isinstance(callback, Checkpoints):
-                lines["checkpoint"] = shown(callback.last)
-            if isinstance(callback, Evaluate) and callback.last is not None:
-                figures = listing(f"{k} {v:.4g}" for k, v in callback.last.figures.items())
-                lines["figures"] = f"{figures} (protocol: {shown(callback.folder)})"
+            told = callback.summary() if isinstance(callback, Callback) else {}
+            lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in told.items()}
         logs = [logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)]
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
@@ -269,7 +269,7 @@ def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
     return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
 
 
-def _as_told(mine: Any, then: Any) -> Any:
+def _as_version(mine: Any, then: Any) -> Any:
     """A part as checkpoints of version 0.1.0 tell it, where `then` is of one: without the head that
     nobody chose."""
     if isinstance(mine, dict) and isinstance(then, dict) and "head" not in then:
@@ -294,7 +294,7 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
 
 
-def _words(data: dict[str, Any]) -> str:
+def _classes_of(data: dict[str, Any]) -> str:
     names = data.get("class_names") or []
     first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
     return f"{data.get('name')} ({len(names)} classes: {first})"
@@ -338,9 +338,9 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     """`trainer.fit`, with errors in words and signals as `Stopped`."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    from zoo.training.callbacks.checkpoints import Checkpoints
+    from zoo.core.torch_internals import COMPILER
 
-    keeper = next((c for c in trainer.callbacks if isinstance(c, Checkpoints)), None)
+    keeper = next((c for c in trainer.callbacks if hasattr(c, "stopped_by")), None)
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:
@@ -366,10 +366,10 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
             f"{logged}; callbacks=evaluate logs fid."
         ) from error
     except Exception as error:
-        if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
+        if gan.compile_step and type(error).__module__.startswith(COMPILER):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
-                f"torch.compile failed ({reason.strip()}): train without model.compile=true."
+                f"torch.compile failed ({reason.strip()}): train without model.compile=true"
             ) from error
         raise
 

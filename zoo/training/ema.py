@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from zoo.core import torch_internals
 from zoo.core.errors import ZooError, above, at_least
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.weights import DerivedWeight
@@ -27,6 +28,10 @@ class EMA:
     than `rampup` times the images seen, it is shortened to that, so that the random weights of the
     start are soon forgotten.
 
+    With `equal` it is the plain mean of the weights after every update from `start` on, of which
+    the n-th moves it by 1/n (SWA: Izmailov et al., 2018, arXiv:1803.05407; of generators: Yazıcı et
+    al., 2019, arXiv:1806.04498).
+
     Args:
         generator: the network that is trained; `module` starts as a copy of it.
         half_life: in real images; None only beside `beta`.
@@ -34,6 +39,7 @@ class EMA:
         beta: a fixed decay per update instead (0.999 or 0.9999 in many papers); `half_life` and
             `rampup` are then not used.
         start: real images before which the average is a copy, as in BigGAN.
+        equal: all weights from `start` on count alike, so that nothing else but `start` is used.
 
     Attributes:
         module: the averaged network, in eval mode and without gradients.
@@ -50,10 +56,11 @@ class EMA:
         rampup: float | None = 0.05,
         beta: float | None = None,
         start: int = 0,
+        equal: bool = False,
     ) -> None:
         above(0, "ema: ", half_life=half_life, rampup=rampup)
         at_least(0, "ema: ", start=start)
-        if half_life is None and beta is None:
+        if half_life is None and beta is None and not equal:
             raise ZooError("ema: an average needs half_life or beta.")
         if beta is not None and not 0 <= beta < 1:
             raise ZooError(f"ema: beta={beta} must be from 0 to below 1.")
@@ -61,6 +68,7 @@ class EMA:
         self.rampup = rampup
         self.beta = beta
         self.start = start
+        self.equal = equal
         self.module = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weight: float | Tensor = 1.0
         self._averages: list[Tensor] = list(self.module.parameters())
@@ -86,6 +94,9 @@ class EMA:
         """Beta of the update that follows `images_seen` real images, `batch_size` per update."""
         if images_seen < self.start:
             return 0.0
+        if self.equal:
+            before = max(0, images_seen // batch_size - -(-self.start // batch_size))
+            return before / (before + 1)
         if self.beta is not None:
             return self.beta
         assert self.half_life is not None
@@ -112,14 +123,14 @@ class EMA:
         averages, sources = _buffers(self._averaged_buffers)
         averages, sources = self._averages + averages, self._sources + sources
         if isinstance(self._weight, Tensor):
-            difference = torch._foreach_sub(sources, averages)
-            torch._foreach_mul_(difference, self._weight)
-            torch._foreach_add_(averages, difference)
+            difference = torch_internals.sub(sources, averages)
+            torch_internals.mul_(difference, self._weight)
+            torch_internals.add_(averages, difference)
         else:
-            torch._foreach_lerp_(averages, sources, self._weight)
+            torch_internals.lerp_(averages, sources, self._weight)
         copies, originals = _buffers(self._copied_buffers)
         if copies:
-            torch._foreach_copy_(copies, originals)
+            torch_internals.copy_(copies, originals)
         for norm, layer in self._normalised:
             norm.follow(layer.weight)
 

@@ -77,7 +77,8 @@ class GAN(TrainingModule):
             the optimizer sums them up.
         own_batch_for_g: G is updated beside real images of its own instead of those of D's last
             update; `images_seen` counts D's.
-        optimizer: `adam`, `adamw`, or `rmsprop` as in Arjovsky et al. (2017).
+        optimizer: `adam`, `adamw`, `optimistic_adam` as in Daskalakis et al. (2018), or `rmsprop`
+            as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
         lr_factor: on both learning rates, also where they are scheduled; `on_nan=rollback` halves
             it.
@@ -87,6 +88,7 @@ class GAN(TrainingModule):
         weight_decay: of AdamW; an L2 penalty in Adam.
         lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
         lr_decay_start: share of the training after which the decay starts, in [0, 1).
+        average: `ema`, which forgets, or `swa`, the mean of all weights from `ema_start` on.
         ema_half_life: of the averaged generator, in images; null for no average.
         ema_beta: a fixed decay per update instead of the half-life.
         ema_rampup: the half-life is at most this share of the images seen; null for no ramp-up.
@@ -124,7 +126,7 @@ class GAN(TrainingModule):
         d_steps: int = 1,
         accumulate: int = 1,
         own_batch_for_g: bool = False,
-        optimizer: Literal["adam", "adamw", "rmsprop"] = "adam",
+        optimizer: Literal["adam", "adamw", "optimistic_adam", "rmsprop"] = "adam",
         lr_g: float = 2e-4,
         lr_d: float = 2e-4,
         lr_factor: float = 1.0,
@@ -133,6 +135,7 @@ class GAN(TrainingModule):
         weight_decay: float = 0.0,
         lr_decay: Literal["none", "linear", "cosine"] = "none",
         lr_decay_start: float = 0.0,
+        average: Literal["ema", "swa"] = "ema",
         ema_half_life: float | None = 10000.0,
         ema_beta: float | None = None,
         ema_rampup: float | None = 0.05,
@@ -200,13 +203,14 @@ class GAN(TrainingModule):
             network.to(memory_format=self.memory_format)
             route_products(network)
         self.ema = None
-        if ema_half_life is not None or ema_beta is not None:
+        if average == "swa" or ema_half_life is not None or ema_beta is not None:
             self.ema = EMA(
                 generator,
                 half_life=ema_half_life,
                 beta=ema_beta,
                 rampup=ema_rampup,
                 start=ema_start,
+                equal=average == "swa",
             )
             self.ema_generator = self.ema.module
             if begun is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import io
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from zoo.core.distributed import average_gradients
 from zoo.core.errors import ZooError
 from zoo.training.backend import Backend
+from zoo.training.lightning_internals import RUNNING_HOOK, remember_batch_hooks
 
 
 class NoProfiler(PassThroughProfiler):
@@ -61,8 +61,8 @@ class LeanModule(pl.LightningModule):
             step.__signature__ = inspect.signature(step)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":  # the running hook, noted twenty times in a step
-            vars(self)[name] = value  # and never a weight, which `nn.Module` would find out
+        if name == RUNNING_HOOK:
+            vars(self)[name] = value  # never a weight, which `nn.Module` would find out
         else:
             super().__setattr__(name, value)
 
@@ -73,9 +73,7 @@ class LeanModule(pl.LightningModule):
         loop._iteration_based_training = lambda: False
 
     def on_train_start(self) -> None:
-        # Whose hooks move a batch to the device, module's or data's: looked up three times a step.
-        selector: Any = self.trainer._data_connector._datahook_selector
-        selector.get_instance = functools.cache(selector.get_instance)
+        remember_batch_hooks(self.trainer)
 
 
 class LightningBackend(Backend):

@@ -19,6 +19,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
+from zoo.training.lightning_internals import wandb_options, writer_options
 
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
@@ -122,7 +123,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         version = _newest_version(Path(self.root_dir))
         if version is not None and self._version is None:
             self._version = version
-            self._kwargs["purge_step"] = logged + 1
+            writer_options(self)["purge_step"] = logged + 1
 
 
 def _newest_version(folder: Path) -> int | None:
@@ -190,15 +191,15 @@ class WandbLogger(loggers.WandbLogger):
         super().__init__(
             save_dir=save_dir, project=project, offline=bool(self.why_offline), **options
         )
-        self._wandb_init.pop("anonymous", None)  # with which W&B has nothing to do any more
+        wandb_options(self).pop("anonymous", None)  # with which W&B has nothing to do any more
 
     def go_on(self, step: int, logged: int) -> None:
         """Log to the W&B run of the newest log in this folder."""
         folders = (Path(str(self.save_dir)) / "wandb").glob("*run-*-*")
         found = [p for p in folders if p.is_dir() and re.fullmatch(r"[\w-]+", p.name)]
-        if found and self._wandb_init["id"] is None:
+        if found and wandb_options(self)["id"] is None:
             newest = max(found, key=lambda p: p.stat().st_mtime)
-            self._id = self._wandb_init["id"] = newest.name.rpartition("-")[2]
+            self._id = wandb_options(self)["id"] = newest.name.rpartition("-")[2]
 
     def sync_hint(self) -> str:
         """Where the log is, and how to upload one that was written offline."""

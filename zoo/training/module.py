@@ -23,7 +23,7 @@ from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
-from zoo.training.optimizers import adam
+from zoo.training.optimizers import OptimisticAdam, adam
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
@@ -109,10 +109,15 @@ class TrainingModule(LeanModule):
             weights = [p for p in network.parameters() if p.requires_grad]
             if self.optimizer_name == "rmsprop":
                 made.append(torch.optim.RMSprop(weights, lr=lr))
+                continue
+            eps, decay = self.eps, self.weight_decay
+            if self.optimizer_name == "optimistic_adam":
+                made.append(OptimisticAdam(weights, lr, betas, eps, decay))
             else:
                 decoupled = self.optimizer_name == "adamw"
-                options = {"eps": self.eps, "weight_decay": self.weight_decay}
-                made.append(adam(weights, lr, betas, decoupled=decoupled, **options))
+                made.append(
+                    adam(weights, lr, betas, eps=eps, weight_decay=decay, decoupled=decoupled)
+                )
         return made
 
     def on_train_start(self) -> None:

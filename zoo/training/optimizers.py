@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,6 +39,35 @@ def adam(
     return kind(
         weights, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=fused
     )
+
+
+class OptimisticAdam(torch.optim.Adam):
+    """Adam that takes its last step back and the present one twice, which damps circling.
+
+    Paper: Daskalakis et al. (2018), arXiv:1711.00141.
+
+    theta <- theta - 2 eta u_t + eta u_(t-1), where eta u is the step that Adam would take and
+    u_0 = 0. What was the last one is a part of the optimizer's state.
+
+    Args: as of `torch.optim.Adam`.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        weights = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        before = [p.clone() for p in weights]
+        result = super().step(closure)
+        if not weights:
+            return result
+        moved = torch._foreach_sub(before, weights)
+        torch._foreach_sub_(weights, moved)
+        for p in weights:
+            if "moved" not in self.state[p]:
+                self.state[p]["moved"] = torch.zeros_like(p)
+        last = [self.state[p]["moved"] for p in weights]
+        torch._foreach_add_(weights, last)
+        torch._foreach_copy_(last, moved)
+        return result
 
 
 def lazy_interval(regularizers: Iterable[Regularizer], update: str) -> int:

@@ -120,10 +120,10 @@ class Schedules:
 
     def _half_life(self) -> Write:
         ema = self._ema
-        if ema is None or ema.beta is not None:
+        if ema is None or ema.beta is not None or ema.equal:
             raise ZooError(
                 "model.schedules: ema_half_life needs an average with a half-life: set "
-                "model.ema_half_life and leave model.ema_beta out."
+                "model.ema_half_life and leave model.ema_beta and model.average=swa out."
             )
         return ema.set_half_life
 

@@ -25,6 +25,8 @@ DIVERSITY = 0.35
 EXPLODED = 100.0
 LOST = 0.1
 KEPT = 0.9
+GAMMA = 2e-4
+"""Of R1 and its like for one image of one pixel in a batch of one: where a search starts."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,35 @@ def choices(kind: str, wanted: Callable[[Any], bool] = bool) -> str:
     return f"{GROUPS[kind]}={listing(p.name for p in REGISTRY.having(kind, wanted))}"
 
 
-def flattening() -> str:
-    """What holds D's slope down, as advice."""
-    which = choices("regularizer", lambda part: part.flattens is not None)
-    return f"a penalty on D's slope ({which}; of strength 0.1 for small images)"
+def start_gamma(image_size: int, batch_size: int) -> float:
+    """Where to start a search for the gamma of R1 or R2: 0.0002 · H² / batch.
+
+    The squared gradient is summed over all pixels, and the noise of its estimate falls with the
+    batch. Paper: Karras et al. (2020), arXiv:2006.06676, whose automatic settings it is.
+    """
+    return float(f"{GAMMA * image_size**2 / batch_size:.2g}")
+
+
+def flattening(
+    start: float | None = None,
+    strengths: Mapping[str, float] | None = None,
+    more: bool = True,
+) -> str:
+    """What holds D's slope down, as advice.
+
+    Args:
+        start: see `start_gamma`; None where size and batch are not known.
+        strengths: of the penalties that are there (`r1.gamma`), to be changed.
+        more: whether they do too little, rather than too much.
+    """
+    known = "" if start is None else f" = {start:g}"
+    rule = f"0.0002·H²/batch{known} is where to start"
+    if not strengths:
+        which = choices("regularizer", lambda part: part.flattens is not None)
+        return f"a penalty on D's slope ({which}; with gamma {rule})"
+    options = (f"model.regularizer.{option}={value:g}" for option, value in strengths.items())
+    advice = f"{'more' if more else 'less'} of {' and '.join(options)}"
+    return f"{advice} ({rule})" if any(o.endswith(".gamma") for o in strengths) else advice
 
 
 def modes_advice() -> str:
@@ -74,12 +101,20 @@ def modes_advice() -> str:
     )
 
 
-def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | None:
+def discriminator_saturated(
+    loss: Loss,
+    real: Tensor,
+    fake: Tensor,
+    strengths: Mapping[str, float] | None = None,
+    start: float = 0.1,
+) -> str | None:
     """D separates reals and fakes so well that its loss is flat on both sides.
 
     Args:
         loss: in whose terms the scores are; a Wasserstein loss is never flat.
         real, fake: scores (N,) of the same number of real and of generated images.
+        strengths: of the penalties that flatten D (`r1.gamma`).
+        start: see `start_gamma`.
     """
     with torch.enable_grad():
         scores = [s.detach().float().clone().requires_grad_() for s in (real, fake)]
@@ -91,8 +126,8 @@ def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | Non
     return (
         f"D is saturated: it scores reals {real.float().mean().item():.2f} and fakes "
         f"{fake.float().mean().item():.2f}, where its loss is flat (slope {slope:.1g}), so G "
-        f"learns little from it. Try a smaller model.lr_d, {flattening()}, an augmentation "
-        f"({choices('augmentation')}), or a spectral-norm discriminator."
+        f"learns little from it. Try a smaller model.lr_d, {flattening(start, strengths)}, an "
+        f"augmentation ({choices('augmentation')}), or a spectral-norm discriminator."
     )
 
 
@@ -139,21 +174,20 @@ def generator_collapsed(
     real: Tensor,
     labels: Tensor | None = None,
     blinding: Mapping[str, float] | None = None,
+    start: float = 0.1,
 ) -> str | None:
     """Generated images differ from each other far less than real ones; arguments of `diversity`.
 
     Args:
         blinding: strengths of the penalties that flatten D (`r1.gamma`), where D does not tell
             reals from fakes (`blind`): then they are what keeps G from learning.
+        start: see `start_gamma`.
     """
     ratio = diversity(fake, real, labels)
     if ratio is None or ratio >= DIVERSITY:
         return None
     where = "" if labels is None else " of one class"
-    first = flattening()
-    if blinding:
-        options = (f"model.regularizer.{option}={value:g}" for option, value in blinding.items())
-        first = f"less of {' and '.join(options)}"
+    first = flattening(start, blinding, more=False)
     return (
         f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "
         f"ones do. Try {first}, another model/loss, a smaller model.lr_g, or a "
@@ -173,9 +207,9 @@ def gradients_exploded(network: str, norm: float, usual: float) -> str | None:
         return None
     against = f", {norm / usual:,.0f} times its usual {usual:.2g}" if usual > 0 else ""
     return (
-        f"gradients of {network} explode: their norm is {norm:.3g}{against}. Try "
-        f"model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a spectral-norm "
-        "discriminator."
+        f"the training diverges: gradients of {network} explode, their norm is {norm:.3g}"
+        f"{against}. Try model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a "
+        "spectral-norm discriminator."
     )
 
 
@@ -194,9 +228,9 @@ def modes_lost(
     if not lost:
         return None
     shown = [str(names[c]) if names else str(c) for c in lost[:10]]
-    more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+    others = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
     return (
-        f"modes are lost: of {len(counts)} classes, {listing(shown)}{more} hardly occur among "
+        f"modes are lost: of {len(counts)} classes, {listing(shown)}{others} hardly occur among "
         f"{int(counts.sum()):,} generated images. {modes_advice()}"
     )
 

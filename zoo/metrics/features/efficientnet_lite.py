@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Annotated, ClassVar
 
-from zoo.layers.pretrained import lite_package, lite_weights
+from zoo.layers.pretrained import file_hash, lite_package, lite_weights
 from zoo.metrics.features.backbone import Backbone
-from zoo.metrics.features.base import file_hash
 from zoo.registry import at_least, features
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torchvision.datasets import MNIST, FashionMNIST
 
 from zoo.core.atomic import write_json
-from zoo.metrics.features.base import file_hash
+from zoo.layers.pretrained import file_hash
 from zoo.metrics.features.classifier import (
     INPUT_SIZE,
     SmallClassifier,

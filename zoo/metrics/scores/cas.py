@@ -44,6 +44,7 @@ class ClassificationAccuracyScore(Metric):
     def __call__(self, data: Comparison) -> dict[str, float]:
         labels = labels_of(data)
         images, truth = data.reference.test_images, data.reference.test_labels
+        held_out = images is not None and truth is not None
         if images is None or truth is None:
             images, truth = data.reference.images, data.reference.labels
         assert truth is not None
@@ -58,7 +59,7 @@ class ClassificationAccuracyScore(Metric):
                 epochs=self.epochs,
                 seed=data.seed,
             )
-        split = "test" if data.reference.test_images is not None else data.reference.split
+        split = "test" if held_out else data.reference.split
         data.notes.append(
             f"CAS is the accuracy on {len(rows):,} of {len(images):,} images of "
             f"{data.reference.dataset}/{split}."

@@ -12,6 +12,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
 from zoo.core.errors import ZooError, suggest
+from zoo.core.torch_internals import BatchNorm
 from zoo.layers.attention import twice_differentiable
 from zoo.registry import at_least, discriminator
 
@@ -145,7 +146,7 @@ def _backbone(
         if pretrained:
             raise ZooError(
                 f"discriminator timm: no pretrained weights for {model}: {reason} Random weights "
-                "work offline: model.discriminator.pretrained=false."
+                "work offline: model.discriminator.pretrained=false"
             ) from error
         raise ZooError(f"discriminator timm: cannot build {model}: {reason}") from error
 
@@ -153,7 +154,7 @@ def _backbone(
 def _replace_batch_norm(module: nn.Module) -> None:
     """Put layer norm over (C, H, W) in the place of each batch norm, in place."""
     for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+        if isinstance(child, BatchNorm):
             layers: list[nn.Module] = [nn.GroupNorm(1, child.num_features)]
             # timm's fused norms carry an activation, which stays.
             if isinstance(getattr(child, "act", None), nn.Module):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
+from zoo.core import torch_internals
 from zoo.registry import above, at_least, at_most, regularizer
 
 
@@ -52,5 +52,5 @@ class Lookahead(Regularizer):
 
     def after_update(self, network: nn.Module) -> None:
         slow, fast = self._slow(), self._fast()
-        torch._foreach_lerp_(slow, fast, self.alpha)
-        torch._foreach_copy_(fast, slow)
+        torch_internals.lerp_(slow, fast, self.alpha)
+        torch_internals.copy_(fast, slow)

@@ -54,7 +54,7 @@ def _weights(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
     """The layers with a weight matrix or kernel, embeddings left out."""
     found: list[tuple[nn.Module, Tensor]] = []
     for module in network.modules():
-        weight = module._parameters.get("weight")
+        weight = dict(module.named_parameters(recurse=False)).get("weight")
         if weight is not None and weight.dim() > 1 and not isinstance(module, nn.Embedding):
             found.append((module, weight))
     return found

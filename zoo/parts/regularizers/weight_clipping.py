@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from zoo.contracts.regularizer import Regularizer
+from zoo.core import torch_internals
 from zoo.registry import above, at_least, regularizer
 
 
@@ -30,5 +31,5 @@ class WeightClipping(Regularizer):
 
     def after_update(self, network: nn.Module) -> None:
         weights: list[torch.Tensor] = list(network.parameters())
-        torch._foreach_clamp_min_(weights, -self.clip)
-        torch._foreach_clamp_max_(weights, self.clip)
+        torch_internals.clamp_min_(weights, -self.clip)
+        torch_internals.clamp_max_(weights, self.clip)

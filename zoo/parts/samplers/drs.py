@@ -36,7 +36,7 @@ class DRS(Sampler):
 
     def __init__(
         self,
-        percentile: Annotated[float | None, at_least(0), at_most(100)] = 95.0,
+        percentile: Annotated[float, at_least(0), at_most(100)] | None = 95.0,
         burn_in: Annotated[int, at_least(2)] = 10_000,
         eps: Annotated[float, above(0)] = 1e-6,
     ) -> None:

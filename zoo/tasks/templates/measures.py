@@ -5,6 +5,59 @@ from __future__ import annotations
 from zoo.tasks.templates.form import templates
 
 MEASURES = {
+    "callback": templates(
+        "callback",
+        '''
+from pathlib import Path
+from typing import Annotated, Any
+
+from zoo import Callback, at_least, callback
+
+
+@callback("$name")
+class $Class(Callback):
+    """$doc
+
+    Writes how many images were seen, every few steps, into a file of the run's folder.
+
+    Args:
+        folder: the run's folder.
+        every_n_steps: between two lines.
+    """
+
+    def __init__(self, folder: str, every_n_steps: Annotated[int, at_least(1)] = 100) -> None:
+        self.path = Path(folder) / "$name.txt"
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{pl_module.images_seen}\\n")
+
+    def summary(self) -> dict[str, Any]:
+        """Lines for the end of the training."""
+        return {"$name": self.path}
+''',
+        """
+import tempfile
+from types import SimpleNamespace
+
+import zoo
+
+
+def test_a_line_every_second_step():
+    with tempfile.TemporaryDirectory() as folder:
+        watcher = zoo.create("callback", "$name", folder=folder, every_n_steps=2)
+        trainer = SimpleNamespace(is_global_zero=True)
+        for step in range(4):
+            module = SimpleNamespace(images_seen=8 * (step + 1))
+            watcher.on_train_batch_end(trainer, module, None, None, step)
+        assert watcher.path.read_text() == "16\\n32\\n"
+""",
+        "{program} +callback={name}",
+    ),
     "features": templates(
         "features",
         '''
@@ -50,7 +103,7 @@ def test_a_feature_is_a_mean_of_pixels():
     assert vectors.tolist() == [[1, 0, 0, 0]] * 2
     assert logits is None
 """,
-        "python run.py task=evaluate ckpt=mnist features={name}",
+        "{program} task=evaluate ckpt=mnist features={name}",
     ),
     "metric": templates(
         "metric",
@@ -94,7 +147,7 @@ def test_value_on_known_features():
     assert zoo.create("metric", "$name")(data) == {"$name": pytest.approx(5.0)}
     assert zoo.create("metric", "$name", power=1.0)(data) == {"$name": pytest.approx(7.0)}
 """,
-        "python run.py task=evaluate ckpt=mnist 'metrics=[{name}]'",
+        "{program} task=evaluate ckpt=mnist 'metrics=[{name}]'",
     ),
     "sampler": templates(
         "sampler",

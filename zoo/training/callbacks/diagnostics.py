@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from zoo.core.atomic import write_json
-from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
 from zoo.metrics.evaluate import features_of
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.scores.base import MAX_CLASSES
-from zoo.registry import REGISTRY
+from zoo.registry import REGISTRY, at_least, callback
 from zoo.training import symptoms as diagnostics
+from zoo.training.callbacks.base import Callback
 from zoo.training.terms import named
 
 PROBE = 64
@@ -32,7 +32,8 @@ MATURE = 10
 """Times `after_images` after which every class should occur; before, those seen once."""
 
 
-class Diagnose(pl.Callback):
+@callback("diagnostics")
+class Diagnose(Callback):
     """Looks for a saturated D, a collapsing G, idle penalties, exploding gradients and lost modes.
 
     Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
@@ -47,11 +48,12 @@ class Diagnose(pl.Callback):
         found: everything that was reported.
     """
 
-    def __init__(self, folder: str, every_n_steps: int = 500, after_images: int = 20_000) -> None:
-        if every_n_steps < 1 or after_images < 0:
-            raise ZooError(
-                "callbacks.diagnostics: every_n_steps must be 1 or more, after_images 0 or more."
-            )
+    def __init__(
+        self,
+        folder: str,
+        every_n_steps: Annotated[int, at_least(1)] = 500,
+        after_images: Annotated[int, at_least(0)] = 20_000,
+    ) -> None:
         self.path = Path(folder) / "diagnostics.json"
         self.every_n_steps = every_n_steps
         self.after_images = after_images
@@ -106,17 +108,25 @@ class Diagnose(pl.Callback):
         judged = y if pl_module.discriminator.num_classes else None
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
-            scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
+            of_real, of_fake = (
+                pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)
+            )
         report = self._report
-        report(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
         flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
         strengths = {
             f"{n}.{r.flattens}": float(getattr(r, str(r.flattens))) for n, r in flat.items()
         }
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
-        blinding = strengths if diagnostics.blind(*scores) else None
-        report(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
+        start = diagnostics.start_gamma(real.shape[-1], batch_size)
+        saturated = diagnostics.discriminator_saturated(
+            pl_module.loss, of_real, of_fake, strengths, start
+        )
+        report(trainer, "D", saturated)
+        blinding = strengths if diagnostics.blind(of_real, of_fake) else None
+        collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
+        report(trainer, "G", collapsed)
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0

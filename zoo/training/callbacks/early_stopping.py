@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 
 from zoo.core.errors import ZooError
-from zoo.training.callbacks.base import Measures
+from zoo.registry import at_least, callback
+from zoo.training.callbacks.base import Callback, Measures
 
 
-class EarlyStopping(pl.Callback):
+@callback("early_stopping")
+class EarlyStopping(Callback):
     """Ends a training once a figure has got no better for `patience` evaluations.
 
     Lightning's own looks once an epoch; this one looks whenever `callbacks.evaluate` (or another
@@ -33,16 +35,11 @@ class EarlyStopping(pl.Callback):
         self,
         monitor: str = "fid",
         mode: Literal["min", "max"] = "min",
-        patience: int = 5,
-        min_delta: float = 0.0,
+        patience: Annotated[int, at_least(1)] = 5,
+        min_delta: Annotated[float, at_least(0)] = 0.0,
     ) -> None:
         if mode not in ("min", "max"):
             raise ZooError(f"callbacks.early_stopping.mode={mode} must be min or max.")
-        if patience < 1 or not min_delta >= 0:
-            raise ZooError(
-                f"callbacks.early_stopping: patience={patience} must be 1 or more, and "
-                f"min_delta={min_delta} 0 or more."
-            )
         self.monitor = monitor
         self.mode = mode
         self.patience = patience
