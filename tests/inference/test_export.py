@@ -135,6 +135,8 @@ def test_a_label_that_is_no_class_is_refused_by_the_file_itself(name, tmp_path):
         read = zoo.load(file)
         z, y = model.draw(3, [0, 1, 2])
         assert (read.generate(z[:3], y[:3]) - model.generate(z[:3], y[:3])).abs().max() < TOLERANCE
+        whole, real = (read.generate(z, y, truncation=amount) for amount in (2, 2.0))
+        assert torch.equal(whole, real)
         run = onnx_runner(file)[1] if format == "onnx" else pt2_runner(file)[1]
         for wrong in (-4, -1, 3, 99):
             labels = torch.tensor([0, wrong])

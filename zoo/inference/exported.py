@@ -58,7 +58,7 @@ class ExportedGenerator(Generator):
                 f"labels of {int(y.min())} to {int(y.max())} were given to an exported file whose "
                 f"labels are 0 to {self.num_classes - 1}."
             )
-        given["truncation"] = torch.tensor(amount)
+        given["truncation"] = torch.tensor(float(amount))  # a whole number is int64
         return self._run({n: v for n in self._inputs if (v := given[n]) is not None}).to(z.device)
 
 
