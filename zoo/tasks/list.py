@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, Part, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
+from zoo.tasks.options_page import options_page, with_links
 
 
 @task("list")
@@ -24,7 +24,7 @@ class ListParts:
 
     Args:
         kind: list only parts of this kind: `generator`, `loss`, `datamodule` …
-        format: `table` for reading here, `markdown` for a document.
+        format: `table` for reading here, `markdown` for one page of all parts and options.
     """
 
     writes_files = False
@@ -40,7 +40,7 @@ class ListParts:
     def __call__(self, out: Path) -> dict[str, str]:
         parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
         if self.format == "markdown":
-            print(markdown_table(parts))
+            print(f"{markdown_table(parts)}\n\n{options_page(parts)}")
         else:
             print(text_table(parts, min(160, shutil.get_terminal_size((120, 24)).columns)))
         return {}
@@ -66,10 +66,7 @@ def markdown_table(parts: Iterable[Part]) -> str:
     """A Markdown table: kind, name, what it is, paper (arXiv numbers are links)."""
     lines = ["| kind | name | what | paper |", "|---|---|---|---|"]
     for part in parts:
-        paper = re.sub(
-            r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", part.paper
-        )
-        cells = [part.kind, f"`{part.name}`", part.summary, paper]
+        cells = [part.kind, f"`{part.name}`", part.summary, with_links(part.paper)]
         lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines)
 
