@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from zoo.core.tables import markdown
 from zoo.registry import REGISTRY, Part, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
+from zoo.tasks.options_page import options_page, with_links
 
 
 @task("list")
@@ -25,7 +25,7 @@ class ListParts(Task):
 
     Args:
         kind: list only parts of this kind: `generator`, `loss`, `datamodule` …
-        format: `table` for reading here, `markdown` for a document.
+        format: `table` for reading here, `markdown` for one page of all parts and options.
     """
 
     writes_files = False
@@ -41,7 +41,7 @@ class ListParts(Task):
     def run(self, run: Run) -> dict[str, Any]:
         parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
         if self.format == "markdown":
-            print(markdown_table(parts))
+            print(f"{markdown_table(parts)}\n\n{options_page(parts)}")
         else:
             print(text_table(parts, min(160, shutil.get_terminal_size((120, 24)).columns)))
         return {}
@@ -67,10 +67,7 @@ def markdown_table(parts: Iterable[Part]) -> str:
     """A Markdown table: kind, name, what it is, paper (arXiv numbers are links)."""
     rows = []
     for part in parts:
-        paper = re.sub(
-            r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", part.paper
-        )
-        rows.append([part.kind, f"`{part.name}`", part.summary, paper])
+        rows.append([part.kind, f"`{part.name}`", part.summary, with_links(part.paper)])
     return markdown(["kind", "name", "what", "paper"], rows)
 
 

@@ -7,7 +7,9 @@ not been maintained since 2022.
 from __future__ import annotations
 
 import math
+import os
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,9 +24,14 @@ from zoo.registry import list_parts, task
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
 
-OWN = ("task", "space", "trials", "metric", "direction", "samples", "hydra.run.dir")
+OWN = ("task", "space", "trials", "metric", "direction", "samples", "storage", "hydra.run.dir")
 """Overrides that are not handed on to the trials."""
+
+TRIES = 5
+TRY_SECONDS = 0.2
+"""Between attempts at opening a storage."""
 
 
 @task("tune")
@@ -47,6 +54,9 @@ class Tune(Task):
         direction: `minimize` or `maximize` it.
         samples: generated images where `task=evaluate` measures.
         seed: of the search and of every training.
+        storage: of trials that several programs, on one machine or on many, search together, each
+            in a folder of its own: `sqlite:///study.db`, the address of a database server, or a
+            file ending in .log on a disk that all of them share.
     """
 
     uses = (
@@ -62,6 +72,7 @@ class Tune(Task):
         direction: Literal["minimize", "maximize"] = "minimize",
         samples: int = 2000,
         seed: int = 0,
+        storage: str | None = None,
     ) -> None:
         if trials < 1:
             raise ZooError(f"trials={trials} must be 1 or more.")
@@ -71,6 +82,7 @@ class Tune(Task):
         self.direction = direction
         self.samples = samples
         self.seed = seed
+        self.storage = storage
 
     def run(self, run: Run) -> dict[str, Any]:
         """Run the trials in folders below the run's.
@@ -95,21 +107,26 @@ class Tune(Task):
 
     def _search(self, run: Run) -> dict[str, Any]:
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(run.folder / "study.log"))),
+            storage=_open(self.storage or str(run.folder / "study.log")),
             study_name="tune",
             direction=self.direction,
             load_if_exists=True,
         )
         self._check_same(study, run.folder)
-        # A sampler starts anew with every program: the same seed would try the same values again.
-        study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
-        killed = _fail_killed(study)
+        if self.storage is None:
+            # A sampler starts anew with every program: the same seed would try the same values.
+            study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
+            killed = _fail_killed(study)
+        else:  # what runs elsewhere counts as bad, so that nobody else tries the same
+            study.sampler = optuna.samplers.TPESampler(constant_liar=True)
+            killed = 0  # what runs may run in another program
         while len(study.trials) - killed < self.trials:
             trial = study.ask()
+            if trial.number - killed >= self.trials:  # another program was faster
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                break
             value = self._train(trial, run)
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)
@@ -149,6 +166,7 @@ class Tune(Task):
         # task=train: settings of hparams_search belong to the training, but its task is the search.
         training = [*kept, *chosen, "task=train"]
         trial.set_user_attr("overrides", training)
+        trial.set_user_attr("folder", str(folder.absolute()))
         summary: dict[str, Any] = {}
         try:
             config = _compose(training)
@@ -190,10 +208,17 @@ class Tune(Task):
             raise ZooError(f"{self.metric} is {value}.")
         return float(value)
 
+    def _folder(self, trial: FrozenTrial, out: Path) -> Path:
+        """Where a trial was trained, as a path from here where it is one of this program's."""
+        own = out / str(trial.number)
+        elsewhere = trial.user_attrs.get("folder", str(own.absolute()))
+        return own if elsewhere == str(own.absolute()) else Path(elsewhere)
+
     def _summary(self, study: Study, out: Path) -> dict[str, Any]:
         from zoo.explore.compare import compare
 
-        written = compare(out)
+        own = any((out / str(t.number)).is_dir() for t in study.trials)
+        written = compare(out) if own else {}
         done = [t for t in study.trials if t.value is not None]
         if not done:
             raise ZooError(f"none of the {len(study.trials)} runs came to an end; see above why.")
@@ -203,9 +228,35 @@ class Tune(Task):
         return {
             "best": f"run {best.number} with {self.metric} {best.value:.6g}",
             "run it": f"{program()} {command}",
-            "sample": f"{program()} task=sample {argument('ckpt', out / str(best.number))}",
+            "sample": f"{program()} task=sample {argument('ckpt', self._folder(best, out))}",
             **written,
         }
+
+
+def _open(place: str) -> Any:
+    """The storage of a search.
+
+    Raises:
+        ZooError: it cannot be reached, or is something else.
+    """
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    for tries in range(TRIES):
+        try:
+            if place.endswith(".log"):
+                return JournalStorage(JournalFileBackend(os.path.expanduser(place)))
+            return RDBStorage(place)
+        except Exception as error:  # of a library of databases, with many of its own
+            if tries + 1 < TRIES:  # programs that start together make the same tables
+                time.sleep(TRY_SECONDS)
+                continue
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise ZooError(
+                f"storage={place} cannot be opened ({reason or type(error).__name__}): give an "
+                "address as sqlite:///study.db, or a file ending in .log."
+            ) from error
+    raise AssertionError
 
 
 def _fail_killed(study: Study) -> int:

@@ -1,0 +1,101 @@
+"""One page of all options of all parts, in Markdown."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from zoo.registry import Part
+from zoo.registry.kinds import KINDS
+from zoo.registry.signature import type_name
+
+
+def options_page(parts: Iterable[Part]) -> str:
+    """A section per kind and per part: how it is chosen, its paper, a table of its options.
+
+    What an option means is read from the docstring's `Args:`, without importing the part.
+    """
+    by_kind: dict[str, list[Part]] = {}
+    for part in parts:
+        by_kind.setdefault(part.kind, []).append(part)
+    lines: list[str] = []
+    for kind in KINDS:
+        if kind in by_kind:
+            lines += ["", f"## {kind}", ""]
+            for part in by_kind[kind]:
+                lines += _section(part)
+    return "\n".join(lines).strip()
+
+
+def _section(part: Part) -> Iterator[str]:
+    yield f"### {part.kind} `{part.name}`"
+    yield ""
+    yield f"{part.summary} {with_links(part.paper)}".strip()
+    yield ""
+    chosen, prefix = _words(part)
+    yield f"`{chosen}`"
+    yield ""
+    if not part.options:
+        return
+    meanings = _meanings(part)
+    yield "| option | type | default | what |"
+    yield "|---|---|---|---|"
+    for option in part.options:
+        default = "" if option.required else f"`{_cell(repr(option.default))}`"
+        cells = [f"`{prefix}{option.name}`", _cell(type_name(option.type)), default]
+        yield "| " + " | ".join([*cells, _cell(meanings.get(option.name, ""))]) + " |"
+    yield ""
+
+
+def _words(part: Part) -> tuple[str, str]:
+    """How a part is chosen, and what stands before its options."""
+    row = KINDS[part.kind]
+    if row.group is None:
+        return row.choice.replace("NAME", part.name), ""
+    dotted = row.group.replace("/", ".")
+    if row.several:
+        return f"{row.group}=[{part.name}]", f"{dotted}.{part.name}."
+    return f"{row.group}={part.name}", "" if part.kind == "task" else f"{dotted}."
+
+
+def with_links(paper: str) -> str:
+    """A paper whose arXiv number is a link."""
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _meanings(part: Part) -> dict[str, str]:
+    """What the docstring says of each option; several may share an entry."""
+    if part.file is None:
+        return {}
+    docstring = _docstrings(part.file).get(part.qualname, "")
+    _, _, after = docstring.partition("\nArgs:\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in after.splitlines():
+        if line and not line.startswith(" "):
+            break
+        entry = re.match(r" {4}([\w, ]+): (.*)", line)
+        if entry:
+            names = [name.strip() for name in entry[1].split(",")]
+            found |= dict.fromkeys(names, entry[2])
+        elif line.strip():
+            for name in names:
+                found[name] += f" {line.strip()}"
+    return found
+
+
+@functools.cache
+def _docstrings(file: Path) -> dict[str, str]:
+    found = {}
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = inspect.cleandoc(ast.get_docstring(node) or "")
+    return found
