@@ -147,7 +147,7 @@ def _lightning(device: torch.device, quick: bool, chosen: list[str]) -> dict[str
     for card in map(CARDS.__getitem__, chosen):
         if quick and card.heavy:
             continue
-        slow = card.generator == "resnet" and device.type == "cpu"
+        slow = card.heavy and device.type == "cpu"
         rounds = 3 if quick else 5 if slow else 15
         for bf16 in (False, True) if has_bf16(device) else (False,):
             run = lightning.measure(card, 64, rounds, bf16)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo.registry as registry
-from benchmarks import networks
+from benchmarks import networks, networks_recent
 from benchmarks.measure import has_bf16
 from benchmarks.plain import PlainLoop
 from zoo.layers.product import route_products
@@ -30,6 +30,8 @@ class Card:
 
     Attributes:
         generator, discriminator: names in the registry; `options` are the latter's.
+        of_generator: options of the generator.
+        penalty: of every update of D; several are joined by `+`.
         heavy: seconds rather than milliseconds a step on a small CPU.
     """
 
@@ -44,30 +46,24 @@ class Card:
     options: dict[str, Any] = field(default_factory=dict)
     heavy: bool = False
     lr: float = 2e-4
+    of_generator: dict[str, Any] = field(default_factory=dict)
+    penalty: str | None = None
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Generator and discriminator in plain PyTorch."""
-        size, channels, latent = self.image_size, self.channels, self.latent_dim
-        if self.generator == "mlp":
-            return (
-                networks.MLPGenerator(size, channels, latent),
-                networks.MLPDiscriminator(size, channels),
-            )
-        if self.generator == "dcgan":
-            return (
-                networks.DCGANGenerator(size, channels, latent),
-                networks.DCGANDiscriminator(size, channels),
-            )
-        return (
-            networks.ResNetGenerator(channels, latent),
-            networks.ResNetDiscriminator(channels, spectral=self.options["spectral_norm"]),
-        )
+        return PLAIN[self.generator](self)
 
     def zoo(self) -> tuple[nn.Module, nn.Module]:
         """Generator and discriminator of the zoo."""
         shape = {"image_size": self.image_size, "channels": self.channels}
         return (
-            registry.create("generator", self.generator, latent_dim=self.latent_dim, **shape),
+            registry.create(
+                "generator",
+                self.generator,
+                latent_dim=self.latent_dim,
+                **shape,
+                **self.of_generator,
+            ),
             registry.create("discriminator", self.discriminator, **shape, **self.options),
         )
 
@@ -78,8 +74,34 @@ class Card:
         return images.to(device)
 
 
+def _recent(name: str, card: Card) -> tuple[nn.Module, nn.Module]:
+    g = getattr(networks_recent, f"{name}Generator")
+    d = getattr(networks_recent, f"{name}Discriminator")
+    of_g = card.of_generator.values()
+    return g(card.channels, card.latent_dim, *of_g), d(card.channels, *card.options.values())
+
+
+PLAIN: dict[str, Callable[[Card], tuple[nn.Module, nn.Module]]] = {
+    "mlp": lambda c: (
+        networks.MLPGenerator(c.image_size, c.channels, c.latent_dim),
+        networks.MLPDiscriminator(c.image_size, c.channels),
+    ),
+    "dcgan": lambda c: (
+        networks.DCGANGenerator(c.image_size, c.channels, c.latent_dim),
+        networks.DCGANDiscriminator(c.image_size, c.channels),
+    ),
+    "resnet": lambda c: (
+        networks.ResNetGenerator(c.channels, c.latent_dim),
+        networks.ResNetDiscriminator(c.channels, spectral=c.options["spectral_norm"]),
+    ),
+    "r3gan": lambda c: _recent("R3GAN", c),
+    "biggan": lambda c: _recent("BigGAN", c),
+    "stylegan2": lambda c: _recent("StyleGAN2", c),
+}
+"""The plain networks of a card, by the name of its generator."""
 SN, CRITIC = {"spectral_norm": True}, {"spectral_norm": False}
-CARDS = {
+R3, STYLED = {"base_channels": 32}, {"base": 1024, "max_channels": 128}
+CARDS = {  # the last ones at the widths of the presets for two cores
     card.name: card
     for card in (
         Card("mlp_28", 28, 1, "mlp", "mlp", "bce", 100, (0.5, 0.999)),
@@ -87,8 +109,14 @@ CARDS = {
         Card("dcgan_64", 64, 3, "dcgan", "dcgan", "bce", 100, (0.5, 0.999), heavy=True),
         Card("sngan_32", 32, 3, "resnet", "resnet", "hinge", 128, (0.0, 0.9), SN, heavy=True),
         Card("wgan_gp_32", 32, 3, "resnet", "resnet", "wgan_gp", 128, (0.0, 0.9), CRITIC, True),
+        Card("r3gan_32", 32, 3, "r3gan", "r3gan", "rpgan", 64, (0.0, 0.9), R3, True,
+             of_generator=R3, penalty="r1+r2"),
+        Card("biggan_32", 32, 3, "biggan", "biggan", "hinge", 80, (0.0, 0.999),
+             {"base_channels": 16}, True, of_generator={"base_channels": 12}),
+        Card("stylegan2_32", 32, 3, "stylegan2", "stylegan2", "bce", 128, (0.0, 0.99), STYLED, True,
+             of_generator={**STYLED, "style_dim": 128}, penalty="r1"),
     )
-}
+}  # fmt: skip
 
 
 def plain(
@@ -100,7 +128,9 @@ def plain(
 ) -> Functions:
     """The plain loop's functions."""
     g, d = (network.to(device) for network in card.plain())
-    loop = PlainLoop(g, d, loss or card.loss, card.latent_dim, card.lr, card.betas, penalty)
+    loop = PlainLoop(
+        g, d, loss or card.loss, card.latent_dim, card.lr, card.betas, penalty or card.penalty
+    )
     images = card.images(batch_size, device)
     return {
         "step": lambda: loop.step(images),
@@ -128,7 +158,8 @@ def zoo(
     for network in (g, d):
         route_products(network)
     method = registry.create("loss", loss or card.loss)
-    added = [registry.create("regularizer", penalty)] if penalty else []
+    penalty = penalty or card.penalty
+    added = [registry.create("regularizer", n) for n in penalty.split("+")] if penalty else []
     step = AdversarialStep(
         g,  # type: ignore[arg-type]
         d,  # type: ignore[arg-type]

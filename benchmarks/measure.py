@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -189,6 +189,16 @@ def machine(device: torch.device) -> dict[str, object]:
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def machines_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The machines of rows, each once, by their entry `machine` with the threads used."""
+    found = dict.fromkeys(
+        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
+        f"Python {m['python']}, {m['date']}"
+        for m in (row["machine"] for row in rows)
+    )
+    return "; ".join(found)
 
 
 def resident(field: Literal["VmRSS", "VmHWM"]) -> int:

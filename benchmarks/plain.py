@@ -77,7 +77,7 @@ class PlainLoop:
     Args:
         loss: a key of `LOSSES`; `wgan_gp` has its penalty, `wgan` clips D's weights.
         lr, betas: of both Adams.
-        penalty: a key of `PENALTIES` to add.
+        penalty: a key of `PENALTIES` to add, or several joined by `+`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class PlainLoop:
         self.loss_d, self.loss_g = LOSSES[loss]
         self.pairs, self.clips = loss == "rpgan", loss == "wgan"
         chosen = "gradient_penalty" if loss == "wgan_gp" else penalty
-        self.penalty = PENALTIES[chosen] if chosen else None
+        self.penalties = [PENALTIES[name] for name in chosen.split("+")] if chosen else []
         self.latent_dim = latent_dim
         self.optimizer_g = torch.optim.Adam(generator.parameters(), lr, betas)
         self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr, betas)
@@ -108,8 +108,8 @@ class PlainLoop:
         fake = fake.detach()
         loss = self.loss_d(self.d(real), self.d(fake))
         total = loss
-        if self.penalty is not None:
-            total = loss + self.penalty(self.d, real, fake)
+        for penalty in self.penalties:
+            total = total + penalty(self.d, real, fake)
         self.optimizer_d.zero_grad()
         total.backward()
         self.optimizer_d.step()

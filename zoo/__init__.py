@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from zoo.contracts.loss import Loss
     from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
     from zoo.contracts.regularizer import Regularizer
+    from zoo.contracts.sampler import Sampler, Scene
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
+    from zoo.contracts.task import Run, Task
     from zoo.contracts.update import Update
     from zoo.data.base import DataModule
     from zoo.inference.images import show
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Trunk": "zoo.contracts.head",
+    "Sampler": "zoo.contracts.sampler",
+    "Scene": "zoo.contracts.sampler",
     "Schedule": "zoo.contracts.schedule",
     "Latent": "zoo.contracts.latent",
     "GeneratorOutput": "zoo.contracts.outputs",
@@ -62,6 +66,8 @@ _LAZY = {
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
     "Regularizer": "zoo.contracts.regularizer",
+    "Run": "zoo.contracts.task",
+    "Task": "zoo.contracts.task",
     "append_one_hot": "zoo.layers.shapes",
     "check_image_size": "zoo.contracts.sizes",
     "check_labels": "zoo.layers.shapes",
@@ -94,7 +100,11 @@ __all__ = [
     "Loss",
     "Metric",
     "Regularizer",
+    "Run",
+    "Sampler",
+    "Scene",
     "Schedule",
+    "Task",
     "Trunk",
     "Update",
     "ZooError",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
-from zoo.cli.hydra_internals import argument_parser, share_config_store
+from zoo.cli.hydra_internals import argument_parser, callbacks_of, share_config_store
 
 
 def test_the_parser_knows_the_flags_that_the_program_looks_at() -> None:
@@ -26,3 +27,8 @@ def test_a_copy_of_the_store_is_the_store_and_its_nodes_are_copies() -> None:
     first = store.load("canary/bird.yaml").node
     first.sings = False
     assert store.load("canary/bird.yaml").node.sings
+
+
+def test_callbacks_of_a_configuration_are_told_of_a_run() -> None:
+    callbacks = callbacks_of(OmegaConf.create({"hydra": {"callbacks": {}}}))
+    callbacks.on_run_start(config=OmegaConf.create({}), config_name="config")

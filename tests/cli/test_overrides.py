@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from zoo.cli import overrides
@@ -222,3 +223,32 @@ def test_experiments_of_plugins_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_PLUGINS", str(tmp_path))
     assert {"of_a_plugin", "ralsgan", "sngan"} <= set(experiments(Path(CONFIGS)))
     check("experiment=of_a_plugin")
+
+
+@pytest.mark.parametrize(
+    ("given", "expanded"),
+    [
+        ("ckpt=~/a.ckpt", "ckpt=/h o/a.ckpt"),
+        ("datamodule.folder=~", "datamodule.folder=/h o"),
+        ("hydra.run.dir='~/x y'", "hydra.run.dir='/h o/x y'"),
+        ("ckpt=[~/a,/b,~/c]", "ckpt=[/h o/a,/b,/h o/c]"),
+        ("datamodule.folder=~/a,~/b", "datamodule.folder=/h o/a,/h o/b"),
+        ("repo=file:~/model", "repo=file:/h o/model"),
+        ("~logger", "~logger"),
+        ("label=a~/b", "label=a~/b"),
+        ("label=~nobody-of-this-name", "label=~nobody-of-this-name"),
+    ],
+)
+@pytest.mark.parametrize("home", ["/h", "/h o"])
+def test_the_home_folder_is_written_out(monkeypatch, given, expanded, home):
+    monkeypatch.setenv("HOME", home)
+    (found,) = overrides.normalise([given])
+    if home == "/h":
+        assert found == expanded.replace("/h o", "/h")
+    elif "/h o" in expanded and "'" not in given:  # quoted for Hydra's grammar
+        assert found.replace("'", "") == expanded
+        assert found.count("'") >= 2
+    else:
+        assert found == expanded
+    if "nobody" not in given and "a~" not in given:
+        OverridesParser.create().parse_override(found)

@@ -18,6 +18,7 @@ from helpers_data import damage, folder_data, make_folder, save, smooth
 from zoo.core.errors import ZooError
 from zoo.data.picture_cache import PictureCache
 from zoo.data.pictures import decode, find_pictures
+from zoo.data.sources.folder import Folder
 from zoo.registry import create
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
@@ -71,7 +72,7 @@ def test_fractions_split_disjoint_and_complete(folder, tmp_path):
     "options", [{"val_fraction": -0.1}, {"val_fraction": 0.5, "test_fraction": 0.5}]
 )
 def test_fractions_must_leave_a_rest(folder, tmp_path, options):
-    with pytest.raises(ZooError, match="leave a rest"):
+    with pytest.raises(ZooError, match=r"leave a rest|0 or more and below 1"):
         folder_data(folder, tmp_path, **options)
 
 
@@ -87,10 +88,12 @@ def test_hidden_files_and_other_files_are_ignored(folder):
 
 def test_folder_is_found_from_here_and_from_data_dir(folder, tmp_path, monkeypatch):
     options = {"cache_dir": str(tmp_path / "cache"), "data_dir": str(tmp_path)}
-    assert create("datamodule", "image_folder", folder="pets", **options).root == folder
-    assert create("datamodule", "image_folder", data_dir=str(folder)).root == folder
+    assert create("datamodule", "image_folder", folder="pets", **options).place == str(folder)
+    assert create("datamodule", "image_folder", data_dir=str(folder)).place == str(folder)
     monkeypatch.chdir(folder)
-    assert create("datamodule", "image_folder", folder="cat", **options).root == folder / "cat"
+    assert create("datamodule", "image_folder", folder="cat", **options).place == str(
+        folder / "cat"
+    )
 
 
 def test_missing_and_empty_folders(tmp_path):
@@ -228,13 +231,13 @@ def test_sizes_and_channels_have_caches_of_their_own(folder, tmp_path):
 
 
 def test_writing_to_the_images_does_not_reach_the_cache(folder, tmp_path):
-    cache, found = PictureCache(tmp_path / "cache"), find_pictures(folder)
-    images, rows, scale = cache.load(folder, found, 8, 3)
+    cache, found = PictureCache(tmp_path / "cache"), Folder(folder)
+    images, rows, scale = cache.load(found, 8, 3)
     assert scale is None
     assert rows == list(range(8))
     before = images.clone()
     images.zero_()
-    assert torch.equal(cache.load(folder, found, 8, 3)[0], before)
+    assert torch.equal(cache.load(found, 8, 3)[0], before)
 
 
 def test_folder_larger_than_the_limit_is_refused(folder, tmp_path):
@@ -250,13 +253,13 @@ def test_longest_unused_cache_makes_room(folder, tmp_path):
     for name in ("a", "b"):
         copy = tmp_path / name
         shutil.copytree(folder, copy)
-        cache.load(copy, find_pictures(copy), 8, 3)
+        cache.load(Folder(copy), 8, 3)
         (new,) = set(cached(tmp_path)) - set(others.values())
         others[name] = new
     now = time.time()
     os.utime(tmp_path / "cache" / others["a"], (now - 100, now - 100))
     os.utime(tmp_path / "cache" / others["b"], (now - 200, now - 200))
-    cache.load(folder, find_pictures(folder), 8, 3)
+    cache.load(Folder(folder), 8, 3)
     left = set(cached(tmp_path))
     assert others["a"] in left
     assert others["b"] not in left
@@ -301,17 +304,17 @@ def test_damaged_cache_entry_is_made_again(folder, tmp_path):
 
 def test_several_at_once(folder, tmp_path):
     """Each with a cache of its own, as processes have them: they meet in the files only."""
-    found = find_pictures(folder)
+    found = Folder(folder)
     start = threading.Barrier(6)
 
     def load(_: int) -> torch.Tensor:
         cache = PictureCache(tmp_path / "cache")
         start.wait()
-        return cache.load(folder, found, 8, 3)[0]
+        return cache.load(found, 8, 3)[0]
 
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(load, range(6)))
-    expected = torch.stack([decode(folder / picture.name, 8, 3) for picture in found])
+    expected = torch.stack([decode(folder / picture.name, 8, 3) for picture in found.pictures])
     assert all(torch.equal(images, expected) for images in results)
     assert len(cached(tmp_path)) == 1
     assert not list((tmp_path / "cache").glob("*.tmp"))

@@ -204,13 +204,13 @@ def test_every_kind_that_is_left_out_is_told(tmp_path):
         find_pictures(folder)
 
 
-def test_archives_are_to_be_unpacked(tmp_path):
+def test_archives_that_are_not_read_are_to_be_unpacked(tmp_path):
     (tmp_path / "d").mkdir()
-    file = tmp_path / "d" / "all.zip"
-    file.write_bytes(b"PK")
-    with pytest.raises(ZooError, match=r"all\.zip is an archive: unpack it"):
+    file = tmp_path / "d" / "all.rar"
+    file.write_bytes(b"Rar!")
+    with pytest.raises(ZooError, match=r"all\.rar is an archive of a kind .*: unpack it"):
         folder_data(file, tmp_path).setup()
-    with pytest.raises(ZooError, match=r"There are 1 file ending in \.zip. Unpack the archives"):
+    with pytest.raises(ZooError, match=r"There are 1 file ending in \.rar. Name the archive"):
         find_pictures(tmp_path / "d")
 
 

@@ -7,12 +7,14 @@ import json
 
 import pytest
 import torch
+from helpers import make_checkpoint
 from helpers_browser import DESKTOP, OPENER, PHONE, resize, until
 from PIL import Image
 
 from zoo.inference.images import to_uint8
 from zoo.inference.latents import draw_seeds
 from zoo.inference.locate import pretrained_names
+from zoo.tasks.explore import Explore
 
 _SHOWN = """
 const image = document.getElementById(arguments[0]);
@@ -263,3 +265,22 @@ def test_two_models_side_by_side(page):
     first, second = page.find("pane-0").rect, page.find("pane-1").rect
     assert first["x"] + first["width"] <= second["x"]
     assert page.shown(0) != page.shown(1)
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_report_is_as_wide_as_its_screen_and_names_no_folders(browser, tmp_path, size):
+    folder = tmp_path / "a_folder_with_a_long_name" / ("x" * 60) / "checkpoints"
+    folder.mkdir(parents=True)
+    names = [f"a_class_with_a_long_name_{i}" for i in range(10)]
+    file = make_checkpoint(folder / "last.ckpt", class_names=names)
+    Explore(str(file), dataset=str(tmp_path / "nothing"), n=16, n_real=64, device="cpu")(tmp_path)
+    report = tmp_path / "report.html"
+    assert str(tmp_path) not in report.read_text(encoding="utf-8")
+    resize(browser, size)
+    browser.get(report.as_uri())
+    width, needed = browser.execute_script(
+        "return [innerWidth, document.documentElement.scrollWidth]"
+    )
+    assert width == size[0]
+    assert needed <= width
+    assert browser.execute_script("return [...document.images].every((i) => i.naturalWidth)")

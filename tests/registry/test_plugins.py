@@ -391,9 +391,9 @@ def test_pytest_plugin_runs_the_contracts_of_one_part(tmp_path):
     ("options", "words"),
     [
         ({"kind": "los", "name": "a"}, "Did you mean 'loss'?"),
-        ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss."),
+        ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss"),
         ({"kind": "loss", "name": "class"}, "cannot name a part"),
-        ({"kind": "loss", "name": "../x"}, "for example name=x."),
+        ({"kind": "loss", "name": "../x"}, "for example name=x"),
         ({"kind": "loss", "name": "bce"}, "there is a loss 'bce' already"),
         ({"kind": "loss"}, "needs name"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -26,6 +27,25 @@ def value_of(arguments: list[str], key: str) -> str | None:
         with contextlib.suppress(HydraException):  # told later
             return str(OverridesParser.create().parse_override(found[-1]).value())
     return text
+
+
+def with_home(override: str) -> str:
+    """An override with the home folder where a value, or one of several, begins with `~/`.
+
+    A shell expands it only where it can read the word as an assignment, which has no dot in its
+    name, and Hydra's grammar knows no tilde.
+    """
+    key, sign, values = override.partition("=")
+
+    def expanded(match: re.Match[str]) -> str:
+        before, mark, path = match.groups()
+        home = os.path.expanduser(path)
+        if mark or home == path or re.fullmatch(r"[\w./-]+", home, re.ASCII):
+            return f"{before}{mark}{home}"
+        return quote(before + home) if before == "file:" else f"{before}{quote(home)}"
+
+    found = re.sub(r"(^|[\[,]\s*|^file:)(['\"]?)(~[^,\]'\"]*)", expanded, values)
+    return f"{key}{sign}{found}"
 
 
 def quote(text: str) -> str:

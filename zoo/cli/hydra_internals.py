@@ -6,8 +6,10 @@ tests/cli/test_hydra_internals.py watches them.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -15,6 +17,13 @@ def argument_parser() -> argparse.ArgumentParser:
     from hydra._internal.utils import get_args_parser
 
     return get_args_parser()
+
+
+def callbacks_of(config: DictConfig) -> Any:
+    """Hydra's callbacks of a configuration, as its own commands have them."""
+    from hydra._internal.callbacks import Callbacks
+
+    return Callbacks(config)
 
 
 def share_config_store() -> None:

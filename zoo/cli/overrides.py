@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, quote, value_of
+from zoo.cli.grammar import key_of, quote, value_of, with_home
 from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
@@ -37,15 +37,19 @@ SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
     "data_dir",
 )  # fmt: skip
-"""Of the configuration, what only some tasks look at: those that name it in `sections`."""
+"""Of the configuration, what only some tasks look at: those that name it in `uses`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml`, `logger=null`, and `features=timm model=NAME`.
+    """Allow `experiment=name.yaml`, `logger=null`, `start=RUN`, and `features=timm model=NAME`.
 
-    File names come from completion, Hydra's own word for a group's null is `~logger`, and `model`
-    is otherwise the group of the GAN's parts (features have theirs in `features=timm/NAME`).
+    File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
+    short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
+    GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
+    a value begins with `~/`.
     """
+    arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
+    arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
@@ -106,14 +110,17 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
-    """Compose the configuration to find what is wrong with the overrides; takes no torch.
+def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> DictConfig | None:
+    """Compose the configuration and say what is wrong with the overrides; takes no torch.
 
     Of a sweep, every value is composed once, not every combination.
 
     Args:
         arguments: the command line.
         only_prints: nothing will run, so that the run's folder does not matter.
+
+    Returns:
+        The configuration of a single run, with Hydra's own settings; None for a sweep.
 
     Raises:
         ZooError: one sentence about the first wrong override, with the choices.
@@ -133,13 +140,13 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         except HydraException as error:
             raise ZooError(grammar_sentence(text, error)) from error
         except Exception as error:  # the grammar's own mistakes
-            raise ZooError(f"the override {text!r} cannot be read; write key=value.") from error
+            raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
         if not parsed.is_sweep_override():
             _check_choice(text, parsed)
             sets = [[*s, text] for s in sets]
             continue
         if isinstance(parsed.value(), IntervalSweep):
-            raise ZooError(f"{text} has no end of values: search it with task=tune.")
+            raise ZooError(f"{text} has no end of values: search it with task=tune")
         globs = isinstance(parsed.value(), Glob)
         values = [] if globs else _values(text, parsed)
         if not given.multirun:
@@ -173,6 +180,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
                 task = validate(config)
                 _check_used(task, given.overrides)
                 _check_folder(config, task, given.multirun)
+    return None if given.multirun else config
 
 
 def _check_flags(given: argparse.Namespace) -> None:
@@ -192,7 +200,7 @@ def _check_choice(text: str, parsed: Any) -> None:
     """Refuse a value that can be no choice of a group, or a key that can be none."""
     key = key_of(text).split("@")[0]
     if not re.fullmatch(r"[^\W\d][\w-]*([./][^\W\d][\w-]*)*", key):
-        raise ZooError(f"{text!r} has no name that an option could have: write key=value.")
+        raise ZooError(f"{text!r} has no name that an option could have: write key=value")
     if key not in (*GROUPS.values(), *OPTIONAL, "model", "trainer") or text.startswith("~"):
         return
     from hydra.core.override_parser.types import QuotedString
@@ -230,7 +238,7 @@ def _check_used(task: str, overrides: list[str]) -> None:
     """Refuse what the user sets and the task does not look at."""
     part = REGISTRY.get("task", task)
     live = part.load()
-    used = {*getattr(live, "sections", ()), *(p.name for p in part.parameters)}
+    used = {*live.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
         first = re.split(r"[./]", key)[0].lstrip("+")
@@ -241,7 +249,7 @@ def _check_used(task: str, overrides: list[str]) -> None:
             continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
             continue  # which chooses the task
-        instead = getattr(live, "instead", {}).get(first, "")
+        instead = live.instead.get(first, "")
         raise ZooError(
             f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
             f"it out. Its options: {listing(p.name for p in part.parameters)}."

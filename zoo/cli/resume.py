@@ -91,7 +91,7 @@ def open_training(path: str) -> tuple[Path, dict[str, Any]]:
     if file.suffix != ".ckpt" or "step" not in info:
         raise ZooError(
             f"{file} holds a generator to sample from, but no training to continue: give a "
-            "run's folder or one of its checkpoints, or another task, for example task=sample."
+            "run's folder or one of its checkpoints, or another task, for example task=sample"
         )
     return file, info
 

@@ -17,11 +17,11 @@ from zoo.registry.kinds import GROUPS, SECTIONS
 
 def grammar_sentence(text: str, error: Exception) -> str:
     if "=" not in text and not text.startswith("~"):
-        return f"{text!r} is no override: write key=value, for example model/loss=hinge."
+        return f"{text!r} is no override: write key=value, for example model/loss=hinge"
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
     return (
         f"the override {text!r} cannot be read ({reason.strip()}); quote values with special "
-        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\"."
+        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\""
     )
 
 
@@ -100,10 +100,10 @@ def _no_key(key: str, overrides: list[str]) -> str:
         return f"{parent} is a single value, so {key!r} does not exist."
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
-    more = ""
+    further = ""
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
-        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
+        further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{further}"
 
 
 def omegaconf_sentence(error: Exception) -> str:

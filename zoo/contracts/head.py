@@ -71,7 +71,7 @@ class Head(nn.Module, ABC):
             raise ZooError(
                 f"head {type(self).__name__} needs labels, but num_classes is {trunk.num_classes}: "
                 "use a data set with classes and model.conditional=true, or a head that "
-                "takes none."
+                "takes none"
             )
 
     def prepare(self, x: Tensor, y: Tensor | None) -> Tensor:

@@ -16,6 +16,10 @@ class ZooError(Exception):
     """
 
 
+class OwnError(ZooError):
+    """An error of one process of several, which that process tells, since no other has it."""
+
+
 class TooFewError(ZooError):
     """There are too few images for a figure; others may be made of them."""
 

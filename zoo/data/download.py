@@ -82,7 +82,7 @@ class Source:
         instead = f", or use {self.instead}" if self.instead else ""
         return ZooError(
             f"{self.name} is not there: {self._missing()} does not exist{failure}; put it there or "
-            f"name the folder of data sets with data_dir=...{instead}."
+            f"name the folder of data sets with data_dir=PATH{instead}"
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from zoo.core.errors import ZooError
@@ -17,6 +16,8 @@ SPLIT_FOLDERS: dict[str, Literal["train", "val", "test"]] = {
 }
 DATASET_JSON = "dataset.json"
 """Labels in the format of StyleGAN's data set tool: `{"labels": [["00000/img.png", 3], ...]}`."""
+FILES = (".csv", ".json")
+"""Endings of files of labels."""
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id")
 LABEL_COLUMNS = ("label", "class", "category", "target", "y")
 
@@ -51,27 +52,29 @@ def _is_whole(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
 
 
-def labels_in(file: Path, names: Sequence[str]) -> list[str | None] | None:
+def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | None:
     """The class of each picture as a CSV or JSON file says; None for those it does not name.
 
     A CSV file has a column of files and one of classes, told by a header (`file,label`) or the
     first two; a JSON file is StyleGAN's `{"labels": [[file, class], ...]}`, that list alone, or
     `{file: class}`. Files are paths below the folder of pictures, with or without their ending.
 
+    Args:
+        text: of the file.
+        file: what it is called; one that ends in .csv is CSV, any other JSON.
+        names: of the pictures.
+
     Returns:
         None where the file says that there are no labels (`{"labels": null}`).
 
     Raises:
-        ZooError: it cannot be read, is something else, or names none of the pictures.
+        ZooError: it is something else, or names none of the pictures.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        pairs = _csv_pairs(text) if file.suffix.lower() == ".csv" else _json_pairs(text)
-    except (OSError, ValueError, TypeError, csv.Error, RecursionError) as error:
-        raise ZooError(
-            f"{file} cannot be read as labels ({error}): it must be a CSV file of lines "
-            'picture,class or JSON as {"labels": [["picture.png", 3], ...]}.'
-        ) from error
+        text = text.removeprefix("\ufeff")
+        pairs = _csv_pairs(text) if file.lower().endswith(".csv") else _json_pairs(text)
+    except (ValueError, TypeError, csv.Error, RecursionError) as error:
+        raise unreadable_labels(file, error) from error
     if pairs is None:
         return None
     known = {str(name).replace("\\", "/").removeprefix("./"): label for name, label in pairs}
@@ -83,6 +86,14 @@ def labels_in(file: Path, names: Sequence[str]) -> list[str | None] | None:
             f"first picture {names[0]!r}; paths start below the folder of pictures."
         )
     return found
+
+
+def unreadable_labels(file: str, reason: object) -> ZooError:
+    """The error for a file that is no file of labels."""
+    return ZooError(
+        f"{file} cannot be read as labels ({reason}): it must be a CSV file of lines "
+        'picture,class or JSON as {"labels": [["picture.png", 3], ...]}.'
+    )
 
 
 def _csv_pairs(text: str) -> list[tuple[str, str | None]]:
@@ -108,10 +119,15 @@ def _json_pairs(text: str) -> list[tuple[str, str | None]] | None:
         if content is None:
             return None
     pairs = content.items() if isinstance(content, dict) else content
-    return [(str(name), _class_name(label)) for name, label in pairs]
+    return [(str(name), class_name(label)) for name, label in pairs]
 
 
-def _class_name(label: Any) -> str | None:
+def class_name(label: Any) -> str | None:
+    """A class as a file of labels gives it, a number or a name.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if label is None:
         return None
     if isinstance(label, float) and label.is_integer():

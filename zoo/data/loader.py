@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,27 +15,84 @@ from zoo.data.sampler import BalancedSampler, EndlessSampler
 Batch = tuple[Tensor, Tensor]
 
 
-class TrainLoader:
-    """Endless random batches of a data set in memory, resumable at any image.
+class EndlessLoader(ABC):
+    """Endless random batches, resumable at any image.
 
     Every iteration gives `len(loader)` batches and continues where the last one ended. A batch
     holds the images of `steps` consecutive updates, `batch_size` each over all processes; this
     process gets its own `batch_size / world_size` of every update, in the order of the updates.
 
     Args:
-        images: (N, C, H, W) uint8, also memory-mapped.
-        labels: (N,) int64.
-        index: the rows to draw from, int64; None for all.
         batch_size: images of one update, over all processes.
         steps: updates whose images come in one batch (`d_steps`).
         flip: mirror each image left-right with probability 1/2.
-        seed: of the order and the flips.
         position: images consumed so far, over all processes.
         rank, world_size: this process among all.
-        class_balanced: draw each image's class first, all as likely.
 
     Attributes:
         position: as above, and counts on with every batch taken.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        steps: int = 1,
+        flip: bool = False,
+        position: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1 or steps < 1:
+            raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}")
+        if batch_size % world_size:
+            raise ZooError(
+                f"datamodule.batch_size={batch_size} counts the images of all {world_size} "
+                f"processes together and must be a multiple of {world_size}."
+            )
+        self.batch_size, self.steps, self.flip = batch_size, steps, flip
+        self.position = position
+        self.rank, self.world_size = rank, world_size
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Images of one pass."""
+
+    @abstractmethod
+    def _batch(self, position: int) -> Batch:
+        """This process's share of the images from a position on."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch: whole ones that fit into one pass, at least one."""
+        return max(1, self.size // (self.batch_size * self.steps))
+
+    def __iter__(self) -> Iterator[Batch]:
+        for _ in range(len(self)):
+            batch = self._batch(self.position)
+            self.position += self.batch_size * self.steps
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the position comes from the data module, which counts images trained on.
+
+        Lightning takes a loader with this method for resumable and does not warn about it.
+        """
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027
+        """Nothing to load, see `state_dict`."""
+
+
+class TrainLoader(EndlessLoader):
+    """Endless random batches of a data set in memory.
+
+    Args:
+        images: (N, C, H, W) uint8, also memory-mapped.
+        labels: (N,) int64.
+        index: the rows to draw from, int64; None for all.
+        seed: of the order and the flips.
+        class_balanced: draw each image's class first, all as likely.
+        batch_size, steps, flip, position, rank, world_size: see `EndlessLoader`.
     """
 
     def __init__(
@@ -51,33 +109,17 @@ class TrainLoader:
         world_size: int = 1,
         class_balanced: bool = False,
     ) -> None:
-        if batch_size < 1 or steps < 1:
-            raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}.")
-        if batch_size % world_size:
-            raise ZooError(
-                f"datamodule.batch_size={batch_size} counts the images of all {world_size} "
-                f"processes together and must be a multiple of {world_size}."
-            )
+        super().__init__(batch_size, steps, flip, position, rank, world_size)
         self.images, self.labels, self.index = images, labels, index
-        size = len(images) if index is None else len(index)
         if class_balanced:
             chosen = labels if index is None else take_rows(labels, index)
             self.sampler: EndlessSampler = BalancedSampler(chosen.cpu(), seed)
         else:
-            self.sampler = EndlessSampler(size, seed)
-        self.batch_size, self.steps, self.flip = batch_size, steps, flip
-        self.position = position
-        self.rank, self.world_size = rank, world_size
+            self.sampler = EndlessSampler(len(images) if index is None else len(index), seed)
 
-    def __len__(self) -> int:
-        """Batches in an epoch: whole ones that fit into one pass, at least one."""
-        return max(1, self.sampler.size // (self.batch_size * self.steps))
-
-    def __iter__(self) -> Iterator[Batch]:
-        for _ in range(len(self)):
-            batch = self._batch(self.position)
-            self.position += self.batch_size * self.steps
-            yield batch
+    @property
+    def size(self) -> int:
+        return self.sampler.size
 
     def _batch(self, position: int) -> Batch:
         local = self.batch_size // self.world_size
@@ -96,16 +138,6 @@ class TrainLoader:
         if self.flip:
             mirror_(images, flips)
         return images, take_rows(self.labels, rows)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Empty: the position comes from the data module, which counts images trained on.
-
-        Lightning takes a loader with this method for resumable and does not warn about it.
-        """
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to load, see `state_dict`."""
 
 
 class OrderedLoader:

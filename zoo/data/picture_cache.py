@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -11,19 +12,26 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError
-from zoo.data.pictures import Picture, decode_into, deep_values
+from zoo.core.sizes import ImageSize, height_width
+from zoo.data.pictures import Content, decode_into, deep_values
+from zoo.data.sources.base import Source
 from zoo.data.value_range import Span, ValueRange, joined, range_of, span_of
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 VERSION = 3
 """Counts changes of `decode` that give other pixels."""
@@ -31,7 +39,7 @@ CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
 """Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
-STEM = r"[0-9a-f]{12}-\d+x\d-[0-9a-f]{20}"
+STEM = r"[0-9a-f]{12}-\d+(x\d+)?x\d-[0-9a-f]{20}"
 """Of the files that a cache writes: folder, size and channels, pictures."""
 PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
 
@@ -44,7 +52,7 @@ class Skipped(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a folder became: uint8 (N, C, S, S), the rows that could be read, and the scale.
+    """What a folder became: uint8 (N, C, H, W), the rows that could be read, and the scale.
 
     `value_range` is None where no picture has more than 8 bits.
     """
@@ -62,7 +70,7 @@ class Notes(NamedTuple):
 
 
 class PictureCache:
-    """The decoded pictures of folders, each folder as one `.npy` file of uint8 (N, C, S, S).
+    """The decoded pictures of sources, each source as one `.npy` file of uint8 (N, C, H, W).
 
     A file belongs to the names, sizes and change times of the pictures, the image size and the
     channels; where one of these differs, the pictures are decoded again and the outdated file is
@@ -81,14 +89,13 @@ class PictureCache:
 
     def load(
         self,
-        root: Path,
-        pictures: Sequence[Picture],
-        image_size: int,
+        source: Source,
+        image_size: ImageSize,
         channels: int,
         on_error: Literal["raise", "skip"] = "raise",
         value_range: ValueRange | None = None,
     ) -> Decoded:
-        """The pictures as uint8 (N, C, S, S), memory-mapped, and the rows that could be read.
+        """The pictures as uint8 (N, C, H, W), memory-mapped, and the rows that could be read.
 
         Unreadable pictures are zeros and their rows are not in the list; a warning counts them. A
         damaged file is made anew.
@@ -101,16 +108,19 @@ class PictureCache:
             ZooError: a picture cannot be read and `on_error` is "raise"; no picture can be; they
                 need more room than the limit or the disk allows; the folder cannot be written.
         """
-        place = f"{_digest(str(root))[:12]}-{image_size}x{channels}"
+        pictures = source.pictures
+        height, width = height_width(image_size)
+        sides = f"{height}" if height == width else f"{height}x{width}"
+        place = f"{_digest(source.key)[:12]}-{sides}x{channels}"
         given = [] if value_range is None else [value_range]
         key = _digest(json.dumps([VERSION, pictures, *given]))[:20]
         file = self.folder / f"{place}-{key}.npy"
-        shape = (len(pictures), channels, image_size, image_size)
+        shape = (len(pictures), channels, height, width)
         notes, mapped = self._read_notes(file), _mapped(file, shape)
         if notes is None or mapped is None:
             try:
-                self._make_room(root, int(np.prod(shape)), place, file)
-                notes = self._write(file, root, pictures, shape, on_error, value_range)
+                self._make_room(source.place, int(np.prod(shape)), place, file)
+                notes = self._write(file, source, shape, on_error, value_range)
             except OSError as error:
                 raise ZooError(
                     f"The cache of decoded pictures {self.folder} cannot be written "
@@ -124,11 +134,11 @@ class PictureCache:
         if skipped and on_error == "raise":
             raise ZooError(skipped[0].error)
         if len(skipped) == len(pictures):
-            raise ZooError(f"None of the {len(pictures)} pictures in {root} can be read.")
+            raise ZooError(f"None of the {len(pictures)} pictures in {source.place} can be read.")
         if skipped:
             warnings.warn(
-                f"{len(skipped)} of {len(pictures)} pictures in {root} cannot be read and were "
-                f"left out, the first is {pictures[skipped[0].row].name}.",
+                f"{len(skipped)} of {len(pictures)} pictures in {source.place} cannot be read and "
+                f"were left out, the first is {pictures[skipped[0].row].name}.",
                 stacklevel=2,
             )
         left_out = {entry.row for entry in skipped}
@@ -150,7 +160,7 @@ class PictureCache:
             os.utime(file)  # the time of last use
         return notes
 
-    def _make_room(self, root: Path, needed: int, place: str, own: Path) -> None:
+    def _make_room(self, root: str, needed: int, place: str, own: Path) -> None:
         if needed > self.limit:
             raise ZooError(
                 f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, more than the limit "
@@ -188,8 +198,7 @@ class PictureCache:
     def _write(
         self,
         file: Path,
-        root: Path,
-        pictures: Sequence[Picture],
+        source: Source,
         shape: tuple[int, ...],
         on_error: Literal["raise", "skip"],
         value_range: ValueRange | None,
@@ -199,55 +208,85 @@ class PictureCache:
         partial = Path(name)
         try:
             mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-            value_range = value_range or range_of_all(root, pictures)
+            value_range = value_range or range_of_all(source)
             out = torch.from_numpy(mapped)
-            notes = Notes(decode_all(root, pictures, out, on_error, value_range), value_range)
+            notes = Notes(decode_all(source, out, on_error, value_range), value_range)
             mapped.flush()
-            _write_text(file.with_suffix(".json"), json.dumps(notes._asdict()))
+            write_json(file.with_suffix(".json"), notes._asdict())
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
         return notes
 
 
-def range_of_all(root: Path, pictures: Sequence[Picture]) -> ValueRange | None:
+def range_of_all(source: Source) -> ValueRange | None:
     """Black and white of all pictures of more than 8 bits together; None without any."""
 
-    def span(picture: Picture) -> Span | None:
-        values = deep_values(f"{root}/{picture.name}")
-        return None if values is None else span_of(values)
+    def spans(contents: Sequence[Content]) -> list[Span]:
+        values = [v for v in map(deep_values, contents) if v is not None]
+        return [span_of(v) for v in values]
 
-    others = [p for p in pictures if not p.name.lower().endswith(EIGHT_BIT)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = joined(s for s in pool.map(span, others) if s is not None)
+    if not source.may_be_deep:
+        return None
+    names = enumerate(source.pictures)
+    rows = [row for row, picture in names if not picture.name.lower().endswith(EIGHT_BIT)]
+    found = joined(s for done in _in_threads(spans, in_chunks(source.contents(rows))) for s in done)
     return None if found is None else range_of(found)
 
 
 def decode_all(
-    root: Path,
-    pictures: Sequence[Picture],
+    source: Source,
     out: Tensor,
     on_error: Literal["raise", "skip"] = "raise",
     value_range: ValueRange | None = None,
+    progress: bool = True,
 ) -> list[Skipped]:
-    """Decode pictures below `root` into `out` (N, C, S, S) on all cores; what was skipped."""
+    """Decode the pictures of a source into `out` (N, C, H, W) on all cores; what was skipped."""
 
-    def decode_some(first: int) -> list[Skipped]:
-        paths = [f"{root}/{picture.name}" for picture in pictures[first : first + CHUNK]]
-        errors = decode_into(out[first : first + CHUNK], paths, value_range)
+    def decode_some(chunk: tuple[int, list[Content]]) -> list[Skipped]:
+        first, contents = chunk
+        rows = range(first, first + len(contents))
+        names = [source.name_of(row) for row in rows]
+        errors = decode_into(out[first : rows.stop], contents, value_range, names)
         failed = [Skipped(row, str(error)) for row, error in enumerate(errors, first) if error]
         if failed and on_error == "raise":
             raise ZooError(failed[0].error)
         return failed
 
     skipped: list[Skipped] = []
+    count = len(source.pictures)
+    chunks = in_chunks(source.contents(range(count)))
     # `disable=None`: no bar where nobody watches.
-    bar = tqdm(total=len(pictures), desc="decoding", unit=" pictures", disable=None)
-    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in pool.map(decode_some, range(0, len(pictures), CHUNK)):
+    hidden = None if progress else True
+    with tqdm(total=count, desc="decoding", unit=" pictures", disable=hidden) as bar:
+        for done in _in_threads(decode_some, zip(range(0, count, CHUNK), chunks, strict=True)):
             skipped += done
             bar.update(CHUNK)
     return skipped
+
+
+def in_chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
+    """Pictures in lists that one thread works on, read no earlier than they are asked for."""
+    iterator = iter(contents)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _in_threads(work: Callable[[T], R], chunks: Iterable[T]) -> Iterator[R]:
+    """The results in order, on all cores; few chunks are read ahead, since they are in memory."""
+    count = os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(work, chunk))
+                if len(waiting) > 2 * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -264,13 +303,6 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def _write_text(file: Path, text: str) -> None:
-    descriptor, partial = tempfile.mkstemp(suffix=".tmp", prefix=file.stem, dir=file.parent)
-    with open(descriptor, "w") as opened:
-        opened.write(text)
-    os.replace(partial, file)
 
 
 def _delete(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections import Counter
@@ -12,19 +13,20 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 import torch
-from PIL import ExifTags, Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from torch import Tensor
 
 from zoo.core.errors import ZooError, listing
+from zoo.core.sizes import ImageSize, height_width
 from zoo.data.memory import PICTURE_MEMORY, Budget
-from zoo.data.pixels import center_crop, resize
+from zoo.data.pixels import centred_window, fit
 from zoo.data.value_range import ValueRange, is_deep, range_of, to_levels
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", *((".avif",) if features.check("avif") else ())),
 )
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+ARCHIVES = (".zip", ".npz", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
 """Bytes up to which simplejpeg decodes JPEGs of one size together, faster than Pillow one by one.
@@ -36,6 +38,10 @@ MOST_PIXELS = 2**22
 """Of one picture: a small file may claim to be huge, and room is made for 64 of them at a time."""
 BYTES_PER_PIXEL = 8
 """That decoding takes: Pillow keeps colours in 4 bytes, and converting makes a second picture."""
+
+Content = str | Path | bytes | np.ndarray | Exception
+"""A picture: the path of its file, the bytes of such a file, or its pixels, uint8 (H, W) or
+(H, W, 3); or else why it cannot be had."""
 
 _BUDGET = Budget(PICTURE_MEMORY)
 """What the pictures that are decoded at the same time, on all cores, take together."""
@@ -65,7 +71,14 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
         ZooError: `root` is no folder or cannot be read, or there is no picture in it.
     """
     if root.is_file() and root.suffix.lower() in ARCHIVES:
-        raise ZooError(f"{root} is an archive: unpack it and name the folder of its pictures.")
+        raise ZooError(
+            f"{root} is an archive of a kind that is not read where it lies, as .zip, .npz and "
+            ".tar files are: unpack it and name the folder of its pictures."
+        )
+    if root.is_file():
+        raise ZooError(
+            f"{root} is a file: name a folder of pictures, or a .zip, .npz or .tar file of them."
+        )
     if not root.is_dir():
         raise ZooError(
             f"There is no folder of pictures {root}: name one with datamodule.folder=PATH"
@@ -104,7 +117,7 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
                 others[suffix if _is_file(entry) else f"{suffix} (no file)"] += 1
     if not found:
         there = f" There are {in_words(others)}." if others else ""
-        packed = " Unpack the archives first." if set(others) & set(ARCHIVES) else ""
+        packed = " Name the archive itself, or unpack it." if set(others) & set(ARCHIVES) else ""
         raise ZooError(
             f"There is no picture in {root}: files ending in {', '.join(SUFFIXES)} count, "
             f"in sub-folders too, hidden ones do not.{there}{packed}"
@@ -115,9 +128,9 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
 def in_words(others: Counter[str]) -> str:
     """`3 files ending in .heic and 1 in .txt`, of what `find_pictures` counted."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    words = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
+    counted = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
     files = "file" if counts[0][1] == 1 else "files"
-    return listing([words[0].replace(" in ", f" {files} ending in ", 1), *words[1:]])
+    return listing([counted[0].replace(" in ", f" {files} ending in ", 1), *counted[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -146,87 +159,89 @@ def _picture(name: str, entry: os.DirEntry[str]) -> Picture | None:
 
 
 def decode(
-    path: str | Path, image_size: int, channels: int, value_range: ValueRange | None = None
+    picture: Content,
+    image_size: ImageSize,
+    channels: int,
+    value_range: ValueRange | None = None,
+    name: str | None = None,
 ) -> Tensor:
-    """One picture as uint8 (channels, image_size, image_size).
+    """One picture as uint8 (channels, height, width).
 
-    It is turned upright as its EXIF data say, cropped to the centred square and resized with
-    antialiasing. Transparency is put on white. Values of more than 8 bits are scaled from
-    `value_range` to 0 to 255; the upper byte of 16 bits is what that gives.
+    It is turned upright as its EXIF data say, cropped to the largest centred window of the shape
+    asked for (a square for one side) and resized with antialiasing. Transparency is put on white.
+    Values of more than 8 bits are scaled from `value_range` to 0 to 255; the upper byte of 16 bits
+    is what that gives.
 
     Args:
-        path: of the file; of an animation the first picture is taken.
-        image_size: H = W in pixels.
+        picture: of an animation the first picture is taken.
+        image_size: the side, or (height, width), in pixels.
         channels: 1 for grey, 3 for RGB.
         value_range: black and white of pictures of more than 8 bits; None takes the picture's own.
+        name: what it is called in errors; of a file, its path.
 
     Raises:
         ZooError: the file cannot be read as a picture.
     """
     try:
-        images = _small_jpegs([path], channels)
+        images = _small_jpegs([picture], channels)
         if images is None:
-            return _decode_any(Path(path), image_size, channels, value_range)
+            return _decode_any(picture, image_size, channels, value_range)
     except Exception as error:  # every format fails in its own way
         lines = str(error).strip().splitlines()
         raise ZooError(
-            f"{path} cannot be read as a picture ({lines[0] if lines else type(error).__name__}): "
+            f"{name or picture!s} cannot be read as a picture "
+            f"({lines[0] if lines else type(error).__name__}): "
             "delete or replace it, or leave such files out with datamodule.on_error=skip"
         ) from error
-    return _fit(images, image_size).squeeze(0)
+    return fit(images, image_size).squeeze(0)
 
 
 def decode_into(
-    out: Tensor, paths: Sequence[str], value_range: ValueRange | None = None
+    out: Tensor,
+    pictures: Sequence[Content],
+    value_range: ValueRange | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[ZooError | None]:
-    """Decode pictures into `out` (N, C, S, S) as `decode` does, with the error of each.
+    """Decode pictures into `out` (N, C, H, W) as `decode` does, with the error of each.
 
     Small JPEGs of one size go through together, which saves most of what Python adds.
     """
-    channels, image_size = out.shape[1:3]
+    channels, *image_size = out.shape[1:]
     try:
-        images = _small_jpegs(paths, channels)
+        images = _small_jpegs(pictures, channels)
     except Exception:  # for one of them, which is found out below
         images = None
     if images is None:
+        called: Sequence[str | None] = names or [None] * len(pictures)
         return [
-            _decode_into(image, path, value_range) for image, path in zip(out, paths, strict=True)
+            _decode_into(image, picture, value_range, name)
+            for image, picture, name in zip(out, pictures, called, strict=True)
         ]
-    out[:] = _fit(images, image_size)
-    return [None] * len(paths)
+    out[:] = fit(images, image_size)
+    return [None] * len(pictures)
 
 
-def _decode_into(out: Tensor, path: str, value_range: ValueRange | None) -> ZooError | None:
+def _decode_into(
+    out: Tensor, picture: Content, value_range: ValueRange | None, name: str | None
+) -> ZooError | None:
     try:
-        out.copy_(decode(path, out.shape[1], out.shape[0], value_range))
+        out.copy_(decode(picture, out.shape[1:], out.shape[0], value_range, name))
     except ZooError as error:
         out.zero_()
         return error
     return None
 
 
-def _fit(images: Tensor, image_size: int) -> Tensor:
-    if images.shape[-2:] == (image_size, image_size):
-        return images
-    return resize(center_crop(images), image_size)
-
-
-def _small_jpegs(paths: Sequence[str | Path], channels: int) -> Tensor | None:
+def _small_jpegs(pictures: Sequence[Content], channels: int) -> Tensor | None:
     """Upright JPEGs of one size as uint8 (N, C, H, W); None where one of them is for Pillow.
 
     That is another format or size, a large file, one that its metadata turn, CMYK, or damage.
     """
     contents = []
-    for path in paths:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
-            raise OSError("no file")
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            content = os.read(descriptor, SMALL_JPEG + 1)
-        finally:
-            os.close(descriptor)
-        is_jpeg = content.startswith(b"\xff\xd8\xff")
-        if not is_jpeg or len(content) > SMALL_JPEG or not _is_upright(content):
+    for picture in pictures:
+        content = _beginning(picture)
+        is_jpeg = content is not None and content.startswith(b"\xff\xd8\xff")
+        if content is None or not is_jpeg or len(content) > SMALL_JPEG or not _is_upright(content):
             return None
         contents.append(content)
     try:
@@ -243,6 +258,36 @@ def _small_jpegs(paths: Sequence[str | Path], channels: int) -> Tensor | None:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
+def _beginning(picture: Content) -> bytes | None:
+    """The first bytes of a file, all of a small one; None for pixels."""
+    if isinstance(picture, Exception):
+        raise picture
+    if isinstance(picture, np.ndarray):
+        return None
+    if isinstance(picture, bytes):
+        return picture
+    if not stat.S_ISREG(os.stat(picture).st_mode):  # opening a pipe would wait for its writer
+        raise OSError("no file")
+    descriptor = os.open(picture, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return os.read(descriptor, SMALL_JPEG + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(picture: Content) -> Image.Image:
+    if isinstance(picture, Exception):
+        raise picture
+    if isinstance(picture, np.ndarray):
+        return Image.fromarray(picture)
+    if not isinstance(picture, bytes):
+        return Image.open(picture)
+    try:
+        return Image.open(io.BytesIO(picture))
+    except UnidentifiedImageError as error:  # which would tell where in memory the bytes are
+        raise ValueError("it is none") from error
+
+
 def _is_upright(content: bytes) -> bool:
     """Whether nothing in a JPEG's metadata turns it."""
     if b"tiff:Orientation" in content:  # XMP; what it says is left to Pillow
@@ -256,19 +301,19 @@ def _is_upright(content: bytes) -> bool:
 
 
 def _decode_any(
-    path: Path, image_size: int, channels: int, value_range: ValueRange | None = None
+    picture: Content, image_size: ImageSize, channels: int, value_range: ValueRange | None = None
 ) -> Tensor:
     mode = MODES[channels]
-    with Image.open(path) as opened:
+    with _opened(picture) as opened:
         pixels = opened.width * opened.height
         with _BUDGET.take(BYTES_PER_PIXEL * pixels):
             opened.draft(mode, opened.size)  # grey is a JPEG's own luma, as simplejpeg gives it
             ImageOps.exif_transpose(opened, in_place=True)
-            picture = _flatten(opened, value_range).convert(mode)
+            flat = _flatten(opened, value_range).convert(mode)
             if pixels > MOST_PIXELS:  # a level away from `resize` at most, and without more copies
-                return _as_tensor(_fit_by_pillow(picture, image_size), channels)
-            images = _as_tensor(picture, channels).unsqueeze(0)
-            return _fit(images, image_size).squeeze(0)
+                return _as_tensor(_fit_by_pillow(flat, image_size), channels)
+            images = _as_tensor(flat, channels).unsqueeze(0)
+            return fit(images, image_size).squeeze(0)
 
 
 def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
@@ -276,19 +321,20 @@ def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 
 
-def _fit_by_pillow(picture: Image.Image, image_size: int) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))  # a box would read beyond its edge
-    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
+def _fit_by_pillow(picture: Image.Image, image_size: ImageSize) -> Image.Image:
+    top, left, rows, columns = centred_window(picture.height, picture.width, image_size)
+    # Cropped first: a box of `resize` would read beyond its edge.
+    window = picture.crop((left, top, left + columns, top + rows))
+    height, width = height_width(image_size)
+    return window.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def deep_values(path: str | Path) -> np.ndarray | None:
-    """The values of a picture of more than 8 bits; None for any other file."""
+def deep_values(picture: Content) -> np.ndarray | None:
+    """The values of a picture of more than 8 bits; None for any other."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if isinstance(picture, str | Path) and not stat.S_ISREG(os.stat(picture).st_mode):
             return None
-        with Image.open(path) as opened:
+        with _opened(picture) as opened:
             return np.asarray(opened) if is_deep(opened.mode) else None
     except Exception:  # decoding it tells
         return None

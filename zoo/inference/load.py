@@ -9,6 +9,7 @@ neither the data set nor a configuration file is needed, and `torch.load` runs w
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
+from zoo.contracts.sampler import Sampler
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import forked_random
 from zoo.core.torch_internals import BatchNorm
@@ -26,6 +28,7 @@ from zoo.inference.files import DTYPES, read, write_generator
 from zoo.inference.latents import Label, class_index, draw_labels, draw_latents, standing_statistics
 from zoo.inference.locate import locate, pretrained_names
 from zoo.inference.rebuild import latent_of, network_of
+from zoo.inference.refine import Choice, Refiner, data_dir
 from zoo.inference.truncation import check_truncation, images_of
 from zoo.registry import REGISTRY, create, list_parts
 
@@ -160,7 +163,7 @@ class LoadedGenerator:
         file = Path(path).expanduser()
         if file.suffix != ".safetensors":
             raise ZooError(
-                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2."
+                f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
         if self.file.suffix in (".onnx", ".pt2"):
             raise ZooError(f"{self.file} is an exported file, without weights to save.")
@@ -179,6 +182,7 @@ class LoadedGenerator:
         seed: int = 0,
         truncation: float | None = None,
         batch_size: int = 64,
+        refine: Choice | Sampler | None = None,
     ) -> Tensor:
         """Draw images: the same seed gives the same images, whatever the batch size.
 
@@ -191,6 +195,8 @@ class LoadedGenerator:
             truncation: threshold on normal latents in standard deviations, or the factor from 0
                 to 1 by which a generator with styles moves these to their mean; None for none.
             batch_size: images generated at a time, 1 or more.
+            refine: a sampler that chooses latents by the discriminator's word: `"drs"`, `"mh"`,
+                `"ddls"`, or `{"name": "mh", "steps": 100}`; needs a training checkpoint.
 
         Returns:
             float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
@@ -201,6 +207,11 @@ class LoadedGenerator:
         """
         check_truncation(self.generator, truncation)
         z, y = self.draw(n, label, seed)
+        if refine is not None:
+            refined = self.refiner(refine, seed, batch_size, truncation)
+            if refined.note:
+                warnings.warn(refined.note, stacklevel=2)
+            z = refined(z, y)
         return self.generate(z, y, batch_size, truncation)
 
     def draw(self, n: int, label: Label = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
@@ -208,6 +219,33 @@ class LoadedGenerator:
         y = draw_labels(label, n, self.num_classes, self.class_names, seed)
         count = n if y is None else len(y)
         return draw_latents(self.generator, count, seed).cpu(), y
+
+    def refiner(
+        self,
+        choice: Choice | Sampler,
+        seed: int = 0,
+        batch_size: int = 64,
+        truncation: float | None = None,
+    ) -> Refiner:
+        """A sampler at work on this model: `z = model.refiner("drs")(*model.draw(64))`.
+
+        Raises:
+            ZooError: no such sampler, a file without a discriminator, or a truncation beside it.
+        """
+        if truncation is not None:
+            raise ZooError(
+                f"truncation={truncation} changes what the generator draws, and a refinement "
+                "corrects what it draws: give one of them."
+            )
+        return Refiner(
+            choice,
+            self.generator,
+            self.discriminator(),
+            self.info.get("loss"),
+            lambda: self.dataset(data_dir()),
+            seed,
+            batch_size,
+        )
 
     def generate(
         self,
@@ -275,26 +313,27 @@ class LoadedGenerator:
         """A data set below `data_dir`, at the generator's image size.
 
         Args:
-            name: of the data set, or a folder of pictures; None takes the one it was trained on,
-                built as it was then.
+            name: of the data set, or what `datamodule.folder` takes: a folder of pictures, a .zip,
+                .npz or .tar file, `hf:OWNER/NAME`. None takes the one it was trained on, built as
+                it was then.
 
         Raises:
             ZooError: no data set of this name is registered here, or it is missing.
         """
+        from zoo.data.sources.opening import is_source, located
+
         names = list_parts("datamodule")
         options: dict[str, Any] = {}
         if name is None or name == self.data.get("name"):
             name, options = self.data.get("name"), self.data.get("options", {})
         elif name not in names:
-            folder = Path(name).expanduser()
-            if not folder.is_dir():
+            place = located(name, Path(data_dir).expanduser().resolve())
+            if not is_source(place):
                 raise ZooError(
-                    f"dataset={name} is neither a folder of pictures nor a data set; there are "
-                    f"{listing(names)}.{suggest(name, names)}"
+                    f"dataset={name} is neither a folder or file of pictures nor a data set; there "
+                    f"are {listing(names)}.{suggest(name, names)}"
                 )
-            flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
-            options = {"folder": str(folder.resolve()), "channels": self.generator.channels}
-            options |= {"labels": "none"} if flat else {}
+            options = {"folder": place, "channels": self.generator.channels}
             name = "image_folder"
         elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
             raise ZooError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 from pathlib import Path
 
 from zoo.core.errors import ZooError, listing, suggest
@@ -64,6 +65,12 @@ def public_name(file: Path) -> str:
         return str(whole.relative_to(Path.cwd()))
     within = 3 if whole.parent.name == "checkpoints" else 1
     return str(Path(*whole.parts[-within:]))
+
+
+def without_folders(text: str, file: Path) -> str:
+    """A sentence about `file` without the folders of this machine: only names are left of paths."""
+    text = text.replace(str(file), public_name(file)).replace(f"{Path.cwd()}{os.sep}", "")
+    return re.sub(r"(?<![\w.~/:-])/(?:[^\s/:]+/)*([^\s/:]+)", r"\1", text)
 
 
 def checkpoints_of(path: str) -> list[str]:

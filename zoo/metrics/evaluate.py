@@ -102,12 +102,21 @@ def default_features(data: Reference | str) -> str:
         return own
     general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
     if not general:
-        raise ZooError("no general feature network is available: give features=NAME.")
+        raise ZooError("no general feature network is available: give features=NAME")
     return min(general, key=lambda part: part.load().general).name
 
 
-def sampler(generator: Generator, seed: int = 0, truncation: float | None = None) -> Sampler:
-    """A sampler whose latents depend on the seed, and not on how many are asked for at a time."""
+def sampler(
+    generator: Generator,
+    seed: int = 0,
+    truncation: float | None = None,
+    refine: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+) -> Sampler:
+    """A sampler whose latents depend on the seed, and not on how many are asked for at a time.
+
+    Args:
+        refine: gives other latents in place of those drawn, for their labels.
+    """
     check_truncation(generator, truncation)
     random = seeded(seed)
     weight = next(generator.parameters())
@@ -118,6 +127,9 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
             drawn.append(generator.sample_latent(LATENT_BLOCK, random))
         z, rest = torch.cat(drawn).tensor_split([n])
         drawn[:] = [rest]
+        if refine is not None:
+            with torch.inference_mode(False):
+                z = refine(z.cpu().clone(), labels)
         y = None if labels is None else labels.to(weight.device)
         return images_of(generator, z.to(weight), y, truncation)
 
@@ -138,6 +150,7 @@ def evaluate(
     batch_norm: str = "running",
     truncation: float | None = None,
     precision: str = "fp32",
+    refine: str = "none",
     model: str = "model",
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -155,7 +168,7 @@ def evaluate(
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
-        weights, batch_norm, truncation, precision: what the protocol says of the generator.
+        weights, batch_norm, truncation, precision, refine: what the protocol says of the generator.
         model: what tables call it.
         device: of the feature network and of classifiers.
         progress: show progress bars.
@@ -234,6 +247,7 @@ def evaluate(
         zoo_version=__version__,
         precision=precision,
         pictures="" if pictures is None else pictures.preparation,
+        refine=refine,
     )
     return Result(
         model=model,

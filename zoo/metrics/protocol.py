@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
+from zoo.core.tables import aligned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +57,7 @@ class Protocol:
         zoo_version: of this package.
         precision: in which the generator's weights were stored.
         pictures: how pictures that were there already came to their size; empty for a generator's.
+        refine: the sampler that chose latents by the discriminator's word, with its options.
     """
 
     reference: str
@@ -74,6 +76,7 @@ class Protocol:
     zoo_version: str
     precision: str = "fp32"
     pictures: str = ""
+    refine: str = "none"
 
     def differences(self, other: Protocol) -> list[str]:
         """What forbids to compare figures: fields, and the settings of metrics that both have.
@@ -102,10 +105,11 @@ class Protocol:
 
     def __str__(self) -> str:
         settings = "".join(f"{text}; " for text in self.settings.values() if text)
+        refined = "" if self.refine == "none" else f"refined by {self.refine}, "
         generated = (
             f"{self.generated_count:,} generated images ({self.weights} weights in "
             f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
-            f"truncation {self.truncation}, seed {self.seed})"
+            f"truncation {self.truncation}, {refined}seed {self.seed})"
         )
         if self.pictures:
             generated = (
@@ -248,20 +252,12 @@ def table(results: Sequence[Result]) -> str:
     else:
         rows = [[r.model, *(_number(r.figures.get(name)) for name in names)] for r in results]
         header = ["model", *(heading(name, higher) for name in names)]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
     seeds = sorted({result.protocol.seed for result in results})
     protocol = str(merged(results))
     if len(seeds) > 1:
         protocol = protocol.replace(f"seed {results[-1].protocol.seed}", f"seeds {listing(seeds)}")
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
-    return "\n".join([*lines, "", f"Protocol: {protocol}", *notes]) + "\n"
+    return "\n".join([aligned(header, rows), "", f"Protocol: {protocol}", *notes]) + "\n"
 
 
 def merged(results: Sequence[Result]) -> Protocol:

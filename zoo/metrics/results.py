@@ -66,7 +66,7 @@ def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[
         ZooError: `evaluation` is missing or something else.
     """
     if evaluation is not None:
-        return [read_result(Path(evaluation))]
+        return [read_result(Path(evaluation).expanduser())]
     run = run_folder(model.file)
     if run is None:
         return []

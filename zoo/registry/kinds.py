@@ -67,6 +67,7 @@ _ROWS = (
     Kind("regularizer", "parts/regularizers", "model/regularizer", "Regularizer", several=True),
     Kind("augmentation", "parts/augmentations", "model/augmentation", "Augmentation", several=True),
     Kind("schedule", "parts/schedules", base="Schedule", choice="{name: NAME, OPTION: …}"),
+    Kind("sampler", "parts/samplers", base="Sampler", choice="refine=NAME"),
     Kind("datamodule", "data/sets", "datamodule", "DataModule", frozenset({"data_dir", "seed"})),
     Kind(
         "features",
@@ -86,7 +87,7 @@ _ROWS = (
         choice="+callback=NAME   callbacks.NAME.OPTION=…",
         section="callbacks",
     ),
-    Kind("task", "tasks", "task", filled=frozenset({"data_dir"})),
+    Kind("task", "tasks", "task", "Task", filled=frozenset({"data_dir"})),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
 SECTIONS: dict[str, str] = {row.name: row.section for row in _ROWS if row.section}

@@ -162,7 +162,7 @@ def convert(value: Any, kind: Any, place: str) -> Any:
         ZooError: it does not fit; the sentence names `place`, the type and the choices.
     """
     shown = "null" if value is None else value
-    wrong = ZooError(f"{place}={shown} is not {_article(kind)}.{suggest(shown, _words(kind))}")
+    wrong = ZooError(f"{place}={shown} is not {_article(kind)}.{suggest(shown, _texts(kind))}")
     if kind is Any or not (isinstance(kind, type) or get_origin(kind) is not None):
         return value
     origin, args = get_origin(kind), get_args(kind)
@@ -247,19 +247,19 @@ def _article(kind: Any) -> str:
         return f"one of {listing(get_args(kind))}"
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(map(_article, get_args(kind)))
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-    words |= {list: "a list", dict: "a mapping", type(None): "null"}
+    nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    nouns |= {list: "a list", dict: "a mapping", type(None): "null"}
     if get_origin(kind) is list:
         return f"a list of {type_name(get_args(kind)[0])}"
-    return words.get(kind, f"of type {type_name(kind)}")
+    return nouns.get(kind, f"of type {type_name(kind)}")
 
 
-def _words(kind: Any) -> tuple[Any, ...]:
+def _texts(kind: Any) -> tuple[Any, ...]:
     """The texts that a type allows."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        return tuple(w for a in get_args(kind) for w in _words(a))
+        return tuple(w for a in get_args(kind) for w in _texts(a))
     return ()
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.registry import task
 
@@ -27,7 +29,7 @@ PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
-class Evaluate:
+class Evaluate(Task):
     """Score trained generators, or pictures: FID, KID, PRDC, class and mode figures, copies.
 
     Args:
@@ -52,6 +54,7 @@ class Evaluate:
             it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
+        refine: a sampler that chooses latents by the discriminator's word, as in `task=sample`.
         truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
@@ -61,7 +64,6 @@ class Evaluate:
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
-    told: list[str]
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -79,6 +81,7 @@ class Evaluate:
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -99,6 +102,7 @@ class Evaluate:
         self.dataset = dataset
         self.split = split
         self.seed = seed
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -108,8 +112,8 @@ class Evaluate:
         self._references: dict[str, Reference] = {}
         self._networks: dict[str, Features] = {}
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
 
         Results of a run's checkpoint also go to `evaluations/` in the run's folder.
 
@@ -123,11 +127,11 @@ class Evaluate:
 
         for choice in self.metrics or []:
             create_metric(choice)
-        out = Path(out)
+        out = run.folder
         out.mkdir(parents=True, exist_ok=True)
         results = in_order(self.results())
         text = tables(results)
-        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        write_text(out / "metrics.txt", text)
         print(text)
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
@@ -135,7 +139,7 @@ class Evaluate:
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
         summary |= self._write_pictures(results, out)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
-        self.told = [name for result in results for name in result.figures]
+        self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
@@ -242,7 +246,7 @@ class Evaluate:
         if folder is None or self.dataset is None:
             raise ZooError(
                 "images=… needs dataset=…, the real pictures to compare with: a folder, or a name "
-                "of task=list kind=datamodule."
+                "of task=list kind=datamodule"
             )
         return real_for(folder, self.dataset, self.split, self.image_size, self.data_dir)
 
@@ -250,6 +254,7 @@ class Evaluate:
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
         """The figures of one model, by default against the data set asked for."""
+        from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import evaluate, sampler
         from zoo.metrics.results import generator_hash, run_name
 
@@ -262,8 +267,13 @@ class Evaluate:
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
+        refiner = None
+        if self.refine is not None:
+            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refiner.note:
+                print(f"note: {refiner.note}")
         result = evaluate(
-            sampler(model.generator, self.seed, self.truncation),
+            sampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
@@ -275,6 +285,7 @@ class Evaluate:
             batch_norm=model.batch_norm,
             truncation=self.truncation,
             precision=model.precision,
+            refine="none" if self.refine is None else in_words(self.refine),
             model=name,
             device=model.device,
         )

@@ -6,14 +6,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.registry import task
 
 
 @task("serve")
-class Serve:
+class Serve(Task):
     """Open a local page with a gallery of the models at hand, to play with what they generate.
 
     Seeds, classes, truncation, a loop between latents, SeFa directions, two models side by side.
@@ -48,7 +48,7 @@ class Serve:
         self.weights = weights
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
+    def run(self, run: Run) -> dict[str, Any]:
         """Serve until Ctrl-C.
 
         Raises:
@@ -66,14 +66,14 @@ class Serve:
         # Those of the gallery have what weights they have: only the ones asked for are refused.
         exhibits = gallery(models, lambda file: load(file, device=self.device))
         studio = Studio(exhibits, shown=len(models))
-        with Server(studio, self.host, self.port) as server, _ctrl_c() as told_to_end:
+        with Server(studio, self.host, self.port) as server, _ctrl_c() as end:
             print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
             if self.host not in LOOPBACK:
                 print("warning: anyone who reaches this machine can use the page.", flush=True)
             if self.browser:
                 webbrowser.open(server.url)
             server.timeout = 0.2  # between two looks at what Ctrl-C said
-            while not told_to_end.is_set():
+            while not end.is_set():
                 server.handle_request()
         print()
         return {"served": server.url}
@@ -85,14 +85,14 @@ def _ctrl_c() -> Iterator[threading.Event]:
 
     A second Ctrl-C interrupts.
     """
-    told = threading.Event()
+    end = threading.Event()
 
     def note(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
-        told.set()
+        end.set()
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield told
+        yield end
     finally:
         signal.signal(signal.SIGINT, before)

@@ -99,9 +99,9 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         raise ZooError(
             f"{asked} needs labels, but "
             + (
-                "model.conditional=false."
+                "model.conditional=false"
                 if data.num_classes
-                else f"data set {data.name!r} has no classes: choose one that has."
+                else f"data set {data.name!r} has no classes: choose one that has"
             )
         )
     dim = node.get("latent_dim", 100)

@@ -46,7 +46,7 @@ def check(
     if packs > 1 and discriminator.num_classes:
         raise ZooError(
             f"packs of {packs} images have no one label, and discriminator {_name(discriminator)} "
-            "asks for it: train with model.conditional=false."
+            "asks for it: train with model.conditional=false"
         )
     check_scores(discriminator, regularizers)
     notes = []

@@ -211,7 +211,7 @@ def _check_random(device: torch.device, reason: str) -> None:
     except RuntimeError as error:
         raise ZooError(
             f"the step could not be captured as a CUDA graph ({reason}), after which this version "
-            "of torch cannot go on: train with model.cuda_graph=false."
+            "of torch cannot go on: train with model.cuda_graph=false"
         ) from error
 
 

@@ -18,6 +18,7 @@ from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
 from zoo.core.errors import above, at_least
+from zoo.core.sizes import ImageSize
 from zoo.core.version import __version__
 from zoo.inference.describe import FORMAT
 from zoo.inference.latents import Label
@@ -31,6 +32,7 @@ from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.module import TrainingModule
 from zoo.training.networks import made_part, make_networks
+from zoo.training.start import Start
 from zoo.training.window import NonFiniteError
 
 __all__ = ["GAN", "NonFiniteError"]
@@ -77,6 +79,8 @@ class GAN(TrainingModule):
             update; `images_seen` counts D's.
         optimizer: `adam`, `adamw`, or `rmsprop` as in Arjovsky et al. (2017).
         lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
+        lr_factor: on both learning rates, also where they are scheduled; `on_nan=rollback` halves
+            it.
         betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
             Karras et al. (2020), arXiv:1912.04958, and a note says so.
         eps: of Adam.
@@ -87,6 +91,8 @@ class GAN(TrainingModule):
         ema_beta: a fixed decay per update instead of the half-life.
         ema_rampup: the half-life is at most this share of the images seen; null for no ramp-up.
         ema_start: images before which the average is a copy of the weights.
+        start: weights to begin with, of another training on whatever data: a checkpoint, a run's
+            folder, a name of the embedded zoo (see `zoo.training.start.Start`).
         clip_grad_norm: largest norm of each network's gradient; null for no clipping.
         compile: `torch.compile` the updates where a double backward pass does not forbid it.
         cuda_graph: capture the whole step as a CUDA graph; null does so where it is safe.
@@ -96,7 +102,7 @@ class GAN(TrainingModule):
     Attributes:
         sampler: the generator to sample from.
         notes: what works otherwise than asked for, in words.
-        images_seen, shown: see `TrainingModule`.
+        images_seen, origin, shown: see `TrainingModule`.
     """
 
     def __init__(
@@ -109,7 +115,7 @@ class GAN(TrainingModule):
         data: dict[str, Any] | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         *,
-        image_size: int | None = None,
+        image_size: ImageSize | None = None,
         channels: int | None = None,
         num_classes: int | None = None,
         latent_dim: int = 100,
@@ -121,6 +127,7 @@ class GAN(TrainingModule):
         optimizer: Literal["adam", "adamw", "rmsprop"] = "adam",
         lr_g: float = 2e-4,
         lr_d: float = 2e-4,
+        lr_factor: float = 1.0,
         betas: list[float] = (0.5, 0.999),  # type: ignore[assignment]
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -130,6 +137,7 @@ class GAN(TrainingModule):
         ema_beta: float | None = None,
         ema_rampup: float | None = 0.05,
         ema_start: int = 0,
+        start: str | None = None,
         clip_grad_norm: float | None = None,
         compile: bool = False,
         cuda_graph: bool | None = None,
@@ -138,7 +146,7 @@ class GAN(TrainingModule):
         super().__init__()
         at_least(1, "model.", d_steps=d_steps, accumulate=accumulate)
         at_least(0, "model.", eps=eps, weight_decay=weight_decay)
-        above(0, "model.", lr_g=lr_g, lr_d=lr_d, ema_half_life=ema_half_life)
+        above(0, "model.", lr_g=lr_g, lr_d=lr_d, lr_factor=lr_factor, ema_half_life=ema_half_life)
         above(0, "model.", clip_grad_norm=clip_grad_norm)
         self.loss: Loss = made_part("loss", loss)
         given: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
@@ -161,6 +169,9 @@ class GAN(TrainingModule):
             if spec_of(part) is None
         ]
         self.data = data or unknown_data(generator)
+        begun = None if start is None else Start(start)
+        if begun is not None:
+            begun.networks(generator, discriminator)
         for regularizer in in_force:
             regularizer.setup(generator, discriminator)
         self.schedules = dict(schedules or {})
@@ -170,8 +181,15 @@ class GAN(TrainingModule):
         self.optimizer_name = optimizer
         self.eps = eps
         self.weight_decay = weight_decay
+        self.lr_factor = lr_factor
         self.rates = LearningRates(
-            lr_g, lr_d, betas, optimizer != "rmsprop", in_force, lr_decay, lr_decay_start
+            lr_factor * lr_g,
+            lr_factor * lr_d,
+            betas,
+            optimizer != "rmsprop",
+            in_force,
+            lr_decay,
+            lr_decay_start,
         )
         self.notes += self.rates.notes
         self.clip_grad_norm = clip_grad_norm
@@ -191,6 +209,11 @@ class GAN(TrainingModule):
                 start=ema_start,
             )
             self.ema_generator = self.ema.module
+            if begun is not None:
+                begun.average(self.ema)
+        if begun is not None:
+            self.origin = begun.record()
+            self.notes.append(begun.note)
 
     @property
     def sampler(self) -> Generator:
@@ -236,6 +259,7 @@ class GAN(TrainingModule):
             "optimizer": self.optimizer_name,
             "sources": {kind: source(kind, part) for kind, part in parts.items()},
             "data": self.data,
+            **({"start": self.origin} if self.origin else {}),
             "ema": self.ema is not None,
             "images_seen": self.images_seen,
             "step": self._updates,

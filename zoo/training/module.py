@@ -26,6 +26,7 @@ from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.optimizers import adam
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
+from zoo.training.start import keep_average
 from zoo.training.step import AdversarialStep
 from zoo.training.terms import named
 from zoo.training.window import Window
@@ -42,6 +43,7 @@ class TrainingModule(LeanModule):
         trained_steps: steps of this process, not counting those before a resume.
         started: when it began to train, by `time.perf_counter`.
         shown: the last means of losses, scores and penalties, with `images_per_second`.
+        origin: of the weights that it began with, where these are another training's.
         run_description, run_settings: of the run that trains, kept in its checkpoints.
     """
 
@@ -53,6 +55,7 @@ class TrainingModule(LeanModule):
     ema: EMA | None
     schedules: dict[str, Schedule]
     rates: LearningRates
+    lr_factor: float
     d_steps: int
     accumulate: int
     own_batch_for_g: bool
@@ -71,6 +74,7 @@ class TrainingModule(LeanModule):
         self.trained_steps = 0
         self.started = 0.0
         self.shown: dict[str, float] = {}
+        self.origin: dict[str, Any] | None = None
         self.run_description: dict[str, Any] = {}
         self.run_settings: dict[str, Any] = {}
         self._updates = 0
@@ -78,6 +82,7 @@ class TrainingModule(LeanModule):
         self._rng: dict[str, Any] | None = None
         self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
         self._clock = (0.0, 0)
+        self._shown_at = -1  # the last step, where its values were shown and kept
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of itself."""
@@ -89,6 +94,7 @@ class TrainingModule(LeanModule):
         return self.d_steps + self.own_batch_for_g
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
             self._datamodule.d_steps = self.parts
 
@@ -173,6 +179,7 @@ class TrainingModule(LeanModule):
                 **{f"augmentation.{name}": part for name, part in augmentations.items()},
             },
             self.device,
+            self.lr_factor,
         )
 
     def _say(self, note: str) -> None:
@@ -211,9 +218,11 @@ class TrainingModule(LeanModule):
         seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
         if self._counts_images:
             self._datamodule.images_seen = seen * parts // self.d_steps
-        # The end of an epoch has a row of its own, before a checkpoint may be written there.
-        if updates % self._log_every == 0 or self.trainer.is_last_batch:
-            self._log_window()
+        # The end of an epoch has a row of its own, before a checkpoint may be written there, and so
+        # has the last step, whose values stay for a longer training to go on with.
+        due = updates % self._log_every == 0 or self.trainer.is_last_batch
+        if due or updates == self.trainer.max_steps:
+            self._log_window(keep=not due)
 
     def _look_at(self, images: Tensor, labels: Tensor | None) -> None:
         g = self.generator
@@ -224,17 +233,28 @@ class TrainingModule(LeanModule):
 
     def on_train_epoch_end(self) -> None:
         self._log_window()
+        # A loader may draw from it before the next batch, but not so in a training that resumes.
+        self._rng = {"cpu": torch.get_rng_state()}
 
-    def _log_window(self) -> None:
+    def _log_window(self, keep: bool = False) -> None:
         """Show the means since the last time; the one place where the host waits for the device.
 
         Straight to the loggers: `self.log` would cost more than a small step, on every step.
+
+        Args:
+            keep: the values, for a checkpoint that follows.
         """
+        if self._shown_at == self._updates:  # with values that were kept
+            self._window.clear()
+            return
         values = self.check_finite()
         if not values:
             return
         whole = len(self._window) >= self._log_every
-        self._window.clear()
+        if keep:
+            self._shown_at = self._updates
+        else:
+            self._window.clear()
         (then, before), now = self._clock, time.perf_counter()
         self._clock = (now, self.images_seen)
         values["images_per_second"] = (self.images_seen - before) / max(now - then, 1e-9)
@@ -288,6 +308,8 @@ class TrainingModule(LeanModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
+        self.origin = checkpoint["zoo"].get("start")
+        keep_average(self.ema, self.origin)
         processes = checkpoint.get("rng") or []
         if len(processes) == self.trainer.world_size:
             self._rng = processes[self.trainer.global_rank]

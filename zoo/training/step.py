@@ -130,7 +130,8 @@ class AdversarialStep:
         self.compile_note = ""
         if compile:
             compiled = functools.partial(torch.compile, backend=compile_backend, dynamic=False)
-            self.passes.synthesize = compiled(self.passes.synthesize)
+            if not self.passes.moves_latents:  # for which G's own pass is differentiated twice
+                self.passes.synthesize = compiled(self.passes.synthesize)
             self._d_loss = compiled(self.discriminator_loss)
             self._g_loss = compiled(self.generator_loss)
             eager = [name for name, r in self.regularizers.items() if r.per_sample]

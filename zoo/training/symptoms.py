@@ -194,9 +194,9 @@ def modes_lost(
     if not lost:
         return None
     shown = [str(names[c]) if names else str(c) for c in lost[:10]]
-    more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+    others = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
     return (
-        f"modes are lost: of {len(counts)} classes, {listing(shown)}{more} hardly occur among "
+        f"modes are lost: of {len(counts)} classes, {listing(shown)}{others} hardly occur among "
         f"{int(counts.sum()):,} generated images. {modes_advice()}"
     )
 

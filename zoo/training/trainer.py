@@ -138,7 +138,7 @@ def make_trainer(
 
     import pytorch_lightning as pl
 
-    from zoo.training.lightning import NoProfiler
+    from zoo.training.lightning import CheckpointFile, NoProfiler
 
     gpus = settings.pop("gpus", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
@@ -161,7 +161,11 @@ def make_trainer(
     settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
     try:
         return pl.Trainer(
-            **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
+            **settings,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=[CheckpointFile()],
+            default_root_dir=str(out),
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
@@ -239,9 +243,7 @@ def _check_accelerator(settings: dict[str, Any]) -> None:
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ZooError(
             f"trainer.accelerator={wanted} needs a CUDA GPU, and this machine has none: use "
-            "trainer=cpu or trainer.gpus=0."
+            "trainer=cpu or trainer.gpus=0"
         )
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise ZooError(
-            "trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu."
-        )
+        raise ZooError("trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu")

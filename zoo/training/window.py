@@ -87,7 +87,7 @@ class Window:
                 raise NonFiniteError(
                     f"training stopped at step {step}: {name} of {self.part_of(name)} is {value}. "
                     "Try a lower model.lr_d and model.lr_g, model.clip_grad_norm=1, or "
-                    f"{flattening()}."
+                    f"{flattening()}"
                 )
             totals.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in totals.items()}

@@ -13,7 +13,8 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.data.base import DataModule, Rows, Split
 from zoo.data.download import Source
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import MODES, find_pictures
+from zoo.data.pictures import MODES
+from zoo.data.sources.folder import Folder
 from zoo.registry import above, at_least, datamodule
 
 PARTS: dict[Split, str] = {"train": "0", "val": "1", "test": "2"}
@@ -24,11 +25,12 @@ class CelebADataModule(DataModule):
     """202,599 aligned faces of celebrities with the official split.
 
     Read from `<data_dir>/celeba`: the pictures in `img_align_celeba`, `list_eval_partition.txt`
-    and, for classes, `list_attr_celeba.txt`. Pictures are cropped from 178x218 to the centred
-    178x178, resized and kept in a memory-mapped cache, as for `image_folder`.
+    and, for classes, `list_attr_celeba.txt`. Pictures of 178x218 are cropped to the centred
+    178x178 (oblong ones to the largest centred window of their shape), resized and kept in a
+    memory-mapped cache, as for `image_folder`.
 
     Args:
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         attribute: one of the 40 attributes, "Smiling" for instance, makes two classes: without
             it and with it. None for no classes.
         on_error: what a picture that cannot be read does: stop with its name, or be left out.
@@ -41,7 +43,7 @@ class CelebADataModule(DataModule):
 
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 64,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 64,
         channels: int = 3,
         attribute: str | None = None,
         batch_size: Annotated[int, at_least(1)] = 64,
@@ -97,14 +99,14 @@ class CelebADataModule(DataModule):
             return
         source = self._source()
         partition = source.read(self._read_partition)
-        pictures = find_pictures(self.root)
-        names = [picture.name for picture in pictures]
+        pictures = Folder(self.root)
+        names = [picture.name for picture in pictures.pictures]
         labels = torch.zeros(len(names), dtype=torch.int64)
         if self.attribute:
             positive = source.read(self._read_attribute)
             labels = torch.tensor([int(name in positive) for name in names])
         images, readable, _ = self.cache.load(
-            self.root, pictures, self.image_size, self.channels, self.on_error
+            pictures, self.image_size, self.channels, self.on_error
         )
         for split, part in PARTS.items():
             rows = [row for row in readable if partition.get(names[row]) == part]

@@ -33,7 +33,7 @@ class CIFAR10DataModule(CIFARDataModule):
 
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         batch_size: Annotated[int, at_least(1)] = 64,
         train_val_test_split: list[Annotated[int, at_least(0)]] = [50000, 0, 10000],  # noqa: B006
         flip: bool = True,

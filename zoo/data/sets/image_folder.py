@@ -1,8 +1,7 @@
-"""Any folder of pictures."""
+"""Pictures of one's own, wherever they lie."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,9 +11,12 @@ from torch import Tensor
 from zoo.core import cache
 from zoo.core.errors import ZooError
 from zoo.data.base import SPLITS, DataModule, Rows, Split, fixed_order
-from zoo.data.layout import DATASET_JSON, folders_of, in_order, labels_in, splits_of
+from zoo.data.classes import classes_of
+from zoo.data.layout import in_order, splits_of
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import MODES, find_pictures, in_words
+from zoo.data.pictures import MODES, in_words
+from zoo.data.sources.base import Source
+from zoo.data.sources.opening import located, open_source
 from zoo.data.value_range import ValueRange
 from zoo.registry import above, at_least, below, datamodule
 
@@ -23,20 +25,26 @@ HELD_OUT: tuple[Split, ...] = ("val", "test")
 
 @datamodule("image_folder")
 class ImageFolder(DataModule):
-    """A folder of pictures of any format, size and mode, nested as deep as you like.
+    """Pictures of any format, size and mode: a folder, a zip, .npz or tar file, a Hugging Face set.
 
-    Pictures are turned upright, cropped to the centred square and resized once, on all cores, into
-    a memory-mapped cache that is renewed when the folder changes. Folders of the first level that
-    are called train, val (valid, validation) and test are the splits, and classes lie in them.
+    A folder is nested as deep as you like. A zip file is read without unpacking it; a .npz file
+    holds images (uint8) and labels; tar files are shards of WebDataset; a folder that Hugging
+    Face's `save_to_disk` wrote, or `hf:OWNER/NAME`, needs the extra `datasets`.
+
+    Pictures are turned upright, cropped to the largest centred square (or window of the shape asked
+    for) and resized once, on all cores, into a memory-mapped cache that is renewed when they
+    change. Folders of the first level that are called train, val (valid, validation) and test are
+    the splits, and classes lie in them.
 
     Args:
-        folder: of the pictures, from the working directory or from `data_dir`; by default
-            `data_dir` itself.
-        image_size: H = W in pixels.
+        folder: of the pictures, or the file, pattern or name of any of those kinds; from the
+            working directory or from `data_dir`; by default `data_dir` itself.
+        image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
         labels: "folders" makes a class of every sub-folder of the first level, "none" makes none;
-            a CSV or JSON file says the class of each picture. "auto" reads `dataset.json` where it
-            lies in the folder, else takes the sub-folders, and no labels where there are none.
+            a CSV or JSON file says the class of each picture, the name of a column does in a
+            Hugging Face set. "auto" reads `dataset.json` where it lies in the folder or the
+            archive, else takes the sub-folders, and no labels where there are none.
         on_error: what a picture that cannot be read does: stop with its name, or be left out and
             counted in a warning.
         val_fraction, test_fraction: shares of the pictures kept from training, chosen alike for
@@ -53,7 +61,7 @@ class ImageFolder(DataModule):
     def __init__(
         self,
         folder: str = "",
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         channels: int = 3,
         labels: str = "auto",
         batch_size: Annotated[int, at_least(1)] = 64,
@@ -100,12 +108,9 @@ class ImageFolder(DataModule):
         self.cache = PictureCache(place, cache_limit_gb)
 
     @property
-    def root(self) -> Path:
-        """The folder of pictures: from the working directory where it is there, else `data_dir`."""
-        named = Path(self.folder).expanduser()
-        if self.folder and (named.is_absolute() or named.is_dir()):
-            return named.resolve()
-        return self.data_dir / self.folder
+    def place(self) -> str:
+        """Where the pictures lie, with its whole path."""
+        return located(self.folder, self.data_dir)
 
     def prepare_data(self) -> None:
         """Decode the pictures, so that the other processes find them in the cache."""
@@ -120,16 +125,10 @@ class ImageFolder(DataModule):
         """
         if self._splits:
             return
-        others: Counter[str] = Counter()
-        pictures = find_pictures(self.root, others)
-        names = [picture.name for picture in pictures]
-        splits = splits_of(names)
-        labels, labelled = self._read_labels(names, 0 if splits is None else 1, others)
+        source, splits, labels, labelled = self._find()
         images, readable, scale = self.cache.load(
-            self.root, pictures, self.image_size, self.channels, self.on_error, self.value_range
+            source, self.image_size, self.channels, self.on_error, self.value_range
         )
-        if others:
-            self.notes.append(f"left out of {self.root}: {in_words(others)}, which is no picture.")
         if scale is not None:
             self.kept_options["value_range"] = list(scale)
             self.notes.append(
@@ -137,10 +136,22 @@ class ImageFolder(DataModule):
                 "whole folder alike."
             )
         rows = [row for row in readable if labelled[row]]
-        for split, chosen in self._divide(rows, splits).items():
-            self._splits[split] = Rows(images, labels, chosen.sort().values)
+        for split, chosen in self._divide(source.place, rows, splits).items():
+            # All of them in order are the mapped file itself, which need not fit into memory.
+            whole = len(chosen) == len(images)
+            self._splits[split] = Rows(images, labels, None if whole else chosen.sort().values)
 
-    def _divide(self, rows: list[int], splits: list[str] | None) -> dict[str, Tensor]:
+    def _find(self) -> tuple[Source, list[str] | None, Tensor, list[bool]]:
+        """The pictures, the split of each, its label, and whether it has one."""
+        source = open_source(self.place, self.labels)
+        splits = splits_of([picture.name for picture in source.pictures])
+        labels, labelled = self._read_labels(source, 0 if splits is None else 1)
+        if source.others:
+            told = in_words(source.others)
+            self.notes.append(f"left out of {source.place}: {told}, which is no picture.")
+        return source, splits, labels, labelled
+
+    def _divide(self, place: str, rows: list[int], splits: list[str] | None) -> dict[str, Tensor]:
         """The rows of each split: as the folders say, and the fractions of the training part."""
         own = {
             split: torch.tensor(
@@ -154,7 +165,7 @@ class ImageFolder(DataModule):
         for split, fraction in zip(HELD_OUT, self.fractions, strict=True):
             if fraction and len(own[split]):
                 raise ZooError(
-                    f"datamodule image_folder: {self.root} has a folder of its own for the split "
+                    f"datamodule image_folder: {place} has a folder of its own for the split "
                     f"{split!r}: leave {split}_fraction={fraction} out."
                 )
         train = own["train"][fixed_order(len(own["train"]))]
@@ -167,74 +178,15 @@ class ImageFolder(DataModule):
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         return self.split(split)
 
-    def _read_labels(
-        self, names: list[str], depth: int, others: Counter[str]
-    ) -> tuple[Tensor, list[bool]]:
+    def _read_labels(self, source: Source, depth: int) -> tuple[Tensor, list[bool]]:
         """The label of each picture, and whether it has one."""
-        found = self._class_of_each(names, depth, others)
+        found = classes_of(source, self.labels, depth, self.on_error == "skip", self.notes)
         if found is None:
-            return torch.zeros(len(names), dtype=torch.int64), [True] * len(names)
-        self.class_names = in_order(c for c in found if c is not None)
+            count = len(source.pictures)
+            return torch.zeros(count, dtype=torch.int64), [True] * count
+        self.class_names = source.class_names or in_order(c for c in found if c is not None)
         number = {name: label for label, name in enumerate(self.class_names)}
         return (
             torch.tensor([0 if c is None else number[c] for c in found]),
             [c is not None for c in found],
         )
-
-    def _class_of_each(
-        self, names: list[str], depth: int, others: Counter[str]
-    ) -> list[str | None] | None:
-        if self.labels == "none":
-            return None
-        file = self._label_file()
-        if file is not None:
-            if file.parent == self.root:
-                others[file.suffix.lower()] -= 1
-                others += Counter()  # drops what is 0
-            found = labels_in(file, names)
-            if found is None:
-                self.notes.append(f"{file} has no labels: the pictures are without classes.")
-                return None
-            missing = [name for name, c in zip(names, found, strict=True) if c is None]
-            if missing and self.on_error == "raise":
-                raise ZooError(
-                    f"{self.root / missing[0]} has no label in {file}"
-                    + (f", as {len(missing) - 1} others" if len(missing) > 1 else "")
-                    + ": add it, or leave such pictures out with datamodule.on_error=skip"
-                )
-            if missing:
-                self.notes.append(
-                    f"{len(missing)} pictures without a label in {file} are left out."
-                )
-            return found
-        classes = folders_of(names, depth)
-        loose = [name for name, c in zip(names, classes, strict=True) if c is None]
-        if len(loose) == len(names) and self.labels == "auto":
-            self.notes.append(
-                f"the pictures in {self.root} lie in no sub-folders of classes and are without "
-                "labels; a file of labels is read with datamodule.labels=FILE"
-            )
-            return None
-        if loose:
-            raise ZooError(
-                f"{self.root / loose[0]} lies in no sub-folder and so has no class: move it into "
-                "one, or train without classes with datamodule.labels=none"
-            )
-        return classes
-
-    def _label_file(self) -> Path | None:
-        """The file that says the classes, where one does."""
-        if self.labels == "auto":
-            file = self.root / DATASET_JSON
-            return file if file.is_file() else None
-        if self.labels == "folders":
-            return None
-        file = Path(self.labels).expanduser()
-        if not file.is_file() and not file.is_absolute():
-            file = self.root / file
-        if file.suffix.lower() not in (".csv", ".json") or not file.is_file():
-            raise ZooError(
-                f"datamodule.labels={self.labels} is no .csv or .json file, here or in "
-                f"{self.root}; otherwise it is auto, folders or none."
-            )
-        return file.resolve()

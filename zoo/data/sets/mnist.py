@@ -23,7 +23,7 @@ class MNISTDataModule(IdxDataModule):
 
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         batch_size: Annotated[int, at_least(1)] = 64,
         train_val_test_split: list[Annotated[int, at_least(0)]] = [55000, 5000, 10000],  # noqa: B006
         flip: bool = False,

@@ -37,7 +37,7 @@ class StackedMNIST(DataModule):
 
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 28,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 28,
         batch_size: Annotated[int, at_least(1)] = 64,
         source: Literal["mnist", "mnist_subset"] = "mnist",
         train_val_test_split: list[Annotated[int, at_least(0)]] = [128000, 0, 26000],  # noqa: B006

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.data.base import DataModule, Split
 from zoo.data.download import Source
-from zoo.data.pixels import resize
+from zoo.data.pixels import fit
 from zoo.registry import at_least, datamodule
 
 
@@ -23,7 +23,7 @@ class SVHNDataModule(DataModule):
 
     def __init__(
         self,
-        image_size: Annotated[int, at_least(1)] = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         batch_size: Annotated[int, at_least(1)] = 64,
         train_val_test_split: list[Annotated[int, at_least(0)]] = [73257, 0, 26032],  # noqa: B006
         flip: bool = False,
@@ -56,7 +56,7 @@ class SVHNDataModule(DataModule):
 
         data = self._source().read(lambda: SVHN(self.data_dir, split=split))
         images = torch.from_numpy(data.data).contiguous()
-        return resize(images, self.image_size), torch.from_numpy(data.labels)
+        return fit(images, self.image_size), torch.from_numpy(data.labels)
 
     def _source(self) -> Source:
         from torchvision.datasets import SVHN

@@ -17,7 +17,7 @@ from zoo.explore.serve.gallery import DIRECTIONS, Exhibit, truncation_limit
 from zoo.inference.images import grid, to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
 from zoo.inference.load import LoadedGenerator
-from zoo.inference.locate import public_name
+from zoo.inference.locate import without_folders
 
 MAX_IMAGES = 100
 MAX_REACH = 10.0
@@ -92,7 +92,7 @@ class Studio:
                 z = interpolate(z, other, mix)
             z = z + torch.tensor(steps[: len(directions)]) @ directions
             images = to_uint8(model.generate(z.cpu(), y, truncation=None if none else truncation))
-        size = images.shape[-1]
+        size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
         picture = grid(images, columns, scale=scale, padding=0 if raw else 2)
@@ -107,7 +107,7 @@ def _named_in_public(file: Path) -> Iterator[None]:
     try:
         yield
     except ZooError as error:
-        raise ZooError(str(error).replace(str(file), public_name(file))) from error
+        raise ZooError(without_folders(str(error), file)) from error
 
 
 def _number(query: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

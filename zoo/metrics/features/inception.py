@@ -36,7 +36,7 @@ class InceptionFeatures(Features):
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        path = Path(weights) if weights else _downloaded()
+        path = Path(weights).expanduser() if weights else _downloaded()
         # torch-fidelity unpickles without restriction: a file that passes here is harmless there
         try:
             torch.load(path, map_location="cpu", weights_only=True)

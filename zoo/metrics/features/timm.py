@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -48,6 +49,7 @@ class TimmFeatures(Backbone):
                 f"features=timm with model={model!r}: timm {timm.__version__} has no such model."
                 f"{suggest(model, timm.list_models() + timm.list_pretrained())}"
             )
+        weights = os.path.expanduser(weights) if weights else None
         if weights and not Path(weights).is_file():
             raise ZooError(f"features_weights={weights}: there is no such file.")
         options: dict[str, Any] = {"img_size": resolution} if resolution else {}
@@ -71,7 +73,10 @@ def _seeded(
         with torch.random.fork_rng(devices=[]), no_retries(pretrained):
             torch.manual_seed(0)
             network = timm.create_model(
-                model, pretrained=pretrained, checkpoint_path=weights or "", **options
+                model,
+                pretrained=pretrained,
+                checkpoint_path=weights or "",
+                **options,
             )
     except TypeError:
         raise

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.outputs import DiscriminatorOutput
-from zoo.contracts.sizes import ImageSize, check_image_size, height_width
+from zoo.contracts.sizes import ImageSize, height_width
 from zoo.contracts.update import Update
 from zoo.layers.fastgan import Decoder, DownBlock, SkipExcitation, activated, conv, fastgan_init
 from zoo.layers.patches import PatchScore
@@ -81,8 +81,7 @@ class FastGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator fastgan"
-        check_image_size(part, image_size)
-        check_doublings(part, self.height)
+        check_doublings(part, image_size)
         self.reconstruction_weight = reconstruction_weight
         first, doublings = halvings(height_width(image_size)[0])
 

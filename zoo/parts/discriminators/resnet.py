@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
-from zoo.contracts.sizes import check_image_size
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
 from zoo.registry import at_least, discriminator
@@ -25,7 +25,7 @@ class ResNetDiscriminator(Discriminator):
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         num_classes: 0 for none.
         head: what scores the features.
@@ -35,15 +35,15 @@ class ResNetDiscriminator(Discriminator):
         pooling: of the features over positions; `auto` is `sum` with spectral norm, else `mean`.
         plan: `constant` keeps the width (the papers at 32 pixels), `pyramid` doubles it at each
             halving (48 pixels and more); `auto` is `constant` up to 32 pixels.
-        attention: side of the map that self-attention follows (Zhang et al., 2019,
-            arXiv:1805.08318), for instance 16; 0 for none.
+        attention: side (the shorter one) of the map that self-attention follows, for instance 16;
+            0 for none (Zhang et al., 2019, arXiv:1805.08318).
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
@@ -54,12 +54,12 @@ class ResNetDiscriminator(Discriminator):
         attention: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
-        check_image_size("discriminator resnet", image_size)
+        check_image_size("discriminator resnet", image_size, oblong=True)
         self.trunk = ResNetTrunk(
             self.in_channels,
-            image_size,
+            (self.height, self.width),
             base_channels,
-            pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
+            pyramid=plan == "pyramid" or (plan == "auto" and min(self.height, self.width) > 32),
             spectral_norm=spectral_norm,
             mean=pooling == "mean" or (pooling == "auto" and not spectral_norm),
             attention=attention,

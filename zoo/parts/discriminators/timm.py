@@ -146,7 +146,7 @@ def _backbone(
         if pretrained:
             raise ZooError(
                 f"discriminator timm: no pretrained weights for {model}: {reason} Random weights "
-                "work offline: model.discriminator.pretrained=false."
+                "work offline: model.discriminator.pretrained=false"
             ) from error
         raise ZooError(f"discriminator timm: cannot build {model}: {reason}") from error
 

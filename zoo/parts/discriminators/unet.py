@@ -13,7 +13,7 @@ from zoo.contracts.head import HeadFactory
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, check_image_size, height_width
 from zoo.contracts.update import Update
-from zoo.core.distributed import processes
+from zoo.core.distributed import process_count
 from zoo.layers.cutmix import cutmix_masks, mix
 from zoo.layers.init import redraw
 from zoo.layers.linear import Conv2d, Embedding, Linear
@@ -151,7 +151,7 @@ class UNetDiscriminator(Discriminator):
     def _ramped(self, n: int) -> Tensor:
         """The share of the weights in force, and count the images of this update."""
         share = (self.seen / self.ramp).clamp(max=1) if self.ramp else torch.ones_like(self.seen)
-        self.seen += n * processes()
+        self.seen += n * process_count()
         return share.float()
 
 

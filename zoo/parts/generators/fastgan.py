@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
-from zoo.contracts.sizes import ImageSize, check_image_size, height_width
+from zoo.contracts.sizes import ImageSize, height_width
 from zoo.layers.fastgan import GeneratorBlock, SkipExcitation, Start, conv, fastgan_init
 from zoo.layers.shapes import check_labels, halvings
 from zoo.layers.sizes import check_doublings
@@ -92,8 +92,7 @@ class FastGANGenerator(Generator):
         variant: Literal["fastgan", "projected", "projected_lite"] = "fastgan",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
-        check_image_size("generator fastgan", image_size)
-        check_doublings("generator fastgan", self.height)
+        check_doublings("generator fastgan", image_size)
         self.plan = VARIANTS[variant]
         start, ups = halvings(height_width(image_size)[0])
         widths = [max(int(base_channels * times), 1) for times in WIDTHS]

@@ -65,7 +65,7 @@ class InfoGAN(Head):
         if trunk.latent is not None and not self.codes:
             raise ZooError(
                 "head infogan reads codes back, but latent "
-                f"{type(trunk.latent).__name__.lower()} has none: choose model/latent=codes."
+                f"{type(trunk.latent).__name__.lower()} has none: choose model/latent=codes"
             )
         if not self.codes:
             return

@@ -66,8 +66,8 @@ class MultiHinge(Head):
         fake = update.fake_output.extra["class_logits"]
         if update.side == "discriminator":
             real = update.real_output.extra["class_logits"]
-            told = torch.full_like(y, self.num_classes)
-            return {"class_loss": crammer_singer(real, y) + crammer_singer(fake, told)}
+            target = torch.full_like(y, self.num_classes)
+            return {"class_loss": crammer_singer(real, y) + crammer_singer(fake, target)}
         losses = {"class_loss": self.weight * crammer_singer(fake, y)}
         if self.matching:
             real_mean = mean_features(update.real_output.features.detach())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from zoo.contracts.loss import Loss
 from zoo.registry import at_least, below, loss
+
+_LEAST = 1e-6
+"""Of the shares that are turned into a ratio."""
 
 
 @loss("bce")
@@ -31,6 +35,13 @@ class BCE(Loss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         # Cross entropy with target t: t softplus(-s) + (1 - t) softplus(s) = softplus(-s) + (1-t) s
         return softplus(-real) + self.smoothing * real + softplus(fake)
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        if not self.smoothing:
+            return scores
+        # The best D has sigmoid(s) = (1 - smoothing) r / (1 + r), which stays below 1 - smoothing.
+        share = torch.sigmoid(scores) / (1 - self.smoothing)
+        return torch.logit(share.clamp(_LEAST, 1 - _LEAST))
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return softplus(-fake)

@@ -31,7 +31,7 @@ class Hinge(Loss):
         self, margin: Annotated[float, above(0)] = 1.0, soft: Annotated[float, at_least(0)] = 0.0
     ) -> None:
         if not 0 <= soft <= margin:
-            raise ZooError(f"loss hinge: soft={soft} must be from 0 to margin={margin}.")
+            raise ZooError(f"loss hinge: soft={soft} must be from 0 to margin={margin}")
         self.margin = margin
         self.soft = soft
 

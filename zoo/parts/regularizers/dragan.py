@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
+from zoo.core.distributed import deviation_over_processes
 from zoo.parts.regularizers.gradient_penalty import slope_off, slope_penalty
 from zoo.registry import at_least, regularizer
 
@@ -20,7 +21,7 @@ class Dragan(Regularizer):
     Paper: Kodali et al. (2017), arXiv:1705.07215.
 
     penalty * E[(|grad D(x + strength * std(x) * u)| - center)^2], u uniform in [0, 1) per value,
-    std over the whole batch, the norm over all of C*H*W; in fp32.
+    std over the whole batch of all processes, the norm over all of C*H*W; in fp32.
 
     Args:
         penalty: lambda.
@@ -49,7 +50,8 @@ class Dragan(Regularizer):
 
     def forward(self, update: Update) -> Tensor:
         real = widen(update.real.detach())
-        perturbed = real + self.strength * real.std() * torch.rand_like(real)
+        deviation = deviation_over_processes(real)
+        perturbed = real + self.strength * deviation * torch.rand_like(real)
         return self.penalty * slope_penalty(update.gradient(perturbed), self.center, self.one_sided)
 
     def diagnose(self, value: float) -> str | None:

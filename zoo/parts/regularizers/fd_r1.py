@@ -7,18 +7,9 @@ from typing import Annotated
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, widen
-from zoo.layers.randoms import slopes
+from zoo.contracts.update import Update
+from zoo.parts.regularizers.finite_difference import mean_square_slope
 from zoo.registry import above, at_least, regularizer
-
-
-def mean_square_slope(update: Update, images: Tensor, distance: float) -> Tensor:
-    """E[((D(x + h e) - D(x)) / h)^2] over `images` (N, C, H, W), h = `distance`; in fp32."""
-    with full_precision(images.device):
-        slope = slopes(
-            lambda x: update.discriminate(x, update.labels).scores, widen(images), distance
-        )
-    return slope.square().mean()
 
 
 @regularizer("fd_r1")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.parts.regularizers.fd_r1 import mean_square_slope
+from zoo.parts.regularizers.finite_difference import mean_square_slope
 from zoo.registry import above, at_least, regularizer
 
 

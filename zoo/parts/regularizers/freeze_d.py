@@ -18,7 +18,8 @@ class FreezeD(Regularizer):
     Paper: Mo et al. (2020), arXiv:2002.10964.
 
     The first `stages` of what D names as its stages, from the image on, keep the weights that they
-    start with; the head always learns. It makes sense from the weights of another training only.
+    start with; the head always learns. It makes sense from the weights of another training only:
+    `model.start=RUN model/regularizer=freeze_d`.
 
     Args:
         stages: how many.

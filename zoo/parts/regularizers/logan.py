@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import Update, full_precision, widen
+from zoo.contracts.update import Update, full_precision, image_scores, widen
 from zoo.registry import above, at_least, at_most, regularizer
 
 
@@ -54,7 +54,7 @@ class LOGAN(Regularizer):
         through = torch.is_grad_enabled()
         with torch.enable_grad(), full_precision(z.device):
             start = z.detach().requires_grad_()
-            scores = widen(score(start, labels).scores)
+            scores = image_scores(widen(score(start, labels).scores))
             (gradient,) = torch.autograd.grad(scores.sum(), start, create_graph=through)
         step = self.alpha * gradient / (self.beta + gradient.square().sum(1, keepdim=True))
         if self.share < 1:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
+from zoo.core.distributed import gather_with_gradient
 from zoo.registry import above, at_least, regularizer
 
 _FLOOR = 1e-5
@@ -21,7 +22,8 @@ class ModeSeeking(Regularizer):
 
     With a second batch of images of the same labels, and mean absolute differences per value:
 
-    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), means of the batch.
+    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), means of the batch
+      of all processes.
     - `bounded` (the second, diversity-sensitive): -weight * E[min(|G(z) - G(z')| / |z - z'|,
       limit)], pair by pair; its paper takes weight 8.
 
@@ -54,4 +56,5 @@ class ModeSeeking(Regularizer):
         latents = (widen(one.z) - widen(other.z)).abs().flatten(1).mean(1)
         if self.form == "bounded":
             return -self.weight * (images / latents).clamp(max=self.limit).mean()
-        return self.weight / (images.mean() / latents.mean() + _FLOOR)
+        far = gather_with_gradient(images).mean()
+        return self.weight / (far / gather_with_gradient(latents).mean() + _FLOOR)

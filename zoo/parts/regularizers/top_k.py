@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update
+from zoo.contracts.update import Update, image_scores
 from zoo.registry import above, at_least, at_most, between, regularizer
 
 
@@ -47,8 +47,7 @@ class TopK(Regularizer):
 
     @torch.no_grad()
     def weights(self, update: Update) -> Tensor:
-        scores = update.fake_output.scores.detach()
-        scores = scores.reshape(len(scores), -1).mean(1)
+        scores = image_scores(update.fake_output.scores.detach())
         n = len(scores)
         epochs = torch.div(self.count, self.period, rounding_mode="floor")
         part = (

@@ -1,4 +1,4 @@
-"""What `task=new` writes for what watches a generator: feature networks, metrics."""
+"""What `task=new` writes for what watches a generator: feature networks, metrics, samplers."""
 
 from __future__ import annotations
 
@@ -148,5 +148,59 @@ def test_value_on_known_features():
     assert zoo.create("metric", "$name", power=1.0)(data) == {"$name": pytest.approx(7.0)}
 """,
         "python run.py task=evaluate ckpt=mnist 'metrics=[{name}]'",
+    ),
+    "sampler": templates(
+        "sampler",
+        '''
+import torch
+from torch import Tensor
+
+from zoo import Sampler, Scene, sampler
+
+
+@sampler("$name")
+class $Class(Sampler):
+    """$doc
+
+    The image that D finds most real, of a few draws.
+
+    Args:
+        draws: of which one is taken.
+    """
+
+    def __init__(self, draws: int = 4) -> None:
+        self.draws = draws
+
+    def __call__(self, scene: Scene, z: Tensor, y: Tensor | None) -> Tensor:
+        """Latents (N, dim) in place of `z`, which are the first draw, for labels (N,)."""
+        best = scene.scores(z, y)
+        for _ in range(self.draws - 1):
+            other = scene.draw(len(z))
+            scores = scene.scores(other, y)
+            z = torch.where((scores > best)[:, None], other, z)
+            best = torch.maximum(scores, best)
+        return z
+''',
+        """
+import torch
+
+import zoo
+
+
+def test_it_takes_the_highest_score():
+    draws = iter([torch.tensor([[3.0], [-1.0]]), torch.tensor([[2.0], [5.0]])])
+    scene = zoo.Scene(
+        draw=lambda n: next(draws),
+        images=lambda z, y: z,
+        score=lambda images, y: images[:, 0],
+        reals=lambda: (torch.zeros(1, 1), None),
+        random=torch.Generator(),
+        latent=None,
+        num_classes=0,
+    )
+    refined = zoo.create("sampler", "$name", draws=3)(scene, torch.zeros(2, 1), None)
+    assert refined.tolist() == [[3.0], [5.0]]
+""",
+        "python run.py task=sample ckpt=RUN refine={name}",
     ),
 }

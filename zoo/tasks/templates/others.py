@@ -267,14 +267,13 @@ def test_images_and_labels():
     "task": templates(
         "task",
         '''
-from pathlib import Path
 from typing import Any
 
 import zoo
 
 
 @zoo.task("$name")
-class $Class:
+class $Class(zoo.Task):
     """$doc
 
     Args:
@@ -286,13 +285,13 @@ class $Class:
         self.generator = generator
         self.image_size = image_size
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write into the folder `out` and return what the command prints at its end."""
+    def run(self, run: zoo.Run) -> dict[str, Any]:
+        """Write into the run's folder and return what the command prints at its end."""
         network = zoo.create(
             "generator", self.generator, image_size=self.image_size, channels=1, latent_dim=100
         )
         count = sum(p.numel() for p in network.parameters())
-        path = Path(out) / "count.txt"
+        path = run.folder / "count.txt"
         path.write_text(f"{count}\\n", encoding="utf-8")
         return {"parameters": count, "file": path}
 ''',

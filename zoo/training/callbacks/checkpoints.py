@@ -16,7 +16,7 @@ import torch
 
 from zoo.core import torch_internals
 from zoo.core.atomic import commit, keep
-from zoo.core.errors import ZooError
+from zoo.core.errors import OwnError, ZooError
 from zoo.registry import at_least, callback
 from zoo.registry.spec import spec
 from zoo.training.callbacks.base import Callback, Measures
@@ -202,27 +202,26 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
             return
         check_weights(pl_module)
         self._written = pl_module.images_seen
-        temporary = self.folder / ".writing.ckpt"
+        temporary = self.folder / ".writing.ckpt.tmp"
+        copy = None if path is None else path.with_name(f".{path.name}.tmp")
         try:
             # On every process, as Lightning wants it; with the optimizers.
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
-                if path is not None:
-                    shutil.copyfile(temporary, path.with_suffix(".tmp"))
-                    commit(path.with_suffix(".tmp"), path)
+                if path is not None and copy is not None:
+                    shutil.copyfile(temporary, copy)
+                    commit(copy, path)
                 if self.last.is_file():
                     keep(self.last, self.previous)
                 commit(temporary, self.last)
-        except (OSError, RuntimeError) as error:
-            # torch's writer has a RuntimeError of its own for a full disk or a missing folder.
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
-                raise
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise ZooError(
-                f"cannot write a checkpoint to {self.folder}: {reason}. "
-                "The one written before it is untouched."
+        except OSError as error:
+            for partial in (temporary, copy):
+                with contextlib.suppress(OSError):
+                    if partial is not None:
+                        partial.unlink()
+            before = " The one written before it is untouched." if self.last.is_file() else ""
+            raise OwnError(
+                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{before}"
             ) from error
 
 
@@ -248,5 +247,5 @@ def check_weights(gan: Any) -> None:
             raise NonFiniteError(
                 f"training stopped at step {gan.trainer.global_step}: weights of {kind} "
                 f"{spec(network)['name']!r} are NaN or infinite. Try a lower model.lr_d and "
-                "model.lr_g, or model.clip_grad_norm=1."
+                "model.lr_g, or model.clip_grad_norm=1"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from zoo.core.atomic import write_json
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
 from zoo.metrics.evaluate import features_of
@@ -22,7 +22,7 @@ from zoo.metrics.scores.base import MAX_CLASSES
 from zoo.registry import REGISTRY, at_least, callback
 from zoo.training import symptoms as diagnostics
 from zoo.training.callbacks.base import Callback
-from zoo.training.step import named
+from zoo.training.terms import named
 
 PROBE = 64
 READ = 500
@@ -45,7 +45,7 @@ class Diagnose(Callback):
         after_images: real images seen before the first look, since every GAN starts badly.
 
     Attributes:
-        found: everything that was told.
+        found: everything that was reported.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Diagnose(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self._last is not None:
             self._look(trainer, pl_module, self._last)
-            self._told(trainer, "modes", self._modes(pl_module))
+            self._report(trainer, "modes", self._modes(pl_module))
         self._last = None
 
     def _look(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
@@ -109,8 +109,8 @@ class Diagnose(Callback):
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
             scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
-        told = self._told
-        told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
+        report = self._report
+        report(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
         regularizers = named(list(pl_module.regularizers))
         flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
         strengths = {
@@ -118,15 +118,15 @@ class Diagnose(Callback):
         }
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
         blinding = strengths if diagnostics.blind(*scores) else None
-        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        report(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
-            told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
+            report(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
         for name, regularizer in regularizers.items():
             if name in pl_module.shown:
-                told(trainer, name, regularizer.diagnose(pl_module.shown[name]))
+                report(trainer, name, regularizer.diagnose(pl_module.shown[name]))
 
     def _modes(self, pl_module: Any) -> str | None:
         """Classes that a sample of all of them does not hold, or no longer."""
@@ -161,7 +161,7 @@ class Diagnose(Callback):
                 counts += torch.bincount(logits.argmax(dim=1), minlength=modes)
         return counts
 
-    def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
+    def _report(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
         finding = self.found.note(trainer.current_epoch, kind, sentence)
         if finding is None:
             return
@@ -171,9 +171,7 @@ class Diagnose(Callback):
             bar.print(text)
         else:
             print(text, flush=True)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = self.state_dict()["findings"]
-        self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_json(self.path, self.state_dict()["findings"])
 
 
 @contextmanager

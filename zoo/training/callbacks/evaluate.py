@@ -94,7 +94,9 @@ class Evaluate(Measures):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        if n is not None and pl_module.images_seen // n > self._seen // n:
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.evaluate(trainer, pl_module)
         self._seen = pl_module.images_seen
 

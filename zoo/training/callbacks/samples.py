@@ -10,10 +10,14 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.inference.images import grid, to_uint8, write_png
 from zoo.registry import at_least, callback
 from zoo.training.callbacks.base import Callback
+
+MOST = 10_000
+"""Pictures of a grid, which are made together."""
 
 
 @callback("samples")
@@ -24,7 +28,8 @@ class SampleGrid(Callback):
 
     Args:
         folder: the run's folder.
-        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end.
+        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end
+            of a training; where one is continued there is one already.
         every_n_images: a grid whenever n more real images were seen; null for none.
         rows: rows of the grid.
         columns: columns of an unconditional grid.
@@ -42,6 +47,11 @@ class SampleGrid(Callback):
         max_classes: Annotated[int, at_least(1)] = 10,
         seed: int = 0,
     ) -> None:
+        if rows * max(columns, max_classes) > MOST:
+            raise ZooError(
+                f"callbacks.samples: rows={rows} by columns={columns} (max_classes={max_classes}) "
+                f"are more than {MOST:,} pictures."
+            )
         self.folder = Path(folder) / "samples"
         self.every_n_epochs = every_n_epochs
         self.every_n_images = every_n_images
@@ -54,13 +64,16 @@ class SampleGrid(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
-        self.write(trainer, pl_module)
+        if not self._seen or not any(self.folder.glob("images_*.png")):
+            self.write(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        if n is not None and pl_module.images_seen // n > self._seen // n:
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.write(trainer, pl_module)
         self._seen = pl_module.images_seen
 

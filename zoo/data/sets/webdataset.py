@@ -1,0 +1,156 @@
+"""Shards of WebDataset, read while training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+
+from zoo.core.errors import ZooError
+from zoo.core.sizes import height_width
+from zoo.data.base import SPLITS, Rows, Split
+from zoo.data.loader import EndlessLoader
+from zoo.data.pictures import deep_values
+from zoo.data.sets.image_folder import ImageFolder
+from zoo.data.sources.base import Part
+from zoo.data.sources.shards import Shards
+from zoo.data.stream import StreamLoader, WindowSampler
+from zoo.registry import above, at_least, datamodule
+
+
+@datamodule("webdataset")
+class WebDataset(ImageFolder):
+    """Shards of WebDataset (.tar) that are decoded while training, and need no room elsewhere.
+
+    Each process reads shards of its own, shuffled in every pass, and shuffles the images within a
+    window; a run goes on at any image. Folders called train, val and test are splits. What is
+    measured against is decoded into the cache, as of `image_folder`.
+
+    Args:
+        folder: of the shards, one of them, or a pattern; braces are quoted twice:
+            `"datamodule.folder='shards/train-{000..127}.tar'"`.
+        image_size: the side, or [height, width], in pixels.
+        channels: 3 for RGB, 1 for grey.
+        labels: "auto" reads classes from `.cls` files, or `label` in `.json` ones; "none" reads
+            none.
+        window: images that are shuffled together; two windows are in memory.
+        on_error: what a picture that cannot be read does: end the training with its name, or be
+            replaced by another one.
+        cache_dir, cache_limit_gb: of what is measured against, see `image_folder`.
+        value_range: values of pictures of more than 8 bits that become black and white.
+
+    Paper: Aizman, Maltby, Breuel (2019), arXiv:2001.01858.
+    """
+
+    def __init__(
+        self,
+        folder: str = "",
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
+        channels: int = 3,
+        labels: Literal["auto", "none"] = "auto",
+        batch_size: Annotated[int, at_least(1)] = 64,
+        flip: bool = True,
+        window: Annotated[int, at_least(1)] = 2048,
+        on_error: Literal["raise", "skip"] = "raise",
+        cache_dir: str | None = None,
+        cache_limit_gb: Annotated[float, above(0)] = 20.0,
+        value_range: list[float] | None = None,
+        seed: int = 0,
+        data_dir: str = "data",
+    ) -> None:
+        super().__init__(
+            folder,
+            image_size,
+            channels,
+            labels,
+            batch_size,
+            flip,
+            on_error,
+            cache_dir=cache_dir,
+            cache_limit_gb=cache_limit_gb,
+            value_range=value_range,
+            seed=seed,
+            data_dir=data_dir,
+        )
+        self.name = "webdataset"
+        self.window = window
+        self._rows_of: dict[str, torch.Tensor] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find what lies where in the shards.
+
+        Raises:
+            ZooError: missing or damaged shards, or pictures without a class.
+        """
+        if self._rows_of:
+            return
+        source, splits, self.labels_of_rows, labelled = self._find()
+        if not isinstance(source, Shards):
+            raise ZooError(
+                f"{source.place} has no shards (.tar files): read it with datamodule=image_folder"
+            )
+        self.source = source
+        rows = [row for row, known in enumerate(labelled) if known]
+        self._rows_of = self._divide(source.place, rows, splits)
+        first = [group[0] for group in source.groups if len(group)]
+        deep = [content for content in source.contents(first) if deep_values(content) is not None]
+        if deep and self.value_range is None:
+            raise ZooError(
+                f"{source.place} has pictures of more than 8 bits, and shards are not looked "
+                "through beforehand: say what is black and white with, for instance, "
+                "datamodule.value_range=[0,65535]"
+            )
+
+    def size(self, split: Split) -> int:
+        self._known(split)
+        return len(self._rows_of[split])
+
+    def train_dataloader(self) -> EndlessLoader:
+        """Endless random batches of this process's shards, from `images_seen` on."""
+        self._known("train")
+        chosen = torch.zeros(len(self.source.pictures), dtype=torch.bool)
+        chosen[self._rows_of["train"]] = True
+        groups = [group[chosen[group]] for group in map(_as_tensor, self.source.groups)]
+        rank = self.trainer.global_rank if self.trainer else 0
+        world_size = self.trainer.world_size if self.trainer else 1
+        return StreamLoader(
+            self.source,
+            self.labels_of_rows,
+            WindowSampler(groups, self.seed, self.window, rank, world_size),
+            (self.channels, *height_width(self.image_size)),
+            self.on_error,
+            self.value_range,
+            batch_size=self.batch_size,
+            steps=self.d_steps,
+            flip=self.flip,
+            position=self.images_seen,
+        )
+
+    def _rows(self, split: Split) -> Rows:
+        """A split from the cache, where it is decoded when it is first asked for."""
+        self._known(split)
+        if split not in self._splits:
+            rows = self._rows_of[split].sort().values
+            if not len(rows):
+                empty = torch.empty(0, self.channels, *height_width(self.image_size))
+                self._splits[split] = Rows(empty.to(torch.uint8), rows)
+                return self._splits[split]
+            images, readable, _ = self.cache.load(
+                Part(self.source, rows.tolist(), split),
+                self.image_size,
+                self.channels,
+                self.on_error,
+                self.value_range,
+            )
+            chosen = None if len(readable) == len(rows) else torch.tensor(readable)
+            self._splits[split] = Rows(images, self.labels_of_rows[rows], chosen)
+        return self._splits[split]
+
+    def _known(self, split: Split) -> None:
+        if split not in SPLITS:
+            raise ZooError(f"There is no split {split!r}: choose one of {', '.join(SPLITS)}.")
+        self.setup()
+
+
+def _as_tensor(rows: range) -> torch.Tensor:
+    return torch.arange(rows.start, rows.stop)

@@ -1,0 +1,1 @@
+"""Where pictures lie: folders, zip files, arrays, Hugging Face datasets, WebDataset shards."""

@@ -1,0 +1,100 @@
+"""A zip file of pictures, read without unpacking it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from zoo.core.errors import ZooError
+from zoo.data.layout import SPLIT_FOLDERS
+from zoo.data.pictures import SUFFIXES, Content, Picture
+from zoo.data.sources.base import MOST_BYTES, Source
+
+ENCRYPTED = 0x1
+
+
+class ZipArchive(Source):
+    """The pictures of a zip file, `dataset.json` of StyleGAN's tool among them or not.
+
+    A folder that holds all the rest of the archive is left away, as where `pets.zip` holds `pets/`.
+    No more of a file is read than the archive's directory says, and that is bounded.
+
+    Raises:
+        ZooError: it is no zip file, is encrypted, holds no pictures, or names that lead out of it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        try:
+            with zipfile.ZipFile(file) as opened:
+                entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise ZooError(
+                f"{file} cannot be read as a zip file ({error}): it is damaged, incomplete or "
+                "something else."
+            ) from error
+        shown = {entry.filename: entry for entry in entries if not _is_hidden(entry.filename)}
+        for name, entry in shown.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
+                raise ZooError(
+                    f"{file} holds {name!r}, a name that leads out of it: pack it again from "
+                    "within the folder of the pictures."
+                )
+            if entry.flag_bits & ENCRYPTED:
+                raise ZooError(f"{file} is encrypted: pack the pictures without a password.")
+        skipped = _common_folder(list(shown))
+        self.entries = {name[skipped:]: entry for name, entry in shown.items()}
+        names = sorted(n for n in self.entries if PurePosixPath(n).suffix.lower() in SUFFIXES)
+        if not names:
+            others = sum(1 for _ in self.entries)
+            raise ZooError(
+                f"There is no picture in {file}, which holds {others} other files: files ending in "
+                f"{', '.join(SUFFIXES)} count."
+            )
+        # The checksum stands for the time of change, which archives keep to two seconds only.
+        known = [(name, self.entries[name]) for name in names]
+        super().__init__(str(file), [Picture(n, e.file_size, e.CRC) for n, e in known])
+        for name in self.entries.keys() - set(names):
+            self.others[PurePosixPath(name).suffix.lower()] += 1
+
+    def contents(self, rows: Sequence[int]) -> Iterator[Content]:
+        with zipfile.ZipFile(self.file) as opened:
+            for row in rows:
+                try:
+                    yield self._read(opened, self.pictures[row].name)
+                except Exception as error:  # damage shows in many ways
+                    yield error
+
+    def text(self, name: str) -> str | None:
+        if name not in self.entries:
+            return None
+        with zipfile.ZipFile(self.file) as opened:
+            try:
+                return self._read(opened, name).decode("utf-8-sig")
+            except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+                raise ValueError(str(error)) from error
+
+    def _read(self, opened: zipfile.ZipFile, name: str) -> bytes:
+        entry = self.entries[name]
+        if entry.file_size > MOST_BYTES:
+            raise ValueError(f"it claims to be {entry.file_size / 1e6:,.0f} MB large")
+        with opened.open(entry) as file:
+            return file.read(entry.file_size)
+
+
+def _is_hidden(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] == "__MACOSX" or any(p.startswith(".") and p != ".." for p in parts)
+
+
+def _common_folder(names: list[str]) -> int:
+    """The length of the folders that all names begin with, up to one that is a split."""
+    length = 0
+    while True:
+        tops = {name[length:].split("/", 1)[0] if "/" in name[length:] else "" for name in names}
+        top = tops.pop() if len(tops) == 1 else ""
+        if not top or top.casefold() in SPLIT_FOLDERS:
+            return length
+        length += len(top) + 1

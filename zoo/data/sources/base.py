@@ -1,0 +1,74 @@
+"""What a data module reads pictures from, wherever they lie."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from zoo.data.pictures import Content, Picture
+
+MOST_BYTES = 2**28
+"""Of one file inside an archive; what claims to be larger is no picture."""
+
+
+class Source(ABC):
+    """Pictures in a fixed order, each a row of what is decoded.
+
+    Args:
+        place: what it is called in sentences; with a picture's name behind it, what that is called.
+        pictures: one a row. Names have forward slashes; folders in them may be splits and classes.
+
+    Attributes:
+        others: how many files are no picture, by their ending.
+        classes: the class of each picture, None for one without, where the source itself says;
+            None where names or a file of labels say.
+        class_names: those classes in an order of their own; None for the order of their names.
+    """
+
+    may_be_deep: ClassVar[bool] = True
+    """Whether a picture may have more than 8 bits a value."""
+
+    def __init__(self, place: str, pictures: Sequence[Picture]) -> None:
+        self.place = place
+        self.pictures = list(pictures)
+        self.others: Counter[str] = Counter()
+        self.classes: list[str | None] | None = None
+        self.class_names: list[str] | None = None
+
+    @abstractmethod
+    def contents(self, rows: Sequence[int]) -> Iterator[Content]:
+        """The pictures of ascending rows; an error in the place of one that cannot be had."""
+
+    def text(self, name: str) -> str | None:
+        """A file of labels that lies beside the pictures; None where there is none.
+
+        Raises:
+            OSError, ValueError: it is there and cannot be read.
+        """
+        return None
+
+    @property
+    def key(self) -> str:
+        """What its decoded pictures are kept under: newer ones take the place of older ones."""
+        return self.place
+
+    def name_of(self, row: int) -> str:
+        """What a picture is called in sentences."""
+        return f"{self.place}/{self.pictures[row].name}"
+
+
+class Part(Source):
+    """Some rows of a source, in ascending order, whose decoded pictures are kept by themselves."""
+
+    def __init__(self, source: Source, rows: Sequence[int], name: str) -> None:
+        super().__init__(source.place, [source.pictures[row] for row in rows])
+        self.source, self.rows, self.name = source, rows, name
+
+    @property
+    def key(self) -> str:
+        return f"{self.source.key} {self.name}"
+
+    def contents(self, rows: Sequence[int]) -> Iterator[Content]:
+        return self.source.contents([self.rows[row] for row in rows])

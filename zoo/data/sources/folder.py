@@ -1,0 +1,30 @@
+"""A folder of picture files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from zoo.data.pictures import Content, find_pictures
+from zoo.data.sources.base import Source
+
+
+class Folder(Source):
+    """All picture files below a folder.
+
+    Raises:
+        ZooError: there is no such folder, or no picture in it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        others: Counter[str] = Counter()
+        super().__init__(str(root), find_pictures(root, others))
+        self.root, self.others = root, others
+
+    def contents(self, rows: Sequence[int]) -> Iterator[Content]:
+        return (self.name_of(row) for row in rows)
+
+    def text(self, name: str) -> str | None:
+        file = self.root / name
+        return file.read_text(encoding="utf-8-sig") if file.is_file() else None

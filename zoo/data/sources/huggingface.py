@@ -1,0 +1,168 @@
+"""Data sets of Hugging Face's `datasets`, on disk or by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.extras import require
+from zoo.core.network import reachable
+from zoo.data.layout import LABEL_COLUMNS, SPLIT_FOLDERS
+from zoo.data.pictures import Content, Picture
+from zoo.data.sources.base import Source
+
+PREFIX = "hf:"
+HUB = "https://huggingface.co"
+SAVED = ("dataset_dict.json", "state.json")
+"""What `save_to_disk` leaves in a folder, of several splits or of one."""
+TOGETHER = 64
+"""Rows that are read together."""
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder was written by `save_to_disk`."""
+    return any((folder / name).is_file() for name in SAVED)
+
+
+class HuggingFace(Source):
+    """The pictures of a data set that `save_to_disk` wrote, or of one of the Hub.
+
+    The first column of images is read. Classes are those of a `ClassLabel`, in its order, or the
+    values of a column called `label` or the like.
+
+    Args:
+        place: the folder, or `hf:OWNER/NAME`, with a configuration behind another slash and a
+            revision behind an @.
+        labels: "auto", or the name of the column.
+
+    Raises:
+        ZooError: it cannot be loaded, has no images, or not such a column.
+    """
+
+    def __init__(self, place: str, labels: str = "auto") -> None:
+        if place.startswith(PREFIX) and not reachable(os.environ.get("HF_ENDPOINT", HUB)):
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # else it tries again for half a minute
+        require("datasets", f"{place}, a data set of Hugging Face's,", "datasets")
+        import datasets
+
+        loaded = _load(place)
+        parts = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+        if any(str(name).casefold() in SPLIT_FOLDERS for name in parts):  # "unsupervised" is none
+            parts = {k: v for k, v in parts.items() if str(k).casefold() in SPLIT_FOLDERS}
+        features = next(iter(parts.values())).features
+        images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+        if not images:
+            raise ZooError(
+                f"{place} has no column of images: its columns are "
+                f"{listing(f'{name} ({_kind(kind)})' for name, kind in features.items())}, and one "
+                "must be of the type datasets.Image."
+            )
+        self.column = images[0]
+        self.parts = {
+            str(name): part.cast_column(self.column, datasets.Image(decode=False))
+            for name, part in parts.items()
+        }
+        changed = _changed(parts)
+        pictures = [
+            Picture(f"{name}/{row:08}", *changed)
+            for name, part in self.parts.items()
+            for row in range(len(part))
+        ]
+        super().__init__(place, pictures)
+        column = _label_column(place, features, labels)
+        if column is not None:
+            kind = features[column]
+            if isinstance(kind, datasets.ClassLabel):
+                self.class_names = list(kind.names)
+            self.classes = [
+                self._class_of(place, column, value)
+                for part in self.parts.values()
+                for value in part.with_format(None).select_columns(column)[column]
+            ]
+
+    def _class_of(self, place: str, column: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ZooError(
+                f"{place}: the column {column!r} holds {value!r}, and classes are whole numbers or "
+                "names: choose a column with datamodule.labels=COLUMN, or labels=none"
+            )
+        if self.class_names is None or isinstance(value, str):
+            return str(value)
+        return self.class_names[value] if value >= 0 else None  # -1: a test part without labels
+
+    def contents(self, rows: Sequence[int]) -> Iterator[Content]:
+        first = 0
+        for part in self.parts.values():
+            own = [row - first for row in rows if first <= row < first + len(part)]
+            for at in range(0, len(own), TOGETHER):
+                for value in part[own[at : at + TOGETHER]][self.column]:
+                    yield _content(value)
+            first += len(part)
+
+
+def _content(value: dict[str, Any] | None) -> Content:
+    if value is None or (value.get("bytes") is None and value.get("path") is None):
+        return ValueError("the row has no picture")
+    return value["bytes"] if value.get("bytes") is not None else value["path"]
+
+
+def _load(place: str) -> Any:
+    import datasets
+
+    try:
+        if not place.startswith(PREFIX):
+            return datasets.load_from_disk(place)
+        name, _, revision = place.removeprefix(PREFIX).partition("@")
+        owner, _, rest = name.partition("/")
+        title, _, config = rest.partition("/")
+        path = f"{owner}/{title}" if title else owner
+        return datasets.load_dataset(path, config or None, revision=revision or None)
+    except ZooError:
+        raise
+    except Exception as error:  # a library with many of its own, and of the network
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        how = (
+            "without a network it must have been loaded here once, or be saved with save_to_disk "
+            "and named by its folder"
+            if place.startswith(PREFIX)
+            else "save_to_disk writes such folders"
+        )
+        raise ZooError(
+            f"{place} cannot be loaded as a data set of Hugging Face's "
+            f"({lines[0] if lines else type(error).__name__}): {how}."
+        ) from error
+
+
+def _changed(parts: Any) -> tuple[int, int]:
+    """Size and time of the newest of its files, which tell when it is another one."""
+    found = [
+        os.stat(entry["filename"]) for part in parts.values() for entry in part.cache_files or []
+    ]
+    return sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+
+
+def _label_column(place: str, features: Any, labels: str) -> str | None:
+    if labels == "none":
+        return None
+    if labels != "auto":
+        if labels not in features:
+            raise ZooError(
+                f"{place} has no column {labels!r} for datamodule.labels: there are "
+                f"{listing(features)}.{suggest(labels, features)}"
+            )
+        return labels
+    import datasets
+
+    kinds = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    named = [name for name in features if name.casefold() in LABEL_COLUMNS]
+    both = [name for name in named if name in kinds]
+    return next(iter([*both, *kinds, *named]), None)
+
+
+def _kind(kind: Any) -> str:
+    return getattr(kind, "dtype", None) or type(kind).__name__

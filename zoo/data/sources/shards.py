@@ -1,0 +1,213 @@
+"""Shards of WebDataset: tar files in which a sample's files stand together under one name."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zoo.core.atomic import write_text
+from zoo.core.cache import cache_dir
+from zoo.core.errors import ZooError
+from zoo.data.layout import LABEL_COLUMNS, class_name
+from zoo.data.pictures import SUFFIXES, Content, Picture
+from zoo.data.sources.base import MOST_BYTES, Source
+
+VERSION = 1
+"""Counts changes of `Sample`."""
+MOST_TEXT = 2**16
+"""Bytes of a sample's class or JSON."""
+
+
+class Sample(NamedTuple):
+    """One sample of a shard: the name and place of its picture, and its class."""
+
+    name: str
+    offset: int
+    size: int
+    label: str | None
+
+
+def shards_of(place: str | Path) -> list[Path]:
+    """The tar files that a place names, sorted: one of them, a pattern, or a folder's.
+
+    `train-{000..015}.tar`, `{a,b}.tar` and `*.tar` are patterns. Of a folder they are those in it
+    and in its sub-folders of the first level, as where `train` and `val` have shards of their own.
+    """
+    path = Path(place)
+    if path.is_dir():
+        return sorted([*path.glob("*.tar"), *path.glob("*/*.tar")])
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".tar" else []
+    found = [Path(f) for text in _expanded(str(place)) for f in sorted(glob.glob(text)) or [text]]
+    return sorted(found) if found and all(f.suffix.lower() == ".tar" for f in found) else []
+
+
+def _expanded(text: str) -> list[str]:
+    """A shell's braces: lists `{a,b}` and ranges `{000..015}`."""
+    match = re.search(r"\{([^{}]*)\}", text)
+    if match is None:
+        return [text]
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", match[1])
+    if span is None:
+        choices = match[1].split(",")
+    else:
+        width = len(span[1])
+        choices = [f"{n:0{width}}" for n in range(int(span[1]), int(span[2]) + 1)]
+    before, behind = text[: match.start()], text[match.end() :]
+    return [whole for choice in choices for whole in _expanded(before + choice + behind)]
+
+
+class Shards(Source):
+    """The pictures of shards; classes come from `.cls` files, or from a `label` in `.json` ones.
+
+    Where each picture lies is found once and kept in the cache, so that any of them can be read
+    without those before it.
+
+    Attributes:
+        groups: the rows of each shard.
+
+    Raises:
+        ZooError: a shard is missing, no tar file, compressed, or there is no picture in them.
+    """
+
+    def __init__(self, place: str | Path) -> None:
+        self.files = shards_of(place)
+        missing = next((file for file in self.files if not file.is_file()), None)
+        if missing is not None:
+            raise ZooError(f"The shard {missing} of {place} does not exist.")
+        root = os.path.commonpath([file.parent for file in self.files])
+        self.samples: list[Sample] = []
+        self.file_of: list[int] = []
+        self.groups: list[range] = []
+        pictures = []
+        kept, lists = _Index(place), []
+        for number, file in enumerate(self.files):
+            known = file.stat()
+            samples = kept.samples(file)
+            lists.append(samples)
+            self.groups.append(range(len(self.samples), len(self.samples) + len(samples)))
+            self.samples += samples
+            self.file_of += [number] * len(samples)
+            name = file.relative_to(root).as_posix()
+            pictures += [Picture(f"{name}/{s.name}", s.size, known.st_mtime_ns) for s in samples]
+        kept.save()
+        if not self.samples:
+            raise ZooError(
+                f"There is no picture in the {len(self.files)} shards of {place}: a sample's files "
+                "are called, for instance, 000017.jpg and 000017.cls."
+            )
+        super().__init__(str(place), pictures)
+        if any(sample.label is not None for sample in self.samples):
+            self.classes = [sample.label for sample in self.samples]
+
+    def contents(self, rows: Sequence[int]) -> Iterator[Content]:
+        at, opened = -1, None
+        try:
+            for row in rows:
+                if self.file_of[row] != at:
+                    if opened is not None:
+                        opened.close()
+                    at = self.file_of[row]
+                    opened = open(self.files[at], "rb")  # noqa: SIM115  # closed with the next one
+                assert opened is not None
+                sample = self.samples[row]
+                if sample.size > MOST_BYTES:
+                    yield ValueError(f"it claims to be {sample.size / 1e6:,.0f} MB large")
+                    continue
+                opened.seek(sample.offset)
+                yield opened.read(sample.size)
+        finally:
+            if opened is not None:
+                opened.close()
+
+
+class _Index:
+    """What lies where in shards, kept from one run to the next."""
+
+    def __init__(self, place: str | Path) -> None:
+        digest = hashlib.sha256(str(place).encode(errors="surrogateescape")).hexdigest()
+        self.path = cache_dir() / f"shards-{digest[:20]}.json"
+        self.known: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            content = json.loads(self.path.read_text())
+            if isinstance(content, dict) and content.get("version") == VERSION:
+                self.known = content["shards"]
+        self.found: dict[str, Any] = {}
+
+    def samples(self, file: Path) -> list[Sample]:
+        stat = file.stat()
+        key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        if key not in self.known:
+            self.known[key] = _samples_in(file)
+        self.found[key] = self.known[key]
+        try:
+            return [Sample(*entry) for entry in self.found[key]]
+        except TypeError:  # damaged
+            self.found[key] = _samples_in(file)
+            return self.found[key]
+
+    def save(self) -> None:
+        if self.found.keys() != self.known.keys() or not self.path.exists():
+            with suppress(OSError):  # it is found again next time
+                write_text(self.path, json.dumps({"version": VERSION, "shards": self.found}))
+
+
+def _samples_in(file: Path) -> list[Sample]:
+    samples: list[Sample] = []
+    key: str | None = None
+    picture: tuple[str, int, int] | None = None
+    label: str | None = None
+
+    def finish() -> None:
+        if picture is not None:
+            samples.append(Sample(*picture, label))
+
+    try:
+        with tarfile.open(file, "r:") as opened:
+            for member in opened:
+                name = member.name.removeprefix("./")
+                folder, _, base = name.rpartition("/")
+                stem, dot, ending = base.partition(".")
+                if not member.isreg() or not dot or not stem:
+                    continue
+                own = f"{folder}/{stem}" if folder else stem
+                if own != key:
+                    finish()
+                    key, picture, label = own, None, None
+                ending = ending.lower()
+                if f".{ending.rpartition('.')[2]}" in SUFFIXES:
+                    picture = picture or (name, member.offset_data, member.size)
+                elif ending in ("cls", "json") and member.size <= MOST_TEXT:
+                    content = opened.extractfile(member)
+                    text = content.read().decode() if content is not None else ""
+                    label = _label(ending, text) if ending == "cls" or label is None else label
+                opened.members = []  # type: ignore[attr-defined]  # kept for look-ups by name, which nobody does
+            finish()
+    except (OSError, ValueError, tarfile.TarError, EOFError) as error:
+        packed = ": shards are read where they lie, so unpack .gz" if _is_packed(file) else ""
+        raise ZooError(f"{file} cannot be read as a tar file ({error}){packed}.") from error
+    return samples
+
+
+def _label(ending: str, text: str) -> str | None:
+    if ending == "cls":
+        return text.strip() or None
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        return None
+    value = next((content[name] for name in LABEL_COLUMNS if name in content), None)
+    return class_name(value)
+
+
+def _is_packed(file: Path) -> bool:
+    with suppress(OSError), open(file, "rb") as opened:
+        return opened.read(2) == b"\x1f\x8b"
+    return False
