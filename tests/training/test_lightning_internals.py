@@ -7,6 +7,7 @@ import torch
 
 from zoo.training.lightning_internals import (
     RUNNING_HOOK,
+    end_epochs_whole,
     remember_batch_hooks,
     wandb_options,
     writer_options,
@@ -70,3 +71,10 @@ def test_what_loggers_will_hand_on_can_be_changed(tmp_path, monkeypatch) -> None
     run = pl.loggers.WandbLogger(save_dir=tmp_path, offline=True, project="canary")
     assert wandb_options(run)["project"] == "canary"
     assert wandb_options(run)["id"] is None
+
+
+def test_a_number_of_steps_is_what_lightning_asks_the_loop_for(tmp_path) -> None:
+    trainer = pl.Trainer(max_steps=3, logger=False, accelerator="cpu", default_root_dir=tmp_path)
+    assert type(trainer.fit_loop)._iteration_based_training(trainer.fit_loop)
+    end_epochs_whole(trainer)
+    assert not trainer.fit_loop._iteration_based_training()

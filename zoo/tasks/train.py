@@ -98,7 +98,6 @@ class Train(Task):
         import pytorch_lightning as pl
 
         from zoo.training.build import build_data, build_gan, describe_data
-        from zoo.training.callbacks.checkpoints import Checkpoints
         from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
         from zoo.training.window import NonFiniteError
 
@@ -117,7 +116,7 @@ class Train(Task):
         data.images_per_step = gan.d_steps * data.batch_size
         checkpoint, resumed = self._checkpoint(gan, out)
         callbacks = make_callbacks(config.get("callbacks"), out)
-        keeper = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
+        keeper: Any = next((c for c in callbacks if hasattr(c, "stopped_by")), None)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
             raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")

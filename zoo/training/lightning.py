@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from zoo.core.distributed import average_gradients
 from zoo.core.errors import ZooError
 from zoo.training.backend import Backend
-from zoo.training.lightning_internals import RUNNING_HOOK, remember_batch_hooks
+from zoo.training.lightning_internals import RUNNING_HOOK, end_epochs_whole, remember_batch_hooks
 
 
 class NoProfiler(PassThroughProfiler):
@@ -67,10 +67,7 @@ class LeanModule(pl.LightningModule):
             super().__setattr__(name, value)
 
     def setup(self, stage: str) -> None:
-        # Lightning takes a checkpoint of the end of an epoch as one of its middle where a number of
-        # steps ends the training: the next epoch would then have one batch.
-        loop: Any = self.trainer.fit_loop
-        loop._iteration_based_training = lambda: False
+        end_epochs_whole(self.trainer)
 
     def on_train_start(self) -> None:
         remember_batch_hooks(self.trainer)

@@ -23,6 +23,15 @@ def remember_batch_hooks(trainer: pl.Trainer) -> None:
     selector.get_instance = functools.cache(selector.get_instance)
 
 
+def end_epochs_whole(trainer: pl.Trainer) -> None:
+    """Let a checkpoint of the end of an epoch be one, also where a number of steps ends it all.
+
+    Lightning takes it as one of its middle then: the next epoch would have one batch.
+    """
+    loop: Any = trainer.fit_loop
+    loop._iteration_based_training = lambda: False
+
+
 def writer_options(logger: pl.loggers.TensorBoardLogger) -> dict[str, Any]:
     """What the logger will hand to TensorBoard's writer; changes count until it is made."""
     return logger._kwargs
