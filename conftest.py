@@ -1,6 +1,7 @@
 """`pytest` runs the tests, `pytest --plugin NAME` those of one part.
 
-`pytest --benchmark` measures throughput instead (see benchmarks/).
+`pytest --memory` runs those that take gigabytes and minutes. `pytest --benchmark` measures
+throughput instead (see benchmarks/).
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="NAME",
         help="with --benchmark: only this part or card (again for more), e.g. step, dcgan_32",
+    )
+    parser.addoption(
+        "--memory",
+        action="store_true",
+        help="the tests of what large networks take, of gigabytes and minutes, and no others",
     )
     parser.addoption(
         "--plugin",
@@ -79,11 +85,12 @@ def _select_plugin(config: pytest.Config, name: str) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--plugin`: of the contract tests, those whose `part` is (kind, NAME)."""
-    name = config.getoption("plugin")
-    if not name:
-        return
-    parts = [getattr(item, "callspec", None) for item in items]
-    chosen = [p is None or p.params.get("part", (0, name))[1] == name for p in parts]
+    """The tests of memory, or all others; with `--plugin` of the contract tests the part's own."""
+    name, memory = config.getoption("plugin"), config.getoption("memory")
+    chosen = [(item.get_closest_marker("memory") is not None) == memory for item in items]
+    if name:
+        parts = [getattr(item, "callspec", None) for item in items]
+        own = [p is None or p.params.get("part", (0, name))[1] == name for p in parts]
+        chosen = [c and o for c, o in zip(chosen, own, strict=True)]
     config.hook.pytest_deselected(items=[i for i, c in zip(items, chosen, strict=True) if not c])
     items[:] = [i for i, c in zip(items, chosen, strict=True) if c]

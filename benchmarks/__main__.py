@@ -12,8 +12,17 @@ from typing import Any
 import torch
 
 from benchmarks import allocator, curves, drift, lightning, pipeline, report, scale, startup
-from benchmarks.cards import CARDS, has_bf16
-from benchmarks.measure import ROOT, flops, interleaved, machine, peak_flops, peak_memory
+from benchmarks.cards import CARDS
+from benchmarks.measure import (
+    ROOT,
+    flops,
+    has_bf16,
+    interleaved,
+    kind_of,
+    machine,
+    peak_flops,
+    peak_memory,
+)
 from benchmarks.suite import TITLES, Case, cases
 
 LONG = ("drift", "ddp", "allocator", "curves")
@@ -33,7 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    file = options.out / f"{device.type}.json"
+    name = kind_of(device)
+    file = options.out / f"{name}.json"
     found: dict[str, Any] = {}
     if options.update and file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -45,15 +55,15 @@ def main() -> None:
         if case.part in parts and (not options.card or case.card.name in options.card):
             print(f"{case.part} {case.name} …", flush=True)
             found["cases"][f"{case.part} {case.name}"] = run(case, device, options)
-            report.write(found, options.out, device.type)
+            report.write(found, options.out, name)
     for part in parts:
         if part not in TITLES:
             print(f"{part} …", flush=True)
             measured = other(part, device, options.quick, options.card or list(CARDS))
             found[part] = {**found.get(part, {}), **measured} if options.card else measured
             found["dates"][part] = found["machine"]["date"]
-            report.write(found, options.out, device.type)
-    print(f"report: {options.out / f'{device.type}.md'}")
+            report.write(found, options.out, name)
+    print(f"report: {file.with_suffix('.md')}")
 
 
 def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
@@ -137,7 +147,7 @@ def _lightning(device: torch.device, quick: bool, chosen: list[str]) -> dict[str
     for card in map(CARDS.__getitem__, chosen):
         if quick and card.heavy:
             continue
-        slow = card.generator == "resnet" and device.type == "cpu"
+        slow = card.heavy and device.type == "cpu"
         rounds = 3 if quick else 5 if slow else 15
         for bf16 in (False, True) if has_bf16(device) else (False,):
             run = lightning.measure(card, 64, rounds, bf16)

@@ -6,15 +6,16 @@ import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import zoo.registry as registry
-from benchmarks import networks
+from benchmarks import networks, networks_gat, networks_recent
+from benchmarks.measure import has_bf16
 from benchmarks.plain import PlainLoop
+from zoo.layers.product import route_products
 from zoo.training.cuda_graph import CudaCapture, GraphedStep, on_side_stream
 from zoo.training.optimizers import adam
 from zoo.training.step import AdversarialStep
@@ -29,6 +30,8 @@ class Card:
 
     Attributes:
         generator, discriminator: names in the registry; `options` are the latter's.
+        of_generator: options of the generator.
+        penalty: of every update of D; several are joined by `+`.
         heavy: seconds rather than milliseconds a step on a small CPU.
     """
 
@@ -43,30 +46,24 @@ class Card:
     options: dict[str, Any] = field(default_factory=dict)
     heavy: bool = False
     lr: float = 2e-4
+    of_generator: dict[str, Any] = field(default_factory=dict)
+    penalty: str | None = None
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Generator and discriminator in plain PyTorch."""
-        size, channels, latent = self.image_size, self.channels, self.latent_dim
-        if self.generator == "mlp":
-            return (
-                networks.MLPGenerator(size, channels, latent),
-                networks.MLPDiscriminator(size, channels),
-            )
-        if self.generator == "dcgan":
-            return (
-                networks.DCGANGenerator(size, channels, latent),
-                networks.DCGANDiscriminator(size, channels),
-            )
-        return (
-            networks.ResNetGenerator(channels, latent),
-            networks.ResNetDiscriminator(channels, spectral=self.options["spectral_norm"]),
-        )
+        return PLAIN[self.generator](self)
 
     def zoo(self) -> tuple[nn.Module, nn.Module]:
         """Generator and discriminator of the zoo."""
         shape = {"image_size": self.image_size, "channels": self.channels}
         return (
-            registry.create("generator", self.generator, latent_dim=self.latent_dim, **shape),
+            registry.create(
+                "generator",
+                self.generator,
+                latent_dim=self.latent_dim,
+                **shape,
+                **self.of_generator,
+            ),
             registry.create("discriminator", self.discriminator, **shape, **self.options),
         )
 
@@ -77,8 +74,35 @@ class Card:
         return images.to(device)
 
 
+def _recent(name: str, card: Card, module: Any = networks_recent) -> tuple[nn.Module, nn.Module]:
+    g, d = getattr(module, f"{name}Generator"), getattr(module, f"{name}Discriminator")
+    of_g = card.of_generator.values()
+    return g(card.channels, card.latent_dim, *of_g), d(card.channels, *card.options.values())
+
+
+PLAIN: dict[str, Callable[[Card], tuple[nn.Module, nn.Module]]] = {
+    "mlp": lambda c: (
+        networks.MLPGenerator(c.image_size, c.channels, c.latent_dim),
+        networks.MLPDiscriminator(c.image_size, c.channels),
+    ),
+    "dcgan": lambda c: (
+        networks.DCGANGenerator(c.image_size, c.channels, c.latent_dim),
+        networks.DCGANDiscriminator(c.image_size, c.channels),
+    ),
+    "resnet": lambda c: (
+        networks.ResNetGenerator(c.channels, c.latent_dim),
+        networks.ResNetDiscriminator(c.channels, spectral=c.options["spectral_norm"]),
+    ),
+    "r3gan": lambda c: _recent("R3GAN", c),
+    "biggan": lambda c: _recent("BigGAN", c),
+    "stylegan2": lambda c: _recent("StyleGAN2", c),
+    "gat": lambda c: _recent("GAT", c, networks_gat),
+}
+"""The plain networks of a card, by the name of its generator."""
 SN, CRITIC = {"spectral_norm": True}, {"spectral_norm": False}
-CARDS = {
+TOKENS = {"width": 64, "depth": 4, "heads": 4, "patch": 4}
+R3, STYLED = {"base_channels": 32}, {"base": 1024, "max_channels": 128}
+CARDS = {  # the last ones at the widths of the presets for two cores
     card.name: card
     for card in (
         Card("mlp_28", 28, 1, "mlp", "mlp", "bce", 100, (0.5, 0.999)),
@@ -86,8 +110,16 @@ CARDS = {
         Card("dcgan_64", 64, 3, "dcgan", "dcgan", "bce", 100, (0.5, 0.999), heavy=True),
         Card("sngan_32", 32, 3, "resnet", "resnet", "hinge", 128, (0.0, 0.9), SN, heavy=True),
         Card("wgan_gp_32", 32, 3, "resnet", "resnet", "wgan_gp", 128, (0.0, 0.9), CRITIC, True),
+        Card("r3gan_32", 32, 3, "r3gan", "r3gan", "rpgan", 64, (0.0, 0.9), R3, True,
+             of_generator=R3, penalty="r1+r2"),
+        Card("biggan_32", 32, 3, "biggan", "biggan", "hinge", 80, (0.0, 0.999),
+             {"base_channels": 16}, True, of_generator={"base_channels": 12}),
+        Card("stylegan2_32", 32, 3, "stylegan2", "stylegan2", "bce", 128, (0.0, 0.99), STYLED, True,
+             of_generator={**STYLED, "style_dim": 128}, penalty="r1"),
+        Card("gat_32", 32, 3, "gat", "gat", "rpgan", 64, (0.0, 0.99),
+             {**TOKENS, "embedding": 128}, True, of_generator=TOKENS, penalty="fd_r1+fd_r2"),
     )
-}
+}  # fmt: skip
 
 
 def plain(
@@ -99,7 +131,9 @@ def plain(
 ) -> Functions:
     """The plain loop's functions."""
     g, d = (network.to(device) for network in card.plain())
-    loop = PlainLoop(g, d, loss or card.loss, card.latent_dim, card.lr, card.betas, penalty)
+    loop = PlainLoop(
+        g, d, loss or card.loss, card.latent_dim, card.lr, card.betas, penalty or card.penalty
+    )
     images = card.images(batch_size, device)
     return {
         "step": lambda: loop.step(images),
@@ -124,8 +158,11 @@ def zoo(
     With `graph` the whole step is captured as in training, and either update as a graph of its own.
     """
     g, d = (n.to(device, memory_format=torch.channels_last) for n in card.zoo())
+    for network in (g, d):
+        route_products(network)
     method = registry.create("loss", loss or card.loss)
-    added = [registry.create("regularizer", penalty)] if penalty else []
+    penalty = penalty or card.penalty
+    added = [registry.create("regularizer", n) for n in penalty.split("+")] if penalty else []
     step = AdversarialStep(
         g,  # type: ignore[arg-type]
         d,  # type: ignore[arg-type]
@@ -208,12 +245,3 @@ def contenders(device: torch.device, compiled: bool = False) -> dict[str, Conten
         if has_bf16(device):
             found["zoo, compiled, bf16"] = variant(compile=True, bf16=True)
     return found
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the processor computes with bf16 itself."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import ROOT, child, machine
+from benchmarks.measure import ROOT, child, machine, machines_in_words
 from zoo.metrics.protocol import Result
 
 WAYS = {
@@ -103,15 +103,11 @@ def report(rows: list[dict[str, Any]]) -> str:
             lines.append(f"| {way} | mean ± deviation | | | {' | '.join(means)} |")
     lines += ["", "Settings of the rows:", ""]
     lines += [f"- {w}: `{' '.join(['python run.py', *s])} seed=SEED`" for w, s in WAYS.items()]
-    machines = dict.fromkeys(
-        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
-        f"Python {m['python']}, {m['date']}"
-        for m in (r["machine"] for r in rows)
-    )
     protocols = dict.fromkeys(r["protocol"] for r in rows)
     lines += [
         "",
-        f"Machine: {'; '.join(machines)}. Seconds are left out where others computed beside it.",
+        f"Machine: {machines_in_words(rows)}. "
+        "Seconds are left out where others computed beside it.",
         "",
         *(f"{p}\n" for p in protocols),
         "Made by `python -m benchmarks.first_minute` (`--help`).",

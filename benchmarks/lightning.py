@@ -151,7 +151,10 @@ def make_run(
         "trainer.max_epochs=-1",
         f"trainer.precision={precision}",
         *(f"model.discriminator.{k}={str(v).lower()}" for k, v in card.options.items()),
+        *(f"model.generator.{k}={str(v).lower()}" for k, v in card.of_generator.items()),
     ]
+    if card.penalty:
+        overrides.append(f"model/regularizer=[{card.penalty.replace('+', ',')}]")
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose("config", overrides), resolve=True)
     data.setup()

@@ -10,15 +10,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from zoo.core.torch_internals import DispatchMode
+from zoo.layers.product import linear, onednn_has_products
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,7 +104,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> floa
     kernel = torch.randn(width, width, 3, 3, device=device, dtype=dtype)
     maps, kernel = (t.to(memory_format=torch.channels_last) for t in (maps, kernel))
     probes: list[tuple[Callable[[], object], float]] = [
-        (lambda: torch.mm(a, b), 2 * n**3),
+        (lambda: linear(a, b), 2 * n**3),
         (lambda: F.conv2d(maps, kernel, padding=1), 2 * 9 * width * maps.numel()),
     ]
     usual = torch.get_float32_matmul_precision()
@@ -118,8 +120,18 @@ def peak_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> floa
         torch.set_float32_matmul_precision(usual)
 
 
-class _Flops(TorchDispatchMode):
-    """Adds up the operations that torch has formulas for.
+def _product_flops(x: Any, weight: Any, *rest: Any, out_val: Any) -> int:
+    """Of oneDNN's product, for which torch has no formula."""
+    return 2 * x.numel() * weight.shape[0]
+
+
+_FORMULAS = dict(flop_registry)
+if onednn_has_products():
+    _FORMULAS[torch.ops.mkldnn._linear_pointwise] = _product_flops
+
+
+class _Flops(DispatchMode):
+    """Adds up the operations that there are formulas for.
 
     torch's own `FlopCounterMode` also watches modules, by hooks that forbid a second derivative.
     """
@@ -130,7 +142,7 @@ class _Flops(TorchDispatchMode):
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = operation(*args, **(kwargs or {}))
-        count = flop_registry.get(operation._overloadpacket)
+        count = _FORMULAS.get(operation._overloadpacket)
         if count is not None:
             self.total += count(*args, **(kwargs or {}), out_val=result)
         return result
@@ -141,6 +153,23 @@ def flops(function: Callable[[], object]) -> int:
     with _Flops() as counter:
         function()
     return counter.total
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor computes with bf16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def kind_of(device: torch.device) -> str:
+    """The kind of processor, of which there is one report each: `cpu-avx2`, `cuda` …"""
+    if device.type != "cpu":
+        return device.type
+    vectors = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "-")
+    return f"cpu-{vectors}{'-bf16' * has_bf16(device)}"
 
 
 def machine(device: torch.device) -> dict[str, object]:
@@ -160,6 +189,16 @@ def machine(device: torch.device) -> dict[str, object]:
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def machines_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The machines of rows, each once, by their entry `machine` with the threads used."""
+    found = dict.fromkeys(
+        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
+        f"Python {m['python']}, {m['date']}"
+        for m in (row["machine"] for row in rows)
+    )
+    return "; ".join(found)
 
 
 def resident(field: Literal["VmRSS", "VmHWM"]) -> int:

@@ -68,7 +68,26 @@ def r2(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return 10 / 2 * _gradient(d, fake).square().sum(1).mean()
 
 
-PENALTIES = {"gradient_penalty": gradient_penalty, "dragan": dragan, "r1": r1, "r2": r2}
+def _slopes(d: nn.Module, x: Tensor) -> Tensor:
+    """Differences of D's scores along a random direction, with the same noise inside of D."""
+    direction = torch.randn_like(x)
+    with torch.random.fork_rng([x.device] if x.is_cuda else [], device_type="cuda"):
+        there = d(x + 0.01 * direction)
+    return (there - d(x)) / 0.01
+
+
+def fd_r1(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    return 0.1 / 2 * _slopes(d, real).square().mean()
+
+
+def fd_r2(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    return 0.1 / 2 * _slopes(d, fake).square().mean()
+
+
+PENALTIES = {
+    "gradient_penalty": gradient_penalty, "dragan": dragan,
+    "r1": r1, "r2": r2, "fd_r1": fd_r1, "fd_r2": fd_r2,
+}  # fmt: skip
 
 
 class PlainLoop:
@@ -77,7 +96,7 @@ class PlainLoop:
     Args:
         loss: a key of `LOSSES`; `wgan_gp` has its penalty, `wgan` clips D's weights.
         lr, betas: of both Adams.
-        penalty: a key of `PENALTIES` to add.
+        penalty: a key of `PENALTIES` to add, or several joined by `+`.
     """
 
     def __init__(
@@ -94,7 +113,7 @@ class PlainLoop:
         self.loss_d, self.loss_g = LOSSES[loss]
         self.pairs, self.clips = loss == "rpgan", loss == "wgan"
         chosen = "gradient_penalty" if loss == "wgan_gp" else penalty
-        self.penalty = PENALTIES[chosen] if chosen else None
+        self.penalties = [PENALTIES[name] for name in chosen.split("+")] if chosen else []
         self.latent_dim = latent_dim
         self.optimizer_g = torch.optim.Adam(generator.parameters(), lr, betas)
         self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr, betas)
@@ -108,8 +127,8 @@ class PlainLoop:
         fake = fake.detach()
         loss = self.loss_d(self.d(real), self.d(fake))
         total = loss
-        if self.penalty is not None:
-            total = loss + self.penalty(self.d, real, fake)
+        for penalty in self.penalties:
+            total = total + penalty(self.d, real, fake)
         self.optimizer_d.zero_grad()
         total.backward()
         self.optimizer_d.step()

@@ -11,6 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
 BEGIN = "<!-- speed: made by `python -m benchmarks.readme` -->"
 END = "<!-- end of speed -->"
 UPDATES = {
@@ -24,36 +25,61 @@ UPDATES = {
     "step stylegan2_32": "StyleGAN2 32×32, D and G",
     "step gat_32": "GAT (small) 32×32, D and G",
 }
+CONTENDERS = {
+    "zoo": "zoo",
+    "zoo, bf16": "zoo, bf16",
+    "zoo, captured": "zoo, captured",
+    "torchgan": "torchgan 0.1.0",
+    "mimicry": "mimicry",
+}
+"""Columns by the names of the reports' rows."""
 NAMES = {"mlp_28": "MLP", "dcgan_32": "DCGAN-32", "dcgan_64": "DCGAN-64", "sngan_32": "SNGAN"}
 NAMES |= {"wgan_gp_32": "WGAN-GP"}
 
 
-def speed(name: str = "cpu") -> str:
-    """The section between the marks, from `results/NAME.json`."""
-    file = ROOT / "benchmarks" / "results" / f"{name}.json"
-    found = json.loads(file.read_text(encoding="utf-8"))
-    machine = found["machine"]
-    parts = [_updates(found["cases"]), _through_run(found["lightning"]), _beside(found)]
-    parts.append(
-        f"Made by `python -m benchmarks` on {machine['cores']} cores of an {machine['processor']}, "
-        f"torch {machine['torch'].split('+')[0]}, Python {machine['python']}, {machine['date']}; "
-        f"[the whole report](benchmarks/results/{name}.md)."
-    )
+KINDS = {
+    "cpu-avx2": "Processors with AVX2",
+    "cpu-avx512": "Processors with AVX-512",
+    "cpu-avx512-bf16": "Processors with AVX-512 and bf16",
+    "cuda": "GPUs",
+}
+"""Titles of the kinds of processors by the name of their report, in the order of the section."""
+
+
+def speed() -> str:
+    """The section between the marks, from all reports in `results`."""
+    parts = []
+    for name, title in KINDS.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            parts += _kind(name, title, json.loads(file.read_text(encoding="utf-8")))
     return "\n\n".join(parts)
 
 
+def _kind(name: str, title: str, found: dict[str, Any]) -> list[str]:
+    machine = found["machine"]
+    device = machine["device"] if name == "cuda" else machine["processor"]
+    parts = [f"**{title}**", _updates(found["cases"])]
+    parts += [_through_run(found["lightning"])] if "lightning" in found else []
+    parts += [_beside(found)] if "pipeline" in found else []
+    parts.append(
+        f"Made by `python -m benchmarks` on {machine['cores']} cores of an {device}, "
+        f"torch {machine['torch'].split('+')[0]}, Python {machine['python']}, {machine['date']}; "
+        f"[the whole report](benchmarks/results/{name}.md), "
+        f"[as a picture](benchmarks/results/{name}.png)."
+    )
+    return parts
+
+
 def _updates(cases: dict[str, Any]) -> str:
-    lines = ["| update | plain loop | zoo | torchgan 0.1.0 | mimicry |", "|---|---|---|---|---|"]
-    for case, title in UPDATES.items():
-        if case not in cases:
-            continue
-        rows = cases[case]["rows"]
-        peers = (
-            f"{rows[p]['speedup']:.2f} ×" if p in rows else "" for p in ("torchgan", "mimicry")
-        )
-        cells = [title, _time(rows["plain"]["ms"]), f"{rows['zoo']['speedup']:.2f} ×", *peers]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    chosen = {title: cases[case]["rows"] for case, title in UPDATES.items() if case in cases}
+    shown = [c for c in CONTENDERS if any(c in rows for rows in chosen.values())]
+    heads = ["update", "plain loop", *(CONTENDERS[name] for name in shown)]
+    lines = [heads, ["---"] * len(heads)]
+    for title, rows in chosen.items():
+        ratios = [f"{rows[n]['speedup']:.2f} ×" if n in rows else "" for n in shown]
+        lines.append([title, _time(rows["plain"]["ms"]), *ratios])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _through_run(lightning: dict[str, Any]) -> str:

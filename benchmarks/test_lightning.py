@@ -15,7 +15,7 @@ def test_lightning(benchmark: Any, card: str, pytestconfig: pytest.Config) -> No
 
     if pytestconfig.getoption("benchmark_quick") and CARDS[card].heavy:
         pytest.skip("quick mode")
-    heavy = CARDS[card].generator == "resnet"
+    heavy = CARDS[card].heavy
     rounds = 3 if pytestconfig.getoption("benchmark_quick") or heavy else 15
     run = benchmark.pedantic(lambda: measure(CARDS[card], 64, rounds), rounds=1)
     timings = run.timings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from zoo import Loss, ZooError, loss
+from zoo import Loss, ZooError, above, loss
 
 
 @loss("ralsgan")
@@ -25,9 +25,7 @@ class RaLSGAN(Loss):
 
     needs_real: ClassVar[bool] = True  # the generator's side sees real scores too
 
-    def __init__(self, margin: float = 1.0) -> None:
-        if margin <= 0:
-            raise ZooError(f"loss ralsgan: margin={margin} must be positive.")
+    def __init__(self, margin: Annotated[float, above(0)] = 1.0) -> None:
         self.margin = margin
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

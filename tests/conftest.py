@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers import make_checkpoint
 
+from zoo.training import optimizers
+
 
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory):
@@ -32,6 +34,17 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(params=["fused", "plain"])
+def each_adam(request, monkeypatch):
+    """Once with fused Adam, once without, which raises where a graph outlives its weights.
+
+    Fused Adam changes weights without raising their version counters, so that a stale graph would
+    give wrong gradients in silence.
+    """
+    if request.param == "plain":
+        monkeypatch.setattr(optimizers, "_FUSED_DEVICES", ())
 
 
 @pytest.fixture

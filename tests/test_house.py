@@ -116,8 +116,20 @@ def test_each_room_says_what_it_is_and_only_two_hand_names_on():
     rooms = [f"zoo.{name}.__init__" for name in FLOORS if not name.startswith("__")]
     for module in ["zoo.__init__", *rooms]:
         tree = ast.parse(FILES[module].read_bytes())
-        assert ast.get_docstring(tree), module
+        docstring = ast.get_docstring(tree) or ""
+        assert len(docstring.split("\n")) > 3, f"{module}: what lives here, and what imports what"
         assert module in FACES or len(tree.body) == 1, module
+
+
+def test_files_are_written_whole_or_not_at_all():
+    """Texts by the one writer of zoo/core/atomic.py; a checkpoint is handed its partial file."""
+    places = [
+        f"{module}:{node.lineno}"
+        for module, file in FILES.items()
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(node, ast.Attribute) and node.attr == "write_text"
+    ]
+    assert [p for p in places if not p.startswith("zoo.core.atomic:")] == []
 
 
 def test_the_walls_hold():

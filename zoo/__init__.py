@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, above, at_least, at_most, below, between
 from zoo.core.version import __version__ as __version__
 from zoo.registry import KINDS, create, factory, list_parts
 from zoo.registry.registry import decorator
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from zoo.contracts.loss import Loss
     from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
     from zoo.contracts.regularizer import Regularizer
+    from zoo.contracts.sampler import Sampler, Scene
     from zoo.contracts.schedule import Schedule
     from zoo.contracts.sizes import check_image_size
+    from zoo.contracts.task import Run, Task
     from zoo.contracts.update import Update
     from zoo.data.base import DataModule
     from zoo.inference.images import show
@@ -43,12 +45,15 @@ if TYPE_CHECKING:
     from zoo.layers.shapes import append_one_hot, check_labels
     from zoo.metrics.features.base import Features
     from zoo.metrics.scores.base import Metric
-    from zoo.tasks.evaluate import evaluate
+    from zoo.tasks.from_python import evaluate
+    from zoo.training.callbacks.base import Callback
     from zoo.training.gan import GAN
     from zoo.training.step import AdversarialStep
 
 _LAZY = {
     "Trunk": "zoo.contracts.head",
+    "Sampler": "zoo.contracts.sampler",
+    "Scene": "zoo.contracts.sampler",
     "Schedule": "zoo.contracts.schedule",
     "Latent": "zoo.contracts.latent",
     "GeneratorOutput": "zoo.contracts.outputs",
@@ -61,15 +66,18 @@ _LAZY = {
     "Head": "zoo.contracts.head",
     "Loss": "zoo.contracts.loss",
     "Regularizer": "zoo.contracts.regularizer",
+    "Run": "zoo.contracts.task",
+    "Task": "zoo.contracts.task",
     "append_one_hot": "zoo.layers.shapes",
     "check_image_size": "zoo.contracts.sizes",
     "check_labels": "zoo.layers.shapes",
     "AdversarialStep": "zoo.training.step",
+    "Callback": "zoo.training.callbacks.base",
     "Update": "zoo.contracts.update",
     "DataModule": "zoo.data.base",
     "GAN": "zoo.training.gan",
     "LoadedGenerator": "zoo.inference.load",
-    "evaluate": "zoo.tasks.evaluate",
+    "evaluate": "zoo.tasks.from_python",
     "load": "zoo.inference.load",
     "show": "zoo.inference.images",
     "train": "zoo.cli.from_python",
@@ -79,6 +87,7 @@ __all__ = [
     "GAN",
     "AdversarialStep",
     "Augmentation",
+    "Callback",
     "DataModule",
     "Discriminator",
     "DiscriminatorOutput",
@@ -91,11 +100,20 @@ __all__ = [
     "Loss",
     "Metric",
     "Regularizer",
+    "Run",
+    "Sampler",
+    "Scene",
     "Schedule",
+    "Task",
     "Trunk",
     "Update",
     "ZooError",
+    "above",
     "append_one_hot",
+    "at_least",
+    "at_most",
+    "below",
+    "between",
     "check_image_size",
     "check_labels",
     "create",

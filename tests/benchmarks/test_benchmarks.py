@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from benchmarks import curves, report
+from benchmarks import curves, lightning, report
 from benchmarks.cards import CARDS
 from benchmarks.measure import ROOT, Timing, flops, interleaved, machine, peak_memory
 from benchmarks.plain import PENALTIES, PlainLoop
@@ -25,7 +25,12 @@ from zoo.training.step import AdversarialStep
 def made(card):
     """The zoo's and the plain networks of a card, in float64 down to the spectral norms."""
     torch.manual_seed(0)
-    return [[network.double() for network in pair] for pair in (card.zoo(), card.plain())]
+    pairs = [[network.double() for network in pair] for pair in (card.zoo(), card.plain())]
+    for pair in pairs:
+        for network in pair:
+            if isinstance(getattr(network, "noise", None), torch.nn.Module):
+                network.noise.eval()  # the two draw in another order
+    return pairs
 
 
 @torch.no_grad()
@@ -40,9 +45,11 @@ def copy_weights(zoo, plain):
     theirs = dict(plain.state_dict())
     converted = {}
     for name, value in zoo.state_dict().items():
-        name = name.replace("trunk.", "").replace("head.", "").replace("norm.norm.", "norm.")
-        for number in "12":
-            name = name.replace(f"norm{number}.norm.", f"norm{number}.")
+        for prefix in ("trunk.", "body.", "head."):
+            name = name.replace(prefix, "")
+        if name not in theirs:
+            for number in ("", "1", "2"):
+                name = name.replace(f"norm{number}.norm.", f"norm{number}.")
         if "spectral_norm." in name:
             name = name.replace("spectral_norm.u", "parametrizations.weight.0._u")
             name = name.replace("spectral_norm.v", "parametrizations.weight.0._v")
@@ -60,7 +67,7 @@ def copy_weights(zoo, plain):
                 value = value.view(*want[2:], want[1], want[0]).permute(3, 2, 0, 1)
             else:  # (1, H*W*C) -> (1, C, H, W)
                 value = value.view(1, *want[2:], want[1]).permute(0, 3, 1, 2)
-        if name.startswith("project."):  # (H*W*C, ...) -> (C*H*W, ...)
+        if name.startswith("project.") and hasattr(plain, "width"):  # (H*W*C, ...) -> (C*H*W, ...)
             value = value.view(4, 4, plain.width, -1).permute(2, 0, 1, 3)
         converted[name] = value.reshape(want) if value.shape != want else value
     plain.load_state_dict(converted)
@@ -102,7 +109,8 @@ def test_the_plain_step_is_the_zoos(name, loss, penalty, monkeypatch):
     (g, d), (plain_g, plain_d) = made(card)
     monkeypatch.setattr(SpectralNorm, "_iterate", iterate_as_torch)
     method = create("loss", loss)
-    added = [create("regularizer", penalty)] if penalty else []
+    penalty = penalty or card.penalty
+    added = [create("regularizer", n) for n in penalty.split("+")] if penalty else []
     # With so large an epsilon Adam's first step is proportional to the gradient: nothing but noise
     # in a gradient that should be 0 moves a weight by a whole learning rate.
     options = {"lr": 1e-2, "betas": card.betas, "eps": 1.0}
@@ -141,6 +149,17 @@ def test_the_plain_step_is_the_zoos(name, loss, penalty, monkeypatch):
             moved = (want[key] - before[key]).abs().max()
             apart = (value - want[key]).abs().max()
             assert apart <= 1e-6 * moved + 1e-12, f"{key}: {apart:.2g} apart, moved by {moved:.2g}"
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_run_py_trains_the_same_networks(name, tmp_path):
+    card = CARDS[name]
+    _, gan = lightning.make_run(card, lightning.Noise(card, 4, 16), 1, tmp_path, [])
+    counts = [[sum(p.numel() for p in n.parameters()) for n in pair]
+              for pair in ((gan.generator, gan.discriminator), card.zoo())]  # fmt: skip
+    assert counts[0] == counts[1]
+    penalties = (card.penalty or "").split("+") if card.penalty else []
+    assert [r["name"] for r in gan.describe()["regularizers"]] == penalties
 
 
 def test_operations_are_counted_through_a_penalty():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from zoo.core.atomic import commit, keep, replacing, write_text
+from zoo.core.atomic import commit, keep, remove_partials, replacing, write_text
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -24,6 +24,15 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     write_text(file, "new")
     assert file.read_text() == "new"
     assert os.listdir(file.parent) == ["a.txt"]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    names = (".last.ckpt.tmp", "last.ckpt", ".hidden", "notes.tmp")
+    for name in names:
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / name).touch()
+    remove_partials(tmp_path)
+    assert {p.name for p in (tmp_path / "a").iterdir()} == set(names[1:])
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -16,7 +16,7 @@ from PIL import Image
 import zoo.data.base
 from zoo.core.errors import ZooError
 from zoo.data.loader import OrderedLoader, TrainLoader
-from zoo.data.pixels import center_crop, fit_digits, resize, to_float, to_uint8
+from zoo.data.pixels import fit, fit_digits, resize, to_float, to_uint8
 from zoo.data.sampler import EndlessSampler
 from zoo.registry import create
 
@@ -79,10 +79,10 @@ def test_resize_agrees_with_pillow():
     assert np.abs(ours - np.asarray(pillow).astype(int)).max() <= 1
 
 
-def test_center_crop():
-    image = torch.arange(5 * 8).view(1, 1, 5, 8)
-    assert torch.equal(center_crop(image), image[..., 1:6])
-    assert torch.equal(center_crop(image.mT), image.mT[..., 1:6, :])
+def test_the_largest_centred_square_is_kept():
+    image = torch.arange(5 * 7, dtype=torch.uint8).view(1, 1, 5, 7)
+    assert torch.equal(fit(image, 5), image[..., 1:6])
+    assert torch.equal(fit(image.mT, 5), image.mT[..., 1:6, :])
 
 
 # The order of images

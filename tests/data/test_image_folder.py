@@ -72,7 +72,7 @@ def test_fractions_split_disjoint_and_complete(folder, tmp_path):
     "options", [{"val_fraction": -0.1}, {"val_fraction": 0.5, "test_fraction": 0.5}]
 )
 def test_fractions_must_leave_a_rest(folder, tmp_path, options):
-    with pytest.raises(ZooError, match="leave a rest"):
+    with pytest.raises(ZooError, match=r"leave a rest|0 or more and below 1"):
         folder_data(folder, tmp_path, **options)
 
 

@@ -14,6 +14,7 @@ import zoo
 from zoo.cli.jobs import run_task
 from zoo.cli.overrides import collect_space
 from zoo.cli.store import store_parts
+from zoo.contracts.task import Run
 from zoo.core.errors import ZooError
 from zoo.explore.compare import as_table, changed, compare, draw, read_metrics, read_runs, scores
 from zoo.metrics.protocol import Protocol, Result
@@ -132,8 +133,8 @@ def tune(tmp_path):
 
     def run(*space: str, **options):
         task = zoo.create("task", "tune", space=list(space), **options)
-        task.overrides = [*TINY, "trainer.max_steps=4", "task=tune", "trials=9"]
-        return task(tmp_path)
+        given = (*TINY, "trainer.max_steps=4", "task=tune", "trials=9")
+        return task(Run(tmp_path, overrides=given))
 
     return run
 

@@ -20,6 +20,7 @@ import zoo
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.inference.export import TOLERANCE, Deployable, export
+from zoo.inference.exported import onnx_runner, pt2_runner
 from zoo.inference.images import to_uint8
 from zoo.inference.load import LoadedGenerator
 from zoo.layers.truncated_normal import truncate
@@ -123,6 +124,27 @@ def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tm
     written = np.asarray(Image.open(tmp_path / "five.png")).astype(int)
     assert written.shape == (16, 16)
     assert np.abs(written - to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["dcgan", "resnet"])  # one-hot labels, tables of embeddings
+def test_a_label_that_is_no_class_is_refused_by_the_file_itself(name, tmp_path):
+    model = zoo.load(small_checkpoint(tmp_path / "a.ckpt", name, 3))
+    for format in ("onnx", "pt2"):
+        file = tmp_path / f"g.{format}"
+        export(model, file, format)
+        read = zoo.load(file)
+        z, y = model.draw(3, [0, 1, 2])
+        assert (read.generate(z[:3], y[:3]) - model.generate(z[:3], y[:3])).abs().max() < TOLERANCE
+        run = onnx_runner(file)[1] if format == "onnx" else pt2_runner(file)[1]
+        for wrong in (-4, -1, 3, 99):
+            labels = torch.tensor([0, wrong])
+            given = {"z": z[:2], "labels": labels}
+            if "truncation" in Deployable(model.generator).inputs:
+                given["truncation"] = torch.tensor(math.inf)
+            with pytest.raises(Exception, match=r"(?i)out of|range|bound"):
+                run(given)
+            with pytest.raises(ZooError, match="whose labels are 0 to 2"):
+                read(z[:2], labels)
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("fp32", 0.0), ("fp16", 0.02), ("bf16", 0.2)])

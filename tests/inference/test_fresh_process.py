@@ -37,7 +37,8 @@ class Tabled(Generator):
 '''
 
 TRAIN = """
-import sys
+import json, sys
+from pathlib import Path
 import pytorch_lightning as pl
 import zoo
 from helpers_contracts import build, image_size
@@ -45,8 +46,9 @@ from zoo.training.build import describe_data
 
 quiet = {name: False for name in ("logger", "enable_checkpointing", "enable_progress_bar",
                                   "enable_model_summary")}
+sizes = {}
 for name in zoo.list_parts("generator"):
-    size = image_size(("generator", name))
+    size = sizes[name] = image_size(("generator", name))
     options = {"image_size": size, "train_val_test_split": [64, 0, 32], "batch_size": 4}
     data = zoo.create("datamodule", "mnist_subset", **options)
     networks = [
@@ -56,6 +58,7 @@ for name in zoo.list_parts("generator"):
     trainer = pl.Trainer(accelerator="cpu", max_steps=1, **quiet)
     trainer.fit(gan, datamodule=data)
     trainer.save_checkpoint(f"{sys.argv[1]}/{name}.ckpt")
+(Path(sys.argv[1]) / "sizes.json").write_text(json.dumps(sizes))
 """
 
 USE = """
@@ -74,8 +77,9 @@ def use(file, out):
 
 def count(file, out):  # as one counts the parameters of a network without making it
     import zoo
+    size = json.loads((file.parent / "sizes.json").read_text())[file.stem]
     with torch.device("meta"):
-        zoo.create("generator", file.stem, image_size=32, channels=1, latent_dim=8, num_classes=0)
+        zoo.create("generator", file.stem, image_size=size, channels=1, latent_dim=8, num_classes=0)
     zoo.load(file)
 
 statuses = {}

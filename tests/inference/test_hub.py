@@ -23,7 +23,8 @@ import zoo
 from zoo.core.errors import ZooError
 from zoo.inference.export import export
 from zoo.inference.hub import fetch
-from zoo.inference.publish import card, publish
+from zoo.inference.locate import locate
+from zoo.inference.publish import card, card_figures, publish
 from zoo.metrics.protocol import Protocol, Result, tables
 from zoo.tasks.explore import Explore
 from zoo.tasks.publish import Publish
@@ -125,12 +126,39 @@ def test_the_card_and_the_report_name_the_head(tmp_path):
     assert "norm=auto), head projection<" in report.read_text()
 
 
-def test_the_cards_code_runs(model, tmp_path):
+def test_the_cards_code_runs(model, tmp_path, monkeypatch):
     publish(model, f"file:{tmp_path}")
+    monkeypatch.chdir(tmp_path.parent)
     code = re.search(r"```python\n(.*?)```", (tmp_path / "README.md").read_text(), re.DOTALL)[1]
     scope = {}
     exec(code, scope)
     assert scope["images"].shape == (64, 1, 16, 16)
+
+
+def test_a_published_model_is_published_again_with_its_figures(tmp_path, model):
+    before = locate("mnist").with_name("README.md").read_text(encoding="utf-8")
+    Publish(ckpt="mnist", repo=f"file:{tmp_path / 'digits'}")(tmp_path)
+    text = (tmp_path / "digits" / "README.md").read_text(encoding="utf-8")
+    assert text.split("## Figures")[1] == before.split("## Figures")[1]
+    assert 'zoo.load("digits")' in text
+    assert str(tmp_path) not in text
+    # Other batch-norm statistics make other images.
+    again = zoo.load(tmp_path / "digits")
+    assert card_figures(again)
+    again.batch_norm = "standing (16 passes)"
+    assert card_figures(again) == ""
+    assert card_figures(model) == ""  # a checkpoint has no card
+
+
+def test_the_cards_tags_are_what_the_model_is(model, tmp_path):
+    classes = "class-conditional-image-generation"
+    front = yaml.safe_load(card(model, "digits", "bf16").split("---")[1])
+    assert classes in front["tags"]
+    assert "pipeline_tag" not in front
+    plain = zoo.load(make_checkpoint(tmp_path / "plain.ckpt", num_classes=0))
+    front = yaml.safe_load(card(plain, "digits", "bf16").split("---")[1])
+    assert classes not in front["tags"]
+    assert front["pipeline_tag"] == "unconditional-image-generation"
 
 
 def test_publish_task_takes_figures_from_the_run(model, result, tmp_path):

@@ -80,7 +80,7 @@ def test_truncation_of_styles_reaches_grids_the_page_and_figures(model):
         assert middle.tobytes() != made(model, rows=2, columns=3).tobytes()
         assert middle.tobytes() == made(model, rows=2, columns=3, seed=9, truncation=0.0).tobytes()
     studio = Studio([model])
-    assert studio.describe()[0]["limit"] == 1
+    assert studio.describe_model({"model": "0"})["limit"] == 1
     still = {"truncation": "0", "label": "2"}
     assert studio.render({"seed": "1", **still}) == studio.render({"seed": "2", **still})
     assert studio.render({"truncation": "1"}) == studio.render({})

@@ -6,15 +6,19 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 import zoo
 from zoo.core.errors import ZooError
-from zoo.metrics.features.base import create_features, extract, file_hash
+from zoo.layers.pretrained import file_hash
+from zoo.metrics.features.base import create_features, extract
 from zoo.metrics.features.classifier import SmallClassifier, fit_input, predict, train_classifier
+from zoo.metrics.features.dinov2 import positions, scaled
 from zoo.metrics.features.embedded import WEIGHTS
 
 
@@ -228,3 +232,82 @@ def test_inception_refuses_other_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert not Path("trapped").exists()
     with pytest.raises(ZooError, match="no such file"):
         create_features("inception", weights="none.pth")
+
+
+# DINOv2
+
+
+def test_dinov2_scales_pictures_as_pillow_does() -> None:
+    images = random_images(2, 3, 37)
+    ours = scaled(images, 224)
+    for image, found in zip(images, ours, strict=True):
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+        expected = np.array(picture.resize((224, 224), Image.Resampling.BICUBIC))
+        assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
+
+
+def test_positions_are_moved_by_the_offset_of_the_authors() -> None:
+    """The value at patch i lies at (i + 1/2) · 37 / 16.1 - 1/2, by the cubic kernel of -3/4."""
+    ramp = torch.arange(37.0).view(37, 1, 1).expand(37, 37, 1)
+    both = torch.cat([ramp, ramp.transpose(0, 1)], dim=2).reshape(1, 37 * 37, 2)
+    token = torch.tensor([[[7.0, 9.0]]])
+    found = positions(torch.cat([token, both], dim=1))
+    assert found.shape == (1, 1 + 16 * 16, 2)
+    assert torch.equal(found[:, :1], token)
+    grid = found[0, 1:].view(16, 16, 2)
+    place = (torch.arange(16) + 0.5) * 37 / 16.1 - 0.5
+    first, a = place.floor(), -0.75
+    expected = torch.zeros(16)
+    for k in (-1, 0, 1, 2):
+        x = (place - first - k).abs()
+        near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+        far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+        expected += torch.where(x <= 1, near, far) * (first + k)  # of the ramp
+    inside = slice(1, 15)  # at the ends the ramp stops
+    torch.testing.assert_close(grid[inside, 3, 0], expected[inside])
+    torch.testing.assert_close(grid[3, inside, 1], expected[inside])
+
+
+def test_dinov2_takes_the_authors_file(tmp_path: Path) -> None:
+    network = create_features("dinov2", size="s", pretrained=False)
+    d = 384
+    block = 4 * d + 2 * d + (d + 1) * 3 * d + (d + 1) * d + (d + 1) * 4 * d + (4 * d + 1) * d
+    expected = 12 * block + (3 * 14**2 + 1) * d + d + 257 * d + 2 * d
+    assert sum(p.numel() for p in network.parameters()) == expected
+    stored = dict(network.network.state_dict())
+    random = torch.Generator().manual_seed(1)
+    stored["pos_embed"] = torch.randn(1, 1 + 37 * 37, 384, generator=random) * 0.02
+    stored["mask_token"] = torch.zeros(1, 384)
+    file = tmp_path / "dinov2_vits14_pretrain.pth"
+    torch.save(stored, file)
+    loaded = create_features("dinov2", size="s", weights=str(file))
+    assert loaded.name == "dinov2_vits14"
+    vectors, logits = extract(loaded, random_images(2, 1, 32))
+    assert vectors.shape == (2, 384)
+    assert logits is None
+    # the class token after the last norm, of normalised pictures
+    x = scaled(random_images(2, 1, 32).expand(-1, 3, -1, -1), 224) / 255
+    x = (x - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(3, 1, 1)
+    with torch.no_grad():
+        expected = loaded.network(x)
+    torch.testing.assert_close(vectors, expected, rtol=1e-4, atol=1e-4)
+    torch.save({"pos_embed": stored["pos_embed"]}, file)
+    with pytest.raises(ZooError, match="does not hold the weights of DINOv2's ViT-S/14"):
+        create_features("dinov2", size="s", weights=str(file))
+
+
+@pytest.mark.usefixtures("offline")
+def test_missing_weights_of_dinov2_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ZooError) as told:
+        create_features("dinov2")
+    assert str(told.value) == (
+        f"features=dinov2 needs dinov2_vitl14_pretrain.pth: it is not in {tmp_path}/hub/"
+        "checkpoints, and could not be downloaded from https://dl.fbaipublicfiles.com/dinov2/"
+        "dinov2_vitl14/dinov2_vitl14_pretrain.pth (no connection). Put it there or give "
+        "features_weights=PATH."
+    )

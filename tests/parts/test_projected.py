@@ -218,7 +218,8 @@ def test_colours_of_other_channels():
     ("options", "message"),
     [
         ({"model": "tf_efficientnet_lite9"}, "no model 'tf_efficientnet_lite9'. Did you mean"),
-        ({"resolution": 100}, "resolution=100 must be a multiple of 32"),
+        ({"resolution": 100}, "resolution=100 must be 128 or more"),
+        ({"resolution": 144}, "resolution=144 must be a multiple of 32"),
         ({"model": "test_vit", "pretrained": False}, "strides .* but 4, 8, 16 and 32 are wanted"),
         ({"head": "projection"}, "takes no head"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import textwrap
 
 import pytest
 from helpers import PLAIN
@@ -16,30 +15,6 @@ from zoo.registry import KINDS, Registry
 from zoo.registry.places import ROOT, plugin_folders
 from zoo.registry.signature import NotReadable, from_callable
 from zoo.registry.source import read_parts
-
-
-@pytest.fixture
-def drop(tmp_path, monkeypatch):
-    """Writes plugin files into an extra folder and returns a registry that has looked there."""
-    folder = tmp_path / "extra"
-    folder.mkdir()
-    monkeypatch.setenv("ZOO_PLUGINS", str(folder))
-
-    def scan(**files: str) -> Registry:
-        for name, text in files.items():
-            path = folder / (name.replace("__", "/", 1) + ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
-            if path.parent != folder:
-                (path.parent / "__init__.py").touch()
-        registry = Registry()
-        monkeypatch.setattr("zoo.registry.registry.REGISTRY", registry)
-        registry.scan()
-        return registry
-
-    yield scan
-    for module in [m for m in sys.modules if m.startswith("zoo_plugins.")]:
-        del sys.modules[module]
 
 
 def is_loaded(registry: Registry, name: str) -> bool:
@@ -416,9 +391,9 @@ def test_pytest_plugin_runs_the_contracts_of_one_part(tmp_path):
     ("options", "words"),
     [
         ({"kind": "los", "name": "a"}, "Did you mean 'loss'?"),
-        ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss."),
+        ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss"),
         ({"kind": "loss", "name": "class"}, "cannot name a part"),
-        ({"kind": "loss", "name": "../x"}, "for example name=x."),
+        ({"kind": "loss", "name": "../x"}, "for example name=x"),
         ({"kind": "loss", "name": "bce"}, "there is a loss 'bce' already"),
         ({"kind": "loss"}, "needs name"),
     ],
@@ -442,3 +417,50 @@ def test_new_writes_into_a_folder_whose_name_has_a_space(tmp_path):
     folder = tmp_path / "my parts"
     summary = zoo.create("task", "new", kind="loss", name="spaced", folder=str(folder))(tmp_path)
     assert summary["test it"] == f"ZOO_PLUGINS='{folder}' pytest --plugin spaced"
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "body", "wrong", "right"),
+    [
+        ("regularizer", "Regularizer", "def latent(self, z, y): ...", "latent", "latents"),
+        ("discriminator", "Discriminator", "def stage(self): ...", "stage", "stages"),
+        ("regularizer", "Regularizer", "def after_updates(): ...", "after_updates", "after_update"),
+        ("regularizer", "Regularizer", "def weight(self, update): ...", "weight", "weights"),
+        ("regularizer", "Regularizer", "def setups(self, g, d): ...", "setups", "setup"),
+        ("regularizer", "Regularizer", "side = ('generator',)", "side", "sides"),
+        ("regularizer", "Regularizer", "per_samples: bool = True", "per_samples", "per_sample"),
+        ("augmentation", "Augmentation", "def observes(self, u): ...", "observes", "observe"),
+        ("head", "Head", "def output(self, features): ...", "output", "outputs"),
+        ("generator", "Generator", "def synthesise(self, w): ...", "synthesise", "synthesize"),
+        ("metric", "Metric", "def setting(self): ...", "setting", "settings"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_hook_is_told_when_the_part_is_made(drop, kind, base, body, wrong, right):
+    source = f"import zoo\n@zoo.{kind}('nearly')\nclass Nearly(zoo.{base}):\n    {body}\n"
+    with pytest.warns(UserWarning, match=f"{kind} 'nearly'") as told:
+        drop(nearly=source).get(kind, "nearly").load()
+    (sentence,) = [str(w.message) for w in told]
+    assert f"extra/nearly.py) has {wrong!r}, which nothing looks at: did you mean {right!r}?" in (
+        sentence
+    )
+
+
+def test_helpers_and_hooks_of_other_bases_are_not_taken_for_misspelt_ones(drop, recwarn):
+    registry = drop(
+        helped="""
+            import zoo
+            from zoo.parts.regularizers.r1 import R1
+
+            class Shared(R1):
+                def strength(self): ...
+
+            @zoo.regularizer("helped")
+            class Helped(Shared):
+                weight: float = 1.0
+                def _weight(self): ...
+                def after_update(self, network): ...
+                def state_dict(self): ...
+        """
+    )
+    registry.get("regularizer", "helped").load()
+    assert not recwarn.list

@@ -143,7 +143,7 @@ SHAPE = {"image_size": 16, "channels": 1}
         ("regularizer", "gradient_penalty", "center", -1.0, "0 or more"),
         ("regularizer", "gradient_penalty", "penalty", float("nan"), "0 or more"),
         ("regularizer", "lecam", "weight", -1.0, "0 or more"),
-        ("regularizer", "lecam", "decay", 1.0, "from 0 to below 1"),
+        ("regularizer", "lecam", "decay", 1.0, "0 or more and below 1"),
         ("regularizer", "weight_clipping", "clip", 0.0, "above 0"),
     ],
 )

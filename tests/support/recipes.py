@@ -33,14 +33,14 @@ STEPS, BATCH = 3, 4
 class Pictures(DataModule):
     """Random pictures of ten classes, in the shape of a recipe's data set."""
 
-    def __init__(self, image_size: int, channels: int) -> None:
-        super().__init__("pictures", image_size, channels, [str(i) for i in range(10)], BATCH)
+    def __init__(self, image_size: int, channels: int, batch_size: int = BATCH) -> None:
+        super().__init__("pictures", image_size, channels, [str(i) for i in range(10)], batch_size)
 
     def load(self, split):
         random = torch.Generator().manual_seed(0)
-        shape = (20 * BATCH, self.channels, self.image_size, self.image_size)
+        shape = (20 * self.batch_size, self.channels, self.height, self.width)
         images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
-        return images, torch.arange(20 * BATCH) % 10
+        return images, torch.arange(len(images)) % 10
 
 
 class Watch(pl.Callback):
@@ -57,11 +57,12 @@ def names() -> list[str]:
     return ["default", *experiments(CONFIGS)]
 
 
-def composed(name: str) -> dict[str, Any]:
+def composed(name: str, *overrides: str) -> dict[str, Any]:
     """The configuration of a recipe, as plain values."""
     store_parts()
+    recipe = [] if name == "default" else [f"experiment={name}"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("config", [] if name == "default" else [f"experiment={name}"])
+        config = compose("config", [*recipe, *overrides])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return plain
@@ -71,9 +72,9 @@ def small(kind: str, node: dict[str, Any]) -> dict[str, Any]:
     return node | getattr(REGISTRY.get(kind, node["_target_"]).load(), "tiny", {})
 
 
-def run(name: str) -> list[list[float]]:
+def run(name: str, *overrides: str) -> list[list[float]]:
     """Losses of D and of G in each of a few steps."""
-    config = composed(name)
+    config = composed(name, *overrides)
     model, data = config["model"], config["datamodule"]
     part = REGISTRY.get("datamodule", data["_target_"])
     made = part.load()

@@ -232,7 +232,7 @@ def test_callback_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("callbacks.evaluate.metrics=[fidd]", "Did you mean 'fid'"),
-        ("callbacks.evaluate.n=1", "n 2 or more"),
+        ("callbacks.evaluate.n=1", "callbacks.evaluate.n=1 must be 2 or more"),
         ("callbacks.evaluate.split=nothing", "not one of train, val, test"),
         ("callbacks.evaluate.features=mnits", "Did you mean 'mnist'"),
         ("callbacks.evaluate.metrics=[fid,cas]", "the generator takes no labels"),

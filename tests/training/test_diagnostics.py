@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.data.pixels import to_float
+from zoo.parts.regularizers.gradient_penalty import slope_off
 from zoo.training.callbacks.diagnostics import Diagnose
 from zoo.training.symptoms import (
     Diagnostics,
@@ -27,7 +28,7 @@ from zoo.training.symptoms import (
     mean_pairwise_distance,
     modes_lost,
     modes_scarce,
-    slope_off,
+    start_gamma,
 )
 
 
@@ -39,6 +40,8 @@ def test_saturation_is_a_flat_loss(loss: str) -> None:
     assert sentence is not None
     assert "D is saturated" in sentence
     assert "model.lr_d" in sentence
+    assert "model/regularizer=fd_r1, fd_r2, finite_difference, r1, r2;" in sentence
+    assert f"(model/augmentation={', '.join(zoo.list_parts('augmentation'))})" in sentence
     near = torch.tensor([0.3, -0.2, 0.1, 0.4])
     assert discriminator_saturated(part, near, near - 0.1) is None
 
@@ -69,19 +72,33 @@ def test_a_generator_that_ignores_its_latents_is_found_within_classes() -> None:
     assert sentence is not None
     assert "of one class" in sentence
     assert generator_collapsed(torch.zeros_like(real), real) is not None
-    sentence = generator_collapsed(ten, real, labels, {"r1": 10.0, "r2": 0.5})
+    sentence = generator_collapsed(ten, real, labels, {"r1.gamma": 10.0, "r2.gamma": 0.5})
     assert (
-        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5," in sentence
+        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5 (0.0002·"
+        in sentence
     )
     assert generator_collapsed(torch.randn(40, 1, 8, 8), real, labels) is None
 
 
+def test_gamma_starts_at_its_rule() -> None:
+    """StyleGAN2-ADA's: 0.0002 · 256² / 32 = 0.4096; at 1024 and 32 it is 6.55."""
+    assert start_gamma(256, 32) == pytest.approx(0.41)
+    assert start_gamma(1024, 32) == pytest.approx(6.6)
+    assert start_gamma(32, 64) == pytest.approx(0.0032)
+    far = torch.full((8,), 12.0)
+    told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, None, 0.0032)
+    assert "with gamma 0.0002·H²/batch = 0.0032 is where to start" in str(told)
+    told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, {"r1.gamma": 1e-4}, 0.0032)
+    assert "more of model.regularizer.r1.gamma=0.0001 (0.0002·H²/batch = 0.0032 is" in str(told)
+
+
 def test_slopes_and_gradients() -> None:
-    assert slope_off(10 * 0.3**2) is None
-    assert "0.8 away from 1" in str(slope_off(10 * 0.8**2))
+    assert slope_off(10 * 0.3**2, 10, 1) is None
+    assert "0.8 away from 1" in str(slope_off(10 * 0.8**2, 10, 1))
     assert "away from 0" in str(slope_off(2 * 3.0**2, weight=2, center=0))
     assert gradients_exploded("D", 5.0, usual=1.0) is None
     assert gradients_exploded("D", 1e9, usual=0.0) is None
+    assert "the training diverges" in str(gradients_exploded("D", 500.0, usual=1.0))
     assert "500 times its usual" in str(gradients_exploded("D", 500.0, usual=1.0))
     assert "model.lr_g" in str(gradients_exploded("G", math.inf, usual=0.0))
     layer = nn.Linear(2, 1, bias=False)
@@ -97,6 +114,8 @@ def test_lost_modes_are_named() -> None:
     sentence = modes_lost(counts, list("abcdefghij"))
     assert sentence is not None
     assert "c, h hardly occur" in sentence
+    assert "(model/loss=afm, " in sentence  # of those whose G sees real images too
+    assert "hinge" not in sentence
     assert modes_lost(counts, expected=torch.arange(10) < 2) is None
     assert "classes, 2 hardly" in str(modes_lost(counts, expected=torch.arange(10) < 3))
     many = torch.zeros(1000, dtype=torch.int64)
@@ -187,7 +206,12 @@ class Module(SimpleNamespace):
         )
 
 
-TRAINER: Any = SimpleNamespace(is_global_zero=True, current_epoch=0, progress_bar_callback=None)
+TRAINER: Any = SimpleNamespace(
+    is_global_zero=True,
+    current_epoch=0,
+    progress_bar_callback=None,
+    datamodule=SimpleNamespace(batch_size=64),
+)
 
 
 def kinds(callback: Diagnose, module: Module, looks: int = 1) -> set[str]:
@@ -204,7 +228,23 @@ def test_callback_tells_of_a_penalty_that_does_not_hold(tmp_path: Path, loss: st
     name = "gradient_penalty" if loss == "wgan_gp" else "dragan"
     for penalty, told in ((10 * 0.3**2, False), (10 * 0.8**2, True)):
         module = Module(loss, given, shown={name: penalty})
-        assert ("slope" in kinds(Diagnose(str(tmp_path), 1), module)) == told
+        assert (name in kinds(Diagnose(str(tmp_path), 1), module)) == told
+
+
+class Flat(zoo.Regularizer):
+    """A penalty that no file of the zoo knows."""
+
+    flattens = "pull"
+
+    def __init__(self, pull: float) -> None:
+        super().__init__()
+        self.pull = pull
+
+    def forward(self, update: Any) -> Tensor:
+        return torch.zeros(())
+
+    def diagnose(self, value: float) -> str | None:
+        return f"{value} is too much."
 
 
 def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
@@ -228,23 +268,37 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
         def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
             return torch.where(x.flatten(1).mean(1) > 0.9, -20.0, 20.0)
 
+    class Blind(nn.Module):
+        """Takes all for the same."""
+
+        num_classes = 0
+
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            return 0 * x.flatten(1).mean(1)
+
     assert kinds(Diagnose(str(tmp_path), 1), Module()) == set()
     one_picture = constant(torch.ones(1, 8, 8))
     assert kinds(Diagnose(str(tmp_path), 1), Module(generator=one_picture)) == {"G"}
     certain = Module(generator=one_picture, discriminator=Sees())
     assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G", "D"}
 
-    def advice(discriminator: nn.Module | None, gamma: float) -> str:
-        given = {} if discriminator is None else {"discriminator": discriminator}
+    def advice(discriminator: nn.Module, gamma: float) -> str:
         r1 = zoo.create("regularizer", "r1", gamma=gamma)
         callback = Diagnose(str(tmp_path), 1)
-        kinds(callback, Module("bce", (r1,), generator=one_picture, **given))
+        given = {"generator": one_picture, "discriminator": discriminator}
+        kinds(callback, Module("bce", (r1,), **given))
         return next(f.sentence for f in callback.found.findings if f.kind == "G")
 
-    blamed = "less of model.regularizer.r1.gamma=3"
-    assert blamed in advice(None, 3.0)
+    blamed = "less of model.regularizer.r1.gamma=3 (0.0002·H²/batch = 0.0002 is where to start)"
+    assert blamed in advice(Blind(), 3.0)
+    plugin, blind = Flat(2.0), {"generator": one_picture, "discriminator": Blind()}
+    callback = Diagnose(str(tmp_path), 1)
+    kinds(callback, Module("bce", (plugin,), shown={"flat": 0.5}, **blind))
+    told = {f.kind: f.sentence for f in callback.found.findings}
+    assert "less of model.regularizer.flat.pull=2" in told["G"]
+    assert told["flat"] == "0.5 is too much."
     assert blamed not in advice(Sees(), 3.0)
-    assert "less of" not in advice(None, 0.0)
+    assert "less of" not in advice(Blind(), 0.0)
 
     callback, module = Diagnose(str(tmp_path), 1), Module()
     for parameter in module.discriminator.parameters():

@@ -12,7 +12,7 @@ import torch
 from helpers_train import read, train
 
 import zoo.training.gan
-from zoo.cli.told import Stopped, told_in_words
+from zoo.cli.failures import Stopped, exit_with_sentence
 from zoo.core.errors import ZooError
 from zoo.training.loggers import CSVLogger, WandbLogger, reason_to_stay_offline
 from zoo.training.window import NonFiniteError
@@ -141,7 +141,7 @@ def test_signals_save_and_tell(tmp_path, monkeypatch, capsys, names, words):
     """The first one counts, since several may come together."""
     _interrupt(monkeypatch, *(getattr(signal, name) for name in names))
     before = [signal.getsignal(getattr(signal, name)) for name in names]
-    with pytest.raises(SystemExit) as ended, told_in_words():
+    with pytest.raises(SystemExit) as ended, exit_with_sentence():
         train(tmp_path, "trainer.max_steps=25")
     assert ended.value.code == 143
     assert read(tmp_path)["zoo"]["step"] == 3
@@ -232,3 +232,16 @@ def test_wandb_is_not_asked_for_what_it_no_longer_has(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert reason_to_stay_offline() == "WANDB_MODE is offline"
     assert "anonymous" not in WandbLogger(str(tmp_path))._wandb_init
+
+
+def test_the_last_row_of_a_training_that_is_over_stays(tmp_path):
+    """It was killed between its last checkpoint and its end: nothing is trained again."""
+    train(tmp_path, "trainer.max_steps=6")
+    file = tmp_path / "csv" / "version_0" / "metrics.csv"
+    before = file.read_bytes()
+    assert train(tmp_path, f"resume={tmp_path}") == {}
+    assert file.read_bytes() == before
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=8")
+    with file.open(newline="") as lines:
+        steps = [row["step"] for row in csv.DictReader(lines)]
+    assert steps == ["4", "8"]  # as if it had not ended at 6

@@ -61,6 +61,16 @@ def test_a_run_stopped_by_max_steps_continues_to_the_same_weights(whole, tmp_pat
     assert _place(read(tmp_path)) == _place(read(whole)) == (2, 5)
 
 
+def test_the_end_of_an_epoch_continues_as_one_where_steps_end_the_training(tmp_path, whole):
+    """The next epoch is a whole one, whose end is evaluated and written down like any other."""
+    train(tmp_path, "trainer.max_epochs=1")
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_epochs=null", "trainer.max_steps=25")
+    assert_same_training(read(tmp_path), read(whole))
+    assert _place(read(tmp_path)) == _place(read(whole)) == (2, 5)
+    grids = [sorted(p.name for p in (run / "samples").iterdir()) for run in (tmp_path, whole)]
+    assert grids[0] == grids[1]
+
+
 def test_continuing_loses_nothing_of_the_old_run(whole, tmp_path):
     train(tmp_path, "trainer.max_steps=8")
     old = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

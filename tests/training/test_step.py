@@ -20,7 +20,7 @@ import zoo.registry as registry
 from zoo.contracts.augmentation import Augmentation
 from zoo.core.errors import ZooError
 
-pytestmark = pytest.mark.usefixtures("float64")
+pytestmark = pytest.mark.usefixtures("float64", "each_adam")
 
 LOSSES = ["bce", "minimax", "lsgan", "hinge", "wgan", "wgan_gp", "rpgan"]
 OWN_PENALTIES = {"wgan_gp": ("gradient_penalty",)}

@@ -112,7 +112,7 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("+trainer.accumulate_grad_batches=2", r"give datamodule.batch_size instead"),
         ("trainer.log_every_n_steps=0", r"must be 1 or more"),
         ("trainer.devices=0", r"^trainer: "),
-        ("callbacks.samples.rows=0", r"callbacks.samples: all numbers must be 1 or more"),
+        ("callbacks.samples.rows=0", r"callbacks.samples.rows=0 must be 1 or more"),
         ("callbacks.checkpoints.mode=up", r"mode=up is not one of min, max"),
         ("+callbacks.samples.row=1", r"callbacks.samples has no option .row.. Did you mean .rows."),
         ("model.lr_decay_start=2", r"must be from 0 to below 1"),
@@ -183,7 +183,7 @@ def test_weights_that_are_nan_are_never_written(tmp_path):
 
 def test_an_exception_of_a_part_reaches_the_command_line(tmp_path, monkeypatch, capsys):
     """As it comes, and as `run.py` tells it; the handler of Ctrl-C is put back."""
-    from zoo.cli.told import told_in_words
+    from zoo.cli.failures import exit_with_sentence
     from zoo.parts.losses.bce import BCE
 
     def broken(self, real, fake):
@@ -191,7 +191,7 @@ def test_an_exception_of_a_part_reaches_the_command_line(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(BCE, "discriminator", broken)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(SystemExit) as caught, told_in_words():
+    with pytest.raises(SystemExit) as caught, exit_with_sentence():
         train(tmp_path, "trainer.max_steps=2")
     assert caught.value.code == 1
     errors = capsys.readouterr().err

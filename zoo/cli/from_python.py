@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf, open_dict
 
-from zoo.cli import overrides as words
 from zoo.cli.grammar import quote, value_of
-from zoo.cli.jobs import run_task
+from zoo.cli.jobs import run_checked
 from zoo.cli.newest import name_newest
+from zoo.cli.overrides import OPTIONAL, check, normalise
 from zoo.cli.resume import continue_run
 from zoo.cli.store import store_parts
 from zoo.core.errors import ZooError
@@ -21,7 +21,7 @@ from zoo.registry.places import CONFIGS
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
 
-_CHOICES = frozenset({*words.OPTIONAL, *GROUPS.values(), "trainer"})
+_CHOICES = frozenset({*OPTIONAL, *GROUPS.values(), "trainer"})
 """Groups, of which a text or a list is a choice: `model={"loss": "hinge"}`."""
 
 
@@ -48,11 +48,9 @@ def train(
     Raises:
         ZooError: the sentence that the command line would print.
     """
-    from hydra import compose, initialize_config_dir
-
     from zoo.inference.load import load
 
-    arguments = words.normalise([*overrides, *_as_overrides(options)])
+    arguments = normalise([*overrides, *_as_overrides(options)])
     for text in arguments:
         if text.startswith("-"):
             raise ZooError(f"zoo.train takes overrides, key=value, and no flag as {text!r}.")
@@ -62,10 +60,9 @@ def train(
         arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
     store_parts()
     arguments = continue_run(name_newest(arguments))
-    words.check(arguments, CONFIGS)
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        config = compose("config", overrides=arguments, return_hydra_config=True)
-        folder = Path(str(config.hydra.run.dir)).expanduser()
+    config = check(arguments, CONFIGS)
+    assert config is not None  # which only a sweep has not
+    folder = Path(str(config.hydra.run.dir)).expanduser()
     with open_dict(config):
         del config["hydra"]
     if not (config.get("callbacks") or {}).get("checkpoints"):
@@ -75,7 +72,7 @@ def train(
     notes.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, notes / "config.yaml")
     OmegaConf.save(OmegaConf.create(given), notes / "overrides.yaml")
-    run_task(config, folder, given)
+    run_checked(config, folder, given)
     return load(folder)
 
 

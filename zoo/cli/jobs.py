@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import traceback
@@ -13,11 +12,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from zoo.cli.failures import error_sentence, shows_tracebacks
 from zoo.cli.sentences import omegaconf_sentence
-from zoo.cli.told import sentence_of, shows_tracebacks
 from zoo.cli.validation import validate
-from zoo.core.atomic import write_text
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError
+from zoo.core.tables import labelled
 from zoo.registry import REGISTRY, create
 
 
@@ -28,7 +29,7 @@ def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
     except Exception as error:
         if shows_tracebacks():
             traceback.print_exc()
-        summary = {"error": sentence_of(error)}
+        summary = {"error": error_sentence(error)}
     write_json(out / "summary.json", summary)
     return summary
 
@@ -36,9 +37,22 @@ def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
 def run_task(
     config: DictConfig, out: Path, overrides: list[str], keep: bool = False
 ) -> dict[str, Any]:
+    """`run_checked` with a configuration that is not checked yet.
+
+    Raises:
+        ZooError: a value or a part that cannot be; or what the task raises.
+    """
+    validate(config)
+    return run_checked(config, out, overrides, keep)
+
+
+def run_checked(
+    config: DictConfig, out: Path, overrides: list[str], keep: bool = False
+) -> dict[str, Any]:
     """Make the task from `config`, run it in `out` and print what it returns.
 
     Args:
+        config: composed and checked, with or without Hydra's own settings.
         keep: leave the folder of a task that failed as it is.
 
     Returns:
@@ -49,26 +63,22 @@ def run_task(
     except OmegaConfBaseException as error:
         raise ZooError(omegaconf_sentence(error)) from error
     assert isinstance(plain, dict)
-    validate(config)
     part = REGISTRY.get("task", plain["task"]["_target_"])
     options = {p.name: plain[p.name] for p in part.parameters if p.name in plain}
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0
     try:
-        task = create("task", part.name, **options)
-        task.config, task.overrides = plain, overrides
-        summary: dict[str, Any] = task(out) or {}
+        task: Task = create("task", part.name, **options)
+        summary = task(Run(out, {str(k): v for k, v in plain.items()}, tuple(overrides)))
     except Exception:
         if not keep:
             remove_unused(out)  # nothing of a refused task is left
         raise
-    if not first or not getattr(task, "writes_files", True):
+    if not first or not task.writes_files:
         remove_unused(out)
     if first:
-        told = getattr(task, "told", ())  # what the task has printed itself
-        lines = {label: value for label, value in summary.items() if label not in told}
-        width = max(map(len, lines), default=0)
-        for label, value in lines.items():
-            print(f"{label:<{width}}  {value}")
+        lines = {label: value for label, value in summary.items() if label not in task.printed}
+        if lines:
+            print(labelled(lines))
     return summary
 
 
@@ -77,10 +87,8 @@ def remove_unused(folder: Path) -> None:
     with contextlib.suppress(OSError):
         if {p.name for p in folder.iterdir()} <= {".hydra"}:
             shutil.rmtree(folder / ".hydra", ignore_errors=True)
+            here = Path.cwd()
             for empty in (folder, *folder.parents[:2]):
+                if here.is_relative_to(empty.absolute()):  # where the user is
+                    break
                 empty.rmdir()
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one."""
-    write_text(path, json.dumps(value, indent=2, default=str) + "\n")

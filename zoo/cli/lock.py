@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ def locked(folder: Path) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / NAME
-    with file.open("a+", encoding="utf-8") as handle:
+    with _opened(file) as handle:
         before = _holder(handle)
         elsewhere = before.get("host") not in (None, socket.gethostname())
-        if elsewhere or not _take(handle):
+        if elsewhere or not _take(handle) or not _is_there(handle, file):
             advice = (
                 f" If it has ended, remove {file}." if elsewhere else " Wait for it, or end it."
             )
@@ -51,6 +52,28 @@ def locked(folder: Path) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def _opened(file: Path) -> Any:
+    """The lock's file, which is nothing else: a link would lead to a file to be written over."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        number = os.open(file, flags, 0o644)
+    except OSError as error:
+        raise ZooError(f"cannot lock {file}: {error.strerror or error}.") from error
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(number)
+        raise ZooError(f"{file} is no lock of a training: remove it.")
+    return os.fdopen(number, "r+", encoding="utf-8")
+
+
+def _is_there(handle: Any, file: Path) -> bool:
+    """Whether what is locked is what others would lock, and was not removed in between."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), os.lstat(file))
+    except OSError:
+        return False
 
 
 def _holder(handle: Any) -> dict[str, Any]:

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from zoo.cli import overrides as words
-from zoo.cli.jobs import run_task, try_task
+from zoo.cli.failures import exit_with_sentence
+from zoo.cli.jobs import run_checked, try_task
 from zoo.cli.newest import name_newest
+from zoo.cli.overrides import check, collect_space, flags, normalise
 from zoo.cli.program import program
 from zoo.cli.resume import continue_run
+from zoo.cli.single import run_composed
 from zoo.cli.store import CONFIGS, store_parts
-from zoo.cli.told import told_in_words
 from zoo.core.errors import ZooError
 from zoo.core.version import __version__
 from zoo.registry import REGISTRY
@@ -36,26 +38,32 @@ def main(run: Callable[[], Any] | None = None) -> None:
     Args:
         run: what to do with a command line that is right; None runs its task.
     """
-    with told_in_words():
+    config = None
+    with exit_with_sentence():
         if "--version" in sys.argv[1:]:
             print(f"gan-zoo {__version__}")
             return
-        sys.argv[1:] = words.normalise(sys.argv[1:])
-        flags = words.flags(sys.argv[1:])
-        if flags.shell_completion:
-            _check_shell(flags.overrides)
-        prints = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
-        REGISTRY.scan(strict=not (prints or flags.shell_completion))
+        sys.argv[1:] = normalise(sys.argv[1:])
+        asked = flags(sys.argv[1:])
+        if asked.shell_completion:
+            _check_shell(asked.overrides)
+        prints = bool(asked.help or asked.hydra_help or asked.info or asked.cfg)
+        REGISTRY.scan(strict=not (prints or asked.shell_completion))
         store_parts()
-        if not flags.shell_completion:  # whose lines are read by a shell
+        if not asked.shell_completion:  # whose lines are read by a shell
             for place, reason in REGISTRY.problems:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
             if not prints:
                 named = name_newest(sys.argv[1:])
-                sys.argv[1:] = words.collect_space(continue_run(named, flags.config_dir))
-            if flags.overrides or not prints:
-                words.check(sys.argv[1:], CONFIGS, only_prints=prints)
-        (run or _with_hydra())()
+                sys.argv[1:] = collect_space(continue_run(named, asked.config_dir))
+            if asked.overrides or not prints:
+                config = check(sys.argv[1:], CONFIGS, only_prints=prints)
+        if run is not None:
+            run()
+        elif prints or config is None or config.hydra.mode == RunMode.MULTIRUN:
+            _with_hydra()()
+        else:
+            run_composed(config, run_job)
         if _errors:
             raise _errors[0]
     if _failures:
@@ -81,13 +89,12 @@ def _with_hydra() -> Callable[[], Any]:
 def run_job(config: DictConfig) -> None:
     """Run the task that `config` selects in the folder that Hydra made for this job."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     job = HydraConfig.get()
     out = Path(job.runtime.output_dir)
     if job.mode != RunMode.MULTIRUN:
         try:
-            run_task(config, out, list(job.overrides.task))
+            run_checked(config, out, list(job.overrides.task))
         except Exception as error:  # Hydra would print a line of its own about it
             _errors.append(error)
         return

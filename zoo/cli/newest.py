@@ -1,4 +1,4 @@
-"""`ckpt=last` and `resume=last`: the newest training here."""
+"""`ckpt=last`, `resume=last` and `model.start=last`: the newest training here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def name_newest(arguments: list[str]) -> list[str]:
     named = list(arguments)
     for i, text in enumerate(named):
         key = key_of(text)
-        if key in ("ckpt", "resume") and value_of([text], key) == "last":
+        if key in ("ckpt", "resume", "model.start") and value_of([text], key) == "last":
             if Path("last").exists():
                 continue
             run = newest_run(Path.cwd())

@@ -11,16 +11,18 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of, quote, value_of, with_home
+from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
+from zoo.registry.kinds import SECTIONS as KIND_SECTIONS
 
 OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
@@ -35,17 +37,19 @@ SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
     "data_dir",
 )  # fmt: skip
-"""Of the configuration, what only some tasks look at: those that name it in `sections`."""
+"""Of the configuration, what only some tasks look at: those that name it in `uses`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml`, `logger=null`, and `features=timm model=NAME`.
+    """Allow `experiment=name.yaml`, `logger=null`, `start=RUN`, and `features=timm model=NAME`.
 
-    File names come from completion, Hydra's own word for a group's null is `~logger`, and `model`
-    is otherwise the group of the GAN's parts (features have theirs in `features=timm/NAME`). The
-    home folder is written out where a value begins with `~/`.
+    File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
+    short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
+    GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
+    a value begins with `~/`.
     """
     arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
+    arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]
@@ -53,12 +57,20 @@ def normalise(arguments: list[str]) -> list[str]:
     single = [group for group in OPTIONAL if group not in lists]
     arguments = [re.sub(rf"^({'|'.join(lists)})=null$", r"\1=[]", a) for a in arguments]
     arguments = [re.sub(rf"^({'|'.join(single)})=null$", r"~\1", a) for a in arguments]
+    arguments = [re.sub(rf"^({'|'.join(KIND_SECTIONS)})=", r"+\1=", a) for a in arguments]
     model = value_of(arguments, "model")
-    if value_of(arguments, "features") == "timm" and model is not None:
-        names = ",".join(f"timm/{name.strip()}" for name in model.split(","))
+    network = value_of(arguments, "features")
+    if model is not None and network is not None and _takes_model(network):
+        names = ",".join(f"{network}/{name.strip()}" for name in model.split(","))
         rest = [a for a in arguments if key_of(a) != "model"]
         return [f"features={names}" if key_of(a) == "features" else a for a in rest]
     return arguments
+
+
+def _takes_model(network: str) -> bool:
+    """Whether a feature network is one of many, told apart by an option `model`."""
+    part = next((p for p in REGISTRY.parts("features") if p.name == network), None)
+    return part is not None and "model" in {p.name for p in part.options}
 
 
 def collect_space(arguments: list[str]) -> list[str]:
@@ -89,24 +101,26 @@ def flags(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ZooError: an unknown flag, or several that exclude each other.
     """
-    from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
         raise ZooError(f"{message}; options are written key=value (see {program()} --help).")
 
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args(arguments)
 
 
-def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> None:
-    """Compose the configuration to find what is wrong with the overrides; takes no torch.
+def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> DictConfig | None:
+    """Compose the configuration and say what is wrong with the overrides; takes no torch.
 
     Of a sweep, every value is composed once, not every combination.
 
     Args:
         arguments: the command line.
         only_prints: nothing will run, so that the run's folder does not matter.
+
+    Returns:
+        The configuration of a single run, with Hydra's own settings; None for a sweep.
 
     Raises:
         ZooError: one sentence about the first wrong override, with the choices.
@@ -166,6 +180,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
                 task = validate(config)
                 _check_used(task, given.overrides)
                 _check_folder(config, task, given.multirun)
+    return None if given.multirun else config
 
 
 def _check_flags(given: argparse.Namespace) -> None:
@@ -223,17 +238,18 @@ def _check_used(task: str, overrides: list[str]) -> None:
     """Refuse what the user sets and the task does not look at."""
     part = REGISTRY.get("task", task)
     live = part.load()
-    used = {*getattr(live, "sections", ()), *(p.name for p in part.parameters)}
+    used = {*live.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
-        first = re.split(r"[./]", key)[0]
+        first = re.split(r"[./]", key)[0].lstrip("+")
+        first = KIND_SECTIONS.get(first, first)
         if first not in SECTIONS or first in used:
             continue
         if override in ("~experiment", "~hparams_search"):  # of which there is none anyway
             continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
             continue  # which chooses the task
-        instead = getattr(live, "instead", {}).get(first, "")
+        instead = live.instead.get(first, "")
         raise ZooError(
             f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
             f"it out. Its options: {listing(p.name for p in part.parameters)}."

@@ -299,10 +299,10 @@ def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
             "run any code: it is not continued."
         )
         key = key_of(text)
-        words = re.findall(r"\w+", key)
-        if "hydra" in words or "@" in key or "${" in text or text.lstrip().startswith("-"):
+        parts = re.findall(r"\w+", key)
+        if "hydra" in parts or "@" in key or "${" in text or text.lstrip().startswith("-"):
             raise refused
-        if words[:1] == ["task"] or key in ("resume", "ckpt", "hparams_search", "debug"):
+        if parts[:1] == ["task"] or key in ("resume", "ckpt", "hparams_search", "debug"):
             continue
         if text == "model.channels_last=null":  # an older word for true
             continue

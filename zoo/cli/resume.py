@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ def continue_run(arguments: list[str], config_dir: str | None = None) -> list[st
         and (folder / ".hydra").is_dir()
         and ends_run(file, info)
     ):
+        check_no_links(folder)
         kept.append(f"hydra.run.dir={quote(str(folder))}")
     # Beside the first override: no flag may come between them.
     first = next(i for i, a in enumerate(arguments) if "=" in a and not a.startswith("-"))
@@ -107,6 +110,24 @@ def ends_run(file: Path, info: dict[str, Any]) -> bool:
         return read(last)[0].get("images_seen", 0) <= info.get("images_seen", 0)
     except ZooError:  # damaged: whether it is later can be told of the one before it alone
         return file.name == "previous.ckpt"
+
+
+def check_no_links(folder: Path) -> None:
+    """Refuse a run's folder, perhaps from somebody else, through which files elsewhere are written.
+
+    Raises:
+        ZooError: something in it is a link, or neither file nor folder.
+    """
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(where, name)
+            kind = path.lstat().st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                what = "a link" if stat.S_ISLNK(kind) else "no file"
+                raise ZooError(
+                    f"{path} is {what}, and a training that goes on here could write elsewhere "
+                    "through it: remove it, or choose another folder with hydra.run.dir=…"
+                )
 
 
 def check_no_training(folder: Path, resume: str | None) -> None:

@@ -12,7 +12,7 @@ from zoo.cli.grammar import key_of
 from zoo.cli.store import experiments
 from zoo.core.errors import listing, suggest
 from zoo.registry import REGISTRY
-from zoo.registry.kinds import GROUPS
+from zoo.registry.kinds import GROUPS, SECTIONS
 
 
 def grammar_sentence(text: str, error: Exception) -> str:
@@ -64,7 +64,9 @@ def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
 def _elsewhere(name: str, config_dir: Path) -> str:
     """`" Did you mean experiment=sngan?"` where another group has a choice of this name."""
     found = [f"experiment={name}"] if name in experiments(config_dir) else []
-    found += [f"{GROUPS[p.kind]}={name}" for p in REGISTRY.parts() if p.name == name]
+    found += [
+        f"{GROUPS[p.kind]}={name}" for p in REGISTRY.parts() if p.kind in GROUPS and p.name == name
+    ]
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
@@ -81,13 +83,8 @@ def _no_key(key: str, overrides: list[str]) -> str:
     from hydra.errors import HydraException
 
     parent, _, name = key.rpartition(".")
-    plain = [
-        o
-        for o in overrides
-        if "/" in key_of(o)
-        or key_of(o)
-        in ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
-    ]
+    chosen = ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
+    plain = [o for o in overrides if "/" in key_of(o) or key_of(o) in (*chosen, *SECTIONS)]
     try:
         config = compose("config", overrides=plain)
         node = OmegaConf.select(config, parent) if parent else config
@@ -103,10 +100,10 @@ def _no_key(key: str, overrides: list[str]) -> str:
         return f"{parent} is a single value, so {key!r} does not exist."
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
-    more = ""
+    further = ""
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
-        more = f" Further ones of Lightning's are added with a plus: +{key}=… ."
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{more}"
+        further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{further}"
 
 
 def omegaconf_sentence(error: Exception) -> str:

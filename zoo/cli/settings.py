@@ -21,7 +21,10 @@ from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 
-SECTIONS = ("seed", "data_dir", "datamodule", "model", "trainer", "callbacks", "logger")
+SECTIONS = (
+    "seed", "on_nan", "max_rollbacks", "data_dir", "datamodule", "model", "trainer", "callbacks",
+    "logger",
+)  # fmt: skip
 """Of the configuration, what makes the training."""
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 _ELSEWHERE_KEY = re.compile(r"(.*_)?(dir|folder|path|file|root|weights)$")
@@ -33,8 +36,13 @@ _LONGEST = 4096
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint keeps of a composed, resolved configuration."""
+    """What a checkpoint keeps of a composed, resolved configuration.
+
+    What it started from is told by its description, and is nothing to begin with again.
+    """
     kept = {name: config[name] for name in SECTIONS if name in config}
+    if isinstance(kept.get("model"), dict):
+        kept["model"] = {k: v for k, v in kept["model"].items() if k != "start"}
     for name in ("callbacks", "logger"):
         kept[name] = kept.get(name) or {}
     for kind, group in GROUPS.items():

@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from zoo.cli.hydra_internals import share_config_store
 from zoo.cli.program import program
 from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import KINDS
@@ -56,11 +57,12 @@ def store_parts() -> None:
     """Hand all parts to Hydra; call it once before composing."""
     OmegaConf.register_new_resolver("program", program, replace=True)  # for the text of --help
     store = ConfigStore.instance()
-    # --help copies the store once per group, which took seconds. It is a singleton that copies each
-    # node it hands out, so a copy of it may be itself.
-    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+    share_config_store()
     for part in REGISTRY.parts():
         row = KINDS[part.kind]
+        if row.section:
+            place = f"{row.section}.{part.name}"
+            store.store(group=row.name, name=part.name, node=node_of(part), package=place)
         if row.group is None:
             continue
         taken = RESERVED & {p.name for p in part.options} if part.kind == "task" else ()

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, Part
-from zoo.registry.kinds import GROUPS, KINDS
+from zoo.registry.kinds import GROUPS, KINDS, SECTIONS
 from zoo.registry.places import ROOT
 from zoo.registry.signature import NotReadable, Parameter, convert, from_source
 from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED, model_parameters
@@ -68,7 +68,8 @@ def validate(config: DictConfig) -> str:
             raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
         for name, node in nodes.items():
             places.add(f"{section}.{name}")
-            _check_class(node, f"{section}.{name}")
+            if not _check_part(node, section, f"{section}.{name}"):
+                _check_class(node, f"{section}.{name}")
     for place, target in _targets(plain):
         if place not in places:
             raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
@@ -107,10 +108,10 @@ def _check_trainer(settings: dict[str, Any]) -> None:
 def _plain(config: DictConfig, key: str) -> Any:
     """A node as plain values, `???` where one is missing."""
     try:
-        value = config._get_node(key)
-        if OmegaConf.is_config(value):
-            return OmegaConf.to_container(value, resolve=True)  # type: ignore[arg-type]
-        return "???" if OmegaConf.is_missing(config, key) else config[key]
+        if OmegaConf.is_missing(config, key):
+            return "???"
+        value = config[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
         raise ZooError(f"{key}: {' '.join(str(error).split())}") from error
 
@@ -167,6 +168,21 @@ def _check(value: Any, option: Parameter, key: str) -> None:
     if isinstance(value, str) and value == "???":
         raise ZooError(f"{key} is missing: give it as {key}=…")
     convert(value, option.type, key)
+
+
+def _check_part(node: Any, section: str, place: str) -> bool:
+    """Check a node of a section against the part that it names; False where it names none."""
+    kinds = [kind for kind, name in SECTIONS.items() if name == section]
+    parts = {p.target: p for kind in kinds for p in REGISTRY.parts(kind)}
+    if kinds and isinstance(node, dict) and "_target_" not in node:
+        names = listing(p.name for p in parts.values())
+        raise ZooError(f"{place} names no {kinds[0]}: choose one of {names} with +{kinds[0]}=… .")
+    part = parts.get(str(node.get("_target_"))) if isinstance(node, dict) else None
+    if part is None:
+        return False
+    options = tuple(Parameter(p.name, p.type, None) for p in part.parameters)
+    _check_node({k: v for k, v in node.items() if k != "_target_"}, options, place, place)
+    return True
 
 
 def _check_class(node: Any, place: str) -> None:

@@ -13,6 +13,7 @@ from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
+from zoo.core.torch_internals import BatchNorm
 from zoo.registry import factory
 
 
@@ -110,7 +111,7 @@ class Discriminator(nn.Module, ABC):
 
     @property
     def has_batch_statistics(self) -> bool:
-        return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules())
+        return any(isinstance(m, BatchNorm) for m in self.modules())
 
     @property
     def mixes_images(self) -> bool:

@@ -70,7 +70,8 @@ class Head(nn.Module, ABC):
         if self.requires_labels and trunk.num_classes < 1:
             raise ZooError(
                 f"head {type(self).__name__} needs labels, but num_classes is {trunk.num_classes}: "
-                "use a data set with classes and model.conditional=true, or head=unconditional"
+                "use a data set with classes and model.conditional=true, or a head that "
+                "takes none"
             )
 
     def prepare(self, x: Tensor, y: Tensor | None) -> Tensor:

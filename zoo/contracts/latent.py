@@ -46,6 +46,17 @@ class Latent(ABC):
     ) -> Tensor:
         """Draw (n, dim) float32 on `device`, from `generator`'s stream where one is given."""
 
+    def slope(self, z: Tensor) -> Tensor:
+        """The gradient of the log density at latents (n, dim).
+
+        Raises:
+            ZooError: this prior has none to climb.
+        """
+        raise ZooError(
+            f"latents of {type(self).__name__} have no density to climb: choose another refine=…, "
+            "or a model with normal latents."
+        )
+
     def truncate(self, z: Tensor, amount: Tensor | float) -> Tensor:
         """Latents (n, dim) nearer to the middle of the prior; 1 or more changes little or nothing.
 
@@ -54,5 +65,5 @@ class Latent(ABC):
         """
         raise ZooError(
             f"latents of {type(self).__name__} cannot be truncated: leave truncation out, or use "
-            "a model with normal latents."
+            "a model whose latents can."
         )

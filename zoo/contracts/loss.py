@@ -37,6 +37,14 @@ class Loss(nn.Module, ABC):
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """Loss of G for each score (M, ...) of fakes (and of reals if `needs_real`)."""
 
+    def log_ratio(self, scores: Tensor) -> Tensor | None:
+        """log p_data / p_G, up to a constant, as the scores of the best D for this loss tell it.
+
+        None where they do not tell: of hinge and Wasserstein losses that D's scores have another
+        meaning. Samplers ask for it (`refine=`).
+        """
+        return None
+
     def regularizers(self) -> list[Regularizer]:
         """Penalties that belong to the method, so that naming the loss names the whole method."""
         return []

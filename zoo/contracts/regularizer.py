@@ -32,6 +32,8 @@ class Regularizer(nn.Module):
             that the step makes them differentiable and nothing is computed twice.
         needs_real: it wants what D says of real images in G's update as well.
         packs: how many images D sees as one, stacked on channels.
+        flattens: the option by whose strength it holds D's slope at images near 0; too much of it
+            makes D blind. None where it does no such thing.
         schedulable: options that a schedule may change while training; they are then 0-dim tensors.
         claims_cuda_graph: as of a `Generator`; numbers that change in training are then tensors,
             changed in place (as LeCam's averages), not attributes of Python.
@@ -42,6 +44,7 @@ class Regularizer(nn.Module):
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
     needs_real: ClassVar[bool] = False
     packs: int = 1
+    flattens: ClassVar[str | None] = None
     schedulable: ClassVar[tuple[str, ...]] = ()
     claims_cuda_graph: ClassVar[bool] = True
 

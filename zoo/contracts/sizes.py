@@ -1,40 +1,11 @@
-"""Sizes of images: a side for square ones, (height, width) for oblong ones."""
+"""Sizes of images that a network takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from zoo.core.errors import ZooError
+from zoo.core.sizes import ImageSize, height_width, plain_size, size_in_words
 
-ImageSize = int | Sequence[int]
-"""Side in pixels, or (height, width)."""
-
-
-def height_width(image_size: ImageSize) -> tuple[int, int]:
-    """(height, width) of an image size.
-
-    Raises:
-        ZooError: it is neither a side nor a pair, or not positive.
-    """
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(pair) != 2 or any(not isinstance(side, int) or side < 1 for side in pair):
-        shown = image_size if isinstance(image_size, int) else list(image_size)
-        raise ZooError(
-            f"image_size={shown} must be a side in pixels or [height, width], whole numbers from 1."
-        )
-    return pair
-
-
-def plain_size(image_size: ImageSize) -> int | tuple[int, int]:
-    """The side where the image is square, else (height, width)."""
-    height, width = height_width(image_size)
-    return height if height == width else (height, width)
-
-
-def size_in_words(image_size: ImageSize) -> str:
-    """`32²`, or `48×64` (height × width)."""
-    height, width = height_width(image_size)
-    return f"{height}²" if height == width else f"{height}×{width}"
+__all__ = ["ImageSize", "check_image_size", "height_width", "plain_size", "size_in_words"]
 
 
 def check_image_size(
@@ -54,8 +25,8 @@ def check_image_size(
     if height != width and not oblong:
         near = _nearest(max(height, width), multiple, minimum)[-1]
         raise ZooError(
-            f"{part} makes square images only: image_size=[{height}, {width}] is not possible; the "
-            f"nearest is {near}."
+            f"{part} works on square images only: image_size=[{height}, {width}] is not possible; "
+            f"the nearest is {near}."
         )
     wrong = [s for s in (height, width) if s < minimum or s % multiple]
     if not wrong:
@@ -65,7 +36,7 @@ def check_image_size(
         nearest = " or ".join(map(str, _nearest(height, multiple, minimum)))
     else:
         shown = f"[{height}, {width}]"
-        sides = [_nearest(s, multiple, minimum)[-1] if s in wrong else s for s in (height, width)]
+        sides = [_nearest(s, multiple, minimum)[-1] for s in (height, width)]
         nearest = f"[{sides[0]}, {sides[1]}]"
     raise ZooError(
         f"{part} cannot work at image_size={shown}: it takes multiples of {multiple} from "
@@ -74,5 +45,9 @@ def check_image_size(
 
 
 def _nearest(side: int, multiple: int, minimum: int) -> list[int]:
-    below = max(minimum, side // multiple * multiple)
-    return sorted({below, max(minimum, below + multiple)} if side > minimum else {minimum})
+    """The side itself where it is right, else the one or two right ones beside it."""
+    first = -(-minimum // multiple) * multiple
+    if side <= first:
+        return [first]
+    below = side // multiple * multiple
+    return [side] if below == side else [below, below + multiple]

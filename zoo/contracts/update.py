@@ -54,7 +54,10 @@ class Update:
     _gradients: dict[str, Tensor] = field(default_factory=dict)
 
     def real_gradient(self) -> Tensor:
-        """d sum(D(real)) / d real, (M, C*H*W), itself differentiable; in fp32.
+        """d D(real) / d real, (M, C*H*W), itself differentiable; in fp32.
+
+        Of several scores of an image D is the mean, as in the loss: a slope then says the same of
+        a critic of one score and of one of many patches.
 
         From the step's own pass where a due regularizer asked for it by `differentiates`, else by a
         pass of its own.
@@ -62,11 +65,11 @@ class Update:
         return self._own_gradient("real", self.real, self.real_output)
 
     def fake_gradient(self) -> Tensor:
-        """d sum(D(fake)) / d fake, (M, C*H*W), as `real_gradient`; fakes are taken as constants."""
+        """d D(fake) / d fake, (M, C*H*W), as `real_gradient`; fakes are taken as constants."""
         return self._own_gradient("fake", self.generated.images, self.fake_output)
 
     def gradient(self, images: Tensor) -> Tensor:
-        """d sum(D(images)) / d images, (M, C*H*W), for any images under the update's labels.
+        """d D(images) / d images, (M, C*H*W), for any images under the update's labels.
 
         A pass of its own, in fp32 and through the augmentation; `images` are taken as constants.
         """
@@ -91,6 +94,11 @@ def widen(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
+def image_scores(scores: Tensor) -> Tensor:
+    """Scores (M, ...) as one an image, (M,): the mean of its own."""
+    return scores if scores.dim() == 1 else scores.flatten(1).mean(1)
+
+
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Switch autocast off where it is on."""
     if torch.is_autocast_enabled(device.type):
@@ -99,7 +107,8 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _input_gradient(scores: Tensor, images: Tensor) -> Tensor:
-    """One row a score, also where D sees several images as one."""
+    """One row an image's mean score, also where D sees several images as one."""
     with full_precision(images.device):
-        (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+        total = image_scores(scores).sum()
+        (gradient,) = torch.autograd.grad(total, images, create_graph=True)
     return gradient.reshape(len(scores), -1)

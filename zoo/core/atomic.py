@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` at the end, on the disk as well.
 
     The folder is made. After an error the partial file is removed, and `path` is as it was.
+
+    Args:
+        on_disk: wait until the disk has it; not worth its time for one of thousands of pictures.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         yield partial
-        commit(partial, path)
+        if on_disk:
+            commit(partial, path)
+        else:
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left of files below a folder, none of which is whole."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and name.endswith(".tmp"):
+                Path(where, name).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text so that a reader sees the old file or the whole new one."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """The same with JSON; what it does not know is written as text."""
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def commit(partial: Path, path: Path) -> None:
@@ -52,10 +74,17 @@ def keep(path: Path, copy: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold a file or a folder; some disks cannot, and some systems not a folder."""
-    with suppress(OSError):
+    """Have the disk hold a file or a folder; some disks cannot, and some systems not a folder.
+
+    Raises:
+        OSError: it is full or broken, which some disks say only now.
+    """
+    try:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise

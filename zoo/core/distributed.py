@@ -8,16 +8,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from zoo.core import torch_internals
+
 
 def _average(tensors: list[Tensor]) -> None:
     if not tensors:
         return
-    flat = torch._utils._flatten_dense_tensors([t.contiguous() for t in tensors])
+    flat = torch_internals.flatten([t.contiguous() for t in tensors])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for tensor, mean in zip(
-        tensors, torch._utils._unflatten_dense_tensors(flat, tensors), strict=True
-    ):
+    for tensor, mean in zip(tensors, torch_internals.unflatten(flat, tensors), strict=True):
         tensor.copy_(mean)
 
 
@@ -52,6 +52,17 @@ def mean_over_processes(values: Tensor) -> Tensor:
     return mean
 
 
+@torch.no_grad()
+def deviation_over_processes(values: Tensor) -> Tensor:
+    """The standard deviation of all processes' `values`, as many of each."""
+    if process_count() == 1:
+        return values.std()
+    moments = torch.stack((values.mean(), values.square().mean()))
+    mean, square = mean_over_processes(moments)
+    n = values.numel() * process_count()
+    return ((square - mean.square()).clamp_min(0) * (n / (n - 1))).sqrt()
+
+
 class _Gather(torch.autograd.Function):
     """Every process's tensor, one after the other; the gradients of all copies come back summed."""
 
@@ -82,18 +93,13 @@ def gather_with_gradient(mine: Tensor) -> Tensor:
 
 
 def process_count() -> int:
-    """How many processes train together."""
+    """How many processes train together; 1 without torch's distributed package."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def own_place(n: int) -> int:
     """Where this process's `n` rows begin among those of `gather_with_gradient`."""
     return n * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def processes() -> int:
-    """How many processes train together; 1 without torch's distributed package."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def gather_objects(mine: Any) -> list[Any]:

@@ -1,9 +1,12 @@
-"""The one exception that means "the input was wrong", and the "did you mean" of its texts."""
+"""The exception that means "the input was wrong", ranges of numbers, and the "did you mean"."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 
 class ZooError(Exception):
@@ -13,29 +16,80 @@ class ZooError(Exception):
     """
 
 
+class OwnError(ZooError):
+    """An error of one process of several, which that process tells, since no other has it."""
+
+
 class TooFewError(ZooError):
     """There are too few images for a figure; others may be made of them."""
 
 
-def above(bound: float, place: str, **values: float | None) -> None:
-    """Refuse options that are not above `bound`; None passes, NaN does not.
+class OutOfRange(ZooError):
+    """A number of the right type is outside the range of its option."""
 
-    Args:
-        place: what stands before an option's name in the sentence: `model.`, `loss hinge: `.
 
-    Raises:
-        ZooError: "loss hinge: margin=0 must be above 0."
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option may be: `Annotated[int, at_least(1)]` in a part's signature.
+
+    Made by `at_least`, `above`, `at_most`, `below` and `between`; None is in every range, NaN in
+    none.
+
+    Attributes:
+        text: as `task=list` shows it: `>= 1`.
+        words: as a sentence says it: `1 or more`.
+        least, most: the ends, which belong to it unless they are in `without`.
     """
-    for name, value in values.items():
-        if value is not None and not value > bound:
-            raise ZooError(f"{place}{name}={value} must be above {bound}.")
+
+    text: str
+    words: str
+    least: float = -math.inf
+    most: float = math.inf
+    without: tuple[float, ...] = ()
+
+    def __contains__(self, value: Any) -> bool:
+        if value is None:
+            return True
+        return self.least <= value <= self.most and value not in self.without
+
+    def check(self, place: str, **values: float | None) -> Range:
+        """Refuse values outside.
+
+        Args:
+            place: what stands before an option's name in the sentence: `model.`, `loss hinge: `.
+
+        Raises:
+            OutOfRange: "loss hinge: margin=0 must be above 0."
+        """
+        for name, value in values.items():
+            if value not in self:
+                raise OutOfRange(f"{place}{name}={value} must be {self.words}.")
+        return self
 
 
-def at_least(bound: float, place: str, **values: float | None) -> None:
-    """Refuse options below `bound`, as `above` does."""
-    for name, value in values.items():
-        if value is not None and not value >= bound:
-            raise ZooError(f"{place}{name}={value} must be {bound} or more.")
+def at_least(bound: float, place: str = "", **values: float | None) -> Range:
+    """Numbers from `bound` up. `values` outside are refused, as by `Range.check`."""
+    return Range(f">= {bound}", f"{bound} or more", bound).check(place, **values)
+
+
+def above(bound: float, place: str = "", **values: float | None) -> Range:
+    """Numbers above `bound`, which is none of them. `values` outside are refused."""
+    return Range(f"> {bound}", f"above {bound}", bound, without=(bound,)).check(place, **values)
+
+
+def at_most(bound: float) -> Range:
+    """Numbers up to `bound`."""
+    return Range(f"<= {bound}", f"{bound} or less", most=bound)
+
+
+def below(bound: float) -> Range:
+    """Numbers below `bound`, which is none of them."""
+    return Range(f"< {bound}", f"below {bound}", most=bound, without=(bound,))
+
+
+def between(least: float, most: float) -> Range:
+    """Numbers from `least` to `most`, both of them too."""
+    return Range(f"from {least} to {most}", f"from {least} to {most}", least, most)
 
 
 def suggest(wrong: str, choices: Iterable[str]) -> str:

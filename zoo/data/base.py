@@ -19,20 +19,21 @@ A data set in about 15 lines, for instance in `plugins/blobs.py`:
         def load(self, split):
             labels = torch.arange(1000 if split == "train" else 100) % 10
             shades = (labels * 25).to(torch.uint8).view(-1, 1, 1, 1)
-            return shades.expand(-1, 1, self.image_size, self.image_size).clone(), labels
+            return shades.expand(-1, 1, self.height, self.width).clone(), labels
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.core.sizes import ImageSize, height_width, plain_size
 from zoo.data.checks import check_batch_size
 from zoo.data.loader import EndlessLoader, OrderedLoader, TrainLoader, take_rows
 
@@ -67,7 +68,7 @@ class DataModule(pl.LightningDataModule):
 
     Args:
         name: as registered.
-        image_size: H = W of the images that `load` returns.
+        image_size: side of the images that `load` returns, or (height, width).
         channels: C of them.
         class_names: one per class; empty without classes, and then `num_classes` is 0.
         batch_size: images of one update, over all processes together.
@@ -89,14 +90,18 @@ class DataModule(pl.LightningDataModule):
             what was trained on, not what was fetched; the loader starts from it and checkpoints
             keep it.
         own_parts: the parts that `load` knows.
+        features: the feature network that knows its images, by name; None takes a general one.
+        samples: generated images that its figures are made of, unless they are given.
     """
 
     own_parts: tuple[Split, ...] = ("train", "test")
+    features: ClassVar[str | None] = None
+    samples: ClassVar[int] = 10_000
 
     def __init__(
         self,
         name: str,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         class_names: list[str],
         batch_size: int = 64,
@@ -107,14 +112,15 @@ class DataModule(pl.LightningDataModule):
         class_balanced: bool = False,
     ) -> None:
         super().__init__()
-        if image_size < 1 or channels < 1:
-            raise ZooError(
-                f"datamodule {name}: image_size={image_size} and channels={channels} "
-                "must be 1 or more."
-            )
+        try:
+            height, width = height_width(image_size)
+        except ZooError as error:
+            raise ZooError(f"datamodule {name}: {error}") from error
+        if channels < 1:
+            raise ZooError(f"datamodule {name}: channels={channels} must be 1 or more.")
         if batch_size < 1:
             raise ZooError(f"datamodule {name}: batch_size={batch_size} must be 1 or more.")
-        check_batch_size(name, batch_size, channels * image_size**2)
+        check_batch_size(name, batch_size, channels * height * width)
         if train_val_test_split is not None and (
             len(train_val_test_split) != 3 or min(train_val_test_split) < 0
         ):
@@ -123,7 +129,7 @@ class DataModule(pl.LightningDataModule):
                 "numbers of images, for instance [55000, 5000, 10000]."
             )
         self.name = name
-        self.image_size = image_size
+        self.image_size = plain_size(image_size)
         self.channels = channels
         self.class_names = list(class_names)
         self.batch_size = batch_size
@@ -144,6 +150,14 @@ class DataModule(pl.LightningDataModule):
         self._splits: dict[str, Rows] = {}
 
     @property
+    def height(self) -> int:
+        return height_width(self.image_size)[0]
+
+    @property
+    def width(self) -> int:
+        return height_width(self.image_size)[1]
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, 0 for none."""
         return len(self.class_names)
@@ -159,12 +173,12 @@ class DataModule(pl.LightningDataModule):
             raise ZooError(
                 f"images_per_step={images} must be a multiple of batch_size={self.batch_size}"
             )
-        check_batch_size(str(self.name), images, self.channels * self.image_size**2)
+        check_batch_size(str(self.name), images, self.channels * self.height * self.width)
         self.d_steps = images // self.batch_size
 
     @abstractmethod
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Images (N, C, image_size, image_size) uint8 and labels (N,) int64 of one of `own_parts`.
+        """Images (N, C, height, width) uint8 and labels (N,) int64 of one of `own_parts`.
 
         A set with a "val" of its own names it in `own_parts` and leaves `train_val_test_split`
         None.

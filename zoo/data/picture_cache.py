@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError
+from zoo.core.sizes import ImageSize, height_width
 from zoo.data.pictures import Content, decode_into, deep_values
 from zoo.data.sources.base import Source
 from zoo.data.value_range import Span, ValueRange, joined, range_of, span_of
@@ -37,7 +39,7 @@ CHUNK = 64
 ABANDONED_SECONDS = 24 * 3600
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
 """Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
-STEM = r"[0-9a-f]{12}-\d+x\d-[0-9a-f]{20}"
+STEM = r"[0-9a-f]{12}-\d+(x\d+)?x\d-[0-9a-f]{20}"
 """Of the files that a cache writes: folder, size and channels, pictures."""
 PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
 
@@ -50,7 +52,7 @@ class Skipped(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a folder became: uint8 (N, C, S, S), the rows that could be read, and the scale.
+    """What a folder became: uint8 (N, C, H, W), the rows that could be read, and the scale.
 
     `value_range` is None where no picture has more than 8 bits.
     """
@@ -68,7 +70,7 @@ class Notes(NamedTuple):
 
 
 class PictureCache:
-    """The decoded pictures of sources, each source as one `.npy` file of uint8 (N, C, S, S).
+    """The decoded pictures of sources, each source as one `.npy` file of uint8 (N, C, H, W).
 
     A file belongs to the names, sizes and change times of the pictures, the image size and the
     channels; where one of these differs, the pictures are decoded again and the outdated file is
@@ -88,12 +90,12 @@ class PictureCache:
     def load(
         self,
         source: Source,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         on_error: Literal["raise", "skip"] = "raise",
         value_range: ValueRange | None = None,
     ) -> Decoded:
-        """The pictures as uint8 (N, C, S, S), memory-mapped, and the rows that could be read.
+        """The pictures as uint8 (N, C, H, W), memory-mapped, and the rows that could be read.
 
         Unreadable pictures are zeros and their rows are not in the list; a warning counts them. A
         damaged file is made anew.
@@ -107,11 +109,13 @@ class PictureCache:
                 need more room than the limit or the disk allows; the folder cannot be written.
         """
         pictures = source.pictures
-        place = f"{_digest(source.key)[:12]}-{image_size}x{channels}"
+        height, width = height_width(image_size)
+        sides = f"{height}" if height == width else f"{height}x{width}"
+        place = f"{_digest(source.key)[:12]}-{sides}x{channels}"
         given = [] if value_range is None else [value_range]
         key = _digest(json.dumps([VERSION, pictures, *given]))[:20]
         file = self.folder / f"{place}-{key}.npy"
-        shape = (len(pictures), channels, image_size, image_size)
+        shape = (len(pictures), channels, height, width)
         notes, mapped = self._read_notes(file), _mapped(file, shape)
         if notes is None or mapped is None:
             try:
@@ -208,7 +212,7 @@ class PictureCache:
             out = torch.from_numpy(mapped)
             notes = Notes(decode_all(source, out, on_error, value_range), value_range)
             mapped.flush()
-            _write_text(file.with_suffix(".json"), json.dumps(notes._asdict()))
+            write_json(file.with_suffix(".json"), notes._asdict())
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
@@ -237,7 +241,7 @@ def decode_all(
     value_range: ValueRange | None = None,
     progress: bool = True,
 ) -> list[Skipped]:
-    """Decode the pictures of a source into `out` (N, C, S, S) on all cores; what was skipped."""
+    """Decode the pictures of a source into `out` (N, C, H, W) on all cores; what was skipped."""
 
     def decode_some(chunk: tuple[int, list[Content]]) -> list[Skipped]:
         first, contents = chunk
@@ -299,13 +303,6 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def _write_text(file: Path, text: str) -> None:
-    descriptor, partial = tempfile.mkstemp(suffix=".tmp", prefix=file.stem, dir=file.parent)
-    with open(descriptor, "w") as opened:
-        opened.write(text)
-    os.replace(partial, file)
 
 
 def _delete(file: Path) -> None:

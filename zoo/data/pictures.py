@@ -17,8 +17,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from torch import Tensor
 
 from zoo.core.errors import ZooError, listing
+from zoo.core.sizes import ImageSize, height_width
 from zoo.data.memory import PICTURE_MEMORY, Budget
-from zoo.data.pixels import center_crop, resize
+from zoo.data.pixels import centred_window, fit
 from zoo.data.value_range import ValueRange, is_deep, range_of, to_levels
 
 SUFFIXES = (
@@ -127,9 +128,9 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
 def in_words(others: Counter[str]) -> str:
     """`3 files ending in .heic and 1 in .txt`, of what `find_pictures` counted."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    words = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
+    counted = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
     files = "file" if counts[0][1] == 1 else "files"
-    return listing([words[0].replace(" in ", f" {files} ending in ", 1), *words[1:]])
+    return listing([counted[0].replace(" in ", f" {files} ending in ", 1), *counted[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -159,20 +160,21 @@ def _picture(name: str, entry: os.DirEntry[str]) -> Picture | None:
 
 def decode(
     picture: Content,
-    image_size: int,
+    image_size: ImageSize,
     channels: int,
     value_range: ValueRange | None = None,
     name: str | None = None,
 ) -> Tensor:
-    """One picture as uint8 (channels, image_size, image_size).
+    """One picture as uint8 (channels, height, width).
 
-    It is turned upright as its EXIF data say, cropped to the centred square and resized with
-    antialiasing. Transparency is put on white. Values of more than 8 bits are scaled from
-    `value_range` to 0 to 255; the upper byte of 16 bits is what that gives.
+    It is turned upright as its EXIF data say, cropped to the largest centred window of the shape
+    asked for (a square for one side) and resized with antialiasing. Transparency is put on white.
+    Values of more than 8 bits are scaled from `value_range` to 0 to 255; the upper byte of 16 bits
+    is what that gives.
 
     Args:
         picture: of an animation the first picture is taken.
-        image_size: H = W in pixels.
+        image_size: the side, or (height, width), in pixels.
         channels: 1 for grey, 3 for RGB.
         value_range: black and white of pictures of more than 8 bits; None takes the picture's own.
         name: what it is called in errors; of a file, its path.
@@ -191,7 +193,7 @@ def decode(
             f"({lines[0] if lines else type(error).__name__}): "
             "delete or replace it, or leave such files out with datamodule.on_error=skip"
         ) from error
-    return _fit(images, image_size).squeeze(0)
+    return fit(images, image_size).squeeze(0)
 
 
 def decode_into(
@@ -200,11 +202,11 @@ def decode_into(
     value_range: ValueRange | None = None,
     names: Sequence[str] | None = None,
 ) -> list[ZooError | None]:
-    """Decode pictures into `out` (N, C, S, S) as `decode` does, with the error of each.
+    """Decode pictures into `out` (N, C, H, W) as `decode` does, with the error of each.
 
     Small JPEGs of one size go through together, which saves most of what Python adds.
     """
-    channels, image_size = out.shape[1:3]
+    channels, *image_size = out.shape[1:]
     try:
         images = _small_jpegs(pictures, channels)
     except Exception:  # for one of them, which is found out below
@@ -215,7 +217,7 @@ def decode_into(
             _decode_into(image, picture, value_range, name)
             for image, picture, name in zip(out, pictures, called, strict=True)
         ]
-    out[:] = _fit(images, image_size)
+    out[:] = fit(images, image_size)
     return [None] * len(pictures)
 
 
@@ -223,17 +225,11 @@ def _decode_into(
     out: Tensor, picture: Content, value_range: ValueRange | None, name: str | None
 ) -> ZooError | None:
     try:
-        out.copy_(decode(picture, out.shape[1], out.shape[0], value_range, name))
+        out.copy_(decode(picture, out.shape[1:], out.shape[0], value_range, name))
     except ZooError as error:
         out.zero_()
         return error
     return None
-
-
-def _fit(images: Tensor, image_size: int) -> Tensor:
-    if images.shape[-2:] == (image_size, image_size):
-        return images
-    return resize(center_crop(images), image_size)
 
 
 def _small_jpegs(pictures: Sequence[Content], channels: int) -> Tensor | None:
@@ -305,7 +301,7 @@ def _is_upright(content: bytes) -> bool:
 
 
 def _decode_any(
-    picture: Content, image_size: int, channels: int, value_range: ValueRange | None = None
+    picture: Content, image_size: ImageSize, channels: int, value_range: ValueRange | None = None
 ) -> Tensor:
     mode = MODES[channels]
     with _opened(picture) as opened:
@@ -317,7 +313,7 @@ def _decode_any(
             if pixels > MOST_PIXELS:  # a level away from `resize` at most, and without more copies
                 return _as_tensor(_fit_by_pillow(flat, image_size), channels)
             images = _as_tensor(flat, channels).unsqueeze(0)
-            return _fit(images, image_size).squeeze(0)
+            return fit(images, image_size).squeeze(0)
 
 
 def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
@@ -325,11 +321,12 @@ def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 
 
-def _fit_by_pillow(picture: Image.Image, image_size: int) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))  # a box would read beyond its edge
-    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
+def _fit_by_pillow(picture: Image.Image, image_size: ImageSize) -> Image.Image:
+    top, left, rows, columns = centred_window(picture.height, picture.width, image_size)
+    # Cropped first: a box of `resize` would read beyond its edge.
+    window = picture.crop((left, top, left + columns, top + rows))
+    height, width = height_width(image_size)
+    return window.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def deep_values(picture: Content) -> np.ndarray | None:

@@ -1,1 +1,5 @@
-"""Pictures that show what a generator learned, and the report that holds them."""
+"""Pictures that show what a generator learned, the reports that hold them, the local page.
+
+Imports metrics, inference and all below them, and no training.
+From outside, tasks call `report`, `compare`, `sections`, and the page of `serve/`.
+"""

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
+from zoo.core.atomic import write_text
+from zoo.core.tables import markdown
+
 
 def compare(folder: Path) -> dict[str, Path]:
     """Print the tables of the runs below `folder`, and write them and a picture of the runs there.
@@ -24,7 +27,7 @@ def compare(folder: Path) -> dict[str, Path]:
     if not runs:
         return {}
     table = "\n\n".join(filter(None, [as_table(runs), scores(runs)]))
-    (folder / "comparison.md").write_text(table + "\n", encoding="utf-8")
+    write_text(folder / "comparison.md", table + "\n")
     print(table)
     picture = draw(folder, runs)
     return {"table": folder / "comparison.md"} | ({"picture": picture} if picture else {})
@@ -70,7 +73,7 @@ def as_table(runs: list[dict[str, Any]]) -> str:
         if failed:
             cells.append("failed" if run in failed else "ok")
         rows.append(cells)
-    lines = _markdown(head, rows)
+    lines = [markdown(head, rows, padded=True)]
     if failed:
         lines += ["", *(f"run {r['folder'].name} failed: {r['summary']['error']}" for r in failed)]
     return "\n".join(lines)
@@ -102,7 +105,8 @@ def scores(runs: list[dict[str, Any]]) -> str:
             [*key, *(_spread([f[n] for f in found if n in f]) for n in names), str(len(found))]
             for key, found in rows.items()
         ]
-        tables.append("\n".join([*_markdown(head, body), "", f"Protocol: {merged(group)}"]))
+        table = markdown(head, body, padded=True)
+        tables.append(f"{table}\n\nProtocol: {merged(group)}")
     return "\n\n".join(tables)
 
 
@@ -110,14 +114,6 @@ def _spread(values: list[float]) -> str:
     if len(values) < 2:
         return _number(values[0] if values else None)
     return f"{_number(statistics.mean(values))} ± {statistics.stdev(values):.2g}"
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
-    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    return [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
-        for line in [head, ["-" * w for w in widths], *rows]
-    ]
 
 
 def _number(value: Any) -> str:
@@ -150,7 +146,8 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
     for i, run in enumerate(runs):
         row, column = divmod(i, columns)
         top = axes[2 * row, column]
-        top.set_title(", ".join(settings[i].values()) or run["folder"].name)
+        named = [f"{name}={value}" for name, value in settings[i].items()]
+        top.set_title("\n".join(named) or run["folder"].name, fontsize=10)
         if pictures[i]:
             top.imshow(plt.imread(pictures[i][-1]), cmap="gray")
             _curves(axes[2 * row + 1, column], run["folder"])

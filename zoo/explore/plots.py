@@ -12,15 +12,20 @@ from torch import Tensor
 REAL, FAKE = "#1f77b4", "#d95f02"  # told apart by colour-blind readers too
 
 
-def _figure(width: float = 7, height: float = 4) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+def _figure(title: str, width: float = 5.5, height: float = 3.4) -> Figure:
+    """Small, with many dots an inch: its letters are read on a phone too."""
+    figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, fontsize=11)
     return figure
 
 
-def plot_spectra(real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], path: Path) -> Path:
+def plot_spectra(
+    real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], path: Path, title: str = ""
+) -> Path:
     """Power over spatial frequency, real and generated."""
-    figure = _figure()
+    figure = _figure(title)
     axes = figure.add_subplot()
     axes.semilogy(real[0], real[1], "o-", color=REAL, label="real", markersize=4)
     axes.semilogy(fake[0], fake[1], "s--", color=FAKE, label="generated", markersize=4)
@@ -30,9 +35,9 @@ def plot_spectra(real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], path:
     return path
 
 
-def plot_points(points: Tensor, real: int, path: Path) -> Path:
+def plot_points(points: Tensor, real: int, path: Path, title: str = "") -> Path:
     """A map whose first `real` points are real images and whose others are generated."""
-    figure = _figure(6, 6)
+    figure = _figure(title, 5.5, 5.5)
     axes = figure.add_subplot()
     axes.scatter(points[:real, 0], points[:real, 1], s=8, color=REAL, label="real", alpha=0.6)
     axes.scatter(
@@ -50,9 +55,9 @@ def plot_points(points: Tensor, real: int, path: Path) -> Path:
     return path
 
 
-def plot_scores(real: Tensor, fake: Tensor, path: Path) -> Path:
+def plot_scores(real: Tensor, fake: Tensor, path: Path, title: str = "") -> Path:
     """Histograms of the discriminator's logits."""
-    figure = _figure()
+    figure = _figure(title)
     axes = figure.add_subplot()
     low, high = min(real.min(), fake.min()).item(), max(real.max(), fake.max()).item()
     edges = [low + (high - low + 1e-6) * i / 40 for i in range(41)]
@@ -64,7 +69,36 @@ def plot_scores(real: Tensor, fake: Tensor, path: Path) -> Path:
     return path
 
 
-def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path) -> Path:
+def plot_figures(
+    lines: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    titles: Mapping[str, str],
+    path: Path,
+) -> Path:
+    """One panel per figure over the images seen, with a line for each run.
+
+    Args:
+        lines: figure -> run -> (images seen, values).
+        titles: what stands above the panel of a figure.
+    """
+    columns = min(3, len(lines))
+    rows = -(-len(lines) // columns)
+    figure = _figure("", 3.2 * columns, 2.3 * rows)
+    for i, (name, runs) in enumerate(lines.items(), start=1):
+        axes = figure.add_subplot(rows, columns, i)
+        for run, (x, y) in runs.items():
+            axes.plot(x, y, "o-", label=run, linewidth=1.2, markersize=3)
+        axes.set_title(titles.get(name, name), fontsize=10)
+        axes.set_xlabel("images seen", fontsize=8)
+        axes.tick_params(labelsize=8)
+        if len(runs) > 1:
+            axes.legend(fontsize=7)
+    figure.savefig(path)
+    return path
+
+
+def plot_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path, title: str = ""
+) -> Path:
     """One panel per group of names: losses, scores, the others each on its own.
 
     Args:
@@ -76,7 +110,7 @@ def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], p
         groups.setdefault(stem, []).append(name)
     columns = 2 if len(groups) > 1 else 1
     rows = -(-len(groups) // columns)
-    figure = _figure(4.5 * columns, 2.8 * rows)
+    figure = _figure(title, 5.5 if columns == 1 else 3.2 * columns, 2.3 * rows)
     for i, (title, names) in enumerate(groups.items(), start=1):
         axes = figure.add_subplot(rows, columns, i)
         for name, style in zip(names, ("-", "--", ":", "-.") * len(names), strict=False):

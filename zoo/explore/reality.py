@@ -68,16 +68,18 @@ def spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
     of equal spatial frequency (Durall et al., 2020, arXiv:2003.01826).
 
     Args:
-        images: uint8 (N, C, S, S).
+        images: uint8 (N, C, H, W).
 
     Returns:
-        Frequencies in cycles per pixel and power, each (S // 2,), without the constant.
+        Frequencies in cycles per pixel and power, each (S // 2,) for the shorter side S, without
+        the constant.
     """
-    size = images.shape[-1]
+    height, width = images.shape[-2:]
+    size = min(height, width)
     gray = to_float(images).mean(dim=1)
-    power = torch.fft.fft2(gray).abs().square().mean(dim=0) / size**2
-    axis = torch.fft.fftfreq(size) * size
-    radius = torch.hypot(axis[:, None], axis[None, :]).round().long()
+    power = torch.fft.fft2(gray).abs().square().mean(dim=0) / (height * width)
+    down, across = torch.fft.fftfreq(height) * size, torch.fft.fftfreq(width) * size
+    radius = torch.hypot(down[:, None], across[None, :]).round().long()
     rings = torch.arange(1, size // 2 + 1)
     mean = torch.stack([power[radius == r].mean() for r in rings.tolist()])
     return rings / size, mean

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.core.atomic import write_text
+
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; }
-img { max-width: 100%; image-rendering: pixelated; background: #fff; }
-img.diagram { image-rendering: auto; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  overflow-wrap: anywhere; }
+h1 { margin-bottom: 0; line-height: 1.2; } h2 { margin-top: 2.5rem; }
+img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: .5rem; }
+@media (min-width: 62rem) { img.pixels { image-rendering: pixelated; } }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
-th { font-weight: 600; vertical-align: top; } .note { opacity: .75; }
+th { font-weight: 600; vertical-align: top; overflow-wrap: normal; }
+.note { opacity: .75; font-size: .9rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
@@ -45,7 +49,8 @@ def write_report(
 
     Args:
         facts: what the model is, shown as a table at the top.
-        figures: `figures` and `protocol` of each evaluation, as `task=evaluate` writes them.
+        figures: `figures` with the headings of their names, and `protocol` in words, of each
+            evaluation.
     """
     parts = [
         "<!doctype html>",
@@ -68,7 +73,7 @@ def write_report(
         if section.picture is not None:
             parts.append(_image(section))
     parts.append("</body></html>")
-    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(parts) + "\n")
     return path
 
 
@@ -87,12 +92,14 @@ def _text(value: Any) -> str:
 
 
 def _protocol(protocol: dict[str, Any]) -> str:
-    text = "; ".join(f"{name}: {_text(value)}" for name, value in protocol.items())
+    told = {name.replace("_", " "): _text(value) for name, value in protocol.items()}
+    text = "; ".join(f"{name}: {value}" for name, value in told.items() if value)
     return f'<p class="note">Measured with {html.escape(text)}.</p>'
 
 
 def _image(section: Section) -> str:
     assert section.picture is not None
     data = base64.b64encode(section.picture.read_bytes()).decode("ascii")
-    kind = ' class="diagram"' if section.diagram else ""
+    # Enlarged pixels stay sharp; on a narrow screen pictures are made smaller instead.
+    kind = "" if section.diagram else ' class="pixels"'
     return f'<img{kind} alt="{html.escape(section.title)}" src="data:image/png;base64,{data}">'

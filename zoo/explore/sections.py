@@ -18,6 +18,7 @@ TITLES = {
     "interpolation": "Between latents",
     "classes": "Between classes",
     "sefa": "SeFa directions",
+    "pca": "Principal directions",
     "neighbours": "Nearest training images",
     "tsne": "Map of features",
     "spectrum": "Frequency spectrum",
@@ -53,6 +54,11 @@ class Makers:
         self._real: tuple[Tensor, Tensor] | ZooError | None = None
         self._vectors: tuple[Tensor, Tensor, str] | None = None
 
+    @property
+    def title(self) -> str:
+        """What the model is called in the report and above its diagrams."""
+        return f"{self.model.info['generator']['name']} on {self.model.data.get('name')}"
+
     def section(self, name: str, text: str, diagram: bool = False) -> Section:
         from zoo.explore.report import Section
 
@@ -60,8 +66,9 @@ class Makers:
 
     def missing(self, name: str, reason: str) -> Section:
         from zoo.explore.report import Section
+        from zoo.inference.locate import without_folders
 
-        return Section(name, TITLES[name], f"Left out: {reason}")
+        return Section(name, TITLES[name], f"Left out: {without_folders(reason, self.model.file)}")
 
     def run(self) -> Path:
         """The folder of the training."""
@@ -172,6 +179,18 @@ class Makers:
             "(closed-form factorization, Shen and Zhou, 2021), in units of a standard deviation.",
         )
 
+    def pca(self) -> Section:
+        from zoo.explore.principal import principal_grid
+        from zoo.inference.images import write_png
+
+        picture = principal_grid(self.model, self.options.directions, seed=self.options.seed)
+        write_png(picture, self.out / "pca.png")
+        return self.section(
+            "pca",
+            "One latent moved along the directions in which styles, or the first layer's answers, "
+            "vary most (GANSpace, Härkönen et al., 2020), in standard deviations of each.",
+        )
+
     def neighbours(self) -> Section:
         from zoo.explore.reality import neighbour_grid
         from zoo.inference.images import write_png
@@ -196,7 +215,8 @@ class Makers:
         made, given, what = self.vectors()
         given = given[: len(made)]
         points = tsne(torch.cat([given, made]), self.options.seed)
-        plot_points(points, len(given), self.out / "tsne.png")
+        title = f"{self.title}: t-SNE of {what}"
+        plot_points(points, len(given), self.out / "tsne.png", title)
         return self.section(
             "tsne",
             f"t-SNE of {len(given):,} real and {len(made):,} generated images by {what}. Regions "
@@ -209,7 +229,8 @@ class Makers:
         from zoo.explore.reality import spectrum
 
         fake, real = spectrum(self.samples()[0]), spectrum(self.real()[0])
-        plot_spectra(real, fake, self.out / "spectrum.png")
+        title = f"{self.title}: frequency spectrum"
+        plot_spectra(real, fake, self.out / "spectrum.png", title)
         ratio = (fake[1] / real[1].clamp_min(1e-12))[-1].item()
         return self.section(
             "spectrum",
@@ -230,7 +251,8 @@ class Makers:
             )
         n = len(fake)
         scores = discriminator_scores(self.model, real[:n], real_labels[:n], fake, labels)
-        plot_scores(*scores, self.out / "scores.png")
+        title = f"{self.title}: scores of {self.model.info['discriminator']['name']}"
+        plot_scores(*scores, self.out / "scores.png", title)
         # The probability that D ranks a real image above a generated one.
         ranked = (scores[0][:, None] > scores[1][None, :]).float().mean().item()
         return self.section(
@@ -245,13 +267,14 @@ class Makers:
     def curves(self) -> Section:
         from zoo.explore.compare import read_metrics
         from zoo.explore.plots import plot_curves
+        from zoo.inference.locate import public_name
 
         run = self.run()
         curves = read_metrics(run, over="images_seen")
         if not curves:
             raise ZooError(f"there is no metrics.csv of the run below {run}.")
-        plot_curves(curves, self.out / "curves.png")
-        return self.section("curves", f"From metrics.csv of {run}.", True)
+        plot_curves(curves, self.out / "curves.png", f"{self.title}: training")
+        return self.section("curves", f"From metrics.csv of {public_name(run)}.", True)
 
     def diagnostics(self) -> Section:
         from zoo.explore.report import Section
@@ -260,8 +283,6 @@ class Makers:
         run = self.run()
         file = run / "diagnostics.json"
         if not file.exists():
-            if not any(run.glob("**/metrics.csv")):
-                raise ZooError(f"{run} is no folder of a training run.")
             return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
         text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
         return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))

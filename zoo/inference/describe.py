@@ -50,10 +50,24 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
         raise ZooError(f"{file} has images_seen={seen} in its description, which must be a count.")
     if weights not in ("ema", "raw"):
         raise ZooError(f"{file} has weights={weights} in its description: it must be ema or raw.")
+    _check_start(info.get("start"), file)
     sources = info.get("sources") or {}
     if not isinstance(sources, dict) or not all(isinstance(s, str) for s in sources.values()):
         raise ZooError(f"{file} has sources in its description that are no texts.")
     return info
+
+
+def _check_start(start: Any, file: Path) -> None:
+    """Refuse an origin of the first weights that is none."""
+    while start is not None:
+        texts = ("source", "hash", "generator", "data")
+        if (
+            not isinstance(start, dict)
+            or not all(isinstance(start.get(name), str) for name in texts)
+            or type(start.get("images_seen")) is not int
+        ):
+            raise ZooError(f"{file} has a start in its description that names no training.")
+        start = start.get("start")
 
 
 def is_spec(spec: Any) -> bool:

@@ -3,8 +3,8 @@
 ONNX and torch.export files take `z` (N, latent_dim) float32, `labels` (N,) int64 where the model is
 conditional, and `truncation` where there is one, a float32 scalar: a threshold on normal latents (5
 or more is none), or the factor of styles from 0 to 1 (1 is none). They give `images` (N, C, H, W)
-float32 in [-1, 1], for any N. Every file carries the checkpoint's description as JSON, so that
-`zoo.load` reads it back.
+float32 in [-1, 1], for any N, and refuse a label that is no class. Every file carries the
+checkpoint's description as JSON, so that `zoo.load` reads it back.
 """
 
 from __future__ import annotations
@@ -42,22 +42,35 @@ class Deployable(nn.Module):
         super().__init__()
         self.generator = generator
         self.inputs = ["z"]
+        self.classes: Tensor
         if generator.num_classes:
             self.inputs.append("labels")
         if can_truncate(generator):
             self.inputs.append("truncation")
         self.latent = None if moves_styles(generator) else prior(generator)
         self.no_truncation = 1.0 if moves_styles(generator) else math.inf
+        self.register_buffer("classes", torch.arange(generator.num_classes), persistent=False)
 
     def forward(self, *args: Tensor) -> Tensor:
         given = dict(zip(self.inputs, args, strict=True))
         z, y = given["z"], given.get("labels")
+        if y is not None:
+            y = self.known(y)
         if "truncation" in given:
             amount = given["truncation"]
             images = truncated_images(self.generator, self.latent, z, y, amount)
         else:
             images = self.generator(z, y)
         return images if self.generator.bounded else images.clamp(-1, 1)
+
+    def known(self, labels: Tensor) -> Tensor:
+        """The labels as they are; one that is no class ends the program, wherever it runs.
+
+        Without it ONNX Runtime makes an image of no class (a one-hot vector of zeros), or of
+        another one (negative indices count from the end). It refuses what lies outside of a table.
+        """
+        outside = torch.full_like(labels, self.generator.num_classes)
+        return self.classes.index_select(0, torch.where(labels < 0, outside, labels))
 
     def example(self, n: int, seed: int = 0, truncation: float | None = None) -> tuple[Tensor, ...]:
         """Inputs for `n` images."""

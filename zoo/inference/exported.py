@@ -53,6 +53,11 @@ class ExportedGenerator(Generator):
     def truncated(self, z: Tensor, y: Tensor | None, amount: float) -> Tensor:
         """Images (N, C, H, W) under a truncation, which the program makes."""
         given = {"z": z.cpu(), "labels": y if y is None else y.cpu()}
+        if y is not None and not 0 <= int(y.min()) <= int(y.max()) < self.num_classes:
+            raise ZooError(
+                f"labels of {int(y.min())} to {int(y.max())} were given to an exported file whose "
+                f"labels are 0 to {self.num_classes - 1}."
+            )
         given["truncation"] = torch.tensor(amount)
         return self._run({n: v for n in self._inputs if (v := given[n]) is not None}).to(z.device)
 

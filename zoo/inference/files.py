@@ -6,6 +6,7 @@ of the data, as plain containers; a safetensors file holds the same as JSON in i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickletools
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.atomic import replacing, write_json
 from zoo.core.errors import ZooError, listing
 from zoo.inference.describe import check_info
 
@@ -23,6 +25,8 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 WEIGHTS_NAME = "generator.safetensors"
 """The weights in a published folder; `generator.json` beside it repeats the description."""
 
+_CHECKSUM = "sha256"
+"""In the metadata of a safetensors file: of its description and tensors; older files have none."""
 SHARED = 4
 """How many times the bytes of a file its tensors may take, where several share their memory."""
 _MAKES_MEMORY = {"builtins bytearray", "__builtin__ bytearray"}
@@ -112,12 +116,15 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(file, framework="pt") as content:
             text = (content.metadata() or {}).get("zoo")
+            kept = (content.metadata() or {}).get(_CHECKSUM)
             state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
         info = None if text is None else json.loads(text)
     except RecursionError as error:
         raise ZooError(f"{file} has a description that is nested too deep.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise ZooError(f"{file} is damaged or no safetensors file ({error}).") from error
+    if kept is not None and kept != checksum(text or "", state):
+        raise ZooError(f"{file} is damaged: its tensors or its description are not as written.")
     if info is None:
         raise ZooError(f"{file} is a safetensors file, but not of this zoo (no 'zoo' metadata).")
     return check_info(info, file), check_tensors(state, file)
@@ -139,5 +146,18 @@ def write_generator(
     for name, value in state.items():
         kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
         tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
-    save_file(tensors, file, metadata={"format": "pt", "zoo": json.dumps(info)})
-    file.with_suffix(".json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(info)
+    metadata = {"format": "pt", "zoo": text, _CHECKSUM: checksum(text, tensors)}
+    with replacing(file) as partial:
+        save_file(tensors, partial, metadata=metadata)
+    write_json(file.with_suffix(".json"), info)
+
+
+def checksum(text: str, state: dict[str, Tensor]) -> str:
+    """SHA-256 of a description and of the names, kinds, shapes and values of tensors."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(state):
+        value = state[name].contiguous()
+        total.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        total.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
 from zoo.data.pixels import to_uint8
 
@@ -34,15 +35,15 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def write_png(image: Tensor | Image.Image, path: Path) -> Path:
-    """Write one uint8 image (C, H, W), or a picture, as PNG.
+    """Write one uint8 image (C, H, W), or a picture, as PNG, whole or not at all.
 
     Raises:
         ZooError: the file cannot be written.
     """
     picture = to_pil(image) if isinstance(image, Tensor) else image
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, format="PNG")
+        with replacing(path, on_disk=False) as partial:
+            picture.save(partial, format="PNG")
     except OSError as error:
         raise ZooError(f"cannot write the picture {path}: {error.strerror or error}.") from error
     return path

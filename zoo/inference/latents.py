@@ -18,6 +18,7 @@ from torch.nn.functional import one_hot
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.random import seeded
+from zoo.core.torch_internals import BatchNorm
 from zoo.inference.exported import ExportedGenerator
 
 Label = int | str | Sequence[int | str] | None
@@ -274,7 +275,7 @@ def standing_statistics(
             "standing statistics cannot be computed for an exported file, whose batch norms are "
             "fixed: give standing_statistics to the export of the checkpoint."
         )
-    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [m for m in generator.modules() if isinstance(m, BatchNorm)]
     norms = [m for m in norms if m.track_running_stats]
     if not norms:
         return False

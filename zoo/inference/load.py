@@ -9,24 +9,37 @@ neither the data set nor a configuration file is needed, and `torch.load` runs w
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.contracts.sampler import Sampler
+from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
+from zoo.core.torch_internals import BatchNorm
+from zoo.inference.dataset import dataset_of
 from zoo.inference.describe import printable
+from zoo.inference.device import choose_device
 from zoo.inference.files import DTYPES, read, write_generator
-from zoo.inference.latents import Label, class_index, draw_labels, draw_latents, standing_statistics
+from zoo.inference.latents import (
+    Label,
+    class_index,
+    draw_labels,
+    draw_latents,
+    parse_labels,
+    standing_statistics,
+)
 from zoo.inference.locate import locate, pretrained_names
+from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import latent_of, network_of
+from zoo.inference.refine import Choice, Refiner, data_dir
 from zoo.inference.truncation import check_truncation, images_of
-from zoo.registry import REGISTRY, create, list_parts
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -178,6 +191,7 @@ class LoadedGenerator:
         seed: int = 0,
         truncation: float | None = None,
         batch_size: int = 64,
+        refine: Choice | Sampler | None = None,
     ) -> Tensor:
         """Draw images: the same seed gives the same images, whatever the batch size.
 
@@ -190,6 +204,8 @@ class LoadedGenerator:
             truncation: threshold on normal latents in standard deviations, or the factor from 0
                 to 1 by which a generator with styles moves these to their mean; None for none.
             batch_size: images generated at a time, 1 or more.
+            refine: a sampler that chooses latents by the discriminator's word: `"drs"`, `"mh"`,
+                `"ddls"`, or `{"name": "mh", "steps": 100}`; needs a training checkpoint.
 
         Returns:
             float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
@@ -200,6 +216,11 @@ class LoadedGenerator:
         """
         check_truncation(self.generator, truncation)
         z, y = self.draw(n, label, seed)
+        if refine is not None:
+            refined = self.refiner(refine, seed, batch_size, truncation)
+            if refined.note:
+                warnings.warn(refined.note, stacklevel=2)
+            z = refined(z, y)
         return self.generate(z, y, batch_size, truncation)
 
     def draw(self, n: int, label: Label = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
@@ -207,6 +228,33 @@ class LoadedGenerator:
         y = draw_labels(label, n, self.num_classes, self.class_names, seed)
         count = n if y is None else len(y)
         return draw_latents(self.generator, count, seed).cpu(), y
+
+    def refiner(
+        self,
+        choice: Choice | Sampler,
+        seed: int = 0,
+        batch_size: int = 64,
+        truncation: float | None = None,
+    ) -> Refiner:
+        """A sampler at work on this model: `z = model.refiner("drs")(*model.draw(64))`.
+
+        Raises:
+            ZooError: no such sampler, a file without a discriminator, or a truncation beside it.
+        """
+        if truncation is not None:
+            raise ZooError(
+                f"truncation={truncation} changes what the generator draws, and a refinement "
+                "corrects what it draws: give one of them."
+            )
+        return Refiner(
+            choice,
+            self.generator,
+            self.discriminator(),
+            self.info.get("loss"),
+            lambda: self.dataset(data_dir()),
+            seed,
+            batch_size,
+        )
 
     def generate(
         self,
@@ -246,6 +294,25 @@ class LoadedGenerator:
                 )
             yield images.float().clamp(-1, 1).cpu()
 
+    def project(self, images: Tensor, labels: Label = None, **options: Any) -> Projection:
+        """Find the latents of images (N, C, H, W) in [-1, 1]: `model.project(images, label)`.
+
+        Args:
+            labels: a class for all, or a list of one for each; None takes that of the nearest of
+                the latents that the search begins with.
+            options: `steps`, `starts`, `candidates`, `lr`, `features`, `noise`, `seed`, as of
+                `task=project`.
+
+        Raises:
+            ZooError: images of another shape, a label that the model does not have, or an exported
+                program.
+        """
+        chosen = None
+        if labels is not None:
+            found = parse_labels(labels, self.num_classes, self.class_names)
+            chosen = torch.tensor(found * len(images) if len(found) == 1 else found)
+        return project(self.generator, images, chosen, **options)
+
     def class_index(self, label: int | str) -> int:
         """The index of a class given by name or index (see `zoo.inference.latents.class_index`)."""
         return class_index(label, self.num_classes, self.class_names)
@@ -281,37 +348,7 @@ class LoadedGenerator:
         Raises:
             ZooError: no data set of this name is registered here, or it is missing.
         """
-        from zoo.data.sources.opening import is_source, located
-
-        names = list_parts("datamodule")
-        options: dict[str, Any] = {}
-        if name is None or name == self.data.get("name"):
-            name, options = self.data.get("name"), self.data.get("options", {})
-        elif name not in names:
-            place = located(name, Path(data_dir).expanduser().resolve())
-            if not is_source(place):
-                raise ZooError(
-                    f"dataset={name} is neither a folder or file of pictures nor a data set; there "
-                    f"are {listing(names)}.{suggest(name, names)}"
-                )
-            options = {"folder": place, "channels": self.generator.channels}
-            name = "image_folder"
-        elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
-            raise ZooError(
-                f"dataset={name} names no folder: give the folder itself, for example "
-                "dataset=my/pictures"
-            )
-        if name not in names:
-            raise ZooError(
-                f"{self.file} was trained on the data set {name!r}, which is not here; there are "
-                f"{listing(names)}."
-            )
-        known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
-        options = {**options, "data_dir": data_dir, "image_size": self.generator.image_size}
-        data = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
-        data.prepare_data()
-        data.setup()
-        return data
+        return dataset_of(self.data, self.generator, self.file, data_dir, name)
 
     def scores(
         self,
@@ -335,33 +372,13 @@ class LoadedGenerator:
             labels = None
         if batch_statistics:
             for module in network.modules():
-                module.train(isinstance(module, nn.modules.batchnorm._BatchNorm))
+                module.train(isinstance(module, BatchNorm))
         results = []
         with torch.inference_mode():
             for i in range(0, len(images), batch_size):
                 y = None if labels is None else labels[i : i + batch_size].to(self.device)
                 results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
         return torch.cat(results)
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """A device that is there; `auto` takes CUDA or MPS where there is one, else the CPU.
-
-    Raises:
-        ZooError: the device is unknown or absent.
-    """
-    if str(device) == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        if chosen.type == "meta":
-            raise RuntimeError("it holds no values")
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ZooError(f"device={device} cannot be used here: try device=cpu or auto.") from error
-    return chosen
 
 
 def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:

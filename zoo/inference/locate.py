@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import os
+import re
 from pathlib import Path
 
 from zoo.core.errors import ZooError, listing, suggest
@@ -52,6 +54,43 @@ def locate(path: str | os.PathLike[str]) -> Path:
         f"there is no checkpoint at {text!r}.{suggest(text, pretrained_names())}{_nearest(file)} "
         f"Models that come with the zoo: {listing(pretrained_names())}."
     )
+
+
+def public_name(file: Path) -> str:
+    """A network's file as a page or a report names it: without the folders of this machine."""
+    if file.parent.parent == PRETRAINED:
+        return file.parent.name
+    whole = file.absolute()
+    if whole.is_relative_to(Path.cwd()):
+        return str(whole.relative_to(Path.cwd()))
+    within = 3 if whole.parent.name == "checkpoints" else 1
+    return str(Path(*whole.parts[-within:]))
+
+
+def without_folders(text: str, file: Path) -> str:
+    """A sentence about `file` without the folders of this machine: only names are left of paths."""
+    text = text.replace(str(file), public_name(file)).replace(f"{Path.cwd()}{os.sep}", "")
+    return re.sub(r"(?<![\w.~/:-])/(?:[^\s/:]+/)*([^\s/:]+)", r"\1", text)
+
+
+def checkpoints_of(path: str) -> list[str]:
+    """The checkpoints that a path means where several may be meant, in the order of their names.
+
+    A pattern (`run/checkpoints/images_*.ckpt`) is all that fit it, a run's folder `checkpoints` all
+    in it; anything else is itself.
+
+    Raises:
+        ZooError: a pattern that nothing fits.
+    """
+    place = Path(path).expanduser()
+    if place.name == "checkpoints" and place.is_dir():
+        return [str(file) for file in sorted(place.glob("*.ckpt"))] or [path]
+    if not glob.has_magic(path) or place.exists():
+        return [path]
+    found = sorted(glob.glob(str(place), recursive=True))
+    if not found:
+        raise ZooError(f"no file fits the pattern {path!r}.")
+    return found
 
 
 def _nearest(missing: Path) -> str:

@@ -15,14 +15,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.core.extras import require
 from zoo.core.network import reachable
+from zoo.core.tables import markdown
 from zoo.inference.export import Dtype, export
 from zoo.inference.files import WEIGHTS_NAME
 from zoo.inference.hub import UNREACHABLE, check_name, reason
 from zoo.inference.images import grid, to_uint8, write_png
 from zoo.inference.load import LoadedGenerator
+from zoo.inference.locate import pretrained_names
 from zoo.registry.spec import in_words
 
 _CARD, _PICTURE = "README.md", "samples.png"
@@ -72,8 +75,10 @@ def publish(
         summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
         write_png(_samples(model), made / _PICTURE)
         source = str(folder) if folder is not None else f"hf:{repo}"
-        text = card(model, source, dtype, license, figures, program)
-        (made / _CARD).write_text(text, encoding="utf-8")
+        # Of a folder its name alone, for it is read wherever the folder has gone.
+        named = folder.resolve().name if folder is not None else source
+        text = card(model, named, dtype, license, figures or card_figures(model), program)
+        write_text(made / _CARD, text)
         if folder is not None:
             _copy(made, folder)
             place = str(folder)
@@ -108,8 +113,20 @@ def without_paths(info: dict[str, Any]) -> dict[str, Any]:
     kept["data"] = {**info["data"], "options": options}
     if overrides := info.get("overrides"):
         kept["overrides"] = [o for o in map(str, overrides) if not _local(*o.partition("=")[::2])]
+    if start := info.get("start"):
+        kept["start"] = _named_only(start)
     if sources := info.get("sources"):
         kept["sources"] = {k: Path(s).name if _local("", s) else s for k, s in sources.items()}
+    return kept
+
+
+def _named_only(start: dict[str, Any]) -> dict[str, Any]:
+    """Where a training started, and where that did, without folders of this machine."""
+    source = str(start.get("source"))
+    known = source in pretrained_names() or source.startswith("hf:")
+    kept = {**start, "source": source if known else Path(source).name}
+    if isinstance(start.get("start"), dict):
+        kept["start"] = _named_only(start["start"])
     return kept
 
 
@@ -165,10 +182,14 @@ def card(
     """The model card in Markdown: what it is, how it is loaded, parts, data, figures, a picture."""
     info, data = model.info, model.data
     title = title_of(model)
-    size, channels = model.generator.image_size, model.generator.channels
+    g = model.generator
+    shape = g.channels, g.height, g.width
     parameters = sum(p.numel() for p in model.generator.parameters())
     front = ["tags:", "- gan", "- gan-zoo", f"- {data.get('name')}"]
-    front.append("pipeline_tag: unconditional-image-generation")
+    if model.num_classes:  # for which the hub has no pipeline
+        front.append("- class-conditional-image-generation")
+    else:
+        front.append("pipeline_tag: unconditional-image-generation")
     if license:
         front.append(f"license: {license}")
     rows = [
@@ -180,9 +201,10 @@ def card(
             if info.get(k)
         ),
         ("parameters of the generator", f"{parameters:,}"),
-        ("data", f"{data.get('name')}, {channels}×{size}×{size}"),
+        ("data", f"{data.get('name')}, {'×'.join(map(str, shape))}"),
         ("classes", listing(model.class_names) if model.num_classes else "none (unconditional)"),
         ("trained on", f"{model.images_seen:,} images, {info.get('step', 0):,} updates"),
+        *((("started from", _started(info["start"])),) if info.get("start") else ()),
         ("weights", f"{model.weights}, stored as {dtype}; batch norm {model.batch_norm}"),
         ("made with", f"gan-zoo {info.get('version')}"),
     ]
@@ -207,12 +229,10 @@ def card(
             "import zoo",
             "",
             f'model = zoo.load("{source}")',
-            f"images = model.sample(64{label})  # (64, {channels}, {size}, {size}) in [-1, 1]",
+            f"images = model.sample(64{label})  # {(64, *shape)} in [-1, 1]",
             "```",
             "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {_cell(value)} |" for name, value in rows),
+            markdown(["", ""], rows),
             "",
             "## Figures",
             "",
@@ -222,5 +242,20 @@ def card(
     )
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def card_figures(model: LoadedGenerator) -> str:
+    """The figures in the card beside a published model's file, while they hold; else nothing."""
+    beside = model.file.with_name(_CARD)
+    known = model.batch_norm == model.info.get("batch_norm", "running")
+    if model.file.name != WEIGHTS_NAME or not known or not beside.is_file():
+        return ""
+    text = beside.read_text("utf-8", errors="replace")
+    found = re.search(r"\n## Figures\n+```\n(.*?)\n```\n", text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def _started(start: dict[str, Any]) -> str:
+    """Whose weights a training started from, in words."""
+    return (
+        f"{start.get('source')} ({start.get('generator')}, {start.get('images_seen'):,} images of "
+        f"{start.get('data')})"
+    )

@@ -21,6 +21,7 @@ from torch.nn.modules.module import (
 from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError
 from zoo.inference.describe import is_spec
+from zoo.layers.product import route_products
 from zoo.registry import create, factory
 
 _MODULES_PER_TENSOR = 20
@@ -47,6 +48,7 @@ def network_of(
     _check_fit(network, own, prefix, file)
     _check_finite(network, own, prefix, file)
     network.load_state_dict(own)
+    route_products(network)
     return network
 
 

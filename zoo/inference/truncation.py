@@ -70,7 +70,7 @@ def check_truncation(generator: Generator, truncation: float | None) -> None:
     if latent is not None:
         latent.truncate(torch.zeros(1, latent.dim), truncation)  # which says why not
     raise ZooError(
-        f"truncation={truncation} is for normal latents, but {type(generator).__name__} draws "
+        f"truncation={truncation} is a threshold on latents, but {type(generator).__name__} draws "
         "its latents from a prior of its own: leave truncation out."
     )
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
 from zoo.layers.fir import FIR
+from zoo.layers.product import linear
 from zoo.layers.weights import DerivedWeight
 
 LRELU_SLOPE = 0.2
@@ -67,7 +68,7 @@ class EqualizedLinear(DerivedWeight, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias * self.bias_scale
-        x = F.linear(x, self.effective_weight(), bias)
+        x = linear(x, self.effective_weight(), bias)
         return F.leaky_relu(x, LRELU_SLOPE, inplace=True) if self.activate else x
 
 

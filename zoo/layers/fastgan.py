@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoo.layers.init import dcgan_init, redraw
 from zoo.layers.linear import Conv2d, Resample
+from zoo.layers.product import linear
 
 
 def conv(
@@ -40,7 +41,7 @@ class Start(Conv2d):
         weight = self.effective_weight()
         outputs, inputs, height, width = weight.shape
         rows = weight.permute(2, 3, 0, 1).reshape(-1, inputs)
-        return F.linear(z, rows).view(-1, height, width, outputs).permute(0, 3, 1, 2)
+        return linear(z, rows).view(-1, height, width, outputs).permute(0, 3, 1, 2)
 
 
 class Noise(nn.Module):

@@ -6,8 +6,9 @@ Paper: Karras et al. (2020), arXiv:1912.04958, after Zhang (2019), arXiv:1904.11
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from zoo.layers.grouped import grouped_conv2d
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -50,5 +51,5 @@ class FIR(nn.Module):
         channels = x.shape[1]
         kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
         if self.up:
-            return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
-        return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=channels)
+            return grouped_conv2d(x, kernel, channels, 2, 1, transposed=True)
+        return grouped_conv2d(x, kernel, channels, self.stride, self.padding)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
+from zoo.layers.product import linear
 from zoo.layers.weights import DerivedWeight
 
 Resample = Literal["none", "pool", "upsample"]
@@ -111,7 +112,7 @@ class Linear(DerivedWeight, nn.Linear):
         self.initialise(1.0, spectral_norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.effective_weight(), self.bias)
+        return linear(x, self.effective_weight(), self.bias)
 
 
 class Embedding(DerivedWeight, nn.Embedding):

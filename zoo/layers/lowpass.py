@@ -5,6 +5,8 @@ Paper: Karras et al. (2021), arXiv:2106.12423.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,6 +61,8 @@ class FilteredLeakyReLU(nn.Module):
         down: even factor of the downsampling.
         inputs, outputs: sides of the maps before and after.
     """
+
+    constants: ClassVar[tuple[str, ...]] = ("up_filter", "down_filter")
 
     up_filter: Tensor
     down_filter: Tensor

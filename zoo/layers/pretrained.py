@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError, suggest
@@ -30,6 +31,75 @@ def tensors_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()[:12]
+
+
+def weights_file(
+    wanted_by: str,
+    url: str,
+    hash_prefix: str | None = None,
+    given: str | None = None,
+    option: str = "weights=PATH",
+    otherwise: str = "",
+) -> Path:
+    """A published file of weights: the one given, or that in torch's hub folder.
+
+    It is fetched where it is not there yet and the network can be reached.
+
+    Args:
+        wanted_by: what stands before the sentence of an error: `features=dinov2`.
+        url: where it is published, with its name at the end.
+        hash_prefix: how the SHA-256 of the file begins, where that is published.
+        given: a path.
+        option: how a path is given, for the sentence.
+        otherwise: what else could be done, as a part of the sentence.
+
+    Raises:
+        ZooError: it cannot be had, or is another file.
+    """
+    name = url.rsplit("/", 1)[1]
+    hashed = f" (its SHA-256 begins with {hash_prefix})" if hash_prefix else ""
+    path = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
+    if given and not path.is_file():
+        raise ZooError(f"{wanted_by}: there is no file of weights {given}.")
+    try:
+        if not path.is_file():
+            if not reachable(url):
+                raise OSError("no connection")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_prefix)
+    except (OSError, RuntimeError) as error:
+        raise ZooError(
+            f"{wanted_by} needs {name}{hashed}: it is not in {path.parent}, and could not be "
+            f"downloaded from {url} ({error}). Put it there or give {option}{otherwise}."
+        ) from error
+    if hash_prefix and not file_hash(path).startswith(hash_prefix):
+        raise ZooError(f"{wanted_by}: {path} is not {name}{hashed}.")
+    return path
+
+
+def file_hash(path: Path | str) -> str:
+    """The first 12 hex digits of the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def read_weights(path: Path, wanted_by: str) -> dict[str, Tensor]:
+    """The tensors of a `.pth` or `.safetensors` file, without running code of it.
+
+    Raises:
+        ZooError: it is something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        if not all(isinstance(value, Tensor) for value in stored.values()):
+            raise ValueError("it holds more than tensors")
+    except Exception as error:  # the readers raise a dozen types
+        raise ZooError(
+            f"{wanted_by}: {path} is no file of weights ({type(error).__name__})."
+        ) from error
+    return dict(stored)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
+from zoo.layers.grouped import GroupedConv2d
 
 BLOCKS = 2  # per map
 FULL_MAPS = 4  # maps of `base_channels`; each further one has half of the one before
@@ -39,7 +40,7 @@ class R3GANBlock(nn.Module):
         super().__init__()
         inner = 2 * width
         self.conv1 = nn.Conv2d(width, inner, 1)
-        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // group_channels)
+        self.conv2 = GroupedConv2d(inner, inner // group_channels)
         self.conv3 = nn.Conv2d(inner, width, 1, bias=False)
         gain = nn.init.calculate_gain("leaky_relu", _SLOPE) * blocks**-0.25
         for conv in (self.conv1, self.conv2):
@@ -75,9 +76,8 @@ def stage_widths(
             before.
 
     Raises:
-        ZooError: an option below 1, or a width that the groups do not divide.
+        ZooError: a width that the groups do not divide.
     """
-    at_least(1, f"{part}: ", base_channels=base_channels, group_channels=group_channels)
     halvings = [0 if constant else max(i - FULL_MAPS + 1, 0) for i in range(maps)]
     unit = group_channels // math.gcd(2, group_channels) * 2 ** halvings[-1]
     if base_channels % unit:

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from zoo.core.torch_internals import DispatchMode, outputs_and_mutation
 
 
-class SameRandoms(TorchDispatchMode):
+class SameRandoms(DispatchMode):
     """Every time it is entered, what is computed within draws the same random numbers.
 
     The first time they are drawn and kept, later they are handed out in the same order: what a
@@ -50,12 +51,13 @@ class SameRandoms(TorchDispatchMode):
             if isinstance(drawn, Tensor):  # attention has the tag too, and gives several tensors
                 self._kept.append(drawn.clone())  # what draws may change its numbers in place
             return drawn
-        if len(func._schema.returns) > 1:
+        outputs, in_place = outputs_and_mutation(func)
+        if outputs > 1:
             return func(*args, **kwargs)
         kept = self._kept[self._place]
         self._place += 1
         # In place (`normal_`) its first argument is what it fills; else it makes a new tensor.
-        return args[0].copy_(kept) if func._schema.is_mutable else kept.clone()
+        return args[0].copy_(kept) if in_place else kept.clone()
 
 
 def slopes(score: Callable[[Tensor], Tensor], images: Tensor, distance: float) -> Tensor:
@@ -65,7 +67,7 @@ def slopes(score: Callable[[Tensor], Tensor], images: Tensor, distance: float) -
     passes draw the same random numbers, and both carry a graph to D.
 
     Args:
-        score: D's scores (M,) or (M, ...) of images, summed over what follows M.
+        score: D's scores (M,) of images.
         images: (N, C, H, W), taken as constants.
         distance: h.
     """
@@ -76,4 +78,4 @@ def slopes(score: Callable[[Tensor], Tensor], images: Tensor, distance: float) -
         here = score(images)
     with randoms:
         there = score(images + distance * direction)
-    return (there - here).reshape(len(here), -1).sum(1) / distance
+    return (there - here) / distance

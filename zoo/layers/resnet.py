@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Resample
+from zoo.layers.shapes import map_sizes
 
 # Xavier gain of the convolutions whose output goes through a ReLU; shortcuts have gain 1.
 RELU_GAIN = math.sqrt(2)
@@ -174,19 +175,19 @@ class ResNetTrunk(nn.Module):
 
     Args:
         inputs: channels of the image.
-        image_size: S, a multiple of 4.
+        size: height and width, multiples of 4.
         base_channels: see above.
         pyramid: which plan.
         spectral_norm: normalise every weight.
         mean: pool features by mean over the positions, else by sum.
-        attention: side of the map that self-attention follows; 0 for none.
+        attention: side (the shorter one) of the map that self-attention follows; 0 for none.
         part: kind and name of the part, for errors.
     """
 
     def __init__(
         self,
         inputs: int,
-        image_size: int,
+        size: tuple[int, int],
         base_channels: int,
         pyramid: bool,
         spectral_norm: bool,
@@ -196,9 +197,9 @@ class ResNetTrunk(nn.Module):
     ) -> None:
         super().__init__()
         self.mean = mean
-        halvings, size = 0, image_size
-        while size % 2 == 0 and size > 2 and (pyramid or halvings < 2):
-            size, halvings = size // 2, halvings + 1
+        halvings = len(map_sizes(*size, smallest=2)) - 1
+        if not pyramid:
+            halvings = min(halvings, 2)
         count = max(5 if pyramid else 4, halvings)
         if count > 5:
             halvings = min(halvings, count - 1)
@@ -211,7 +212,7 @@ class ResNetTrunk(nn.Module):
             DiscriminatorBlock(narrow, wide, i < halvings, i == 0, spectral_norm)
             for i, (narrow, wide) in enumerate(zip([inputs, *widths], widths, strict=False))
         ]
-        sides = [image_size >> min(i + 1, halvings) for i in range(count)]
+        sides = [min(size) >> min(i + 1, halvings) for i in range(count)]
         place = attention_place(attention, sides, part)
         if place is not None:
             blocks.insert(place + 1, SelfAttention2d(widths[place], spectral_norm))

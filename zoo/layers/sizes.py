@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from zoo.core.errors import ZooError
-from zoo.layers.shapes import halvings
+from zoo.core.sizes import ImageSize, height_width
 
 FEWEST, MOST = 3, 8
+TAKES = sorted(start << times for start in (4, 5, 6, 7) for times in range(FEWEST, MOST + 1))
 
 
-def check_doublings(part: str, side: int) -> None:
-    """Refuse a side that is not 4, 5, 6 or 7 pixels doubled 3 to 8 times, naming the nearest.
+def check_doublings(part: str, image_size: ImageSize) -> None:
+    """Refuse what is no square of 4, 5, 6 or 7 pixels doubled 3 to 8 times, naming the nearest.
 
     Args:
         part: `generator fastgan`, for the sentence.
@@ -17,11 +18,13 @@ def check_doublings(part: str, side: int) -> None:
     Raises:
         ZooError: it is none of these.
     """
-    if FEWEST <= halvings(side)[1] <= MOST:
+    height, width = height_width(image_size)
+    side = max(height, width)
+    if height == width and side in TAKES:
         return
-    takes = [start << times for start in (4, 5, 6, 7) for times in range(FEWEST, MOST + 1)]
-    near = min(takes, key=lambda other: (abs(other - side), -other))
+    shown = str(height) if height == width else f"[{height}, {width}]"
+    near = min(TAKES, key=lambda other: (abs(other - side), -other))
     raise ZooError(
-        f"{part} cannot work at image_size={side}: it takes 4, 5, 6 or 7 times a power of two, "
-        f"from {min(takes)} to {max(takes)}; the nearest is {near}."
+        f"{part} cannot work at image_size={shown}: it takes square images of 4, 5, 6 or 7 times a "
+        f"power of two, from {TAKES[0]} to {TAKES[-1]}; the nearest is {near}."
     )

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
+from zoo.layers.product import linear
 
 EPSILON = 1e-6
 """Of the root mean square norms."""
@@ -56,7 +57,7 @@ class ScaledLinear(nn.Linear):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.lr_mult, self.bias * self.lr_mult)
+        return linear(x, self.weight * self.lr_mult, self.bias * self.lr_mult)
 
 
 def sin_cos_positions(height: int, width: int, features: int) -> Tensor:
@@ -152,7 +153,6 @@ def check_heads(part: str, width: int, heads: int) -> None:
     Raises:
         ZooError: naming the nearest width.
     """
-    at_least(1, f"{part}: ", width=width, heads=heads)
     whole = 4 * heads
     if width % whole:
         nearest = max(1, round(width / whole)) * whole

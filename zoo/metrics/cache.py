@@ -37,13 +37,20 @@ def cache_path(network: Features, data_hash: str) -> Path:
 
 
 def reference_features(
-    network: Features, images: Tensor, batch_size: int = 500, progress: bool = False
+    network: Features,
+    images: Tensor,
+    batch_size: int = 500,
+    progress: bool = False,
+    data_hash: str | None = None,
 ) -> Tensor:
     """Features (N, D) of uint8 images (N, C, H, W), from the cache where it has them.
 
     A damaged file is replaced, and a folder that cannot be written costs time, not the result.
+
+    Args:
+        data_hash: of the images, where it is known.
     """
-    path = cache_path(network, images_hash(images))
+    path = cache_path(network, data_hash or images_hash(images))
     stored = _read(path)
     if stored is not None and len(stored) == len(images):
         return stored

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.metrics.comparison import Reference
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import Metric
-from zoo.registry import create, list_parts
+from zoo.registry import REGISTRY, create, list_parts
 
 Choice = str | dict[str, Any]
 """A metric's name, or its name and options: `{name: kid, subsets: 50}`."""
@@ -59,14 +59,25 @@ def check_metrics(
                 raise ZooError(
                     f"metric {name} needs a feature network that reads the "
                     f"{reference.num_classes} classes of {reference.dataset}, {network.name} reads "
-                    f"{read} others: leave it out or use features=mnist or fashion_mnist where "
-                    "they fit."
+                    f"{read} others: leave it out, or choose of features={_classifiers()} one "
+                    "that fits."
                 )
         if "train" in needs and reference.trained_on is None:
             raise ZooError(
                 f"metric {name} compares with training images, and {reference.name} comes without: "
                 "leave it out or give the reference its train_images."
             )
+        if "test" in needs and reference.test_images is None:
+            raise ZooError(
+                f"metric {name} compares with real images that were not trained on, and "
+                f"{reference.name} has no split test: leave it out, or give the data one."
+            )
+        made.prepare()
+
+
+def _classifiers() -> str:
+    """The feature networks that read the classes of some data set."""
+    return listing(p.name for p in REGISTRY.having("features", lambda f: bool(f.labels_of)))
 
 
 def default_metrics(network: Features, reference: Reference, conditional: bool) -> list[str]:

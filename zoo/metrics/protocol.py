@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
+from zoo.core.tables import aligned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +56,8 @@ class Protocol:
         seed: of latents, labels and subsets.
         zoo_version: of this package.
         precision: in which the generator's weights were stored.
+        pictures: how pictures that were there already came to their size; empty for a generator's.
+        refine: the sampler that chose latents by the discriminator's word, with its options.
     """
 
     reference: str
@@ -72,6 +75,8 @@ class Protocol:
     seed: int
     zoo_version: str
     precision: str = "fp32"
+    pictures: str = ""
+    refine: str = "none"
 
     def differences(self, other: Protocol) -> list[str]:
         """What forbids to compare figures: fields, and the settings of metrics that both have.
@@ -100,13 +105,21 @@ class Protocol:
 
     def __str__(self) -> str:
         settings = "".join(f"{text}; " for text in self.settings.values() if text)
-        return (
+        refined = "" if self.refine == "none" else f"refined by {self.refine}, "
+        generated = (
             f"{self.generated_count:,} generated images ({self.weights} weights in "
             f"{self.precision}, {self.batch_norm} batch-norm statistics, labels {self.labels}, "
-            f"truncation {self.truncation}, seed {self.seed}) against "
-            f"{self.reference_count:,} of {self.reference} [{self.reference_hash}]; features "
-            f"{self.features} [{self.weights_hash}], {self.resizer}; "
-            f"{settings}zoo {self.zoo_version}"
+            f"truncation {self.truncation}, {refined}seed {self.seed})"
+        )
+        if self.pictures:
+            generated = (
+                f"{self.generated_count:,} pictures ({self.pictures}, labels {self.labels}, "
+                f"seed {self.seed})"
+            )
+        return (
+            f"{generated} against {self.reference_count:,} of {self.reference} "
+            f"[{self.reference_hash}]; features {self.features} [{self.weights_hash}], "
+            f"{self.resizer}; {settings}zoo {self.zoo_version}"
         )
 
 
@@ -131,11 +144,15 @@ class Result:
         pairs: the generated images nearest to training images: (generated index, index in the
             split `train`, distance), closest first.
         pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
+        galleries: further generated images that a metric shows, by name and row: uint8
+            (N, C, S, S); not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.
         generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
             measured.
         higher_is_better: figures that are, as their metrics say.
+        run: which training the generator comes from; empty for pictures.
+        images_seen: real images that it had been trained on.
     """
 
     model: str
@@ -144,14 +161,17 @@ class Result:
     per_class: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
     pictures: Tensor | None = field(default=None, repr=False, compare=False)
+    galleries: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     generator_hash: str = ""
     higher_is_better: list[str] = field(default_factory=list)
+    run: str = ""
+    images_seen: int = 0
 
     def to_json(self) -> str:
-        content = dataclasses.asdict(dataclasses.replace(self, pictures=None))
-        del content["pictures"]
+        content = dataclasses.asdict(dataclasses.replace(self, pictures=None, galleries={}))
+        del content["pictures"], content["galleries"]
         return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -235,20 +255,12 @@ def table(results: Sequence[Result]) -> str:
     else:
         rows = [[r.model, *(_number(r.figures.get(name)) for name in names)] for r in results]
         header = ["model", *(heading(name, higher) for name in names)]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
     seeds = sorted({result.protocol.seed for result in results})
     protocol = str(merged(results))
     if len(seeds) > 1:
         protocol = protocol.replace(f"seed {results[-1].protocol.seed}", f"seeds {listing(seeds)}")
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
-    return "\n".join([*lines, "", f"Protocol: {protocol}", *notes]) + "\n"
+    return "\n".join([aligned(header, rows), "", f"Protocol: {protocol}", *notes]) + "\n"
 
 
 def merged(results: Sequence[Result]) -> Protocol:

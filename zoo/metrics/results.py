@@ -20,6 +20,12 @@ def run_folder(file: Path) -> Path | None:
     return run if file.parent.name == "checkpoints" and (run / ".hydra").is_dir() else None
 
 
+def run_name(model: LoadedGenerator, given: str | None = None) -> str:
+    """Which training a model comes from: its run's folder, else what was given for its file."""
+    run = run_folder(model.file)
+    return run.name if run is not None else given or str(model.file)
+
+
 def generator_hash(generator: Generator) -> str:
     """By which a result knows its model: 12 hex digits of the parameters, read in fp32."""
     return tensors_hash((name, value.float()) for name, value in generator.named_parameters())

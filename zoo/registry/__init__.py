@@ -1,11 +1,13 @@
 """The registry: every part by kind and name, found without importing it.
 
 What is used from outside stands here; it takes no torch. There is a decorator for each kind of the
-table in `kinds.py`: `from zoo.registry import loss`.
+table in `kinds.py`: `from zoo.registry import loss`. Ranges of options stand in a part's signature:
+`margin: Annotated[float, above(0)] = 1.0`.
 """
 
 from typing import Any
 
+from zoo.core.errors import above, at_least, at_most, below, between
 from zoo.registry.kinds import KINDS, Kind, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.registry import (
@@ -27,6 +29,11 @@ __all__ = [
     "Kind",
     "Part",
     "Registry",
+    "above",
+    "at_least",
+    "at_most",
+    "below",
+    "between",
     "check_kind",
     "create",
     "factory",

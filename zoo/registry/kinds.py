@@ -24,6 +24,8 @@ class Kind:
         filled: arguments that the builder fills in, so that they are no options of the part.
         several: a model takes any number of them: `'model/regularizer=[r1,lecam]'`.
         choice: how a part of a kind without a group is chosen, for `task=list`.
+        section: of the configuration, where chosen parts stand under their names; they are chosen
+            by kind: `+callback=NAME`.
         noun: what sentences call a part of the kind; empty for its name.
     """
 
@@ -34,6 +36,7 @@ class Kind:
     filled: frozenset[str] = frozenset()
     several: bool = False
     choice: str = ""
+    section: str = ""
     noun: str = ""
 
     @property
@@ -64,6 +67,7 @@ _ROWS = (
     Kind("regularizer", "parts/regularizers", "model/regularizer", "Regularizer", several=True),
     Kind("augmentation", "parts/augmentations", "model/augmentation", "Augmentation", several=True),
     Kind("schedule", "parts/schedules", base="Schedule", choice="{name: NAME, OPTION: …}"),
+    Kind("sampler", "parts/samplers", base="Sampler", choice="refine=NAME"),
     Kind("datamodule", "data/sets", "datamodule", "DataModule", frozenset({"data_dir", "seed"})),
     Kind(
         "features",
@@ -75,9 +79,19 @@ _ROWS = (
     Kind(
         "metric", "metrics/scores", base="Metric", choice="'metrics=[NAME,{name: NAME, OPTION: …}]'"
     ),
-    Kind("task", "tasks", "task", filled=frozenset({"data_dir"})),
+    Kind(
+        "callback",
+        "training/callbacks",
+        base="Callback",
+        filled=frozenset({"folder"}),
+        choice="+callback=NAME   callbacks.NAME.OPTION=…",
+        section="callbacks",
+    ),
+    Kind("task", "tasks", "task", "Task", filled=frozenset({"data_dir"})),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
+SECTIONS: dict[str, str] = {row.name: row.section for row in _ROWS if row.section}
+"""The section of the configuration of each kind that has one."""
 GROUPS: dict[str, str] = {row.name: row.group for row in _ROWS if row.group is not None}
 """Hydra's group of each kind that has one."""
 

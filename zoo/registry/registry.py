@@ -14,16 +14,18 @@ import fnmatch
 import functools
 import importlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry.hooks import misspelt
 from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.places import candidates, relative
-from zoo.registry.signature import NotReadable, bind
+from zoo.registry.signature import NotReadable, bind, guard
 from zoo.registry.source import describe, read_parts
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -121,10 +123,30 @@ class Registry:
         order = list(KINDS)
         return sorted(found, key=lambda p: (order.index(p.kind), p.name))
 
+    def having(self, kind: str, wanted: Callable[[Any], bool]) -> list[Part]:
+        """The parts of a kind whose class is as wanted; those that cannot be imported are not."""
+        found = []
+        for part in self.parts(kind):
+            try:
+                live = part.load()
+            except ZooError:
+                continue
+            if wanted(live):
+                found.append(part)
+        return found
+
     def enter_live(self, kind: str, name: str, live: Any) -> None:
         """What a decorator does when its file is executed."""
         known = self._parts.get((kind, name))
         made = describe(kind, name, live)
+        for wrong, right in misspelt(live, check_kind(kind).base):
+            warnings.warn(
+                f"{check_kind(kind).called} {name!r} ({made.source}) has {wrong!r}, which nothing "
+                f"looks at: did you mean {right!r}? (A helper's name begins with an underscore.)",
+                stacklevel=3,
+            )
+        if isinstance(live, type):
+            guard(live, made.parameters, f"{check_kind(kind).called} {name}")
         if known and known.origin == made.origin:
             known._live = live
             if known.module == "__main__":  # a notebook's cell may have changed the signature

@@ -7,24 +7,27 @@ defaults, which stand in the source. A test holds what is read here equal to `in
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Optional, Union, get_args, get_origin
+from numbers import Real
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import OutOfRange, ZooError, listing, suggest
+from zoo.registry.annotations import (
+    RANGES,
+    TYPES,
+    NotReadable,
+    has_ranges,
+    ranges_of,
+    read_annotation,
+    type_name,
+    vocabulary,
+)
 
 REQUIRED = inspect.Parameter.empty
-_NAMES = {
-    "int": int, "float": float, "bool": bool, "str": str, "list": list, "dict": dict,
-    "tuple": tuple, "Any": Any, "Literal": Literal, "Optional": Optional, "Union": Union,
-    "List": list, "Dict": dict, "Sequence": list, "None": None,
-}  # fmt: skip
-
-
-class NotReadable(Exception):
-    """The signature cannot be told from the source alone; the file has to be imported."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,6 @@ class Parameter:
         return text if self.required else f"{text} = {self.default!r}"
 
 
-def type_name(kind: Any) -> str:
-    """A type as a user reads it: `int`, `list[int]`, `batch|layer|none`, `int or null`."""
-    if kind is Any or kind is None or kind is type(None):
-        return "any" if kind is Any else "null"
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return "|".join(map(str, args))
-    if origin in (Union, types.UnionType):
-        return " or ".join(type_name(a) for a in args)
-    if origin is not None and args:
-        return f"{origin.__name__}[{', '.join(type_name(a) for a in args if a is not ...)}]"
-    return getattr(kind, "__name__", str(kind))
-
-
 def from_callable(target: Any) -> tuple[Parameter, ...]:
     """The parameters of a live class or function."""
     try:
@@ -65,10 +54,50 @@ def from_callable(target: Any) -> tuple[Parameter, ...]:
     except NameError:  # an annotation that exists only for type checkers
         signature = inspect.signature(target)
     return tuple(
-        Parameter(p.name, Any if p.annotation is REQUIRED else p.annotation, p.default)
+        Parameter(p.name, _known(p.annotation), p.default)
         for p in signature.parameters.values()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     )
+
+
+def _known(annotation: Any) -> Any:
+    """A live annotation; one left as text is read as source is, and is Any in other words."""
+    if annotation is REQUIRED:
+        return Any
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return read_annotation(ast.Constant(annotation), {**TYPES, **RANGES})
+    except NotReadable:
+        return Any
+
+
+def guard(target: type, parameters: tuple[Parameter, ...], place: str) -> None:
+    """Let a class refuse numbers outside the ranges of its signature, however it is made.
+
+    Its `__init__` is wrapped, unless it is that of a base that does so already.
+
+    Args:
+        place: what the sentence begins with: `loss hinge`.
+    """
+    ranged = {p.name: p.type for p in parameters if has_ranges(p.type)}
+    own = target.__init__  # type: ignore[misc]
+    if not ranged or hasattr(own, "guarded"):
+        return
+    signature = inspect.signature(own)
+
+    @functools.wraps(own)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            given = signature.bind(self, *args, **kwargs).arguments
+        except TypeError:
+            given = {}  # of which Python itself tells what is wrong
+        for name, value in given.items():
+            check_inside(value, ranged.get(name, Any), f"{place}: {name}")
+        own(self, *args, **kwargs)
+
+    checked.guarded = True  # type: ignore[attr-defined]
+    target.__init__ = checked  # type: ignore[misc]
 
 
 def from_source(
@@ -84,21 +113,23 @@ def from_source(
             another file.
     """
     if isinstance(node, ast.FunctionDef):
-        return _arguments(node.args, 0, filled)
+        return _arguments(node.args, 0, filled, vocabulary(module))
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _arguments(item.args, 1, filled)
+            return _arguments(item.args, 1, filled, vocabulary(module))
     bases = [b.id if isinstance(b, ast.Name) else getattr(b, "attr", "") for b in node.bases]
     for base in bases:
         for other in module.body:
             if isinstance(other, ast.ClassDef) and other.name == base:
                 return from_source(other, module, filled)
-    if bases in ([], ["Loss"], ["Augmentation"], ["Features"], ["Metric"]):
+    if bases in ([], ["Loss"], ["Augmentation"], ["Features"], ["Metric"], ["Callback"]):
         return ()
     raise NotReadable(f"{node.name} inherits __init__ from {listing(bases)}")
 
 
-def _arguments(args: ast.arguments, skip: int, filled: Collection[str]) -> tuple[Parameter, ...]:
+def _arguments(
+    args: ast.arguments, skip: int, filled: Collection[str], names: Mapping[str, Any]
+) -> tuple[Parameter, ...]:
     if args.vararg or args.kwarg:
         raise NotReadable("*args or **kwargs")
     positional = [*args.posonlyargs, *args.args][skip:]
@@ -110,7 +141,7 @@ def _arguments(args: ast.arguments, skip: int, filled: Collection[str]) -> tuple
     return tuple(
         Parameter(a.arg, Any, None if d else REQUIRED)
         if a.arg in filled
-        else Parameter(a.arg, _annotation(a.annotation), _default(d))
+        else Parameter(a.arg, read_annotation(a.annotation, names), _default(d))
         for a, d in pairs
     )
 
@@ -124,16 +155,6 @@ def _default(node: ast.expr | None) -> Any:
         raise NotReadable(ast.unparse(node)) from None
 
 
-def _annotation(node: ast.expr | None) -> Any:
-    if node is None:
-        return Any
-    source = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
-    try:
-        return eval(str(source), {"__builtins__": {}}, _NAMES)
-    except Exception:
-        raise NotReadable(str(source)) from None
-
-
 def convert(value: Any, kind: Any, place: str) -> Any:
     """`value` as the type `kind`, where nothing is lost (an int for a float, a tuple for a list).
 
@@ -141,7 +162,7 @@ def convert(value: Any, kind: Any, place: str) -> Any:
         ZooError: it does not fit; the sentence names `place`, the type and the choices.
     """
     shown = "null" if value is None else value
-    wrong = ZooError(f"{place}={shown} is not {_article(kind)}.{suggest(shown, _words(kind))}")
+    wrong = ZooError(f"{place}={shown} is not {_article(kind)}.{suggest(shown, _texts(kind))}")
     if kind is Any or not (isinstance(kind, type) or get_origin(kind) is not None):
         return value
     origin, args = get_origin(kind), get_args(kind)
@@ -149,6 +170,11 @@ def convert(value: Any, kind: Any, place: str) -> Any:
         if value in args and type(value) in {type(a) for a in args}:
             return value
         raise wrong
+    if origin is Annotated:
+        plain, _ = ranges_of(kind)
+        fitting = convert(value, plain, place)
+        check_inside(fitting, kind, place)
+        return fitting
     if origin in (Union, types.UnionType):
         return _convert_union(value, args, place, wrong)
     base = origin or kind
@@ -173,37 +199,67 @@ def convert(value: Any, kind: Any, place: str) -> Any:
     return value
 
 
+def check_inside(value: Any, kind: Any, place: str) -> None:
+    """Refuse numbers outside the ranges of a type, whatever their own type.
+
+    What is no number passes: a tensor that a schedule fills.
+
+    Raises:
+        OutOfRange: the sentence names `place` and the range.
+    """
+    plain, ranges = ranges_of(kind)
+    if isinstance(value, Real) and any(value not in r for r in ranges):
+        words = " and ".join(r.words for r in ranges)
+        raise OutOfRange(f"{place}={value} must be {words}.")
+    if get_origin(plain) in (list, tuple) and isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            check_inside(item, get_args(plain)[0], f"{place}[{i}]")
+    elif get_origin(plain) in (Union, types.UnionType):
+        for choice in get_args(plain):
+            if _bare(choice) in (type(value), float):
+                check_inside(value, choice, place)
+
+
 def _convert_union(value: Any, args: tuple[Any, ...], place: str, wrong: ZooError) -> Any:
     if value is None and type(None) in args:
         return None
     choices = [a for a in args if a is not type(None)]
-    exact = [a for a in choices if (get_origin(a) or a) is type(value)]
+    exact = [a for a in choices if _bare(a) is type(value)]
     for choice in [*exact, *choices]:
         try:
             return convert(value, choice, place)
+        except OutOfRange as error:
+            wrong = error
         except ZooError:
             continue
     raise wrong
 
 
+def _bare(kind: Any) -> Any:
+    """The class behind a type: `int` of `Annotated[int, …]`, `list` of `list[int]`."""
+    plain, _ = ranges_of(kind)
+    return get_origin(plain) or plain
+
+
 def _article(kind: Any) -> str:
+    kind, _ = ranges_of(kind)
     if get_origin(kind) is Literal:
         return f"one of {listing(get_args(kind))}"
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(map(_article, get_args(kind)))
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-    words |= {list: "a list", dict: "a mapping", type(None): "null"}
+    nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    nouns |= {list: "a list", dict: "a mapping", type(None): "null"}
     if get_origin(kind) is list:
         return f"a list of {type_name(get_args(kind)[0])}"
-    return words.get(kind, f"of type {type_name(kind)}")
+    return nouns.get(kind, f"of type {type_name(kind)}")
 
 
-def _words(kind: Any) -> tuple[Any, ...]:
+def _texts(kind: Any) -> tuple[Any, ...]:
     """The texts that a type allows."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        return tuple(w for a in get_args(kind) for w in _words(a))
+        return tuple(w for a in get_args(kind) for w in _texts(a))
     return ()
 
 

@@ -1,35 +1,47 @@
-"""`task=evaluate`: how good a trained generator is, with the protocol beside every figure."""
+"""`task=evaluate`: how good generated images are, with the protocol beside every figure."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
-from zoo.registry import create, task
+from zoo.registry import at_least, task
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.inference.load import LoadedGenerator
     from zoo.metrics.comparison import Reference
     from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
 
-STACKED_SAMPLES = 26_000
 SAMPLES = 10_000
 PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
-class Evaluate:
-    """Score trained generators: FID, KID, IS, PRDC, class and mode figures, memorization.
+class Evaluate(Task):
+    """Score trained generators, or pictures: FID, KID, PRDC, class and mode figures, copies.
 
     Args:
         ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
             trust, it can run code), a name of the embedded zoo (`mnist`), `hf:owner/name`, or a
-            list of them for one table.
+            list of them for one table. A pattern (`'RUN/checkpoints/images_*.ckpt'`) or a run's
+            folder `checkpoints` is a range of them: figures over images seen, as a table, CSV,
+            JSON and PNG.
+        images: in place of `ckpt`, a folder of generated pictures, or a list of such folders;
+            `dataset` then says what they are compared with.
+        image_size: side to which the pictures of two folders are brought; 0 takes the shortest one
+            of the generated pictures.
         metrics: some of `task=list kind=metric`, one with options as `{name: kid, subsets: 50}`;
             null takes those that make sense.
         features: the network to compare by, one of `task=list kind=features`; `timm/NAME` is
@@ -37,11 +49,12 @@ class Evaluate:
         features_weights: a weight file for `inception` or `timm`.
         features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
             their own.
-        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST.
+        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST, and of a folder all.
         dataset: the data set to compare with, by name, or a folder of pictures; null takes the one
             it was trained on.
         split: of it.
         seed: of latents, labels and subsets.
+        refine: a sampler that chooses latents by the discriminator's word, as in `task=sample`.
         truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
@@ -51,7 +64,6 @@ class Evaluate:
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
-    told: list[str]
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -59,6 +71,8 @@ class Evaluate:
     def __init__(
         self,
         ckpt: str | list[str] | None = None,
+        images: str | list[str] | None = None,
+        image_size: Annotated[int, at_least(0)] = 0,
         metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         features_weights: str | None = None,
@@ -67,6 +81,7 @@ class Evaluate:
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -75,6 +90,8 @@ class Evaluate:
         device: str = "auto",
     ) -> None:
         self.ckpt = ckpt
+        self.images = images
+        self.image_size = image_size
         self.metrics = metrics
         self.features = features
         self.features_weights = features_weights
@@ -83,15 +100,18 @@ class Evaluate:
         self.dataset = dataset
         self.split = split
         self.seed = seed
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
         self.batch_size = batch_size
         self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
         self.device = device
+        self._references: dict[str, Reference] = {}
+        self._networks: dict[str, Features] = {}
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
 
         Results of a run's checkpoint also go to `evaluations/` in the run's folder.
 
@@ -99,50 +119,146 @@ class Evaluate:
             ZooError: no such checkpoint, metric or feature network, or one that does not go with
                 the data.
         """
-        from zoo.inference.load import load
         from zoo.metrics.choice import create_metric
+        from zoo.metrics.curve import in_order
         from zoo.metrics.protocol import tables
-        from zoo.metrics.results import generator_hash
 
-        files = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
-        if not files:
-            raise ZooError("task=evaluate needs ckpt=…: a checkpoint, a run's folder, or a name.")
         for choice in self.metrics or []:
             create_metric(choice)
-        out = Path(out)
+        out = run.folder
         out.mkdir(parents=True, exist_ok=True)
-        results, written = [], []
-        for i, file in enumerate(files):
-            model = load(file, weights=self.weights, device=self.device)
-            result = self.score(model, _name(model, file))
-            result.generator_hash = generator_hash(model.generator)
-            stem = "metrics" if len(files) == 1 else f"metrics_{i}"
-            result.save(out / f"{stem}.json")
-            written.append(out / f"{stem}.json")
-            _keep_with_run(result, model)
-            if result.pictures is not None:
-                self._write_pairs(result, out / f"nearest{stem.removeprefix('metrics')}.png")
-            results.append(result)
+        results = in_order(self.results())
         text = tables(results)
-        (out / "metrics.txt").write_text(text, encoding="utf-8")
+        write_text(out / "metrics.txt", text)
         print(text)
+        written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
+        for file, result in zip(written, results, strict=True):
+            result.save(file)
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
-        if any(result.pictures is not None for result in results):
-            summary["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
+        summary |= self._write_pictures(results, out)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
-        self.told = [name for result in results for name in result.figures]
+        self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:
             summary |= {k: float(f"{v:.6g}") for k, v in results[0].figures.items()}
         return summary
+
+    def results(self) -> list[Result]:
+        """The result of every checkpoint or folder asked for.
+
+        Raises:
+            ZooError: neither `ckpt` nor `images` is given, or both are.
+        """
+        folders = [self.images] if isinstance(self.images, str) else list(self.images or [])
+        given = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
+        if bool(folders) == bool(given):
+            raise ZooError(
+                "task=evaluate needs ckpt=…: a checkpoint, a run's folder, or a name; or "
+                "images=FOLDER in place of it."
+            )
+        if folders:
+            return [self.score_pictures(folder) for folder in folders]
+        return [result for file in given for result in self.range(file)]
+
+    def range(self, path: str) -> Iterator[Result]:
+        """The result of a checkpoint, or of each one of a range that is another generator."""
+        from zoo.inference.load import load
+        from zoo.inference.locate import checkpoints_of
+        from zoo.metrics.results import generator_hash, run_name
+
+        files = checkpoints_of(path)
+        seen: set[tuple[str, int]] = set()
+        for file in files:
+            try:
+                model = load(file, weights=self.weights, device=self.device)
+            except ZooError as error:
+                if len(files) == 1:
+                    raise
+                warnings.warn(f"a checkpoint is left out: {error}", stacklevel=2)
+                continue
+            key = (generator_hash(model.generator), model.images_seen)
+            if key in seen:  # `last.ckpt` is often one of the numbered ones
+                continue
+            seen.add(key)
+            made = model.info["generator"]["name"]
+            run = run_name(model, file if len(files) == 1 else path)
+            result = self.score(model, f"{made} ({run}, {model.images_seen:,} images seen)")
+            result.run = run
+            _keep_with_run(result, model)
+            yield result
+        if not seen:
+            raise ZooError(f"none of the {len(files)} files of ckpt={path} is a checkpoint.")
+
+    def score_pictures(self, pictures: Any, reference: Reference | None = None) -> Result:
+        """The figures of pictures that are there, by default against what `dataset` names.
+
+        Args:
+            pictures: a folder, or a loader of images (N, C, H, W).
+
+        Raises:
+            ZooError: options that concern a generator, or nothing to compare with.
+        """
+        from zoo.inference.load import choose_device
+        from zoo.metrics.evaluate import Pictures, evaluate
+        from zoo.metrics.folders import pictures_of
+        from zoo.metrics.references import loader_reference
+
+        generators = {
+            "weights": self.weights,
+            "truncation": self.truncation,
+            "refine": self.refine,
+            "standing_statistics": self.standing_statistics or None,
+        }
+        useless = [name for name, value in generators.items() if value is not None]
+        if useless:
+            raise ZooError(f"{listing(useless)} concerns a generator, and images=… is pictures.")
+        folder = Path(pictures) if isinstance(pictures, str | os.PathLike) else None
+        notes: list[str] = []
+        if reference is None:
+            reference, notes = self._real_for(folder)
+        if folder is not None:
+            given, more = pictures_of(folder, reference, self.n, self.seed)
+            notes = [*more, *notes]
+        else:
+            made = loader_reference(pictures, reference.num_classes)
+            given = Pictures(made.images, made.labels, "as they are")
+        result = evaluate(
+            given,
+            reference,
+            conditional=given.labels is not None,
+            metrics=self.metrics,
+            features=self._features(reference),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            weights="none",
+            batch_norm="none",
+            precision="none",
+            model="pictures" if folder is None else str(folder),
+            device=choose_device(self.device),
+        )
+        result.notes = [*notes, *result.notes]
+        return result
+
+    def _real_for(self, folder: Path | None) -> tuple[Reference, list[str]]:
+        """What `dataset` names at the size of a folder of pictures, and notes on that."""
+        from zoo.metrics.folders import real_for
+
+        if folder is None or self.dataset is None:
+            raise ZooError(
+                "images=… needs dataset=…, the real pictures to compare with: a folder, or a name "
+                "of task=list kind=datamodule"
+            )
+        return real_for(folder, self.dataset, self.split, self.image_size, self.data_dir)
 
     def score(
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
         """The figures of one model, by default against the data set asked for."""
-        from zoo.metrics.evaluate import evaluate, reference_of, sampler
+        from zoo.inference.refine import in_words
+        from zoo.metrics.evaluate import evaluate, sampler
+        from zoo.metrics.results import generator_hash, run_name
 
         if reference is None:
-            reference = reference_of(model.dataset(self.data_dir, self.dataset), self.split)
+            reference = self._reference_of(model)
         if model.num_classes and model.num_classes != reference.num_classes:
             raise ZooError(
                 f"{model.file} has {model.num_classes} classes, and {reference.name} has "
@@ -150,94 +266,114 @@ class Evaluate:
             )
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        stacked = reference.dataset == "stacked_mnist"
-        return evaluate(
-            sampler(model.generator, self.seed, self.truncation),
+        refiner = None
+        if self.refine is not None:
+            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refiner.note:
+                print(f"note: {refiner.note}")
+        result = evaluate(
+            sampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
             features=self._features(reference),
-            n=self.n if self.n is not None else STACKED_SAMPLES if stacked else SAMPLES,
+            n=self.n if self.n is not None else reference.samples or SAMPLES,
             batch_size=self.batch_size,
             seed=self.seed,
             weights=model.weights,
             batch_norm=model.batch_norm,
             truncation=self.truncation,
             precision=model.precision,
+            refine="none" if self.refine is None else in_words(self.refine),
             model=name,
             device=model.device,
         )
+        result.generator_hash = generator_hash(model.generator)
+        result.images_seen = model.images_seen
+        result.run = run_name(model)
+        return result
+
+    def _reference_of(self, model: LoadedGenerator) -> Reference:
+        """What `dataset` names, opened once for all checkpoints of one data set and size."""
+        from zoo.metrics.evaluate import reference_of
+
+        made = model.generator
+        shape = [made.image_size, made.channels, model.data.get("name"), model.data.get("options")]
+        key = json.dumps(shape, default=str)
+        if key not in self._references:
+            data = model.dataset(self.data_dir, self.dataset)
+            self._references[key] = reference_of(data, self.split)
+        return self._references[key]
 
     def _features(self, reference: Reference) -> Features:
+        """The network to compare by, made once."""
         from zoo.metrics.evaluate import default_features
         from zoo.metrics.features.base import create_features
 
+        name = self.features or default_features(reference)
+        if name in self._networks:
+            return self._networks[name]
         options: dict[str, Any] = {}
         if self.features_weights is not None:
             options["weights"] = self.features_weights
         if self.features_resolution:
             options["resolution"] = self.features_resolution
-        return create_features(self.features or default_features(reference.dataset), **options)
+        self._networks[name] = create_features(name, **options)
+        return self._networks[name]
 
-    def _write_pairs(self, result: Result, path: Path) -> None:
-        import torch
+    def _write_pictures(self, results: list[Result], out: Path) -> dict[str, Any]:
+        """The nearest pairs of each result, and a curve where they are one; what the summary says.
 
-        from zoo.inference.images import grid, write_png
+        Returns:
+            Label -> path.
+        """
+        from zoo.explore.plots import plot_figures
+        from zoo.metrics.curve import is_curve, lines_of, write_curve
+        from zoo.metrics.protocol import heading
 
-        assert result.pictures is not None
-        rows = [row.transpose(0, 1).flatten(0, 1) for row in result.pictures.split(PICTURE_COLUMNS)]
-        write_png(grid(torch.cat(rows), PICTURE_COLUMNS), path)
-
-
-def evaluate(model: Any, data: Any = None, **options: Any) -> Result:
-    """Score a trained generator: FID, KID, precision, recall …, with the protocol beside them.
-
-        result = zoo.evaluate("mnist", data="mnist_subset", n=2000, metrics=["fid"])
-        result = zoo.evaluate(model, data="my_pictures/", features="inception")
-        result = zoo.evaluate(model, data=loader)
-        print(result.figures["fid"], result.table())
-
-    Args:
-        model: a loaded model, a `GAN`, or what `zoo.load` takes.
-        data: real images to compare with: the name of a data set, a folder of pictures, a data
-            module, or a loader of images (N, C, H, W), uint8 or float in [-1, 1], or of pairs of
-            images and labels; None takes the data set that the model was trained on.
-        options: those of `task=evaluate`: `n`, `metrics`, `features`, `seed`, `split` …
-
-    Raises:
-        ZooError: as `task=evaluate`; or data that is none of these.
-    """
-    from zoo.data.base import DataModule
-    from zoo.inference.load import LoadedGenerator, load
-    from zoo.metrics.evaluate import default_features, reference_of
-    from zoo.metrics.references import loader_reference
-    from zoo.training.gan import GAN
-
-    if isinstance(model, GAN):
-        model = model.snapshot()
-    if not isinstance(model, LoadedGenerator):
-        chosen = {k: options[k] for k in ("weights", "device") if options.get(k)}
-        model = load(model, **chosen)
-    named = isinstance(data, str | os.PathLike)
-    if named:
-        options["dataset"] = os.fspath(data)
-    task: Evaluate = create("task", "evaluate", **options)
-    reference = None
-    if isinstance(data, DataModule):
-        reference = reference_of(data, task.split)
-    elif data is not None and not named:
-        reference = loader_reference(data, model.num_classes)
-        if task.features is None:  # the images are of the kind that it was trained on
-            task.features = default_features(str(model.data.get("name")))
-    return task.score(model, repr(model), reference)
+        said: dict[str, Any] = {}
+        for i, result in enumerate(results):
+            if result.pictures is not None:
+                name = _stem(i, len(results)).replace("metrics", "nearest")
+                _write_pairs(result.pictures, out / f"{name}.png")
+                said["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
+            for gallery, rows in result.galleries.items():
+                name = _stem(i, len(results)).replace("metrics", gallery)
+                said[gallery] = _write_gallery(rows, out / f"{name}.png")
+        if is_curve(results):
+            said["curve"] = listing(write_curve(results, out))
+            higher = {name for result in results for name in result.higher_is_better}
+            lines = lines_of(results)
+            titles = {name: heading(name, higher) for name in lines}
+            said["picture"] = plot_figures(lines, titles, out / "curve.png")
+        return said
 
 
-def _name(model: LoadedGenerator, file: str) -> str:
-    from zoo.metrics.results import run_folder
+def _stem(number: int, results: int) -> str:
+    return "metrics" if results == 1 else f"metrics_{number}"
 
-    run = run_folder(model.file)
-    where = run.name if run is not None else file
-    return f"{model.info['generator']['name']} ({where}, {model.images_seen:,} images seen)"
+
+def _write_gallery(rows: dict[str, Tensor], path: Path) -> Path:
+    """Images by the name of their rows, which stands beside the first one."""
+    import torch
+
+    from zoo.inference.images import grid, write_png
+
+    names = [
+        name if start == 0 else ""
+        for name, images in rows.items()
+        for start in range(0, len(images), PICTURE_COLUMNS)
+    ]
+    return write_png(grid(torch.cat(list(rows.values())), PICTURE_COLUMNS, names), path)
+
+
+def _write_pairs(pairs: Tensor, path: Path) -> None:
+    import torch
+
+    from zoo.inference.images import grid, write_png
+
+    rows = [row.transpose(0, 1).flatten(0, 1) for row in pairs.split(PICTURE_COLUMNS)]
+    write_png(grid(torch.cat(rows), PICTURE_COLUMNS), path)
 
 
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
 from zoo.registry import list_parts, task
@@ -14,12 +14,13 @@ from zoo.registry import list_parts, task
 if TYPE_CHECKING:
     from zoo.explore.report import Section
     from zoo.inference.load import LoadedGenerator
+    from zoo.metrics.protocol import Result
 
 SECTIONS = tuple(TITLES)
 
 
 @task("explore")
-class Explore:
+class Explore(Task):
     """Interpolations, SeFa directions, neighbours, t-SNE, spectra, scores: pictures and a report.
 
     What cannot be made (no data set, no classes, no discriminator in the file) is left out, and
@@ -28,13 +29,13 @@ class Explore:
     Args:
         ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
             trust, it can run code), a name, or `hf:owner/name`.
-        sections: some of `interpolation`, `classes`, `sefa`, `neighbours`, `tsne`, `spectrum`,
-            `scores`, `curves`, `diagnostics`; null makes all.
+        sections: some of `interpolation`, `classes`, `sefa`, `pca`, `neighbours`, `tsne`,
+            `spectrum`, `scores`, `curves`, `diagnostics`; null makes all.
         dataset: the data set of the real images, by name, or a folder of pictures; null takes the
             one it was trained on.
         n: generated images that are held against real ones.
         n_real: real (training) images they are held against.
-        directions: SeFa directions.
+        directions: SeFa and principal directions.
         neighbours: real images beside each generated one.
         features: what neighbours and t-SNE compare by: a feature network of `task=evaluate`, or
             `pixels`; null takes the network for the data set, or pixels where it is missing.
@@ -83,8 +84,8 @@ class Explore:
         self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the pictures and `report.html` into the folder `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the pictures and `report.html` into the run's folder.
 
         Raises:
             ZooError: no such checkpoint or result, an unknown section, or an option out of range.
@@ -101,7 +102,7 @@ class Explore:
         self._check_features()
         model = load(self.ckpt, weights=self.weights, device=self.device)
         results = find_results(model, self.evaluation)
-        out = Path(out)
+        out = run.folder
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -117,10 +118,10 @@ class Explore:
                 sections.append(makers.missing(name, str(error)))
         path = write_report(
             out / "report.html",
-            f"{model.info['generator']['name']} on {model.data.get('name')}",
+            makers.title,
             _facts(model),
             sections,
-            [{"figures": r.figures, "protocol": r.protocol.in_words()} for r in results],
+            [{"figures": _headed(r), "protocol": r.protocol.in_words()} for r in results],
         )
         summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
         if left_out:
@@ -159,18 +160,26 @@ class Explore:
         return [name for name in SECTIONS if self.sections is None or name in self.sections]
 
 
+def _headed(result: Result) -> dict[str, float]:
+    """The figures of an evaluation, by their names with the direction that is better."""
+    from zoo.metrics.protocol import heading
+
+    return {heading(n, set(result.higher_is_better)): v for n, v in result.figures.items()}
+
+
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
+    from zoo.inference.locate import public_name
     from zoo.registry.spec import in_words
 
     info = model.info
-    facts = {"file": str(model.file), "generator": in_words(info["generator"])}
+    facts = {"file": public_name(model.file), "generator": in_words(info["generator"])}
     for kind in ("discriminator", "loss"):
         if info.get(kind):
             facts[kind] = in_words(info[kind])
     if info.get("regularizers"):
         facts["regularizers"] = listing(map(in_words, info["regularizers"]))
-    size, channels = model.generator.image_size, model.generator.channels
-    facts["data"] = f"{model.data.get('name')}, {channels}×{size}×{size}"
+    g = model.generator
+    facts["data"] = f"{model.data.get('name')}, {g.channels}×{g.height}×{g.width}"
     facts["classes"] = listing(model.class_names) if model.num_classes else "none used"
     facts["images seen"] = f"{model.images_seen:,}"
     facts["weights"] = f"{model.weights}, batch norm {model.batch_norm}"

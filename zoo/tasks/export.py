@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.registry import task
 
 
 @task("export")
-class Export:
+class Export(Task):
     """Write a trained generator as ONNX, torch.export or safetensors, checked against the model.
 
     Args:
@@ -40,8 +41,8 @@ class Export:
         self.standing_statistics = standing_statistics
         self.name = name
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write the file into the folder `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write the file into the run's folder.
 
         Raises:
             ZooError: no such checkpoint, a missing package, or a file that differs from the model.
@@ -56,5 +57,5 @@ class Export:
         model = load(self.ckpt, weights=self.weights)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics)
-        path = Path(out) / f"{self.name}.{self.format}"
+        path = run.folder / f"{self.name}.{self.format}"
         return {"model": repr(model)} | export(model, path, self.format, self.dtype)

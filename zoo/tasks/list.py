@@ -6,10 +6,11 @@ import dataclasses
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
+from zoo.core.tables import markdown
 from zoo.registry import REGISTRY, Part, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
@@ -17,7 +18,7 @@ from zoo.tasks.options_page import options_page, with_links
 
 
 @task("list")
-class ListParts:
+class ListParts(Task):
     """List every part: name, options with types and defaults, what it is, paper, where it is from.
 
     Plugins are imported for it, so that one that cannot be is told here, with file and reason.
@@ -37,7 +38,7 @@ class ListParts:
         self.kind = kind
         self.format = format
 
-    def __call__(self, out: Path) -> dict[str, str]:
+    def run(self, run: Run) -> dict[str, Any]:
         parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
         if self.format == "markdown":
             print(f"{markdown_table(parts)}\n\n{options_page(parts)}")
@@ -64,11 +65,10 @@ def readme_table() -> str:
 
 def markdown_table(parts: Iterable[Part]) -> str:
     """A Markdown table: kind, name, what it is, paper (arXiv numbers are links)."""
-    lines = ["| kind | name | what | paper |", "|---|---|---|---|"]
+    rows = []
     for part in parts:
-        cells = [part.kind, f"`{part.name}`", part.summary, with_links(part.paper)]
-        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
-    return "\n".join(lines)
+        rows.append([part.kind, f"`{part.name}`", part.summary, with_links(part.paper)])
+    return markdown(["kind", "name", "what", "paper"], rows)
 
 
 def text_table(parts: Iterable[Part], width: int = 120) -> str:
@@ -99,8 +99,8 @@ def _rows(parts: list[Part], width: int) -> Iterator[str]:
     options = (width - names - 6) * 2 // 5
     for part in parts:
         left = [line for o in part.options for line in _wrap(str(o), options)] or ["-"]
-        words = [part.summary, *([part.paper] if part.paper else []), f"from {_source(part)}"]
-        right = [line for w in words for line in _wrap(w, width - names - options - 6)]
+        about = filter(None, [part.summary, part.paper, f"from {_source(part)}"])
+        right = [line for text in about for line in _wrap(text, width - names - options - 6)]
         for i in range(max(len(left), len(right))):
             cells = (
                 part.name if i == 0 else "",

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.program import program
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY, check_kind, task
 from zoo.registry.places import INSTALLED, own_folders
 
 
 @task("new")
-class New:
+class New(Task):
     """Write a plugin that works as it stands, and its test: `task=new kind=loss name=my_loss`.
 
     Args:
@@ -32,7 +34,7 @@ class New:
         self.name = name
         self.folder = Path(folder).expanduser() if folder else _default()
 
-    def __call__(self, out: Path) -> dict[str, Any]:
+    def run(self, run: Run) -> dict[str, Any]:
         """Write the two files.
 
         Raises:
@@ -41,15 +43,14 @@ class New:
         from zoo.tasks.templates import TEMPLATES
 
         self._check_name()
-        words = {"name": self.name, "Class": "".join(w.title() for w in self.name.split("_"))}
+        names = {"name": self.name, "Class": "".join(w.title() for w in self.name.split("_"))}
         part, test = self.folder / f"{self.name}.py", self.folder / f"test_{self.name}.py"
         for path in (part, test, self.folder / self.name):
             if path.exists():
                 raise ZooError(f"{path} exists and is not overwritten: choose another name=… .")
         templates = TEMPLATES[self.kind]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(templates.part.substitute(words), encoding="utf-8")
-        test.write_text(templates.test.substitute(words), encoding="utf-8")
+        write_text(part, templates.part.substitute(names))
+        write_text(test, templates.test.substitute(names))
         prefix = (
             ""
             if self.folder.resolve() in own_folders()
@@ -58,7 +59,7 @@ class New:
         return {
             "plugin": _short(part),
             "its test": _short(test),
-            "use it": prefix + templates.use.format(program=program(), **words),
+            "use it": prefix + templates.use.format(program=program(), **names),
             # The contract tests lie in the clone, and so does the option that chooses them.
             "test it": f"pytest {_short(test)}"
             if INSTALLED

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from zoo.cli.program import program
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.registry import task
 
 
 @task("publish")
-class Publish:
+class Publish(Task):
     """Publish a trained generator with a model card, on the Hugging Face hub or into a folder.
 
-    Figures that `task=evaluate` wrote into the run's folder go into the card with their protocol.
+    Figures that `task=evaluate` wrote into the run's folder, or that stand in the card of a model
+    which was published before, go into the card with their protocol.
 
     Args:
         ckpt: a checkpoint, a run's folder, a safetensors file, or a name.
@@ -49,7 +50,7 @@ class Publish:
         self.license = license
         self.private = private
 
-    def __call__(self, out: Path) -> dict[str, Any]:
+    def run(self, run: Run) -> dict[str, Any]:
         """Publish.
 
         Raises:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.registry import task
 
@@ -22,7 +23,7 @@ _GRID_MAX = 256  # pictures in a grid without classes
 
 
 @task("sample")
-class Sample:
+class Sample(Task):
     """Write pictures of a trained generator: single PNGs, a labelled grid, latent walks.
 
     Args:
@@ -33,6 +34,8 @@ class Sample:
             draws classes at random.
         seed: of everything random.
         seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
+        refine: a sampler that chooses latents by the discriminator's word, one of
+            `task=list kind=sampler`, or `{name: mh, steps: 100}`; needs a training checkpoint.
         truncation: threshold on normal latents in standard deviations: 2 is mild, 0.5 strong; with
             styles (StyleGAN, GAT) the factor psi from 0, their mean, to 1, none.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
@@ -57,6 +60,7 @@ class Sample:
         label: int | str | list[int | str] | None = None,
         seed: int = 0,
         seeds: int | str | list[int] | None = None,
+        refine: str | dict[str, Any] | None = None,
         truncation: float | None = None,
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: int = 0,
@@ -77,6 +81,12 @@ class Sample:
         self.label = _as_text(label)
         self.seed = seed
         self.seeds = seeds
+        if refine is not None and seeds is not None:
+            raise ZooError(
+                "refine=… draws until an image is good enough, so that seeds=… names none: give "
+                "n=… and seed=…"
+            )
+        self.refine = refine
         self.truncation = truncation
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -90,8 +100,8 @@ class Sample:
         self.batch_size = batch_size
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write everything into the folder `out` and return what is where.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write everything into the run's folder and return what is where.
 
         Raises:
             ZooError: no such checkpoint, a label it does not have, or an option out of range.
@@ -103,11 +113,10 @@ class Sample:
         model = load(self.ckpt, weights=self.weights, device=self.device)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        out = Path(out)
         summary: dict[str, Any] = {"model": repr(model)}
-        summary |= self._pictures(model, out)
+        summary |= self._pictures(model, run.folder)
         if self.walk != "none":
-            summary["walk"] = self._walk(model, out)
+            summary["walk"] = self._walk(model, run.folder)
         return summary
 
     def _pictures(self, model: LoadedGenerator, out: Path) -> dict[str, Any]:
@@ -116,6 +125,11 @@ class Sample:
         from zoo.inference.images import grid, to_uint8, write_png
 
         z, y, names = self._inputs(model)
+        if self.refine is not None:
+            refined = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refined.note:
+                print(f"note: {refined.note}")
+            z = refined(z, y)
         shown = _shown(y, len(z))
         kept = []
         for i, images in _numbered(model, z, y, self.batch_size, self.truncation):

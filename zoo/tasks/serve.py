@@ -6,17 +6,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
-from zoo.core.errors import ZooError
+from zoo.contracts.task import Run, Task
 from zoo.registry import task
 
 
 @task("serve")
-class Serve:
-    """Open a local page with sliders for seed, label, truncation, interpolation and directions.
+class Serve(Task):
+    """Open a local page with a gallery of the models at hand, to play with what they generate.
 
+    Seeds, classes, truncation, a loop between latents, SeFa directions, two models side by side.
     The page needs nothing but this program and a browser, and no network. Ctrl-C ends it.
 
     Args:
@@ -32,7 +32,7 @@ class Serve:
 
     def __init__(
         self,
-        ckpt: str | None = None,
+        ckpt: str = "mnist",
         compare: str | None = None,
         host: str = "127.0.0.1",
         port: int = 7860,
@@ -48,7 +48,7 @@ class Serve:
         self.weights = weights
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
+    def run(self, run: Run) -> dict[str, Any]:
         """Serve until Ctrl-C.
 
         Raises:
@@ -56,22 +56,24 @@ class Serve:
         """
         import webbrowser
 
+        from zoo.explore.serve.gallery import gallery
         from zoo.explore.serve.server import LOOPBACK, Server
         from zoo.explore.serve.studio import Studio
         from zoo.inference.load import load
 
-        if self.ckpt is None:
-            raise ZooError("task=serve needs ckpt=…: a checkpoint, a run's folder, or a name.")
         files = [self.ckpt, *([self.compare] if self.compare else [])]
         models = [load(file, weights=self.weights, device=self.device) for file in files]
-        with Server(Studio(models), self.host, self.port) as server, _ctrl_c() as told_to_end:
+        # Those of the gallery have what weights they have: only the ones asked for are refused.
+        exhibits = gallery(models, lambda file: load(file, device=self.device))
+        studio = Studio(exhibits, shown=len(models))
+        with Server(studio, self.host, self.port) as server, _ctrl_c() as end:
             print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
             if self.host not in LOOPBACK:
                 print("warning: anyone who reaches this machine can use the page.", flush=True)
             if self.browser:
                 webbrowser.open(server.url)
             server.timeout = 0.2  # between two looks at what Ctrl-C said
-            while not told_to_end.is_set():
+            while not end.is_set():
                 server.handle_request()
         print()
         return {"served": server.url}
@@ -83,14 +85,14 @@ def _ctrl_c() -> Iterator[threading.Event]:
 
     A second Ctrl-C interrupts.
     """
-    told = threading.Event()
+    end = threading.Event()
 
     def note(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
-        told.set()
+        end.set()
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield told
+        yield end
     finally:
         signal.signal(signal.SIGINT, before)

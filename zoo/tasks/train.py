@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import logging
 import os
 import signal
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from zoo.cli.ended import ends_told
+from zoo.cli.failures import Stopped
 from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
-from zoo.cli.told import Stopped
-from zoo.core.errors import ZooError, listing
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import remove_partials
+from zoo.core.errors import ZooError, at_least, listing
 from zoo.registry import task
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import given_ends, longer
+from zoo.training.ends import given_ends, longer, set_ends
+from zoo.training.processes import Watch
 
 _KEPT = (
     "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
@@ -28,7 +35,7 @@ _KEPT = (
 
 
 @task("train")
-class Train:
+class Train(Task):
     """Train a GAN and write samples, metrics and checkpoints into the run's folder.
 
     Args:
@@ -36,36 +43,67 @@ class Train:
             given ones on top.
         ckpt: the same as `resume`.
         seed: of the weights, the latents and the order of the images.
+        on_nan: what a loss or a weight that is NaN or infinite leads to: `stop`, or `rollback` to
+            the last good checkpoint with halved learning rates (`model.lr_factor`).
+        max_rollbacks: how many times.
     """
 
-    config: dict[str, Any]
-    overrides: list[str]
-    sections = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
+    uses = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
 
-    def __init__(self, resume: str | None = None, ckpt: str | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        resume: str | None = None,
+        ckpt: str | None = None,
+        seed: int = 0,
+        on_nan: Literal["stop", "rollback"] = "stop",
+        max_rollbacks: int = 3,
+    ) -> None:
         if resume and ckpt and resume != ckpt:
             raise ZooError(
                 f"resume={resume} and ckpt={ckpt} are two trainings to continue: give one."
             )
         if not 0 <= seed < 2**32:
             raise ZooError(f"seed={seed} must be between 0 and 2^32 - 1.")
+        if on_nan not in ("stop", "rollback"):
+            raise ZooError(f"on_nan={on_nan} must be stop or rollback.")
+        at_least(1, "", max_rollbacks=max_rollbacks)
         self.resume = resume or ckpt
         self.seed = seed
+        self.on_nan = on_nan
+        self.max_rollbacks = max_rollbacks
+        self._rollbacks = 0
+        self._last: Path | None = None  # where the newest checkpoint is, once there is one
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        with locked(out):
-            return self._train(out)
-
-    def _train(self, out: Path) -> dict[str, Any]:
-        config = self.config
-        settings = dict(config["trainer"])
-        if settings.get("keep_memory"):
+    def run(self, run: Run) -> dict[str, Any]:
+        start = run.config["model"].get("start")
+        if self.resume is not None and start is not None:
+            raise ZooError(
+                f"resume={self.resume} continues a training, and model.start={start} begins a new "
+                "one with other weights: give one of them."
+            )
+        if run.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported
+        run = replace(run, config=copy.deepcopy(run.config))  # a rollback changes it
+        with locked(run.folder), Watch(self._go_on) as watch:
+            if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+                remove_partials(run.folder)
+            while True:
+                summary = self._train(run, watch)
+                if summary is not None:
+                    return summary
+                gc.collect()  # the networks and the data of the training that failed
+
+    def _train(self, run: Run, watch: Watch) -> dict[str, Any] | None:
+        """Train to the end and return the summary; None after a failure that is rolled back."""
         import pytorch_lightning as pl
 
         from zoo.training.build import build_data, build_gan, describe_data
+        from zoo.training.callbacks.checkpoints import Checkpoints
         from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
+        from zoo.training.window import NonFiniteError
 
+        config, out = run.config, run.folder
+        settings = dict(config["trainer"])
         _quiet()
         pl.seed_everything(self.seed, verbose=False)
         data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
@@ -73,31 +111,50 @@ class Train:
         options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
         gan.data = describe_data(data, options)
         gan.run_description = {
-            "overrides": [o for o in self.overrides if not o.startswith(("resume=", "ckpt="))]
+            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))]
         }
         gan.run_settings = settings_of(config)
         data.images_per_step = gan.d_steps * data.batch_size
         checkpoint, resumed = self._checkpoint(gan, out)
         callbacks = make_callbacks(config.get("callbacks"), out)
+        keeper = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
+        self._last = None if keeper is None else keeper.last
+        if keeper is None and self.on_nan == "rollback":
+            raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+        if resumed and self._is_over(settings, data, resumed[0]):
+            resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
         loggers = make_loggers(config.get("logger"), out, config, resumed)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
-        if trainer.is_global_zero:
+        watch.add(trainer)
+        if self._rollbacks:
+            self._log_rollback(loggers, resumed, config)
+        elif trainer.is_global_zero:
             for note in [*data.notes, *gan.notes, *_where(checkpoint, out)]:
                 print(f"note: {note}")
             print(_headline(gan, data, trainer, out), flush=True)
-        _fit(trainer, gan, data, checkpoint)
+        try:
+            with ends_told(trainer, gan, data, watch, self._go_on):
+                _fit(trainer, gan, data, checkpoint)
+        except NonFiniteError as error:
+            if self.on_nan == "rollback" and self._rollbacks < self.max_rollbacks:
+                self._roll_back(str(error), config, trainer.is_global_zero)
+                return None
+            if not trainer.is_global_zero:  # all processes stop together, and the first one tells
+                sys.exit(0)
+            raise self._diverged(error) from error
         if config["trainer"].get("profiler") and trainer.is_global_zero:
             print(trainer.profiler.summary())  # type: ignore[attr-defined]  # the log is silent
         if not trainer.is_global_zero:
             return {}
         if checkpoint is not None and not gan.trained_steps:
-            return self._nothing_left(checkpoint, gan, trainer)
-        return self._summary(trainer, gan, out, time.perf_counter() - gan.started)
+            _tell_nothing_left(checkpoint, gan, trainer, config)
+            return {}
+        return self._summary(trainer, gan, run, time.perf_counter() - gan.started)
 
     def _checkpoint(self, gan: Any, out: Path) -> tuple[Path | None, tuple[int, int] | None]:
         """The checkpoint that is continued, and where its log goes on in the same folder."""
         if self.resume is None:
-            return None, None
+            return None, (0, 0) if self._rollbacks else None
         from zoo.cli.resume import open_training
 
         file, info = open_training(self.resume)
@@ -105,11 +162,11 @@ class Train:
         then, now = info.get("data", mine["data"]), mine["data"]
         if any(then.get(k) != now[k] for k in ("name", "class_names")):
             raise ZooError(
-                f"{file} was trained on {_words(then)}, not on {_words(now)}: leave datamodule "
-                "settings out to continue it, or take the data as they were."
+                f"{file} was trained on {_classes_of(then)}, not on {_classes_of(now)}: leave "
+                "datamodule settings out to continue it, or take the data as they were."
             )
         for kind in _KEPT:
-            if kind in info and info[kind] != _as_told(mine[kind], info[kind]):
+            if kind in info and info[kind] != _as_version(mine[kind], info[kind]):
                 raise ZooError(
                     f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
                     f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
@@ -118,21 +175,58 @@ class Train:
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
 
-    def _summary(self, trainer: Any, gan: Any, out: Path, seconds: float) -> dict[str, Any]:
-        from zoo.training.callbacks.checkpoints import Checkpoints
-        from zoo.training.callbacks.evaluate import Evaluate
-        from zoo.training.callbacks.samples import SampleGrid
+    def _is_over(self, settings: dict[str, Any], data: Any, step: int) -> bool:
+        planned = dict(settings)
+        set_ends(planned, data.images_per_step)
+        return 0 <= planned["max_steps"] <= step
+
+    def _go_on(self) -> str:
+        """A clause for the end of a sentence about a training that ended."""
+        if self._last is None or not self._last.is_file():
+            return "there is no checkpoint of it yet, so start it again."
+        return f"resume with {program()} {argument('resume', shown(self._last.parent.parent))}"
+
+    def _diverged(self, error: Exception) -> Exception:
+        sentence = str(error)
+        if self._rollbacks:
+            sentence += f" It was rolled back {self._rollbacks} times before."
+        if self._last is not None and self._last.is_file():
+            sentence += f" The weights from before are in {shown(self._last)}."
+        return type(error)(sentence)
+
+    def _roll_back(self, reason: str, config: dict[str, Any], tell: bool) -> None:
+        """Let the next training begin at the last good checkpoint, at half the learning rates."""
+        assert self._last is not None
+        if self._last.is_file():
+            self.resume = str(self._last)
+        self._rollbacks += 1
+        model = config["model"]
+        model["lr_factor"] = model.get("lr_factor", 1.0) / 2
+        if tell:
+            where = "the start" if self.resume is None else shown(self.resume)
+            print(
+                f"note: {reason} Going back to {where} with half the learning rates, "
+                f"model.lr_factor={model['lr_factor']:g} ({self._rollbacks} of at most "
+                f"{self.max_rollbacks} times).",
+                flush=True,
+            )
+
+    def _log_rollback(
+        self, loggers: list[Any], resumed: tuple[int, int] | None, config: dict[str, Any]
+    ) -> None:
+        figures = {"rollbacks": self._rollbacks, "lr_factor": config["model"]["lr_factor"]}
+        for logger in loggers:
+            logger.log_metrics(figures, step=resumed[0] if resumed else 0)
+            logger.save()
+
+    def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
+        from zoo.training.callbacks.base import Callback
         from zoo.training.loggers import WandbLogger
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
-            if isinstance(callback, SampleGrid) and callback.last is not None:
-                lines["pictures"] = shown(callback.last)
-            if isinstance(callback, Checkpoints):
-                lines["checkpoint"] = shown(callback.last)
-            if isinstance(callback, Evaluate) and callback.last is not None:
-                figures = listing(f"{k} {v:.4g}" for k, v in callback.last.figures.items())
-                lines["figures"] = f"{figures} (protocol: {shown(callback.folder)})"
+            told = callback.summary() if isinstance(callback, Callback) else {}
+            lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in told.items()}
         logs = [logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)]
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
@@ -140,7 +234,7 @@ class Train:
             if isinstance(logger, WandbLogger):
                 lines["W&B"] = logger.sync_hint()
         if "checkpoint" in lines:
-            lines |= self._commands(trainer, gan, shown(out))
+            lines |= _commands(gan, shown(run.folder), _longer(trainer, gan, run.config))
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
@@ -150,31 +244,32 @@ class Train:
         )  # pictures and checkpoints included
         return lines
 
-    def _commands(self, trainer: Any, gan: Any, run: str) -> dict[str, str]:
-        """How to go on from the checkpoint."""
-        sample = f"{program()} task=sample {argument('ckpt', run)} n=64"
-        if gan.generator.num_classes:
-            names = gan.data.get("class_names") or range(gan.generator.num_classes)
-            name = str(list(names)[:6][-1])
-            sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
-        go_on = f"{program()} {argument('resume', run)} {self._longer(trainer, gan)}"
-        return {"sample": sample, "continue": go_on}
 
-    def _nothing_left(self, checkpoint: Path, gan: Any, trainer: Any) -> dict[str, Any]:
-        ends = listing(f"trainer.{k}={v}" for k, v in given_ends(self.config["trainer"]).items())
-        print(
-            f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
-            f"so there is nothing left to train: add {self._longer(trainer, gan)} to go on."
-        )
-        return {}
-
-    def _longer(self, trainer: Any, gan: Any) -> str:
-        settings = self.config["trainer"]
-        epochs = trainer.fit_loop.epoch_progress.current.processed
-        return longer(settings, epochs, gan.describe()["step"], gan.images_seen)
+def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
+    """How to go on from the checkpoint in a run's folder."""
+    sample = f"{program()} task=sample {argument('ckpt', folder)} n=64"
+    if gan.generator.num_classes:
+        names = gan.data.get("class_names") or range(gan.generator.num_classes)
+        name = str(list(names)[:6][-1])
+        sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
+    return {"sample": sample, "continue": f"{program()} {argument('resume', folder)} {longer}"}
 
 
-def _as_told(mine: Any, then: Any) -> Any:
+def _tell_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
+    ends = listing(f"trainer.{k}={v}" for k, v in given_ends(config["trainer"]).items())
+    print(
+        f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
+        f"so there is nothing left to train: add {_longer(trainer, gan, config)} to go on."
+    )
+
+
+def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
+    """Overrides under which the training goes on beyond its end."""
+    epochs = trainer.fit_loop.epoch_progress.current.processed
+    return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
+
+
+def _as_version(mine: Any, then: Any) -> Any:
     """A part as checkpoints of version 0.1.0 tell it, where `then` is of one: without the head that
     nobody chose."""
     if isinstance(mine, dict) and isinstance(then, dict) and "head" not in then:
@@ -199,7 +294,7 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
 
 
-def _words(data: dict[str, Any]) -> str:
+def _classes_of(data: dict[str, Any]) -> str:
     names = data.get("class_names") or []
     first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
     return f"{data.get('name')} ({len(names)} classes: {first})"
@@ -233,7 +328,7 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
         f", on {data.size('train'):,} images of {data.name}{_classes(data)} at "
         f"{data.channels}×"
-        f"{data.image_size}×{data.image_size}; {trainer.strategy.root_device.type}"
+        f"{data.height}×{data.width}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"
     )
@@ -243,10 +338,9 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     """`trainer.fit`, with errors in words and signals as `Stopped`."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    from zoo.training.callbacks.checkpoints import Checkpoints
-    from zoo.training.window import NonFiniteError
+    from zoo.core.torch_internals import COMPILER
 
-    keeper = next((c for c in trainer.callbacks if isinstance(c, Checkpoints)), None)
+    keeper = next((c for c in trainer.callbacks if hasattr(c, "stopped_by")), None)
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:
@@ -260,14 +354,6 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
             raise
         run = argument("resume", shown(keeper.folder.parent)) if keeper is not None else ""
         raise Stopped(number, run and f"{program()} {run}") from None
-    except NonFiniteError as error:
-        if not trainer.is_global_zero:  # all processes stop together, and the first one tells
-            sys.exit(0)
-        if keeper is None or not keeper.last.is_file():
-            raise
-        raise NonFiniteError(
-            f"{error}; the weights from before are in {shown(keeper.last)}."
-        ) from error
     except MisconfigurationException as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
     except RuntimeError as error:
@@ -280,7 +366,7 @@ def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
             f"{logged}; callbacks=evaluate logs fid."
         ) from error
     except Exception as error:
-        if gan.compile_step and type(error).__module__.startswith(("torch._dynamo", "torch._ind")):
+        if gan.compile_step and type(error).__module__.startswith(COMPILER):
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
                 f"torch.compile failed ({reason.strip()}): train without model.compile=true"

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoo.cli.grammar import argument, key_of
 from zoo.cli.lock import locked
 from zoo.cli.program import program
+from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_json, write_text
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import list_parts, task
 
@@ -33,7 +35,7 @@ TRY_SECONDS = 0.2
 
 
 @task("tune")
-class Tune:
+class Tune(Task):
     """Search settings with Optuna: every trial is a training in a folder of its own.
 
     `python run.py task=tune trials=20 model/loss=bce,hinge 'model.lr_g=interval(1e-5,1e-3)'`: what
@@ -57,8 +59,7 @@ class Tune:
             file ending in .log on a disk that all of them share.
     """
 
-    overrides: list[str]
-    sections = (
+    uses = (
         "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir",
         "hparams_search",
     )  # fmt: skip
@@ -83,8 +84,8 @@ class Tune:
         self.seed = seed
         self.storage = storage
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Run the trials in the folder `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Run the trials in folders below the run's.
 
         Raises:
             ZooError: nothing to search, no Optuna, another search in that folder, or no trial that
@@ -101,19 +102,19 @@ class Tune:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with locked(out):
-            return self._search(out)
+        with locked(run.folder):
+            return self._search(run)
 
-    def _search(self, out: Path) -> dict[str, Any]:
+    def _search(self, run: Run) -> dict[str, Any]:
         import optuna
 
         study = optuna.create_study(
-            storage=_open(self.storage or str(out / "study.log")),
+            storage=_open(self.storage or str(run.folder / "study.log")),
             study_name="tune",
             direction=self.direction,
             load_if_exists=True,
         )
-        self._check_same(study, out)
+        self._check_same(study, run.folder)
         if self.storage is None:
             # A sampler starts anew with every program: the same seed would try the same values.
             study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
@@ -126,10 +127,10 @@ class Tune:
             if trial.number - killed >= self.trials:  # another program was faster
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 break
-            value = self._run(trial, out)
+            value = self._train(trial, run)
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)
-        return self._summary(study, out)
+        return self._summary(study, run.folder)
 
     def _check_same(self, study: Study, out: Path) -> None:
         """Refuse to go on with a search of other values, or for another figure."""
@@ -150,16 +151,15 @@ class Tune:
                 )
         study.set_user_attr("search", asked)
 
-    def _run(self, trial: Trial, out: Path) -> float | None:
+    def _train(self, trial: Trial, run: Run) -> float | None:
         """One training; None where it failed."""
         from omegaconf import OmegaConf
 
-        from zoo.cli.jobs import try_task, write_json
+        from zoo.cli.jobs import try_task
 
-        given = getattr(self, "overrides", [])
-        kept = [o for o in given if key_of(o) not in OWN]
+        kept = [o for o in run.overrides if key_of(o) not in OWN]
         chosen = [f"{key}={_suggest(trial, key, o)}" for key, o in self.space.items()]
-        folder = out / str(trial.number)
+        folder = run.folder / str(trial.number)
         print(f"\nrun {trial.number} (of {self.trials}): {' '.join(chosen)}")
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(chosen), folder / ".hydra" / "overrides.yaml")
@@ -224,7 +224,7 @@ class Tune:
             raise ZooError(f"none of the {len(study.trials)} runs came to an end; see above why.")
         best = study.best_trial
         command = shlex.join(best.user_attrs["overrides"])
-        (out / "best.txt").write_text(f"{program()} {command}\n", encoding="utf-8")
+        write_text(out / "best.txt", f"{program()} {command}\n")
         return {
             "best": f"run {best.number} with {self.metric} {best.value:.6g}",
             "run it": f"{program()} {command}",
@@ -306,14 +306,17 @@ def _compose(overrides: list[str]) -> DictConfig:
     """The configuration of a run; inside of a job of Hydra's, with its search path."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
 
     from zoo.cli.sentences import composition_sentence
     from zoo.cli.store import CONFIGS
 
     try:
-        if GlobalHydra.instance().is_initialized():
-            return compose("config", overrides=overrides)
+        if GlobalHydra.instance().is_initialized() and HydraConfig.initialized():
+            own = HydraConfig.get().overrides.hydra
+            search = [o for o in own if key_of(o) == "hydra.searchpath"]
+            return compose("config", overrides=[*overrides, *search])
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
             return compose("config", overrides=overrides)
     except HydraException as error:

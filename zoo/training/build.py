@@ -101,7 +101,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
             + (
                 "model.conditional=false"
                 if data.num_classes
-                else f"data set {data.name!r} has no classes; try datamodule=mnist_subset"
+                else f"data set {data.name!r} has no classes: choose one that has"
             )
         )
     dim = node.get("latent_dim", 100)

@@ -76,8 +76,8 @@ def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularize
         raise ZooError(
             f"regularizer {_name(penalties[0])} differentiates each image's score on its own, but "
             f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
-            "choose model.discriminator.norm=layer or none where it has that option, or "
-            "model/discriminator=resnet, sn_cnn or mlp."
+            "choose model.discriminator.norm=layer or none where it has that option, or a "
+            "discriminator without batch norm."
         )
 
 

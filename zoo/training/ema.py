@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from zoo.core import torch_internals
 from zoo.core.errors import ZooError, above, at_least
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.weights import DerivedWeight
@@ -112,14 +113,14 @@ class EMA:
         averages, sources = _buffers(self._averaged_buffers)
         averages, sources = self._averages + averages, self._sources + sources
         if isinstance(self._weight, Tensor):
-            difference = torch._foreach_sub(sources, averages)
-            torch._foreach_mul_(difference, self._weight)
-            torch._foreach_add_(averages, difference)
+            difference = torch_internals.sub(sources, averages)
+            torch_internals.mul_(difference, self._weight)
+            torch_internals.add_(averages, difference)
         else:
-            torch._foreach_lerp_(averages, sources, self._weight)
+            torch_internals.lerp_(averages, sources, self._weight)
         copies, originals = _buffers(self._copied_buffers)
         if copies:
-            torch._foreach_copy_(copies, originals)
+            torch_internals.copy_(copies, originals)
         for norm, layer in self._normalised:
             norm.follow(layer.weight)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
+import io
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from zoo.core.distributed import average_gradients
 from zoo.core.errors import ZooError
 from zoo.training.backend import Backend
+from zoo.training.lightning_internals import RUNNING_HOOK, remember_batch_hooks
 
 
 class NoProfiler(PassThroughProfiler):
@@ -26,6 +29,22 @@ class NoProfiler(PassThroughProfiler):
 
     def profile(self, action_name: str) -> Any:
         return self._nothing
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint where it is to be, and nowhere else before.
+
+    Lightning's own way leads through the folder of temporary files, which may be smaller, and where
+    a killed process leaves it behind.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None):  # type: ignore[no-untyped-def]
+        # In memory first: torch's writer hides what is wrong with a disk.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.getbuffer())
 
 
 class LeanModule(pl.LightningModule):
@@ -42,15 +61,19 @@ class LeanModule(pl.LightningModule):
             step.__signature__ = inspect.signature(step)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":  # the running hook, noted twenty times in a step
-            vars(self)[name] = value  # and never a weight, which `nn.Module` would find out
+        if name == RUNNING_HOOK:
+            vars(self)[name] = value  # never a weight, which `nn.Module` would find out
         else:
             super().__setattr__(name, value)
 
+    def setup(self, stage: str) -> None:
+        # Lightning takes a checkpoint of the end of an epoch as one of its middle where a number of
+        # steps ends the training: the next epoch would then have one batch.
+        loop: Any = self.trainer.fit_loop
+        loop._iteration_based_training = lambda: False
+
     def on_train_start(self) -> None:
-        # Whose hooks move a batch to the device, module's or data's: looked up three times a step.
-        selector: Any = self.trainer._data_connector._datahook_selector
-        selector.get_instance = functools.cache(selector.get_instance)
+        remember_batch_hooks(self.trainer)
 
 
 class LightningBackend(Backend):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import os
 import re
 import shlex
@@ -11,17 +13,46 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import loggers
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
+from zoo.training.lightning_internals import wandb_options, writer_options
 
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
 
 class _Writer(ExperimentWriter):
-    """Lightning's writer, which would delete the file that is already there."""
+    """Lightning's writer, which would delete the file that is already there, or leave half a row.
+
+    Whatever ends it, the file holds whole rows: on a full disk what was written of new ones is
+    taken off again, and a new header takes the place of the old file in one go.
+    """
+
+    def save(self) -> None:
+        self._note_size()
+        try:
+            super().save()
+        except OSError:
+            with contextlib.suppress(OSError):
+                if self._size:
+                    os.truncate(self.metrics_file_path, self._size)
+                else:
+                    os.unlink(self.metrics_file_path)
+            raise
+
+    def _note_size(self) -> None:
+        file = Path(self.metrics_file_path)
+        self._size = file.stat().st_size if file.is_file() else 0
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        file = Path(self.metrics_file_path)
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        _write_rows(file, fieldnames, rows)
+        self._note_size()
 
     def _check_log_dir_exists(self) -> None:
         file = Path(self.log_dir) / self.NAME_METRICS_FILE
@@ -50,6 +81,13 @@ class CSVLogger(loggers.CSVLogger):
         flush_logs_every_n_steps: int = 100,
     ) -> None:
         super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> _Writer:
+        if self._experiment is None:
+            self._experiment = _Writer(self.log_dir)
+        return self._experiment  # type: ignore[return-value]
 
     def go_on(self, step: int, logged: int) -> None:
         """Append to the newest log, without what will be trained again.
@@ -85,7 +123,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         version = _newest_version(Path(self.root_dir))
         if version is not None and self._version is None:
             self._version = version
-            self._kwargs["purge_step"] = logged + 1
+            writer_options(self)["purge_step"] = logged + 1
 
 
 def _newest_version(folder: Path) -> int | None:
@@ -95,23 +133,31 @@ def _newest_version(folder: Path) -> int | None:
 
 
 def _cut(file: Path, step: int, logged: int) -> None:
-    """Take rows off a log of which the training will write others."""
+    """Take rows off a log of which the training will write others, and half a row at its end."""
     if not file.is_file():
         return
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    text = file.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    rows = list(csv.DictReader(io.StringIO(whole, newline="")))
     kept = []
     for row in rows:
         place = row.get("step") or ""
         means = bool(row.get("images_per_second"))
         if place.isdecimal() and int(place) <= (logged if means else step):
             kept.append({key: value for key, value in row.items() if key is not None})
-    if len(kept) == len(rows):
+    if not rows:  # not even a header
+        file.unlink()
         return
+    if len(kept) == len(rows) and whole == text:
+        return
+    _write_rows(file, [key for key in rows[0] if key is not None], kept)
+
+
+def _write_rows(file: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
     with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(lines, fieldnames=names)
         writer.writeheader()
-        writer.writerows(kept)
+        writer.writerows(rows)
 
 
 class WandbLogger(loggers.WandbLogger):
@@ -145,15 +191,15 @@ class WandbLogger(loggers.WandbLogger):
         super().__init__(
             save_dir=save_dir, project=project, offline=bool(self.why_offline), **options
         )
-        self._wandb_init.pop("anonymous", None)  # with which W&B has nothing to do any more
+        wandb_options(self).pop("anonymous", None)  # with which W&B has nothing to do any more
 
     def go_on(self, step: int, logged: int) -> None:
         """Log to the W&B run of the newest log in this folder."""
         folders = (Path(str(self.save_dir)) / "wandb").glob("*run-*-*")
         found = [p for p in folders if p.is_dir() and re.fullmatch(r"[\w-]+", p.name)]
-        if found and self._wandb_init["id"] is None:
+        if found and wandb_options(self)["id"] is None:
             newest = max(found, key=lambda p: p.stat().st_mtime)
-            self._id = self._wandb_init["id"] = newest.name.rpartition("-")[2]
+            self._id = wandb_options(self)["id"] = newest.name.rpartition("-")[2]
 
     def sync_hint(self) -> str:
         """Where the log is, and how to upload one that was written offline."""

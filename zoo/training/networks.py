@@ -10,6 +10,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.core.errors import ZooError, listing
+from zoo.core.sizes import ImageSize
 from zoo.registry import REGISTRY, create, factory
 from zoo.training.compatibility import per_sample
 from zoo.training.passes import packs_of
@@ -46,7 +47,7 @@ def make_generator(
     name: str,
     options: dict[str, Any],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int,
     num_classes: int,
     latent: Any,
@@ -69,7 +70,7 @@ def make_discriminator(
     name: str,
     options: dict[str, Any],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int,
     num_classes: int,
     latent: Any,
@@ -115,7 +116,7 @@ def make_networks(
     loss: Loss,
     regularizers: Sequence[Regularizer],
     data: dict[str, Any] | None,
-    shape: dict[str, int | None],
+    shape: dict[str, Any],
     latent_dim: int,
     latent: Any,
     head: Any,

@@ -99,13 +99,17 @@ class Passes:
 
     @contextmanager
     def frozen_discriminator(self) -> Iterator[None]:
-        """Within it, D's parameters take no gradient."""
-        for parameter in self._d_parameters:
+        """Within it, D's parameters take no gradient; within another one, they still do not after.
+
+        Latents move within the update of G, where D is frozen already.
+        """
+        held = [p for p in self._d_parameters if p.requires_grad]
+        for parameter in held:
             parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for parameter in self._d_parameters:
+            for parameter in held:
                 parameter.requires_grad_(True)
 
     def _synthesize(self, z: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:

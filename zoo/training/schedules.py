@@ -34,6 +34,7 @@ class Schedules:
         ema: the average.
         parts: `loss`, `regularizer.NAME`, `augmentation.NAME` by that name.
         device: where the tensors lie.
+        lr_factor: on both learning rates.
 
     Attributes:
         obstacle: why a step with these cannot be captured in a CUDA graph, as a clause; else empty.
@@ -50,6 +51,7 @@ class Schedules:
         ema: EMA | None = None,
         parts: Mapping[str, Any] | None = None,
         device: torch.device | None = None,
+        lr_factor: float = 1.0,
     ) -> None:
         self.obstacle = ""
         self._optimizers = tuple(optimizers)
@@ -57,6 +59,7 @@ class Schedules:
         self._ema = ema
         self._parts = dict(parts or {})
         self._device = device
+        self._lr_factor = lr_factor
         self._writes = [(schedule, self._place(name)) for name, schedule in schedules.items()]
 
     def prepare(self, images_seen: int) -> None:
@@ -93,11 +96,12 @@ class Schedules:
         )
 
     def _set_lr(self, which: int, value: float) -> None:
+        rate = value * self._lazy[which] * self._lr_factor
         for group in self._optimizers[which].param_groups:
             if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
-                group["lr"].fill_(value * self._lazy[which])
+                group["lr"].fill_(rate)
             else:
-                group["lr"] = value * self._lazy[which]
+                group["lr"] = rate
 
     def _beta(self, target: str) -> Write:
         place = ("beta1", "beta2").index(target)

@@ -15,7 +15,7 @@ their contracts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -32,6 +32,7 @@ from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
 from zoo.layers.weights import cached_weights
 from zoo.training.backend import Backend
+from zoo.training.batches import parts, slices
 from zoo.training.compatibility import check_scores
 from zoo.training.ema import EMA
 from zoo.training.passes import Passes, halves
@@ -129,7 +130,8 @@ class AdversarialStep:
         self.compile_note = ""
         if compile:
             compiled = functools.partial(torch.compile, backend=compile_backend, dynamic=False)
-            self.passes.synthesize = compiled(self.passes.synthesize)
+            if not self.passes.moves_latents:  # for which G's own pass is differentiated twice
+                self.passes.synthesize = compiled(self.passes.synthesize)
             self._d_loss = compiled(self.discriminator_loss)
             self._g_loss = compiled(self.generator_loss)
             eager = [name for name, r in self.regularizers.items() if r.per_sample]
@@ -192,14 +194,14 @@ class AdversarialStep:
 
     def run(self, images: Tensor, labels: Tensor | None, index: int) -> Metrics:
         """`__call__` without `prepare`: its work depends on `index` through the schedule only."""
-        slices = self._slices(images, labels)
+        batches = slices(images, labels, self.d_steps, self.own_batch_for_g, self.accumulate)
         metrics: Metrics = {}
         generated = None
-        for j, (real, y) in enumerate(slices[: self.d_steps]):
+        for j, (real, y) in enumerate(batches[: self.d_steps]):
             keep = self.reuse_fakes and j == self.d_steps - 1
             generated = self.passes.generate(len(real), y) if keep else None
             metrics |= self.discriminator_update(real, y, index * self.d_steps + j, generated)
-        metrics |= self.generator_update(*slices[-1], index, generated)
+        metrics |= self.generator_update(*batches[-1], index, generated)
         if self.ema is not None:
             self.ema.apply()
         return metrics
@@ -223,7 +225,7 @@ class AdversarialStep:
         self.optimizer_d.zero_grad(set_to_none=True)
         rows = []
         with self._shared_weights, _derivatives(due):
-            for real, y, fakes, last in self._parts(images, labels, generated):
+            for real, y, fakes, last in parts(images, labels, generated, self.accumulate):
                 if fakes is None:
                     with torch.no_grad():
                         fakes = self.passes.generate(len(real), y)
@@ -269,7 +271,7 @@ class AdversarialStep:
         self.optimizer_g.zero_grad(set_to_none=True)
         rows = []
         with self.passes.frozen_discriminator(), self._shared_weights, _derivatives(due):
-            for real, y, fakes, last in self._parts(images, labels, generated):
+            for real, y, fakes, last in parts(images, labels, generated, self.accumulate):
                 if fakes is None:
                     fakes = self.passes.generate(len(real), y)
                 real_output = None
@@ -322,31 +324,6 @@ class AdversarialStep:
         if asked and forbidding:
             raise ZooError(f"reuse_fakes=True does not go together with {listing(forbidding)}.")
         return not forbidding and self.d_steps == 1 if asked is None else asked
-
-    def _slices(self, images: Tensor, labels: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-        size, rest = divmod(len(images), self.parts)
-        if rest or size % self.accumulate:
-            raise ZooError(
-                f"a batch of {len(images)} images cannot be shared by d_steps={self.d_steps} "
-                "updates of the discriminator"
-                + (" and one of the generator" if self.own_batch_for_g else "")
-                + (f" in {self.accumulate} parts each" if self.accumulate > 1 else "")
-                + ": it has to be a multiple."
-            )
-        cuts = [slice(j * size, (j + 1) * size) for j in range(self.parts)]
-        return [(images[cut], None if labels is None else labels[cut]) for cut in cuts]
-
-    def _parts(
-        self, images: Tensor, labels: Tensor | None, generated: GeneratorOutput | None
-    ) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, bool]]:
-        """The parts of an update's batch, and whether each is the last."""
-        if self.accumulate == 1:
-            yield images, labels, generated, True
-            return
-        none = [None] * self.accumulate
-        ys = none if labels is None else labels.chunk(self.accumulate)
-        for i, (real, y) in enumerate(zip(images.chunk(self.accumulate), ys, strict=True)):
-            yield real, y, None, i == self.accumulate - 1
 
     def _mean(self, values: Tensor, update: Update) -> Tensor:
         if self._replaces_loss:

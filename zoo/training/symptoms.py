@@ -8,26 +8,25 @@ said for the report.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.core.errors import listing
+from zoo.registry import REGISTRY
+from zoo.registry.kinds import GROUPS
 
 FLAT = 0.02
 DIVERSITY = 0.35
-SLOPE = 0.5
 EXPLODED = 100.0
 LOST = 0.1
 KEPT = 0.9
-_SMALL_GAMMA = "(model.regularizer.r1.gamma=0.1 for small images)"
-_MODES_ADVICE = (
-    "Try labels (model.conditional=true), model/loss=rpgan with model/regularizer=[r1,r2] (gammas "
-    "of 0.1 for small images), or a smaller model.lr_g."
-)
+GAMMA = 2e-4
+"""Of R1 and its like for one image of one pixel in a batch of one: where a search starts."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,67 @@ class Diagnostics:
         return self.findings[-1]
 
 
-def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | None:
+def choices(kind: str, wanted: Callable[[Any], bool] = bool) -> str:
+    """`model/regularizer=r1, r2`: the parts of a kind, or those whose class is as wanted."""
+    return f"{GROUPS[kind]}={listing(p.name for p in REGISTRY.having(kind, wanted))}"
+
+
+def start_gamma(image_size: int, batch_size: int) -> float:
+    """Where to start a search for the gamma of R1 or R2: 0.0002 · H² / batch.
+
+    The squared gradient is summed over all pixels, and the noise of its estimate falls with the
+    batch. Paper: Karras et al. (2020), arXiv:2006.06676, whose automatic settings it is.
+    """
+    return float(f"{GAMMA * image_size**2 / batch_size:.2g}")
+
+
+def slope_penalties() -> str:
+    """The penalties that hold D's slope down, as advice."""
+    which = choices("regularizer", lambda part: part.flattens is not None)
+    return f"a penalty on D's slope ({which})"
+
+
+def flattening(
+    start: float, strengths: Mapping[str, float] | None = None, more: bool = True
+) -> str:
+    """What holds D's slope down, as advice.
+
+    Args:
+        start: see `start_gamma`.
+        strengths: of the penalties that are there (`r1.gamma`), to be changed.
+        more: whether they do too little, rather than too much.
+    """
+    rule = f"0.0002·H²/batch = {start:g} is where to start"
+    if not strengths:
+        return f"{slope_penalties()[:-1]}; with gamma {rule})"
+    options = (f"model.regularizer.{option}={value:g}" for option, value in strengths.items())
+    advice = f"{'more' if more else 'less'} of {' and '.join(options)}"
+    return f"{advice} ({rule})" if any(o.endswith(".gamma") for o in strengths) else advice
+
+
+def modes_advice() -> str:
+    """What to try where modes are lost."""
+    paired = choices("loss", lambda part: part.needs_real)
+    return (
+        "Try labels (model.conditional=true), a loss that holds fakes against reals in both "
+        f"updates ({paired}) with {slope_penalties()}, or a smaller model.lr_g."
+    )
+
+
+def discriminator_saturated(
+    loss: Loss,
+    real: Tensor,
+    fake: Tensor,
+    strengths: Mapping[str, float] | None = None,
+    start: float = 0.1,
+) -> str | None:
     """D separates reals and fakes so well that its loss is flat on both sides.
 
     Args:
         loss: in whose terms the scores are; a Wasserstein loss is never flat.
         real, fake: scores (N,) of the same number of real and of generated images.
+        strengths: of the penalties that flatten D (`r1.gamma`).
+        start: see `start_gamma`.
     """
     with torch.enable_grad():
         scores = [s.detach().float().clone().requires_grad_() for s in (real, fake)]
@@ -74,8 +128,8 @@ def discriminator_saturated(loss: Loss, real: Tensor, fake: Tensor) -> str | Non
     return (
         f"D is saturated: it scores reals {real.float().mean().item():.2f} and fakes "
         f"{fake.float().mean().item():.2f}, where its loss is flat (slope {slope:.1g}), so G "
-        f"learns little from it. Try a smaller model.lr_d, model/regularizer=r1 {_SMALL_GAMMA}, "
-        "model/augmentation=diffaugment, or model/loss=hinge with a spectral-norm discriminator."
+        f"learns little from it. Try a smaller model.lr_d, {flattening(start, strengths)}, an "
+        f"augmentation ({choices('augmentation')}), or a spectral-norm discriminator."
     )
 
 
@@ -122,45 +176,24 @@ def generator_collapsed(
     real: Tensor,
     labels: Tensor | None = None,
     blinding: Mapping[str, float] | None = None,
+    start: float = 0.1,
 ) -> str | None:
     """Generated images differ from each other far less than real ones; arguments of `diversity`.
 
     Args:
-        blinding: gammas of the zero-centred penalties under which D does not tell reals from
-            fakes (`blind`): then they are what keeps G from learning.
+        blinding: strengths of the penalties that flatten D (`r1.gamma`), where D does not tell
+            reals from fakes (`blind`): then they are what keeps G from learning.
+        start: see `start_gamma`.
     """
     ratio = diversity(fake, real, labels)
     if ratio is None or ratio >= DIVERSITY:
         return None
     where = "" if labels is None else " of one class"
-    first = f"model/regularizer=r1 {_SMALL_GAMMA}"
-    if blinding:
-        options = (f"model.regularizer.{name}.gamma={g:g}" for name, g in blinding.items())
-        first = f"less of {' and '.join(options)}"
+    first = flattening(start, blinding, more=False)
     return (
         f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "
-        f"ones do. Try {first}, model/loss=hinge or wgan_gp, a smaller model.lr_g, "
-        "or a larger datamodule.batch_size."
-    )
-
-
-def slope_off(penalty: float, weight: float = 10.0, center: float = 1.0) -> str | None:
-    """The gradient penalty stays large: the critic's slope is away from the one asked for.
-
-    Args:
-        penalty: weight · mean((‖∇D‖ - center)²), as logged.
-        weight: of the penalty.
-        center: the slope asked for.
-    """
-    if weight <= 0:
-        return None
-    distance = math.sqrt(max(penalty, 0.0) / weight)
-    if distance <= SLOPE:
-        return None
-    return (
-        f"the critic's slope is {distance:.2g} away from {center:g} (root mean square): the "
-        "penalty does not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or "
-        "more model.d_steps."
+        f"ones do. Try {first}, another model/loss, a smaller model.lr_g, or a "
+        "larger datamodule.batch_size."
     )
 
 
@@ -176,9 +209,9 @@ def gradients_exploded(network: str, norm: float, usual: float) -> str | None:
         return None
     against = f", {norm / usual:,.0f} times its usual {usual:.2g}" if usual > 0 else ""
     return (
-        f"gradients of {network} explode: their norm is {norm:.3g}{against}. Try "
-        f"model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a spectral-norm "
-        "discriminator."
+        f"the training diverges: gradients of {network} explode, their norm is {norm:.3g}"
+        f"{against}. Try model.clip_grad_norm=1, a smaller model.lr_{network.lower()}, or a "
+        "spectral-norm discriminator."
     )
 
 
@@ -197,10 +230,10 @@ def modes_lost(
     if not lost:
         return None
     shown = [str(names[c]) if names else str(c) for c in lost[:10]]
-    more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+    others = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
     return (
-        f"modes are lost: of {len(counts)} classes, {listing(shown)}{more} hardly occur among "
-        f"{int(counts.sum()):,} generated images. {_MODES_ADVICE}"
+        f"modes are lost: of {len(counts)} classes, {listing(shown)}{others} hardly occur among "
+        f"{int(counts.sum()):,} generated images. {modes_advice()}"
     )
 
 
@@ -221,7 +254,7 @@ def modes_scarce(counts: Tensor, before: int | None = None) -> str | None:
     against = f"{expected:.0f} are to be expected" if before is None else f"{before} were before"
     return (
         f"modes are lost: {n:,} generated images hold {hit} of {modes:,} modes, where {against}. "
-        f"{_MODES_ADVICE}"
+        f"{modes_advice()}"
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update
+from zoo.contracts.update import Update, image_scores
 from zoo.registry import spec_of
 
 
@@ -36,8 +36,7 @@ def metric_name(name: str, side: Side, both: bool = True) -> str:
 
 def mean_loss(values: Tensor, weighing: Sequence[Regularizer], update: Update) -> Tensor:
     """The mean over images of a loss's values (M, ...), each the mean of its own scores."""
-    if values.dim() > 1:
-        values = values.flatten(1).mean(1)
+    values = image_scores(values)
     for regularizer in weighing:
         weights = regularizer.weights(update)
         if weights is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry import REGISTRY, create
 from zoo.training.ends import check_ends, set_ends
 
 if TYPE_CHECKING:
@@ -80,7 +82,17 @@ def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
     """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
     from pytorch_lightning.callbacks import Callback
 
-    return _make_all("callbacks", node, Callback, folder=str(out))
+    parts = {p.target: p for p in REGISTRY.parts("callback")}
+    made: list[pl.Callback] = []
+    for name, options in (node or {}).items():
+        part = parts.get(str(options.get("_target_"))) if isinstance(options, dict) else None
+        if part is None:  # one of Lightning's, or null
+            made += _make_all("callbacks", {name: options}, Callback, folder=str(out))
+            continue
+        filled = {"folder": str(out)} if any(p.name == "folder" for p in part.parameters) else {}
+        given = {k: v for k, v in options.items() if k != "_target_"}
+        made.append(create("callback", part.name, **{**filled, **given}))
+    return made
 
 
 def make_loggers(
@@ -127,7 +139,7 @@ def make_trainer(
 
     import pytorch_lightning as pl
 
-    from zoo.training.lightning import NoProfiler
+    from zoo.training.lightning import CheckpointFile, NoProfiler
 
     gpus = settings.pop("gpus", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
@@ -142,6 +154,7 @@ def make_trainer(
     _check_settings(settings)
     set_ends(settings, data.images_per_step)
     _check_accelerator(settings)
+    _check_processes(settings)
     _check_switches(settings, callbacks)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
@@ -150,7 +163,11 @@ def make_trainer(
     settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
     try:
         return pl.Trainer(
-            **settings, callbacks=callbacks, logger=loggers or False, default_root_dir=str(out)
+            **settings,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=[CheckpointFile()],
+            default_root_dir=str(out),
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
@@ -219,6 +236,21 @@ def _devices(gpus: Any) -> dict[str, Any]:
         )
     strategy = {"strategy": "ddp"} if gpus > 1 else {}
     return {"accelerator": "gpu", "devices": gpus, **strategy}
+
+
+def _check_processes(settings: dict[str, Any]) -> None:
+    """Refuse more processes than the processor can be shared into."""
+    import torch
+
+    accelerator, devices = settings.get("accelerator", "auto"), settings.get("devices", 1)
+    gpus = torch.cuda.is_available() or torch.backends.mps.is_available()
+    count = int(devices) if str(devices).isdecimal() else 1
+    cores = os.cpu_count() or 1
+    if (accelerator == "cpu" or (accelerator == "auto" and not gpus)) and count > 2 * cores:
+        raise ZooError(
+            f"trainer.devices={devices} asks for {count} processes, and this machine has {cores} "
+            f"core{'s' * (cores > 1)}: take at most {2 * cores}, of which {cores} are useful."
+        )
 
 
 def _check_accelerator(settings: dict[str, Any]) -> None:

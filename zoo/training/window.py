@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.training.symptoms import slope_penalties
 
 
 class NonFiniteError(ZooError):
@@ -86,7 +87,7 @@ class Window:
                 raise NonFiniteError(
                     f"training stopped at step {step}: {name} of {self.part_of(name)} is {value}. "
                     "Try a lower model.lr_d and model.lr_g, model.clip_grad_norm=1, or "
-                    "model/regularizer=r1"
+                    f"{slope_penalties()}"
                 )
             totals.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in totals.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from zoo.data.download import Source
 from zoo.data.picture_cache import PictureCache
 from zoo.data.pictures import MODES
 from zoo.data.sources.folder import Folder
-from zoo.registry import datamodule
+from zoo.registry import above, at_least, datamodule
 
 PARTS: dict[Split, str] = {"train": "0", "val": "1", "test": "2"}
 
@@ -25,11 +25,12 @@ class CelebADataModule(DataModule):
     """202,599 aligned faces of celebrities with the official split.
 
     Read from `<data_dir>/celeba`: the pictures in `img_align_celeba`, `list_eval_partition.txt`
-    and, for classes, `list_attr_celeba.txt`. Pictures are cropped from 178x218 to the centred
-    178x178, resized and kept in a memory-mapped cache, as for `image_folder`.
+    and, for classes, `list_attr_celeba.txt`. Pictures of 178x218 are cropped to the centred
+    178x178 (oblong ones to the largest centred window of their shape), resized and kept in a
+    memory-mapped cache, as for `image_folder`.
 
     Args:
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         attribute: one of the 40 attributes, "Smiling" for instance, makes two classes: without
             it and with it. None for no classes.
         on_error: what a picture that cannot be read does: stop with its name, or be left out.
@@ -42,14 +43,14 @@ class CelebADataModule(DataModule):
 
     def __init__(
         self,
-        image_size: int = 64,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 64,
         channels: int = 3,
         attribute: str | None = None,
-        batch_size: int = 64,
+        batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,
         on_error: Literal["raise", "skip"] = "raise",
         cache_dir: str | None = None,
-        cache_limit_gb: float = 20.0,
+        cache_limit_gb: Annotated[float, above(0)] = 20.0,
         class_balanced: bool = False,
         seed: int = 0,
         data_dir: str = "data",

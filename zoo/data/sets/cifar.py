@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.data.base import DataModule, Split
 from zoo.data.download import Source
-from zoo.data.pixels import resize
+from zoo.data.pixels import fit
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -31,7 +31,7 @@ class CIFARDataModule(DataModule):
         reader = self.reader()
         data = self._source(reader).read(lambda: reader(self.data_dir, train=split == "train"))
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-        return resize(images, self.image_size), torch.tensor(data.targets)
+        return fit(images, self.image_size), torch.tensor(data.targets)
 
     def _source(self, reader: type[CIFAR10]) -> Source:
         folder = self.data_dir / reader.base_folder

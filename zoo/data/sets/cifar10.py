@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from zoo.data.sets.cifar import CIFARDataModule
-from zoo.registry import datamodule
+from zoo.registry import at_least, datamodule
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -33,9 +33,9 @@ class CIFAR10DataModule(CIFARDataModule):
 
     def __init__(
         self,
-        image_size: int = 32,
-        batch_size: int = 64,
-        train_val_test_split: list[int] = [50000, 0, 10000],  # noqa: B006
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
+        batch_size: Annotated[int, at_least(1)] = 64,
+        train_val_test_split: list[Annotated[int, at_least(0)]] = [50000, 0, 10000],  # noqa: B006
         flip: bool = True,
         class_balanced: bool = False,
         seed: int = 0,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from zoo.data.sets.digits import IdxDataModule
-from zoo.registry import datamodule
+from zoo.registry import at_least, datamodule
 
 if TYPE_CHECKING:
     from torchvision.datasets import MNIST
@@ -18,11 +18,13 @@ class FashionMNISTDataModule(IdxDataModule):
     Paper: Xiao, Rasul, Vollgraf (2017), arXiv:1708.07747.
     """
 
+    features: ClassVar[str | None] = "fashion_mnist"
+
     def __init__(
         self,
-        image_size: int = 32,
-        batch_size: int = 64,
-        train_val_test_split: list[int] = [55000, 5000, 10000],  # noqa: B006
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
+        batch_size: Annotated[int, at_least(1)] = 64,
+        train_val_test_split: list[Annotated[int, at_least(0)]] = [55000, 5000, 10000],  # noqa: B006
         flip: bool = False,
         class_balanced: bool = False,
         seed: int = 0,

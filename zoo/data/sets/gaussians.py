@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
-from zoo.registry import datamodule
+from zoo.registry import at_least, datamodule
 
 SPREAD = 0.02
 """Standard deviation of every mode, where the plane reaches from -1 to 1."""
@@ -34,11 +34,13 @@ class Gaussians(DataModule):
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
 
+    features: ClassVar[str | None] = "points"
+
     def __init__(
         self,
         modes: Literal["ring", "grid"] = "ring",
-        batch_size: int = 64,
-        train_val_test_split: list[int] = [50000, 0, 10000],  # noqa: B006
+        batch_size: Annotated[int, at_least(1)] = 64,
+        train_val_test_split: list[Annotated[int, at_least(0)]] = [50000, 0, 10000],  # noqa: B006
         seed: int = 0,
         data_dir: str = "data",
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from zoo.data.pictures import MODES, in_words
 from zoo.data.sources.base import Source
 from zoo.data.sources.opening import located, open_source
 from zoo.data.value_range import ValueRange
-from zoo.registry import datamodule
+from zoo.registry import above, at_least, below, datamodule
 
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 
@@ -31,14 +31,15 @@ class ImageFolder(DataModule):
     holds images (uint8) and labels; tar files are shards of WebDataset; a folder that Hugging
     Face's `save_to_disk` wrote, or `hf:OWNER/NAME`, needs the extra `datasets`.
 
-    Pictures are turned upright, cropped to the centred square and resized once, on all cores, into
-    a memory-mapped cache that is renewed when they change. Folders of the first level that are
-    called train, val (valid, validation) and test are the splits, and classes lie in them.
+    Pictures are turned upright, cropped to the largest centred square (or window of the shape asked
+    for) and resized once, on all cores, into a memory-mapped cache that is renewed when they
+    change. Folders of the first level that are called train, val (valid, validation) and test are
+    the splits, and classes lie in them.
 
     Args:
         folder: of the pictures, or the file, pattern or name of any of those kinds; from the
             working directory or from `data_dir`; by default `data_dir` itself.
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
         labels: "folders" makes a class of every sub-folder of the first level, "none" makes none;
             a CSV or JSON file says the class of each picture, the name of a column does in a
@@ -60,16 +61,16 @@ class ImageFolder(DataModule):
     def __init__(
         self,
         folder: str = "",
-        image_size: int = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         channels: int = 3,
         labels: str = "auto",
-        batch_size: int = 64,
+        batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,
         on_error: Literal["raise", "skip"] = "raise",
-        val_fraction: float = 0.0,
-        test_fraction: float = 0.0,
+        val_fraction: Annotated[float, at_least(0), below(1)] = 0.0,
+        test_fraction: Annotated[float, at_least(0), below(1)] = 0.0,
         cache_dir: str | None = None,
-        cache_limit_gb: float = 20.0,
+        cache_limit_gb: Annotated[float, above(0)] = 20.0,
         value_range: list[float] | None = None,
         class_balanced: bool = False,
         seed: int = 0,

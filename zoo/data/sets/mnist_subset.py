@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from zoo.data.base import DataModule, Split
 from zoo.data.pixels import fit_digits
-from zoo.registry import datamodule
+from zoo.registry import at_least, datamodule
 
 FILES = {s: Path(__file__).with_name(f"mnist_subset_{s}.png") for s in ("train", "test")}
 """Mosaics by `make_subset`, in which the classes take turns."""
@@ -43,11 +44,13 @@ class MNISTSubset(DataModule):
     recognition.
     """
 
+    features: ClassVar[str | None] = "mnist"
+
     def __init__(
         self,
-        image_size: int = 32,
-        batch_size: int = 64,
-        train_val_test_split: list[int] = [10000, 0, 2000],  # noqa: B006
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
+        batch_size: Annotated[int, at_least(1)] = 64,
+        train_val_test_split: list[Annotated[int, at_least(0)]] = [10000, 0, 2000],  # noqa: B006
         flip: bool = False,
         class_balanced: bool = False,
         seed: int = 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from zoo.data.base import DataModule, Split
 from zoo.data.loader import take_rows
 from zoo.data.sets.mnist import MNISTDataModule
 from zoo.data.sets.mnist_subset import MNISTSubset
-from zoo.registry import datamodule
+from zoo.registry import at_least, datamodule
 
 
 @datamodule("stacked_mnist")
@@ -32,12 +32,15 @@ class StackedMNIST(DataModule):
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
 
+    features: ClassVar[str | None] = "mnist"
+    samples: ClassVar[int] = 26_000
+
     def __init__(
         self,
-        image_size: int = 28,
-        batch_size: int = 64,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 28,
+        batch_size: Annotated[int, at_least(1)] = 64,
         source: Literal["mnist", "mnist_subset"] = "mnist",
-        train_val_test_split: list[int] = [128000, 0, 26000],  # noqa: B006
+        train_val_test_split: list[Annotated[int, at_least(0)]] = [128000, 0, 26000],  # noqa: B006
         flip: bool = False,
         seed: int = 0,
         data_dir: str = "data",

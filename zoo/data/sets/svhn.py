@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
 from zoo.data.download import Source
-from zoo.data.pixels import resize
-from zoo.registry import datamodule
+from zoo.data.pixels import fit
+from zoo.registry import at_least, datamodule
 
 
 @datamodule("svhn")
@@ -21,9 +23,9 @@ class SVHNDataModule(DataModule):
 
     def __init__(
         self,
-        image_size: int = 32,
-        batch_size: int = 64,
-        train_val_test_split: list[int] = [73257, 0, 26032],  # noqa: B006
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
+        batch_size: Annotated[int, at_least(1)] = 64,
+        train_val_test_split: list[Annotated[int, at_least(0)]] = [73257, 0, 26032],  # noqa: B006
         flip: bool = False,
         class_balanced: bool = False,
         seed: int = 0,
@@ -54,7 +56,7 @@ class SVHNDataModule(DataModule):
 
         data = self._source().read(lambda: SVHN(self.data_dir, split=split))
         images = torch.from_numpy(data.data).contiguous()
-        return resize(images, self.image_size), torch.from_numpy(data.labels)
+        return fit(images, self.image_size), torch.from_numpy(data.labels)
 
     def _source(self) -> Source:
         from torchvision.datasets import SVHN

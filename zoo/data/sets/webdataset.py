@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
+from zoo.core.sizes import height_width
 from zoo.data.base import SPLITS, Rows, Split
 from zoo.data.loader import EndlessLoader
 from zoo.data.pictures import deep_values
@@ -14,7 +15,7 @@ from zoo.data.sets.image_folder import ImageFolder
 from zoo.data.sources.base import Part
 from zoo.data.sources.shards import Shards
 from zoo.data.stream import StreamLoader, WindowSampler
-from zoo.registry import datamodule
+from zoo.registry import above, at_least, datamodule
 
 
 @datamodule("webdataset")
@@ -28,7 +29,7 @@ class WebDataset(ImageFolder):
     Args:
         folder: of the shards, one of them, or a pattern; braces are quoted twice:
             `"datamodule.folder='shards/train-{000..127}.tar'"`.
-        image_size: H = W in pixels.
+        image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
         labels: "auto" reads classes from `.cls` files, or `label` in `.json` ones; "none" reads
             none.
@@ -44,15 +45,15 @@ class WebDataset(ImageFolder):
     def __init__(
         self,
         folder: str = "",
-        image_size: int = 32,
+        image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
         channels: int = 3,
         labels: Literal["auto", "none"] = "auto",
-        batch_size: int = 64,
+        batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,
-        window: int = 2048,
+        window: Annotated[int, at_least(1)] = 2048,
         on_error: Literal["raise", "skip"] = "raise",
         cache_dir: str | None = None,
-        cache_limit_gb: float = 20.0,
+        cache_limit_gb: Annotated[float, above(0)] = 20.0,
         value_range: list[float] | None = None,
         seed: int = 0,
         data_dir: str = "data",
@@ -71,7 +72,6 @@ class WebDataset(ImageFolder):
             seed=seed,
             data_dir=data_dir,
         )
-        at_least(1, "datamodule webdataset: ", window=window)
         self.name = "webdataset"
         self.window = window
         self._rows_of: dict[str, torch.Tensor] = {}
@@ -117,7 +117,7 @@ class WebDataset(ImageFolder):
             self.source,
             self.labels_of_rows,
             WindowSampler(groups, self.seed, self.window, rank, world_size),
-            (self.channels, self.image_size, self.image_size),
+            (self.channels, *height_width(self.image_size)),
             self.on_error,
             self.value_range,
             batch_size=self.batch_size,
@@ -132,7 +132,7 @@ class WebDataset(ImageFolder):
         if split not in self._splits:
             rows = self._rows_of[split].sort().values
             if not len(rows):
-                empty = torch.empty(0, self.channels, self.image_size, self.image_size)
+                empty = torch.empty(0, self.channels, *height_width(self.image_size))
                 self._splits[split] = Rows(empty.to(torch.uint8), rows)
                 return self._splits[split]
             images, readable, _ = self.cache.load(

@@ -1,16 +1,24 @@
-"""The page's web server: Python's own, three addresses, answers to this machine alone.
+"""The page's web server: Python's own, four addresses, answers to this machine alone.
 
 Nothing is uploaded and nothing is fetched from elsewhere, so that the page works offline and a
-hostile page in the same browser cannot use it (the Host header is checked against DNS rebinding).
+hostile page in the same browser cannot use it: the Host header is checked against DNS rebinding,
+and what the browser says was asked for by another site is refused. A request has one time for all
+of it, and where too many connections wait one more ends the oldest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import json
+import re
 import socket
+import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from zoo.core.errors import ZooError
@@ -18,6 +26,11 @@ from zoo.explore.serve.studio import Studio
 
 PAGE = Path(__file__).with_name("page.html")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+REQUEST_SECONDS = 10.0
+"""In which a client has to have sent its request, however slowly it sends it."""
+ANSWER_SECONDS = 30.0
+MOST_CONNECTIONS = 64
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -46,6 +59,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
         self.studio = studio
         self.host = host
+        self._connections = 0
+        self._waiting: dict[socket.socket, None] = {}  # for their request, the oldest first
+        self._lock = threading.Lock()
         if ":" in host:
             self.address_family = socket.AF_INET6
         if not 0 <= port <= 65535:
@@ -69,19 +85,88 @@ class Server(ThreadingHTTPServer):
         """Whether a request names this server as a browser on this machine would."""
         if self.host not in LOOPBACK:
             return True  # opened to others on purpose, under whatever name they know it by
+        return _OWN_HOST.fullmatch(host_header) is not None
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own, of which there are not too many."""
+        with self._lock:
+            full = self._connections >= MOST_CONNECTIONS
+            oldest = next(iter(self._waiting), None) if full else None
+            if oldest is not None:
+                del self._waiting[oldest]
+                with contextlib.suppress(OSError):  # its thread sees the end of it
+                    oldest.shutdown(socket.SHUT_RDWR)
+            accepted = not full or oldest is not None
+            if accepted:
+                self._connections += 1
+                self._waiting[request] = None
+        if accepted:
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
-            return urlsplit(f"//{host_header}").hostname in LOOPBACK
-        except ValueError:  # a bracket that is not closed
-            return False
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._connections -= 1
+                self._waiting.pop(request, None)
+
+    def has_asked(self, request: Any) -> None:
+        """Note that a connection has sent its request, and is not to be ended for another."""
+        with self._lock:
+            self._waiting.pop(request, None)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay silent: a client has gone, or sends what nobody reads."""
+
+
+class _Timed(io.RawIOBase):
+    """What a client sends, up to a moment that no client puts off by sending a little."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection = connection
+        self._end = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("a request took too long")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = 30  # seconds for a silent client
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(_Timed(self.connection, REQUEST_SECONDS))
+
+    def parse_request(self) -> bool:
+        right = super().parse_request()
+        self.server.has_asked(self.connection)
+        self.connection.settimeout(ANSWER_SECONDS)
+        return right
+
+    def _is_from_another_site(self) -> bool:
+        """Whether the browser says so; a link to the page itself may come from anywhere."""
+        site = self.headers.get("Sec-Fetch-Site", "none").lower()
+        link = self.path == "/" and self.headers.get("Sec-Fetch-Mode", "").lower() == "navigate"
+        return site not in ("none", "same-origin") and not link
 
     def do_GET(self) -> None:
-        if not self.server.accepts(self.headers.get("Host", "")):
+        if len(self.headers.get_all("Host", [])) > 1 or not self.server.accepts(
+            self.headers.get("Host", "")
+        ):
             self._answer(403, "text/plain", b"this server answers to its own address only\n")
+            return
+        if self._is_from_another_site():
+            self._answer(403, "text/plain", b"this server answers to its own page only\n")
             return
         try:
             address = urlsplit(self.path)
@@ -89,10 +174,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, "text/html; charset=utf-8", PAGE.read_bytes())
             elif address.path == "/models":
                 self._json(200, self.server.studio.describe())
-            elif address.path == "/image":
+            elif address.path in ("/model", "/image"):
                 query = parse_qs(address.query, max_num_fields=50)
                 values = {name: texts[-1] for name, texts in query.items()}
-                self._answer(200, "image/png", self.server.studio.render(values))
+                if address.path == "/model":
+                    self._json(200, self.server.studio.describe_model(values))
+                else:
+                    self._answer(200, "image/png", self.server.studio.render(values))
             else:
                 self._json(404, {"error": f"there is nothing at {address.path[:60]}."})
         except (ZooError, ValueError) as error:

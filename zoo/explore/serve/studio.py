@@ -5,76 +5,65 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing
-from zoo.explore.latents import sefa
+from zoo.explore.serve.gallery import DIRECTIONS, Exhibit, truncation_limit
 from zoo.inference.images import grid, to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
 from zoo.inference.load import LoadedGenerator
-from zoo.inference.truncation import can_truncate, moves_styles
-from zoo.layers.truncated_normal import NO_TRUNCATION
+from zoo.inference.locate import without_folders
 
-DIRECTIONS = 6
 MAX_IMAGES = 100
 MAX_REACH = 10.0
 _NAMES = ("model", "seed", "label", "truncation", "seed2", "mix", "n", "raw")
 
 
 class Studio:
-    """Renders pictures of one or two generators.
+    """Renders pictures of the models at hand.
 
     Args:
-        models: what to show; with two, the page shows them side by side.
+        models: what to show, as made by `zoo.explore.serve.gallery`, or models as they are.
+        shown: how many of them the page shows at first, side by side.
     """
 
-    def __init__(self, models: list[LoadedGenerator]) -> None:
-        self.models = models
-        self.directions: list[torch.Tensor] = []
-        for model in models:
-            try:
-                k = min(DIRECTIONS, model.generator.latent_dim)
-                self.directions.append(sefa(model.generator, k)[0])
-            except ZooError:  # the latent enters no linear layer: a page without these sliders
-                self.directions.append(torch.zeros(0, model.generator.latent_dim))
+    def __init__(self, models: Sequence[Exhibit | LoadedGenerator], shown: int = 1) -> None:
+        self.exhibits = [m if isinstance(m, Exhibit) else Exhibit.of(m) for m in models]
+        self.shown = shown
         # Requests come in threads; one forward pass at a time keeps the machine responsive.
         self._lock = threading.Lock()
 
-    def describe(self) -> list[dict[str, Any]]:
-        """What the page must know of every model, as plain values."""
-        return [
-            {
-                "title": f"{m.info['generator']['name']} on {m.data.get('name')}",
-                "facts": (
-                    f"{m.generator.channels}×{m.generator.height}×{m.generator.width}, "
-                    f"{m.num_classes or 'no'} classes, {m.weights} weights after "
-                    f"{m.images_seen:,} images, from {m.file}"
-                ),
-                "classes": m.class_names,
-                "directions": len(d),
-                "limit": truncation_limit(m.generator),
-            }
-            for m, d in zip(self.models, self.directions, strict=True)
-        ]
+    def describe(self) -> dict[str, Any]:
+        """The names of the models, and how many are shown at first."""
+        return {"models": [e.name for e in self.exhibits], "shown": self.shown}
+
+    def describe_model(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """What the page must know of the model `model`, which is read where it is new."""
+        exhibit = self.exhibits[_integer(query, "model", 0, 0, len(self.exhibits) - 1)]
+        with self._lock, _named_in_public(exhibit.file):
+            return exhibit.describe()
 
     def render(self, query: Mapping[str, str]) -> bytes:
         """A PNG of the images that `query` describes.
 
         Args:
-            query: texts of `model` (0 or 1), `seed` (image i uses seed + i), `label` (name, index,
-                or nothing for class i of image i), `truncation` (from `limit` on none), `seed2` and
-                `mix` (0 to 1: from the latent of `seed` to that of `seed2`), `d0`, `d1`, … (steps
-                along SeFa directions), `n` images, `raw` (1: pixel for pixel, without margins).
+            query: texts of `model` (its place in the gallery), `seed` (image i uses seed + i),
+                `label` (name, index, or nothing for class i of image i), `truncation` (from
+                `limit` on none), `seed2` and `mix` (0 to 1: from the latent of `seed` to that of
+                `seed2`), `d0`, `d1`, … (steps along SeFa directions), `n` images, `raw` (1: pixel
+                for pixel, without margins).
 
         Raises:
             ZooError: a value that is not what it should be; the sentence names it.
         """
-        index = _integer(query, "model", 0, 0, len(self.models) - 1)
-        model, directions = self.models[index], self.directions[index]
+        exhibit = self.exhibits[_integer(query, "model", 0, 0, len(self.exhibits) - 1)]
+        with self._lock, _named_in_public(exhibit.file):
+            model, directions = exhibit.open()
         moves = {f"d{i}" for i in range(DIRECTIONS)}
         unknown = [name for name in query if name not in _NAMES and name not in moves]
         if unknown:
@@ -96,14 +85,14 @@ class Studio:
             y = torch.arange(n) % model.num_classes
         limit = truncation_limit(model.generator)
         none = math.isinf(truncation) or (limit and truncation >= limit)
-        with self._lock:
+        with self._lock, _named_in_public(exhibit.file):
             z = draw_seeds(model.generator, range(seed, seed + n))
             if mix:
                 other = draw_seeds(model.generator, range(seed2, seed2 + n))
                 z = interpolate(z, other, mix)
             z = z + torch.tensor(steps[: len(directions)]) @ directions
             images = to_uint8(model.generate(z.cpu(), y, truncation=None if none else truncation))
-        size = images.shape[-1]
+        size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
         picture = grid(images, columns, scale=scale, padding=0 if raw else 2)
@@ -112,11 +101,13 @@ class Studio:
         return data.getvalue()
 
 
-def truncation_limit(generator: Generator) -> float:
-    """From which truncation on there is none; 0 where the generator has none at all."""
-    if not can_truncate(generator):
-        return 0.0
-    return 1.0 if moves_styles(generator) else NO_TRUNCATION
+@contextmanager
+def _named_in_public(file: Path) -> Iterator[None]:
+    """Errors within name the file without the folders of this machine."""
+    try:
+        yield
+    except ZooError as error:
+        raise ZooError(without_folders(str(error), file)) from error
 
 
 def _number(query: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

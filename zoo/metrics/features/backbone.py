@@ -27,9 +27,13 @@ class Backbone(Features):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
         self.freeze()
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def prepared(self, images: Tensor) -> Tensor:
+        """uint8 images as the network takes them."""
         size = (self.resolution, self.resolution)
         x = F.interpolate(as_rgb(images).float(), size=size, mode="bicubic", antialias=True)
-        maps = self.network.forward_features((x.clamp(0, 255) - self.mean) / self.std)
+        return (x.clamp(0, 255) - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        maps = self.network.forward_features(self.prepared(images))
         vectors = self.network.forward_head(maps, pre_logits=True)
         return vectors, self.network.forward_head(maps) if self.classes else None

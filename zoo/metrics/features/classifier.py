@@ -18,12 +18,13 @@ FEATURES = 128
 
 
 def fit_input(images: Tensor) -> Tensor:
-    """Bring square images (N, C, S, S) to 32x32: 28x28 by two rows and columns of zeros on every
-    side, as the data sets of the MNIST family do; others by bilinear antialiased scaling."""
-    size = images.shape[-1]
-    if size == INPUT_SIZE:
+    """Bring images (N, C, H, W) to 32x32: 28x28 by two rows and columns of zeros on every side, as
+    the data sets of the MNIST family do; others, oblong ones too, by bilinear antialiased
+    scaling."""
+    size = tuple(images.shape[-2:])
+    if size == (INPUT_SIZE, INPUT_SIZE):
         return images
-    if size == 28:
+    if size == (28, 28):
         return F.pad(images, (2, 2, 2, 2))
     return F.interpolate(
         images, size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True, align_corners=False

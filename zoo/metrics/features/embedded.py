@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.core.errors import ZooError
-from zoo.metrics.features.base import Features, file_hash
+from zoo.layers.pretrained import file_hash
+from zoo.metrics.features.base import Features
 from zoo.metrics.features.classifier import INPUT_SIZE, SmallClassifier
 from zoo.registry import features
 

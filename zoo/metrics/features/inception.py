@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
-from zoo.core.network import reachable
-from zoo.metrics.features.base import OFFLINE_CHOICES, Features, as_rgb, file_hash
+from zoo.layers.pretrained import file_hash, weights_file
+from zoo.metrics.features.base import OFFLINE_CHOICES, Features, as_rgb
 from zoo.registry import features
 
 
@@ -29,6 +30,7 @@ class InceptionFeatures(Features):
     """
 
     classes = 1008
+    general: ClassVar[int | None] = 20
 
     def __init__(self, weights: str | None = None) -> None:
         super().__init__()
@@ -62,18 +64,10 @@ def _downloaded() -> Path:
     """The weight file in torch's hub folder, fetched if it is not there yet."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[1]
-    if path.is_file():
-        return path
-    try:
-        if not reachable(URL_INCEPTION_V3):
-            raise OSError("no connection")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix="6726825d")
-    except (OSError, RuntimeError) as error:
-        raise ZooError(
-            f"features=inception needs {path.name}: it is not in {path.parent}, and could not be "
-            f"downloaded from {URL_INCEPTION_V3} ({error}). Put it there or give "
-            f"features_weights=PATH; {OFFLINE_CHOICES}."
-        ) from error
-    return path
+    return weights_file(
+        "features=inception",
+        URL_INCEPTION_V3,
+        "6726825d",
+        option="features_weights=PATH",
+        otherwise=f"; {OFFLINE_CHOICES}",
+    )

@@ -17,6 +17,7 @@ POINT = (2, 1, 1)
 class Points(Features):
     """The coordinates in [-1, 1] of images of one pixel with two channels."""
 
+    plane = True
     takes_floats = True
     tiny_shape = POINT
     middle: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from zoo.core.errors import ZooError, suggest
 from zoo.layers.pretrained import no_retries, tensors_hash
 from zoo.metrics.features.backbone import Backbone
 from zoo.metrics.features.base import OFFLINE_CHOICES
-from zoo.registry import features
+from zoo.registry import at_least, features
 
 
 @features("timm")
@@ -39,34 +39,52 @@ class TimmFeatures(Backbone):
         model: str = "vit_small_patch14_dinov2.lvd142m",
         pretrained: bool = True,
         weights: str | None = None,
-        resolution: int = 0,
+        resolution: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__()
         import timm
 
-        if not timm.is_model(model):
-            raise ZooError(
-                f"features=timm with model={model!r}: timm {timm.__version__} has no such model."
-                f"{suggest(model, timm.list_models() + timm.list_pretrained())}"
-            )
-        weights = os.path.expanduser(weights) if weights else None
-        if weights and not Path(weights).is_file():
-            raise ZooError(f"features_weights={weights}: there is no such file.")
-        options: dict[str, Any] = {"img_size": resolution} if resolution else {}
-        try:
-            network = _seeded(timm, model, pretrained and not weights, weights, options)
-        except TypeError:
-            # convolutional models take every size and know no such argument
-            options = {}
-            network = _seeded(timm, model, pretrained and not weights, weights, options)
+        network = timm_network("timm", model, pretrained, weights, resolution)
         config = timm.data.resolve_model_data_config(network)
         self.name = f"timm/{model}" + ("" if pretrained or weights else " (random weights)")
         self.weights_hash = tensors_hash(network.state_dict().items())
         self.adopt(network, resolution or config["input_size"][-1], config["mean"], config["std"])
 
 
+def timm_network(
+    part: str, model: str, pretrained: bool, weights: str | None, resolution: int = 0
+) -> nn.Module:
+    """A timm model for the feature network `part`; arguments as there.
+
+    Raises:
+        ZooError: unknown model, weights that cannot be had, a resolution the model refuses.
+    """
+    import timm
+
+    if not timm.is_model(model):
+        raise ZooError(
+            f"features={part} with model={model!r}: timm {timm.__version__} has no such model."
+            f"{suggest(model, timm.list_models() + timm.list_pretrained())}"
+        )
+    weights = os.path.expanduser(weights) if weights else None
+    if weights and not Path(weights).is_file():
+        raise ZooError(f"features_weights={weights}: there is no such file.")
+    options: dict[str, Any] = {"img_size": resolution} if resolution else {}
+    fetched = pretrained and not weights
+    try:
+        return _seeded(timm, part, model, fetched, weights, options)
+    except TypeError:
+        # convolutional models take every size and know no such argument
+        return _seeded(timm, part, model, fetched, weights, {})
+
+
 def _seeded(
-    timm: Any, model: str, pretrained: bool, weights: str | None, options: dict[str, Any]
+    timm: Any,
+    part: str,
+    model: str,
+    pretrained: bool,
+    weights: str | None,
+    options: dict[str, Any],
 ) -> nn.Module:
     """`timm.create_model` with its errors in words; random weights are the same every time."""
     try:
@@ -85,12 +103,13 @@ def _seeded(
             problem = f"features_weights={weights} does not fit {model}"
         elif pretrained:
             problem = (
-                f"features=timm cannot get the weights of {model}: give features_weights=PATH, or "
-                "choose another model as features=timm/NAME; "
+                f"features={part} cannot get the weights of {model} (model.safetensors of "
+                f"https://huggingface.co/timm): give features_weights=PATH, or choose another "
+                "model as features=timm/NAME; "
                 f"{OFFLINE_CHOICES}"
             )
         else:
-            problem = f"features=timm with model={model} cannot be built"
+            problem = f"features={part} with model={model} cannot be built"
         reason = str(error).strip().splitlines() or [""]
         raise ZooError(f"{problem} ({type(error).__name__}: {reason[0][:200]}).") from error
     return network.eval()

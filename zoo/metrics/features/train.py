@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.datasets import MNIST, FashionMNIST
 
-from zoo.metrics.features.base import file_hash
+from zoo.core.atomic import write_json
+from zoo.layers.pretrained import file_hash
 from zoo.metrics.features.classifier import (
     INPUT_SIZE,
     SmallClassifier,
@@ -110,7 +111,7 @@ def main() -> None:
         "torch": torch.__version__,
         "made_by": f"python -m zoo.metrics.features.train --dataset {args.dataset}",
     }
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    write_json(path.with_suffix(".json"), card)
     print(json.dumps(card, indent=2))
 
 

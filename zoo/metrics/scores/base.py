@@ -25,7 +25,8 @@ class Metric(ABC):
         protocol: raised by hand when the mathematics changes or a default does: figures of two
             numbers share no table.
         needs: what `check_metrics` demands: `labels` of generator and reference, `logits` of the
-            feature network, `classes`: that these are the data set's, `train`: training images.
+            feature network, `classes`: that these are the data set's, `train`: training images,
+            `test`: real images that are none of these.
         higher_is_better: those of the figures that are better the higher they are.
         order: where the figures stand in tables, the smallest first.
     """
@@ -38,6 +39,13 @@ class Metric(ABC):
     @abstractmethod
     def __call__(self, data: Comparison) -> dict[str, float]:
         """The figures by name; those of each class and notes go into `data`."""
+
+    def prepare(self) -> None:  # noqa: B027, most need nothing
+        """Get what it needs beside the images, before any is generated; called once or more.
+
+        Raises:
+            ZooError: it cannot be had.
+        """
 
     @classmethod
     def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:

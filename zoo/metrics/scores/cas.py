@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from zoo.core.errors import at_least
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_uint8
 from zoo.metrics.comparison import Comparison, Reference
@@ -13,7 +14,7 @@ from zoo.metrics.distances import random_rows
 from zoo.metrics.features.base import Features
 from zoo.metrics.features.classifier import SmallClassifier, predict, train_classifier
 from zoo.metrics.scores.base import MAX_CLASSES, NEIGHBOUR_IMAGES, Metric, labels_of
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("cas")
@@ -30,8 +31,7 @@ class ClassificationAccuracyScore(Metric):
     higher_is_better = ("cas",)
     order = 90
 
-    def __init__(self, epochs: int = 3) -> None:
-        at_least(1, "metric cas: ", epochs=epochs)
+    def __init__(self, epochs: Annotated[int, at_least(1)] = 3) -> None:
         self.epochs = epochs
 
     @classmethod
@@ -44,6 +44,7 @@ class ClassificationAccuracyScore(Metric):
     def __call__(self, data: Comparison) -> dict[str, float]:
         labels = labels_of(data)
         images, truth = data.reference.test_images, data.reference.test_labels
+        held_out = images is not None and truth is not None
         if images is None or truth is None:
             images, truth = data.reference.images, data.reference.labels
         assert truth is not None
@@ -58,7 +59,7 @@ class ClassificationAccuracyScore(Metric):
                 epochs=self.epochs,
                 seed=data.seed,
             )
-        split = "test" if data.reference.test_images is not None else data.reference.split
+        split = "test" if held_out else data.reference.split
         data.notes.append(
             f"CAS is the accuracy on {len(rows):,} of {len(images):,} images of "
             f"{data.reference.dataset}/{split}."

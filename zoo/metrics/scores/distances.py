@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-from zoo.core.errors import at_least
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import (
     density_coverage,
@@ -16,7 +16,7 @@ from zoo.metrics.distances import (
 )
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import Metric, logits_of
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("fid")
@@ -55,9 +55,11 @@ class KID(Metric):
 
     order = 20
 
-    def __init__(self, subsets: int = 100, subset_size: int = 1000) -> None:
-        at_least(1, "metric kid: ", subsets=subsets)
-        at_least(2, "metric kid: ", subset_size=subset_size)
+    def __init__(
+        self,
+        subsets: Annotated[int, at_least(1)] = 100,
+        subset_size: Annotated[int, at_least(2)] = 1000,
+    ) -> None:
         self.subsets = subsets
         self.subset_size = subset_size
 
@@ -94,8 +96,7 @@ class InceptionScore(Metric):
     higher_is_better = ("inception_score",)
     order = 30
 
-    def __init__(self, splits: int = 10) -> None:
-        at_least(1, "metric inception_score: ", splits=splits)
+    def __init__(self, splits: Annotated[int, at_least(1)] = 10) -> None:
         self.splits = splits
 
     @classmethod
@@ -124,8 +125,9 @@ class PRDC(Metric):
     higher_is_better = ("precision", "recall", "density", "coverage")
     order = 40
 
-    def __init__(self, nearest: int = 5, images: int = 10_000) -> None:
-        at_least(1, "metric prdc: ", nearest=nearest, images=images)
+    def __init__(
+        self, nearest: Annotated[int, at_least(1)] = 5, images: Annotated[int, at_least(1)] = 10_000
+    ) -> None:
         self.nearest = nearest
         self.images = images
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from zoo.core.errors import TooFewError, at_least
-from zoo.metrics.cache import reference_features
+from typing import Annotated
+
+from zoo.core.errors import TooFewError
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import nearest_rows, random_rows
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import NEIGHBOUR_IMAGES, Metric
-from zoo.registry import metric
+from zoo.registry import at_least, metric
 
 
 @metric("memorization")
@@ -26,8 +27,7 @@ class Memorization(Metric):
     needs = ("train",)
     order = 100
 
-    def __init__(self, pairs: int = 32) -> None:
-        at_least(1, "metric memorization: ", pairs=pairs)
+    def __init__(self, pairs: Annotated[int, at_least(1)] = 32) -> None:
         self.pairs = pairs
 
     @classmethod
@@ -42,10 +42,8 @@ class Memorization(Metric):
         assert images is not None
         if len(images) < 2:
             raise TooFewError("metric memorization needs 2 or more training images.")
-        if data.reference.split == "train":
-            vectors = data.reference_vectors
-        else:
-            vectors = reference_features(data.network, images, data.batch_size, data.progress)
+        vectors = data.train_vectors
+        if data.reference.split != "train":
             data.notes.append(
                 f"Memorization compares with the {len(images):,} images of "
                 f"{data.reference.dataset}/train, whatever the split of the reference."

@@ -9,7 +9,6 @@ from zoo.core.errors import ZooError
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import exact
 from zoo.metrics.features.base import Features
-from zoo.metrics.features.points import Points
 from zoo.metrics.scores.base import Metric, count_modes
 from zoo.registry import metric
 
@@ -28,11 +27,11 @@ class PointModes(Metric):
 
     @classmethod
     def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
-        return isinstance(network, Points)
+        return network.plane
 
     def __call__(self, data: Comparison) -> dict[str, float]:
         labels = data.reference.labels
-        if labels is None or not isinstance(data.network, Points):
+        if labels is None or not data.network.plane:
             raise ZooError(
                 "metric point_modes counts modes of points of the plane (datamodule=gaussians, "
                 "features=points): for images use modes."

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from zoo.contracts.update import full_precision, widen
-from zoo.core.errors import ZooError, at_least, listing, suggest
+from zoo.core.errors import ZooError, listing, suggest
 from zoo.layers import ada
 from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
-from zoo.registry import augmentation
+from zoo.registry import above, at_least, augmentation, between
 
 _GROUPS = {  # in the order in which they act
     "blit": ("xflip", "rotate90", "xint"),
@@ -67,11 +67,11 @@ class ADA(AdaptiveAugmentation):
             "bg", "bgc", "bgcf", "bgcfn", "bgcfnc", "bc",
         ] = "bgc",
         multipliers: dict[str, float] | None = None,
-        p: float = 0.0,
+        p: Annotated[float, at_least(0)] = 0.0,
         adaptive: bool = True,
-        target: float = 0.6,
-        interval: int = 4,
-        speed: float = 500_000.0,
+        target: Annotated[float, between(-1, 1)] = 0.6,
+        interval: Annotated[int, at_least(1)] = 4,
+        speed: Annotated[float, above(0)] = 500_000.0,
     ) -> None:  # fmt: skip
         super().__init__(p, adaptive, target, interval, speed)
         chosen = {name: 1.0 for group in _SETS[set] for name in _GROUPS[group]}

@@ -10,7 +10,6 @@ from torch import Tensor
 from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.update import Update
 from zoo.core.distributed import mean_over_processes, process_count
-from zoo.core.errors import above, at_least
 
 
 class AdaptiveAugmentation(Augmentation):
@@ -40,10 +39,6 @@ class AdaptiveAugmentation(Augmentation):
         self, p: float, adaptive: bool, target: float, interval: int, speed: float
     ) -> None:
         super().__init__()
-        place = f"augmentation {type(self).__name__.lower()}: "
-        at_least(0, place, p=p)
-        at_least(1, place, interval=interval)
-        above(0, place, speed=speed)
         self.adaptive = adaptive
         self.target = target
         self.interval = interval

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
-from zoo.registry import augmentation
+from zoo.registry import above, at_least, augmentation, between
 
 
 @augmentation("apa")
@@ -29,11 +31,11 @@ class APA(AdaptiveAugmentation):
 
     def __init__(
         self,
-        p: float = 0.0,
+        p: Annotated[float, at_least(0)] = 0.0,
         adaptive: bool = True,
-        target: float = 0.6,
-        interval: int = 4,
-        speed: float = 500_000.0,
+        target: Annotated[float, between(-1, 1)] = 0.6,
+        interval: Annotated[int, at_least(1)] = 4,
+        speed: Annotated[float, above(0)] = 500_000.0,
     ) -> None:
         super().__init__(p, adaptive, target, interval, speed)
 

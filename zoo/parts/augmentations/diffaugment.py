@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.augmentation import Augmentation
-from zoo.core.errors import ZooError
-from zoo.registry import augmentation
+from zoo.registry import augmentation, between
 
 
 @augmentation("diffaugment")
@@ -30,19 +31,11 @@ class DiffAugment(Augmentation):
     def __init__(
         self,
         color: bool = True,
-        translation: float = 0.125,
-        cutout: float = 0.5,
-        color_probability: float = 1.0,
+        translation: Annotated[float, between(0, 1)] = 0.125,
+        cutout: Annotated[float, between(0, 1)] = 0.5,
+        color_probability: Annotated[float, between(0, 1)] = 1.0,
     ) -> None:
         super().__init__()
-        ranges = {
-            "translation": translation,
-            "cutout": cutout,
-            "color_probability": color_probability,
-        }
-        for name, value in ranges.items():
-            if not 0 <= value <= 1:
-                raise ZooError(f"augmentation diffaugment: {name}={value} must be from 0 to 1.")
         self.color = color
         self.color_probability = color_probability
         self.translation = translation

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.augmentation import Augmentation
-from zoo.core.errors import at_least
-from zoo.registry import augmentation
+from zoo.registry import at_least, augmentation
 
 
 @augmentation("instance_noise")
@@ -26,9 +27,8 @@ class InstanceNoise(Augmentation):
 
     schedulable = ("sigma",)
 
-    def __init__(self, sigma: float = 0.1) -> None:
+    def __init__(self, sigma: Annotated[float, at_least(0)] = 0.1) -> None:
         super().__init__()
-        at_least(0, "augmentation instance_noise: ", sigma=sigma)
         self.sigma = sigma
 
     def forward(self, images: Tensor) -> Tensor:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.biggan import DiscriminatorBody, discriminator_plan
 from zoo.layers.init import initialise
 from zoo.layers.linear import head_wrap
 from zoo.layers.shapes import common_halvings
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("biggan")
@@ -50,13 +49,12 @@ class BigGANDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 96,
-        attention: int | Literal["auto"] = "auto",
+        base_channels: Annotated[int, at_least(1)] = 96,
+        attention: Annotated[int, at_least(0)] | Literal["auto"] = "auto",
         init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator biggan", image_size, oblong=True)
-        at_least(1, "discriminator biggan: ", base_channels=base_channels)
         multiples, halvings = discriminator_plan(common_halvings(self.height, self.width)[2])
         self.body = DiscriminatorBody(
             self.in_channels,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.biggan import attention_side, generator_widths, sum_over_positions
 from zoo.layers.biggan_deep import DeepDiscriminatorBlock
 from zoo.layers.init import initialise
 from zoo.layers.linear import Conv2d, head_wrap
 from zoo.layers.shapes import common_halvings
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("biggan_deep")
@@ -48,14 +47,13 @@ class BigGANDeepDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 128,
-        attention: int | Literal["auto"] = "auto",
+        base_channels: Annotated[int, at_least(1)] = 128,
+        attention: Annotated[int, at_least(0)] | Literal["auto"] = "auto",
         init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator biggan_deep"
         check_image_size(part, image_size, oblong=True)
-        at_least(1, f"{part}: ", base_channels=base_channels)
         doublings = common_halvings(self.height, self.width)[2]
         widths = [m * base_channels for m in generator_widths(doublings)[::-1]]
         # As published: two at 32 pixels, all at 64, all but the last from 128 on.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
-from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.init import dcgan_init
 from zoo.layers.norm import critic_norm
-from zoo.layers.shapes import halvings, to_vector
-from zoo.registry import discriminator
+from zoo.layers.shapes import common_halvings, to_vector
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("dcgan")
@@ -27,7 +26,7 @@ class DCGANDiscriminator(Discriminator):
     Paper: Radford et al. (2015), arXiv:1511.06434.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         num_classes: 0 for none.
         head: what scores the features.
@@ -41,18 +40,17 @@ class DCGANDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
         norm: Literal["auto", "batch", "layer", "none"] = "auto",
         per_sample: bool = False,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
-        check_image_size("discriminator dcgan", image_size)
-        at_least(1, "discriminator dcgan: ", base_channels=base_channels)
-        size, downs = halvings(image_size)
+        check_image_size("discriminator dcgan", image_size, oblong=True)
+        height, width, downs = common_halvings(self.height, self.width)
         widths = [self.in_channels, *(base_channels * min(2**level, 8) for level in range(downs))]
         layers: list[nn.Module] = []
         for level, (narrow, wide) in enumerate(pairwise(widths)):
@@ -61,7 +59,7 @@ class DCGANDiscriminator(Discriminator):
                 layers.append(critic_norm(norm, wide, per_sample))
             layers.append(nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.Sequential(*layers)
-        self.attach_head(widths[-1] * size**2, bias=False)
+        self.attach_head(widths[-1] * height * width, bias=False)
         self.apply(dcgan_init)
 
     def features(self, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.outputs import DiscriminatorOutput
-from zoo.contracts.sizes import ImageSize, check_image_size, height_width
+from zoo.contracts.sizes import ImageSize, height_width
 from zoo.contracts.update import Update
-from zoo.core.errors import at_least
 from zoo.layers.fastgan import Decoder, DownBlock, SkipExcitation, activated, conv, fastgan_init
 from zoo.layers.patches import PatchScore
 from zoo.layers.perceptual import PerceptualDistance
 from zoo.layers.pretrained import lite_package
 from zoo.layers.shapes import check_labels, halvings
 from zoo.layers.sizes import check_doublings
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 TOP = 6
 """Doublings from 4 to 256 pixels: what larger images are brought to first."""
@@ -75,17 +74,14 @@ class FastGANDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
-        decoder_channels: int = 32,
+        base_channels: Annotated[int, at_least(1)] = 64,
+        decoder_channels: Annotated[int, at_least(1)] = 32,
         reconstruction: Literal["auto", "features", "pixels", "none"] = "auto",
-        reconstruction_weight: float = 1.0,
+        reconstruction_weight: Annotated[float, at_least(0)] = 1.0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator fastgan"
-        check_image_size(part, image_size)
-        check_doublings(part, self.height)
-        at_least(1, f"{part}: ", base_channels=base_channels, decoder_channels=decoder_channels)
-        at_least(0, f"{part}: ", reconstruction_weight=reconstruction_weight)
+        check_doublings(part, image_size)
         self.reconstruction_weight = reconstruction_weight
         first, doublings = halvings(height_width(image_size)[0])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.transformer import (
     RMSNorm,
     RotaryAttention,
@@ -21,7 +20,7 @@ from zoo.layers.transformer import (
     sin_cos_positions,
     xavier,
 )
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 LEVELS = 4
 STRENGTHS = tuple(1 - 0.125 ** (1 - level / 3) + 0.01 for level in range(LEVELS))
@@ -111,15 +110,14 @@ class GATDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        width: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        patch: int = 2,
-        embedding: int = 2048,
+        width: Annotated[int, at_least(1)] = 384,
+        depth: Annotated[int, at_least(1)] = 12,
+        heads: Annotated[int, at_least(1)] = 6,
+        patch: Annotated[int, at_least(1)] = 2,
+        embedding: Annotated[int, at_least(1)] = 2048,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator gat"
-        at_least(1, f"{part}: ", depth=depth, patch=patch, embedding=embedding)
         check_heads(part, width, heads)
         check_image_size(part, image_size, multiple=patch, minimum=patch, oblong=True)
         grid = (self.height // patch, self.width // patch)

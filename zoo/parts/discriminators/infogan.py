@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.norm import critic_norm
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("infogan")
@@ -45,16 +44,14 @@ class InfoGANDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
-        hidden: int = 1024,
-        slope: float = 0.1,
+        base_channels: Annotated[int, at_least(1)] = 64,
+        hidden: Annotated[int, at_least(1)] = 1024,
+        slope: Annotated[float, at_least(0)] = 0.1,
         norm: Literal["auto", "batch", "layer", "none"] = "auto",
         per_sample: bool = False,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator infogan", image_size, oblong=True)
-        at_least(1, "discriminator infogan: ", base_channels=base_channels, hidden=hidden)
-        at_least(0, "discriminator infogan: ", slope=slope)
         mapped = 2 * base_channels * (self.height // 4) * (self.width // 4)
         self.layers = nn.Sequential(
             nn.Conv2d(self.in_channels, base_channels, 4, stride=2, padding=1),

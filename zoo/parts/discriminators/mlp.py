@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("mlp")
@@ -38,13 +37,11 @@ class MLPDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        width: int = 512,
-        depth: int = 2,
+        width: Annotated[int, at_least(1)] = 512,
+        depth: Annotated[int, at_least(0)] = 2,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator mlp", image_size, multiple=1, minimum=1, oblong=True)
-        at_least(1, "discriminator mlp: ", width=width)
-        at_least(0, "discriminator mlp: ", depth=depth)
         features = self.in_channels * self.height * self.width
         layers: list[nn.Module] = []
         for level in range(depth):

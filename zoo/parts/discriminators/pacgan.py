@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.norm import critic_norm
 from zoo.layers.pacgan import PLANS, initialise, maps
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("pacgan")
@@ -47,7 +46,7 @@ class PacGANDiscriminator(Discriminator):
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
         setting: Literal["veegan", "unrolled"] = "veegan",
-        base_channels: int | None = None,
+        base_channels: Annotated[int, at_least(1)] | None = None,
         norm: Literal["auto", "batch", "layer", "none"] = "auto",
         per_sample: bool = False,
     ) -> None:
@@ -56,7 +55,6 @@ class PacGANDiscriminator(Discriminator):
         check_image_size(
             "discriminator pacgan", image_size, multiple=1, minimum=plan.smallest + 1, oblong=True
         )
-        at_least(1, "discriminator pacgan: ", base_channels=base_channels)
         base = base_channels or plan.discriminator
         sizes = maps(self.height, self.width, plan.smallest)
         widths = [self.in_channels, *(base * min(2**level, 8) for level in range(len(sizes) - 1))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,10 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import ZooError, at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.patches import PatchScore
 from zoo.layers.shapes import check_labels
-from zoo.registry import discriminator
-
-DEEPEST = 5
+from zoo.registry import at_least, between, discriminator
 
 
 @discriminator("patchgan")
@@ -57,16 +54,13 @@ class PatchGANDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
-        n_layers: int = 3,
+        base_channels: Annotated[int, at_least(1)] = 64,
+        n_layers: Annotated[int, between(0, 5)] = 3,
         norm: Literal["auto", "batch", "instance", "none"] = "auto",
         per_sample: bool = False,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator patchgan"
-        at_least(1, f"{part}: ", base_channels=base_channels)
-        if not 0 <= n_layers <= DEEPEST:
-            raise ZooError(f"{part}: n_layers={n_layers} must be from 0 to {DEEPEST}.")
         deep = f" with n_layers={n_layers}"
         check_image_size(part + deep, image_size, minimum=max(8, 3 << n_layers), oblong=True)
         if norm == "auto":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from zoo.core.errors import ZooError
 from zoo.layers.pretrained import as_colours, frozen_pyramid
 from zoo.layers.projected import MapHead, RandomMixing
 from zoo.layers.shapes import check_labels
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 NOMINAL = (128, 64, 32, 16)
 """Sides of the mixed maps at an input of 256 pixels, which say how often each head halves."""
@@ -70,7 +70,7 @@ class ProjectedDiscriminator(Discriminator):
         head: str | HeadFactory | None = None,
         model: str = "tf_efficientnet_lite0",
         pretrained: bool = True,
-        resolution: int = 224,
+        resolution: Annotated[int, at_least(128)] = 224,
         separable: bool = False,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
-from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import ZooError, at_least
+from zoo.contracts.sizes import ImageSize, check_image_size
+from zoo.core.errors import ZooError
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("projection")
@@ -24,7 +24,7 @@ class ProjectionDiscriminator(Discriminator):
     Paper: Miyato & Koyama (2018), arXiv:1802.05637.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         num_classes: 1 or more.
         head: what scores the features.
@@ -39,13 +39,13 @@ class ProjectionDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 128,
+        base_channels: Annotated[int, at_least(1)] = 128,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head or "projection")
         if num_classes < 1:
@@ -53,13 +53,12 @@ class ProjectionDiscriminator(Discriminator):
                 f"discriminator projection needs labels, but num_classes is {num_classes}: use a "
                 "data set with classes and model.conditional=true, or discriminator resnet."
             )
-        check_image_size("discriminator projection", image_size)
-        at_least(1, "discriminator projection: ", base_channels=base_channels)
+        check_image_size("discriminator projection", image_size, oblong=True)
         self.trunk = ResNetTrunk(
             self.in_channels,
-            image_size,
+            (self.height, self.width),
             base_channels,
-            pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
+            pyramid=plan == "pyramid" or (plan == "auto" and min(self.height, self.width) > 32),
             spectral_norm=True,
             mean=False,
             attention=attention,

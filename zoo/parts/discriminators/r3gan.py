@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from zoo.contracts.update import full_precision
 from zoo.layers.fir import FIR
 from zoo.layers.r3gan import BLOCKS, R3GANBlock, plain_conv, scaled_normal_, stage_widths
 from zoo.layers.shapes import common_halvings
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("r3gan")
@@ -46,8 +46,8 @@ class R3GANDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 768,
-        group_channels: int = 16,
+        base_channels: Annotated[int, at_least(1)] = 768,
+        group_channels: Annotated[int, at_least(1)] = 16,
         plan: Literal["pyramid", "constant"] = "pyramid",
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
-from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.linear import head_wrap
 from zoo.layers.resnet import ResNetTrunk
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("resnet")
@@ -26,7 +25,7 @@ class ResNetDiscriminator(Discriminator):
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         num_classes: 0 for none.
         head: what scores the features.
@@ -36,32 +35,31 @@ class ResNetDiscriminator(Discriminator):
         pooling: of the features over positions; `auto` is `sum` with spectral norm, else `mean`.
         plan: `constant` keeps the width (the papers at 32 pixels), `pyramid` doubles it at each
             halving (48 pixels and more); `auto` is `constant` up to 32 pixels.
-        attention: side of the map that self-attention follows (Zhang et al., 2019,
-            arXiv:1805.08318), for instance 16; 0 for none.
+        attention: side (the shorter one) of the map that self-attention follows, for instance 16;
+            0 for none (Zhang et al., 2019, arXiv:1805.08318).
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 128,
+        base_channels: Annotated[int, at_least(1)] = 128,
         spectral_norm: bool = True,
         pooling: Literal["auto", "sum", "mean"] = "auto",
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
-        check_image_size("discriminator resnet", image_size)
-        at_least(1, "discriminator resnet: ", base_channels=base_channels)
+        check_image_size("discriminator resnet", image_size, oblong=True)
         self.trunk = ResNetTrunk(
             self.in_channels,
-            image_size,
+            (self.height, self.width),
             base_channels,
-            pyramid=plan == "pyramid" or (plan == "auto" and image_size > 32),
+            pyramid=plan == "pyramid" or (plan == "auto" and min(self.height, self.width) > 32),
             spectral_norm=spectral_norm,
             mean=pooling == "mean" or (pooling == "auto" and not spectral_norm),
             attention=attention,

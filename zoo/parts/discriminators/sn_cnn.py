@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
-from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.linear import Conv2d, head_wrap
 from zoo.layers.shapes import to_vector
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("sn_cnn")
@@ -26,7 +25,7 @@ class SNCNNDiscriminator(Discriminator):
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         num_classes: 0 for none.
         head: what scores the features.
@@ -37,15 +36,14 @@ class SNCNNDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
-        check_image_size("discriminator sn_cnn", image_size)
-        at_least(1, "discriminator sn_cnn: ", base_channels=base_channels)
+        check_image_size("discriminator sn_cnn", image_size, oblong=True)
         width = base_channels
         convs: list[nn.Module] = [Conv2d(self.in_channels, width, 3, padding=1, spectral_norm=True)]
         for _ in range(3):
@@ -55,7 +53,9 @@ class SNCNNDiscriminator(Discriminator):
             ]
             width *= 2
         self.convs = nn.ModuleList(convs)
-        self.attach_head(width * (image_size // 8) ** 2, head_wrap(spectral_norm=True))
+        self.attach_head(
+            width * (self.height // 8) * (self.width // 8), head_wrap(spectral_norm=True)
+        )
 
     def features(self, x: Tensor) -> Tensor:
         for conv in self.convs:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.equalized import EqualizedConv2d, EqualizedLinear, equalize
 from zoo.layers.minibatch import MinibatchStandardDeviation
 from zoo.layers.shapes import map_sizes, to_vector
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 class DiscriminatorBlock(nn.Module):
@@ -73,16 +72,13 @@ class StyleGAN2Discriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base: int = 32768,
-        max_channels: int = 512,
+        base: Annotated[int, at_least(1)] = 32768,
+        max_channels: Annotated[int, at_least(1)] = 512,
         architecture: Literal["auto", "resnet", "orig"] = "auto",
-        mbstd_group: int | None = None,
+        mbstd_group: Annotated[int, at_least(0)] | None = None,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator stylegan2", image_size, oblong=True)
-        place = "discriminator stylegan2: "
-        at_least(1, place, base=base, max_channels=max_channels)
-        at_least(0, place, mbstd_group=mbstd_group)
         small = max(self.height, self.width) <= 32
         residual = architecture == "resnet" or (architecture == "auto" and not small)
         group = (32 if small else 4) if mbstd_group is None else mbstd_group

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import ZooError, at_least, suggest
+from zoo.core.errors import ZooError, suggest
+from zoo.core.torch_internals import BatchNorm
 from zoo.layers.attention import twice_differentiable
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 # Below this the deepest map of most backbones (1/32 of the image) would vanish.
 SMALLEST_INPUT = 32
@@ -59,13 +60,12 @@ class TimmDiscriminator(Discriminator):
         head: str | HeadFactory | None = None,
         model: str = "resnet18",
         pretrained: bool = False,
-        input_size: int | None = None,
+        input_size: Annotated[int, at_least(1)] | None = None,
         norm: Literal["auto", "model", "layer"] = "auto",
         per_sample: bool = False,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator timm", image_size)
-        at_least(1, "discriminator timm: ", input_size=input_size)
         self.trunk, own_size = _backbone(model, pretrained, self.in_channels, input_size)
         self.input_size = input_size or own_size or max(image_size, SMALLEST_INPUT)
         if norm == "layer" or (norm == "auto" and per_sample):
@@ -154,7 +154,7 @@ def _backbone(
 def _replace_batch_norm(module: nn.Module) -> None:
     """Put layer norm over (C, H, W) in the place of each batch norm, in place."""
     for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+        if isinstance(child, BatchNorm):
             layers: list[nn.Module] = [nn.GroupNorm(1, child.num_features)]
             # timm's fused norms carry an activation, which stays.
             if isinstance(getattr(child, "act", None), nn.Module):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.init import orthogonal_init
 from zoo.layers.pacgan import initialise
-from zoo.registry import discriminator
+from zoo.layers.product import ProductLinear
+from zoo.registry import at_least, discriminator
 
 PIECES = 5
 """Of PacGAN's maxout."""
 
 
-class Maxout(nn.Linear):
+class Maxout(ProductLinear):
     """Linear layers of which each output is the largest of several (Goodfellow et al., 2013).
 
     Args:
@@ -63,11 +63,10 @@ class ToyDiscriminator(Discriminator):
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
         variant: Literal["pacgan", "unrolled"] = "pacgan",
-        width: int | None = None,
+        width: Annotated[int, at_least(1)] | None = None,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator toy", image_size, multiple=1, minimum=1, oblong=True)
-        at_least(1, "discriminator toy: ", width=width)
         maxout = variant == "pacgan"
         hidden = width or (200 if maxout else 128)
         features = self.in_channels * self.height * self.width

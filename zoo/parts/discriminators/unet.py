@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +13,14 @@ from zoo.contracts.head import HeadFactory
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, check_image_size, height_width
 from zoo.contracts.update import Update
-from zoo.core.distributed import processes
-from zoo.core.errors import at_least
+from zoo.core.distributed import process_count
 from zoo.layers.cutmix import cutmix_masks, mix
 from zoo.layers.init import redraw
 from zoo.layers.linear import Conv2d, Embedding, Linear
 from zoo.layers.patches import PatchScore
 from zoo.layers.resnet import DiscriminatorBlock
 from zoo.layers.shapes import check_labels, halvings
-from zoo.registry import discriminator
+from zoo.registry import at_least, discriminator
 
 
 @discriminator("unet")
@@ -68,15 +67,13 @@ class UNetDiscriminator(Discriminator):
         channels: int,
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
-        base_channels: int = 64,
-        cutmix: float = 1.0,
-        consistency: float = 1.0,
-        ramp: int = 0,
+        base_channels: Annotated[int, at_least(1)] = 64,
+        cutmix: Annotated[float, at_least(0)] = 1.0,
+        consistency: Annotated[float, at_least(0)] = 1.0,
+        ramp: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator unet", image_size, oblong=True)
-        at_least(1, "discriminator unet: ", base_channels=base_channels)
-        at_least(0, "discriminator unet: ", cutmix=cutmix, consistency=consistency, ramp=ramp)
         self.cutmix = cutmix
         self.consistency = consistency
         self.ramp = ramp
@@ -154,7 +151,7 @@ class UNetDiscriminator(Discriminator):
     def _ramped(self, n: int) -> Tensor:
         """The share of the weights in force, and count the images of this update."""
         share = (self.seen / self.ramp).clamp(max=1) if self.ramp else torch.ones_like(self.seen)
-        self.seen += n * processes()
+        self.seen += n * process_count()
         return share.float()
 
 

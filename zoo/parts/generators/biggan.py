@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.layers.biggan import GeneratorBody, generator_widths
 from zoo.layers.init import initialise
 from zoo.layers.shapes import check_labels, common_halvings, one_hot
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("biggan")
@@ -57,17 +57,15 @@ class BigGANGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 96,
+        base_channels: Annotated[int, at_least(1)] = 96,
         plan: Literal["studiogan", "ajbrock"] = "studiogan",
         hierarchical: bool = True,
-        shared_dim: int = 128,
-        attention: int | Literal["auto"] = "auto",
+        shared_dim: Annotated[int, at_least(0)] = 128,
+        attention: Annotated[int, at_least(0)] | Literal["auto"] = "auto",
         init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator biggan", image_size, oblong=True)
-        at_least(1, "generator biggan: ", base_channels=base_channels)
-        at_least(0, "generator biggan: ", shared_dim=shared_dim)
         height, width, doublings = common_halvings(self.height, self.width)
         self.chunks = doublings + 1 if hierarchical else 1
         _check_latent(image_size, latent_dim, self.chunks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.biggan import NORM_EPS, attention_side, generator_widths
 from zoo.layers.biggan_deep import DeepGeneratorBlock
 from zoo.layers.init import initialise
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.shapes import check_labels, common_halvings, to_map
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("biggan_deep")
@@ -54,15 +53,14 @@ class BigGANDeepGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 128,
-        shared_dim: int = 128,
-        attention: int | Literal["auto"] = "auto",
+        base_channels: Annotated[int, at_least(1)] = 128,
+        shared_dim: Annotated[int, at_least(1)] = 128,
+        attention: Annotated[int, at_least(0)] | Literal["auto"] = "auto",
         init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         part = "generator biggan_deep"
         check_image_size(part, image_size, oblong=True)
-        at_least(1, f"{part}: ", base_channels=base_channels, shared_dim=shared_dim)
         height, width, doublings = common_halvings(self.height, self.width)
         self.start = height, width
         multiples = (16, 16, 8, 4, 2) if doublings == 4 else generator_widths(doublings)

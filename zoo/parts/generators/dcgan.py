@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
-from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.init import dcgan_init
-from zoo.layers.shapes import append_one_hot, check_labels, halvings, to_map
-from zoo.registry import generator
+from zoo.layers.shapes import append_one_hot, check_labels, common_halvings, to_map
+from zoo.registry import at_least, generator
 
 
 @generator("dcgan")
@@ -27,7 +27,7 @@ class DCGANGenerator(Generator):
     Paper: Radford et al. (2015), arXiv:1511.06434.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         latent_dim: length of the latent.
         num_classes: 0 for none.
@@ -38,19 +38,20 @@ class DCGANGenerator(Generator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
-        check_image_size("generator dcgan", image_size)
-        at_least(1, "generator dcgan: ", base_channels=base_channels)
-        self.start, ups = halvings(image_size)
+        check_image_size("generator dcgan", image_size, oblong=True)
+        *self.start, ups = common_halvings(self.height, self.width)
         widths = [base_channels * min(2**level, 8) for level in reversed(range(ups))]
         # The paper's transposed convolution of a 1x1 map is a matrix product.
-        self.project = nn.Linear(latent_dim + num_classes, self.start**2 * widths[0], bias=False)
+        self.project = nn.Linear(
+            latent_dim + num_classes, math.prod(self.start) * widths[0], bias=False
+        )
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
         for wider, width in pairwise(widths):
             layers += [
@@ -65,4 +66,4 @@ class DCGANGenerator(Generator):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.num_classes:
             z = append_one_hot(z, check_labels(self, y), self.num_classes)
-        return torch.tanh(self.layers(to_map(self.project(z), self.start)))
+        return torch.tanh(self.layers(to_map(self.project(z), *self.start)))

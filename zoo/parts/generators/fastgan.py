@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
-from zoo.contracts.sizes import ImageSize, check_image_size, height_width
-from zoo.core.errors import at_least
+from zoo.contracts.sizes import ImageSize, height_width
 from zoo.layers.fastgan import GeneratorBlock, SkipExcitation, Start, conv, fastgan_init
 from zoo.layers.shapes import check_labels, halvings
 from zoo.layers.sizes import check_doublings
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 WIDTHS = (16, 8, 4, 2, 2, 1, 1 / 2, 1 / 4, 1 / 8)
 """Of the maps of 4, 8, 16, … 1024 pixels, in `base_channels`."""
@@ -89,13 +88,11 @@ class FastGANGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 64,
+        base_channels: Annotated[int, at_least(1)] = 64,
         variant: Literal["fastgan", "projected", "projected_lite"] = "fastgan",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
-        check_image_size("generator fastgan", image_size)
-        check_doublings("generator fastgan", self.height)
-        at_least(1, "generator fastgan: ", base_channels=base_channels)
+        check_doublings("generator fastgan", image_size)
         self.plan = VARIANTS[variant]
         start, ups = halvings(height_width(image_size)[0])
         widths = [max(int(base_channels * times), 1) for times in WIDTHS]

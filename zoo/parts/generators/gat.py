@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.layers.shapes import check_labels
 from zoo.layers.transformer import (
     RotaryAttention,
@@ -23,7 +23,7 @@ from zoo.layers.transformer import (
     sin_cos_positions,
     xavier,
 )
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 LEVELS = 4
 """Outputs, one after each quarter of the depth."""
@@ -101,15 +101,14 @@ class GATGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        width: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        patch: int = 2,
-        embedding: int = 64,
+        width: Annotated[int, at_least(1)] = 384,
+        depth: Annotated[int, at_least(1)] = 12,
+        heads: Annotated[int, at_least(1)] = 6,
+        patch: Annotated[int, at_least(1)] = 2,
+        embedding: Annotated[int, at_least(1)] = 64,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         part = "generator gat"
-        at_least(1, f"{part}: ", depth=depth, patch=patch, embedding=embedding)
         check_heads(part, width, heads)
         check_image_size(part, image_size, multiple=patch, minimum=patch, oblong=True)
         if depth % LEVELS:

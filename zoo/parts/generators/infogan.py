@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.init import dcgan_init
 from zoo.layers.shapes import append_one_hot, check_labels
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("infogan")
@@ -43,12 +42,11 @@ class InfoGANGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 64,
-        hidden: int = 1024,
+        base_channels: Annotated[int, at_least(1)] = 64,
+        hidden: Annotated[int, at_least(1)] = 1024,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator infogan", image_size, oblong=True)
-        at_least(1, "generator infogan: ", base_channels=base_channels, hidden=hidden)
         start = (2 * base_channels, self.height // 4, self.width // 4)
         mapped = start[0] * start[1] * start[2]
         self.layers = nn.Sequential(

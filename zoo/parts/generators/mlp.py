@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.shapes import append_one_hot, check_labels
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("mlp")
@@ -40,13 +39,11 @@ class MLPGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        width: int = 128,
-        depth: int = 4,
+        width: Annotated[int, at_least(1)] = 128,
+        depth: Annotated[int, at_least(0)] = 4,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator mlp", image_size, multiple=1, minimum=1, oblong=True)
-        at_least(1, "generator mlp: ", width=width)
-        at_least(0, "generator mlp: ", depth=depth)
         features = latent_dim + num_classes
         layers: list[nn.Module] = []
         for level in range(depth):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.pacgan import PLANS, initialise, maps
 from zoo.layers.shapes import append_one_hot, check_labels
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("pacgan")
@@ -47,14 +46,13 @@ class PacGANGenerator(Generator):
         latent_dim: int,
         num_classes: int = 0,
         setting: Literal["veegan", "unrolled"] = "veegan",
-        base_channels: int | None = None,
+        base_channels: Annotated[int, at_least(1)] | None = None,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         plan = PLANS[setting]
         check_image_size(
             "generator pacgan", image_size, multiple=1, minimum=plan.smallest + 1, oblong=True
         )
-        at_least(1, "generator pacgan: ", base_channels=base_channels)
         base = base_channels or plan.generator
         sizes = maps(self.height, self.width, plan.smallest)
         hidden = sizes if plan.last_conv else sizes[1:]

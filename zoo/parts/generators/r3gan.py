@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.contracts.update import full_precision
-from zoo.core.errors import at_least
 from zoo.layers.fir import FIR
 from zoo.layers.r3gan import BLOCKS, R3GANBlock, plain_conv, scaled_normal_, stage_widths
 from zoo.layers.shapes import check_labels, common_halvings
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("r3gan")
@@ -52,14 +51,13 @@ class R3GANGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 768,
-        group_channels: int = 16,
+        base_channels: Annotated[int, at_least(1)] = 768,
+        group_channels: Annotated[int, at_least(1)] = 16,
         plan: Literal["pyramid", "constant"] = "pyramid",
-        embedding_dim: int = 64,
+        embedding_dim: Annotated[int, at_least(1)] = 64,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator r3gan", image_size, oblong=True)
-        at_least(1, "generator r3gan: ", embedding_dim=embedding_dim)
         height, width, ups = common_halvings(self.height, self.width)
         widths = stage_widths(
             f"generator r3gan at image_size={image_size}",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
-from zoo.contracts.sizes import check_image_size
-from zoo.core.errors import at_least
+from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.resnet import ConditionalAdaIN, ConditionalBatchNorm2d, GeneratorBlock
-from zoo.layers.shapes import check_labels, halvings, to_map
-from zoo.registry import generator
+from zoo.layers.shapes import check_labels, common_halvings, to_map
+from zoo.registry import at_least, generator
 
 
 @generator("resnet")
@@ -29,7 +28,7 @@ class ResNetGenerator(Generator):
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
+        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
         channels: channels of the image.
         latent_dim: length of the latent.
         num_classes: 0 for none.
@@ -38,8 +37,8 @@ class ResNetGenerator(Generator):
         plan: `constant` keeps the width (the papers at 32 pixels); `pyramid` starts at
             `base_channels` / 4 before the image and doubles towards the latent (the papers at 48
             and 64 pixels); `auto` is `constant` up to 32 pixels.
-        attention: side of the map that self-attention follows (Zhang et al., 2019,
-            arXiv:1805.08318), for instance 16; 0 for none.
+        attention: side (the shorter one) of the map that self-attention follows, for instance 16;
+            0 for none (Zhang et al., 2019, arXiv:1805.08318).
         spectral_norm: normalise the weights of all convolutions and of the first layer, as SAGAN.
         conditioning: how the label enters: `batch_norm` (conditional batch norm), or `adain`
             (instance norm in its place); without classes it is batch norm.
@@ -49,25 +48,25 @@ class ResNetGenerator(Generator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 256,
+        base_channels: Annotated[int, at_least(1)] = 256,
         plan: Literal["auto", "constant", "pyramid"] = "auto",
-        attention: int = 0,
+        attention: Annotated[int, at_least(0)] = 0,
         spectral_norm: bool = False,
         conditioning: Literal["batch_norm", "adain"] = "batch_norm",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
-        check_image_size("generator resnet", image_size)
-        at_least(1, "generator resnet: ", base_channels=base_channels)
-        self.start, ups = halvings(image_size)
-        if plan == "pyramid" or (plan == "auto" and image_size > 32):
+        check_image_size("generator resnet", image_size, oblong=True)
+        height, width, ups = common_halvings(self.height, self.width)
+        self.start = height, width
+        if plan == "pyramid" or (plan == "auto" and min(self.height, self.width) > 32):
             widths = [max(base_channels * min(2**i, 16) // 4, 1) for i in range(ups, -1, -1)]
         else:
             widths = [base_channels] * (ups + 1)
-        self.project = Linear(latent_dim, self.start**2 * widths[0], spectral_norm=spectral_norm)
+        self.project = Linear(latent_dim, height * width * widths[0], spectral_norm=spectral_norm)
         adain = conditioning == "adain" and num_classes > 0
         kind = ConditionalAdaIN if adain else ConditionalBatchNorm2d
 
@@ -77,7 +76,7 @@ class ResNetGenerator(Generator):
         self.blocks = nn.ModuleList(
             GeneratorBlock(widths[i], widths[i + 1], norm, spectral_norm) for i in range(ups)
         )
-        sides = [self.start << (i + 1) for i in range(ups)]
+        sides = [min(self.start) << (i + 1) for i in range(ups)]
         self.attends_after = attention_place(attention, sides, "generator resnet")
         if self.attends_after is not None:
             self.attention = SelfAttention2d(widths[self.attends_after + 1], spectral_norm)
@@ -87,7 +86,7 @@ class ResNetGenerator(Generator):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.num_classes:
             y = check_labels(self, y)
-        h = to_map(self.project(z), self.start)
+        h = to_map(self.project(z), *self.start)
         for i, block in enumerate(self.blocks):
             h = block(h, y)
             if i == self.attends_after:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.biggan import GeneratorBody, generator_widths
 from zoo.layers.init import initialise
 from zoo.layers.shapes import check_labels, common_halvings, one_hot
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("sagan")
@@ -47,13 +46,12 @@ class SAGANGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base_channels: int = 64,
-        attention: int | Literal["auto"] = "auto",
+        base_channels: Annotated[int, at_least(1)] = 64,
+        attention: Annotated[int, at_least(0)] | Literal["auto"] = "auto",
         init: Literal["orthogonal", "xavier", "normal"] = "orthogonal",
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator sagan", image_size, oblong=True)
-        at_least(1, "generator sagan: ", base_channels=base_channels)
         height, width, doublings = common_halvings(self.height, self.width)
         self.body = GeneratorBody(
             (height, width),

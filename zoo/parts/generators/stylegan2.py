@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import ZooError, at_least
 from zoo.layers.fir import FIR
 from zoo.layers.mapping import Mapping
 from zoo.layers.modulation import StyledConv2d, ToImage
 from zoo.layers.shapes import map_sizes
 from zoo.parts.generators.styled import StyledGenerator
-from zoo.registry import generator
+from zoo.registry import at_least, between, generator
 
 
 class SynthesisBlock(nn.Module):
@@ -89,20 +88,15 @@ class StyleGAN2Generator(StyledGenerator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        base: int = 32768,
-        max_channels: int = 512,
-        style_dim: int = 512,
-        mapping_layers: int = 2,
-        style_mixing: float = 0.0,
+        base: Annotated[int, at_least(1)] = 32768,
+        max_channels: Annotated[int, at_least(1)] = 512,
+        style_dim: Annotated[int, at_least(1)] = 512,
+        mapping_layers: Annotated[int, at_least(1)] = 2,
+        style_mixing: Annotated[float, between(0, 1)] = 0.0,
         noise: bool = True,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator stylegan2", image_size, oblong=True)
-        place = "generator stylegan2: "
-        at_least(1, place, base=base, max_channels=max_channels, style_dim=style_dim)
-        at_least(1, place, mapping_layers=mapping_layers)
-        if not 0 <= style_mixing <= 1:
-            raise ZooError(f"{place}style_mixing={style_mixing} must be from 0 to 1.")
         self.style_mixing = style_mixing
         self.mapping = Mapping(latent_dim, style_dim, num_classes, mapping_layers, decay=0.995)
         sizes = map_sizes(self.height, self.width)[::-1]

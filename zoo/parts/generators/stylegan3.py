@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.sizes import ImageSize, height_width
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.layers.alias_free import AliasFreeConv2d, Band, FourierInput
 from zoo.layers.mapping import Mapping
 from zoo.parts.generators.styled import StyledGenerator
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 CRITICAL = 2
 """Layers at the end that use the whole band of the image."""
@@ -121,18 +121,14 @@ class StyleGAN3Generator(StyledGenerator):
         latent_dim: int,
         num_classes: int = 0,
         variant: Literal["t", "r"] = "t",
-        base: int | None = None,
-        max_channels: int | None = None,
-        style_dim: int = 512,
-        mapping_layers: int = 2,
-        layers: int = 14,
+        base: Annotated[int, at_least(1)] | None = None,
+        max_channels: Annotated[int, at_least(1)] | None = None,
+        style_dim: Annotated[int, at_least(1)] = 512,
+        mapping_layers: Annotated[int, at_least(1)] = 2,
+        layers: Annotated[int, at_least(4)] = 14,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         _check_size(image_size)
-        place = "generator stylegan3: "
-        at_least(1, place, base=base, max_channels=max_channels, style_dim=style_dim)
-        at_least(1, place, mapping_layers=mapping_layers)
-        at_least(CRITICAL + 2, place, layers=layers)
         turns = variant == "r"
         base = base or (65536 if turns else 32768)
         max_channels = max_channels or (1024 if turns else 512)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.core.errors import at_least
 from zoo.layers.init import orthogonal_init
 from zoo.layers.pacgan import initialise
 from zoo.layers.shapes import append_one_hot, check_labels
-from zoo.registry import generator
+from zoo.registry import at_least, generator
 
 
 @generator("toy")
@@ -47,11 +46,10 @@ class ToyGenerator(Generator):
         latent_dim: int,
         num_classes: int = 0,
         variant: Literal["pacgan", "unrolled"] = "pacgan",
-        width: int | None = None,
+        width: Annotated[int, at_least(1)] | None = None,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator toy", image_size, multiple=1, minimum=1, oblong=True)
-        at_least(1, "generator toy: ", width=width)
         normed = variant == "pacgan"
         hidden = width or (400 if normed else 128)
         features = latent_dim + num_classes

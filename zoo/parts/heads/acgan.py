@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from zoo.contracts.head import Head, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update
-from zoo.core.errors import ZooError, at_least
 from zoo.layers.shapes import check_labels
 from zoo.parts.heads.class_losses import cross_entropy
-from zoo.registry import head
+from zoo.registry import at_least, below, head
 
 
 @head("acgan")
@@ -34,15 +35,12 @@ class ACGAN(Head):
     def __init__(
         self,
         trunk: Trunk,
-        weight_d: float = 1.0,
-        weight_g: float = 1.0,
+        weight_d: Annotated[float, at_least(0)] = 1.0,
+        weight_g: Annotated[float, at_least(0)] = 1.0,
         both: bool = False,
-        smoothing: float = 0.0,
+        smoothing: Annotated[float, at_least(0), below(1)] = 0.0,
     ) -> None:
         super().__init__(trunk)
-        at_least(0, "head acgan: ", weight_d=weight_d, weight_g=weight_g)
-        if not 0 <= smoothing < 1:
-            raise ZooError(f"head acgan: smoothing={smoothing} must be from 0 to below 1.")
         self.weight_d = weight_d
         self.weight_g = weight_g
         self.both = both

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from zoo.contracts.head import Head, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update
-from zoo.core.errors import at_least
 from zoo.layers.shapes import check_labels
 from zoo.parts.heads.class_losses import class_hinge, class_lead, cross_entropy
-from zoo.registry import head
+from zoo.registry import at_least, head
 
 
 @head("adcgan")
@@ -35,11 +34,10 @@ class ADCGAN(Head):
     def __init__(
         self,
         trunk: Trunk,
-        weight: float = 1.0,
+        weight: Annotated[float, at_least(0)] = 1.0,
         form: Literal["cross_entropy", "hinge"] = "cross_entropy",
     ) -> None:
         super().__init__(trunk)
-        at_least(0, "head adcgan: ", weight=weight)
         self.weight = weight
         self.form = form
         self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))

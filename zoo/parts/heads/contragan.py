@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contracts.head import Head, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import above, at_least
 from zoo.layers.shapes import check_labels
 from zoo.parts.heads.class_losses import contrastive_2c
-from zoo.registry import head
+from zoo.registry import above, at_least, head
 
 
 class EmbeddingHead(Head):
@@ -30,9 +31,6 @@ class EmbeddingHead(Head):
 
     def __init__(self, trunk: Trunk, weight: float, width: int) -> None:
         super().__init__(trunk)
-        place = f"head {type(self).__name__.lower()}: "
-        at_least(0, place, weight=weight)
-        at_least(1, place, width=width)
         self.weight = weight
         self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
         self.embed = trunk.wrap(nn.Linear(trunk.features, width, bias=trunk.bias))
@@ -78,10 +76,13 @@ class ContraGAN(EmbeddingHead):
     """
 
     def __init__(
-        self, trunk: Trunk, weight: float = 1.0, temperature: float = 1.0, width: int = 512
+        self,
+        trunk: Trunk,
+        weight: Annotated[float, at_least(0)] = 1.0,
+        temperature: Annotated[float, above(0)] = 1.0,
+        width: Annotated[int, at_least(1)] = 512,
     ) -> None:
         super().__init__(trunk, weight, width)
-        above(0, "head contragan: ", temperature=temperature)
         self.temperature = temperature
 
     def pull(self, embedding: Tensor, proxy: Tensor, y: Tensor) -> Tensor:

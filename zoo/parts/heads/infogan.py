@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,9 @@ from torch.nn.functional import log_softmax
 from zoo.contracts.head import Head, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.layers.norm import critic_norm
-from zoo.registry import head
+from zoo.registry import at_least, head
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -49,19 +49,14 @@ class InfoGAN(Head):
     def __init__(
         self,
         trunk: Trunk,
-        lambda_discrete: float = 1.0,
-        lambda_continuous: float = 1.0,
+        lambda_discrete: Annotated[float, at_least(0)] = 1.0,
+        lambda_continuous: Annotated[float, at_least(0)] = 1.0,
         fix_std: bool = True,
-        width: int = 128,
-        slope: float = 0.1,
+        width: Annotated[int, at_least(1)] = 128,
+        slope: Annotated[float, at_least(0)] = 0.1,
         norm: Literal["batch", "layer", "none"] = "batch",
     ) -> None:
         super().__init__(trunk)
-        at_least(
-            0, "head infogan: ",
-            lambda_discrete=lambda_discrete, lambda_continuous=lambda_continuous, slope=slope,
-        )  # fmt: skip
-        at_least(1, "head infogan: ", width=width)
         self.lambda_discrete = lambda_discrete
         self.lambda_continuous = lambda_continuous
         self.fix_std = fix_std

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from zoo.contracts.head import Head, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update
-from zoo.core.errors import at_least
 from zoo.layers.shapes import check_labels
 from zoo.parts.heads.class_losses import crammer_singer
 from zoo.parts.regularizers.feature_matching import mean_features
-from zoo.registry import head
+from zoo.registry import at_least, head
 
 
 @head("multi_hinge")
@@ -34,9 +35,13 @@ class MultiHinge(Head):
     replaces_loss = True
     needs_real = True
 
-    def __init__(self, trunk: Trunk, weight: float = 0.05, matching: float = 1.0) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        weight: Annotated[float, at_least(0)] = 0.05,
+        matching: Annotated[float, at_least(0)] = 1.0,
+    ) -> None:
         super().__init__(trunk)
-        at_least(0, "head multi_hinge: ", weight=weight, matching=matching)
         self.weight = weight
         self.matching = matching
         self.classify = trunk.wrap(
@@ -61,8 +66,8 @@ class MultiHinge(Head):
         fake = update.fake_output.extra["class_logits"]
         if update.side == "discriminator":
             real = update.real_output.extra["class_logits"]
-            told = torch.full_like(y, self.num_classes)
-            return {"class_loss": crammer_singer(real, y) + crammer_singer(fake, told)}
+            target = torch.full_like(y, self.num_classes)
+            return {"class_loss": crammer_singer(real, y) + crammer_singer(fake, target)}
         losses = {"class_loss": self.weight * crammer_singer(fake, y)}
         if self.matching:
             real_mean = mean_features(update.real_output.features.detach())

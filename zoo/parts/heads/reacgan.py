@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.head import Trunk
-from zoo.core.errors import ZooError, above
 from zoo.parts.heads.class_losses import cross_entropy_d2d
 from zoo.parts.heads.contragan import EmbeddingHead
-from zoo.registry import head
+from zoo.registry import above, at_least, between, head
 
 
 @head("reacgan")
@@ -33,15 +34,12 @@ class ReACGAN(EmbeddingHead):
     def __init__(
         self,
         trunk: Trunk,
-        weight: float = 0.5,
-        margin: float = 0.98,
-        temperature: float = 0.5,
-        width: int = 512,
+        weight: Annotated[float, at_least(0)] = 0.5,
+        margin: Annotated[float, between(-1, 1)] = 0.98,
+        temperature: Annotated[float, above(0)] = 0.5,
+        width: Annotated[int, at_least(1)] = 512,
     ) -> None:
         super().__init__(trunk, weight, width)
-        above(0, "head reacgan: ", temperature=temperature)
-        if not -1 <= margin <= 1:
-            raise ZooError(f"head reacgan: margin={margin} must be from -1 to 1.")
         self.margin = margin
         self.temperature = temperature
 

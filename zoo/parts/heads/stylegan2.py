@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 from torch import Tensor, nn
 
 from zoo.contracts.head import Head, Trunk
-from zoo.core.errors import at_least
 from zoo.layers.mapping import LabelMapping
 from zoo.layers.shapes import check_labels
-from zoo.registry import head
+from zoo.registry import at_least, head
 
 
 @head("stylegan2")
@@ -29,9 +29,13 @@ class MappedProjection(Head):
 
     requires_labels = True
 
-    def __init__(self, trunk: Trunk, width: int = 512, layers: int = 8) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        width: Annotated[int, at_least(1)] = 512,
+        layers: Annotated[int, at_least(1)] = 8,
+    ) -> None:
         super().__init__(trunk)
-        at_least(1, "head stylegan2: ", width=width, layers=layers)
         self.width = width
         self.project = trunk.wrap(nn.Linear(trunk.features, width, bias=trunk.bias))
         self.mapping = LabelMapping(trunk.num_classes, width, layers)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from zoo.contracts.latent import Code, Latent
-from zoo.core.errors import ZooError, at_least
-from zoo.registry import latent
+from zoo.core.errors import ZooError
+from zoo.registry import at_least, latent
 
 
 @latent("codes")
@@ -31,14 +31,11 @@ class Codes(Latent):
     def __init__(
         self,
         dim: int,
-        categorical: list[int] = [10],  # noqa: B006
-        continuous: int = 2,
+        categorical: list[Annotated[int, at_least(2)]] = [10],  # noqa: B006
+        continuous: Annotated[int, at_least(0)] = 2,
         noise: Literal["uniform", "normal"] = "uniform",
     ) -> None:
         super().__init__(dim)
-        at_least(0, "latent codes: ", continuous=continuous)
-        for i, size in enumerate(categorical):
-            at_least(2, "latent codes: ", **{f"categorical[{i}]": size})
         self.noise = noise
         sizes = [*((size, True) for size in categorical), *[(1, False)] * continuous]
         if not sizes:

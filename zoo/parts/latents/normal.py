@@ -30,6 +30,9 @@ class Normal(Latent):
         z = torch.randn(n, self.dim, generator=generator, device=origin)
         return z if device is None else z.to(device)
 
+    def slope(self, z: Tensor) -> Tensor:
+        return -z
+
     def truncate(self, z: Tensor, amount: Tensor | float) -> Tensor:
         """Latents of the normal truncated to [-t, t], t = `amount` in standard deviations.
 

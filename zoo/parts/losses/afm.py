@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError
 from zoo.parts.regularizers.finite_difference import FiniteDifference
 from zoo.parts.regularizers.optimal_transport import OptimalTransport
-from zoo.registry import loss
+from zoo.registry import above, at_least, at_most, loss
 
 
 @loss("afm")
@@ -38,13 +40,12 @@ class AFM(Loss):
 
     def __init__(
         self,
-        centering: float = 0.01,
-        slope: float = 0.25,
-        sigma: float = 0.01,
-        share: float = 0.25,
-        transport: float = 0.0,
+        centering: Annotated[float, at_least(0)] = 0.01,
+        slope: Annotated[float, at_least(0)] = 0.25,
+        sigma: Annotated[float, above(0)] = 0.01,
+        share: Annotated[float, above(0), at_most(1)] = 0.25,
+        transport: Annotated[float, at_least(0)] = 0.0,
     ) -> None:
-        at_least(0, "loss afm: ", centering=centering, slope=slope, transport=transport)
         self.centering = centering
         self.slope = slope
         self.sigma = sigma

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from zoo.contracts.loss import Loss
-from zoo.core.errors import ZooError
-from zoo.registry import loss
+from zoo.registry import at_least, below, loss
+
+_LEAST = 1e-6
+"""Of the shares that are turned into a ratio."""
 
 
 @loss("bce")
@@ -24,14 +29,19 @@ class BCE(Loss):
             for real images is 1 - smoothing. From 0 (none) to below 1.
     """
 
-    def __init__(self, smoothing: float = 0.0) -> None:
-        if not 0 <= smoothing < 1:
-            raise ZooError(f"loss bce: smoothing={smoothing} must be from 0 to below 1.")
+    def __init__(self, smoothing: Annotated[float, at_least(0), below(1)] = 0.0) -> None:
         self.smoothing = smoothing
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         # Cross entropy with target t: t softplus(-s) + (1 - t) softplus(s) = softplus(-s) + (1-t) s
         return softplus(-real) + self.smoothing * real + softplus(fake)
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        if not self.smoothing:
+            return scores
+        # The best D has sigmoid(s) = (1 - smoothing) r / (1 + r), which stays below 1 - smoothing.
+        share = torch.sigmoid(scores) / (1 - self.smoothing)
+        return torch.logit(share.clamp(_LEAST, 1 - _LEAST))
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return softplus(-fake)

@@ -39,6 +39,9 @@ class DualContrastive(Loss):
         one_fake = softplus(_log_sum_exp(-real) + fake)
         return one_real + one_fake
 
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return scores
+
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         if real is None:
             raise ZooError(

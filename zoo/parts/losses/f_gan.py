@@ -22,20 +22,36 @@ def _exp(x: Tensor) -> Tensor:
 
 
 class _Divergence(NamedTuple):
-    """g(v), the activation of a score, and f*(g(v)), the conjugate of it, written in v."""
+    """g(v), the activation of a score, and f*(g(v)), the conjugate of it, written in v.
+
+    The best D has g(v) = f'(p_data / p_G); `log_ratio` is that solved for the ratio's logarithm.
+    """
 
     activation: Callable[[Tensor], Tensor]
     conjugate: Callable[[Tensor], Tensor]
+    log_ratio: Callable[[Tensor], Tensor] | None = None
 
 
 _LOG2 = math.log(2)
+
+
+def _same(v: Tensor) -> Tensor:
+    return v
+
+
 _DIVERGENCES = {
-    "gan": _Divergence(lambda v: -softplus(-v), softplus),
-    "jensen_shannon": _Divergence(lambda v: _LOG2 - softplus(-v), lambda v: softplus(v) - _LOG2),
-    "kl": _Divergence(lambda v: v, lambda v: _exp(v - 1)),
-    "reverse_kl": _Divergence(lambda v: -_exp(-v), lambda v: v - 1),
-    "pearson": _Divergence(lambda v: v, lambda v: v.square() / 4 + v),
-    "squared_hellinger": _Divergence(lambda v: 1 - _exp(-v), lambda v: _exp(v) - 1),
+    "gan": _Divergence(lambda v: -softplus(-v), softplus, _same),
+    "jensen_shannon": _Divergence(
+        lambda v: _LOG2 - softplus(-v), lambda v: softplus(v) - _LOG2, _same
+    ),
+    "kl": _Divergence(_same, lambda v: _exp(v - 1), lambda v: v - 1),
+    "reverse_kl": _Divergence(lambda v: -_exp(-v), lambda v: v - 1, _same),
+    "pearson": _Divergence(
+        _same, lambda v: v.square() / 4 + v, lambda v: (1 + v / 2).clamp(min=1e-6).log()
+    ),
+    "squared_hellinger": _Divergence(
+        lambda v: 1 - _exp(-v), lambda v: _exp(v) - 1, lambda v: 2 * v
+    ),
     "total_variation": _Divergence(lambda v: v.tanh() / 2, lambda v: v.tanh() / 2),
 }
 
@@ -72,9 +88,13 @@ class FGAN(Loss):
         self.saturating = saturating
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        activation, conjugate = _DIVERGENCES[self.divergence]
+        activation, conjugate, _ = _DIVERGENCES[self.divergence]
         return conjugate(fake) - activation(real)
 
+    def log_ratio(self, scores: Tensor) -> Tensor | None:
+        found = _DIVERGENCES[self.divergence].log_ratio
+        return None if found is None else found(scores)
+
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        activation, conjugate = _DIVERGENCES[self.divergence]
+        activation, conjugate, _ = _DIVERGENCES[self.divergence]
         return -conjugate(fake) if self.saturating else -activation(fake)

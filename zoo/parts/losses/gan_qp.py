@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import above
 from zoo.parts.regularizers.gan_qp import GANQPPenalty
-from zoo.registry import loss
+from zoo.registry import above, loss
 
 
 @loss("gan_qp")
@@ -28,8 +27,9 @@ class GANQP(Loss):
             their mean squared difference.
     """
 
-    def __init__(self, scale: float = 10.0, distance: Literal["l1", "l2"] = "l1") -> None:
-        above(0, "loss gan_qp: ", scale=scale)
+    def __init__(
+        self, scale: Annotated[float, above(0)] = 10.0, distance: Literal["l1", "l2"] = "l1"
+    ) -> None:
         self.scale = scale
         self.distance: Literal["l1", "l2"] = distance
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
 from zoo.contracts.loss import Loss
-from zoo.core.errors import ZooError, above
-from zoo.registry import loss
+from zoo.core.errors import ZooError
+from zoo.registry import above, at_least, loss
 
 
 @loss("hinge")
@@ -25,8 +27,9 @@ class Hinge(Loss):
             0.2 (Liu et al., 2021, arXiv:2101.04775).
     """
 
-    def __init__(self, margin: float = 1.0, soft: float = 0.0) -> None:
-        above(0, "loss hinge: ", margin=margin)
+    def __init__(
+        self, margin: Annotated[float, above(0)] = 1.0, soft: Annotated[float, at_least(0)] = 0.0
+    ) -> None:
         if not 0 <= soft <= margin:
             raise ZooError(f"loss hinge: soft={soft} must be from 0 to margin={margin}")
         self.margin = margin

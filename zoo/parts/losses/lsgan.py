@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.registry import loss
+
+_LEAST = 1e-4
+"""How near a score comes to a target before it is taken for one."""
 
 
 @loss("lsgan")
@@ -27,6 +31,11 @@ class LSGAN(Loss):
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * (real - self.b).square() + 0.5 * (fake - self.a).square()
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        # The best D is (b r + a) / (r + 1), between the two targets.
+        share = (scores - self.a) / (self.b - self.a)
+        return torch.logit(share.clamp(_LEAST, 1 - _LEAST))
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return 0.5 * (fake - self.c).square()

@@ -25,5 +25,8 @@ class Minimax(Loss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(-real) + softplus(fake)
 
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return scores
+
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -softplus(fake)

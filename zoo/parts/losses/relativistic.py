@@ -63,6 +63,9 @@ class Relativistic(Loss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return self._compare(real, fake)
 
+    def log_ratio(self, scores: Tensor) -> Tensor | None:
+        return scores if (self.kind, self.center) == ("bce", "pair") else None
+
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         if real is None:
             raise ZooError(

@@ -29,6 +29,9 @@ class RpGAN(Loss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake - real)
 
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return scores
+
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         if real is None:
             raise ZooError("loss rpgan: the generator's side needs the scores of real images.")

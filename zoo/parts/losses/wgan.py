@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import above
 from zoo.parts.regularizers.weight_clipping import WeightClipping
-from zoo.registry import loss
+from zoo.registry import above, loss
 
 
 @loss("wgan")
@@ -25,8 +26,7 @@ class WGAN(Loss):
             Lipschitz (spectral norm, a penalty).
     """
 
-    def __init__(self, clip: float | None = 0.01) -> None:
-        above(0, "loss wgan: ", clip=clip)
+    def __init__(self, clip: Annotated[float, above(0)] | None = 0.01) -> None:
         self.clip = clip
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import above, at_least
 from zoo.parts.regularizers.wgan_div import WGANDivPenalty
-from zoo.registry import loss
+from zoo.registry import above, at_least, loss
 
 
 @loss("wgan_div")
@@ -29,12 +28,10 @@ class WGANDiv(Loss):
 
     def __init__(
         self,
-        k: float = 2.0,
-        p: float = 6.0,
+        k: Annotated[float, at_least(0)] = 2.0,
+        p: Annotated[float, above(0)] = 6.0,
         points: Literal["between", "ends"] = "between",
     ) -> None:
-        at_least(0, "loss wgan_div: ", k=k)
-        above(0, "loss wgan_div: ", p=p)
         self.k = k
         self.p = p
         self.points: Literal["between", "ends"] = points

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import at_least
 from zoo.parts.regularizers.gradient_penalty import GradientPenalty
-from zoo.registry import loss
+from zoo.registry import at_least, loss
 
 
 @loss("wgan_gp")
@@ -25,8 +26,9 @@ class WGANGP(Loss):
         one_sided: punish only slopes above 1.
     """
 
-    def __init__(self, penalty: float = 10.0, one_sided: bool = False) -> None:
-        at_least(0, "loss wgan_gp: ", penalty=penalty)
+    def __init__(
+        self, penalty: Annotated[float, at_least(0)] = 10.0, one_sided: bool = False
+    ) -> None:
         self.penalty = penalty
         self.one_sided = one_sided
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.core.errors import at_least
 from zoo.layers.pixels import flip_and_shift
 from zoo.parts.regularizers.cr import disagreement
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("bcr")
@@ -31,10 +32,13 @@ class BCR(Regularizer):
     schedulable = ("real", "fake")
 
     def __init__(
-        self, real: float = 10.0, fake: float = 10.0, extra: bool = False, every: int = 1
+        self,
+        real: Annotated[float, at_least(0)] = 10.0,
+        fake: Annotated[float, at_least(0)] = 10.0,
+        extra: bool = False,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer bcr: ", real=real, fake=fake)
         self.real = real
         self.fake = fake
         self.extra = extra

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import at_least
 from zoo.layers.pixels import flip_and_shift
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 def disagreement(one: DiscriminatorOutput, other: DiscriminatorOutput, extra: bool) -> Tensor:
@@ -39,9 +40,13 @@ class CR(Regularizer):
 
     schedulable = ("weight",)
 
-    def __init__(self, weight: float = 10.0, extra: bool = False, every: int = 1) -> None:
+    def __init__(
+        self,
+        weight: Annotated[float, at_least(0)] = 10.0,
+        extra: bool = False,
+        every: Annotated[int, at_least(1)] = 1,
+    ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer cr: ", weight=weight)
         self.weight = weight
         self.extra = extra
 

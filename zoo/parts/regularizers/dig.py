@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -10,8 +10,7 @@ from torch import Tensor
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
 from zoo.core.distributed import gather_with_gradient
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("dig")
@@ -36,12 +35,11 @@ class DIG(Regularizer):
 
     def __init__(
         self,
-        weight: float = 10.0,
+        weight: Annotated[float, at_least(0)] = 10.0,
         pairing: Literal["index", "means"] = "index",
-        every: int = 4,
+        every: Annotated[int, at_least(1)] = 4,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer dig: ", weight=weight)
         self.weight = weight
         self.pairing = pairing
 

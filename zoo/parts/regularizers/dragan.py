@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import at_least
-from zoo.parts.regularizers.gradient_penalty import slope_penalty
-from zoo.registry import regularizer
+from zoo.core.distributed import deviation_over_processes
+from zoo.parts.regularizers.gradient_penalty import slope_off, slope_penalty
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("dragan")
@@ -19,7 +21,7 @@ class Dragan(Regularizer):
     Paper: Kodali et al. (2017), arXiv:1705.07215.
 
     penalty * E[(|grad D(x + strength * std(x) * u)| - center)^2], u uniform in [0, 1) per value,
-    std over the whole batch, the norm over all of C*H*W; in fp32.
+    std over the whole batch of all processes, the norm over all of C*H*W; in fp32.
 
     Args:
         penalty: lambda.
@@ -34,14 +36,13 @@ class Dragan(Regularizer):
 
     def __init__(
         self,
-        penalty: float = 10.0,
-        center: float = 1.0,
-        strength: float = 0.5,
+        penalty: Annotated[float, at_least(0)] = 10.0,
+        center: Annotated[float, at_least(0)] = 1.0,
+        strength: Annotated[float, at_least(0)] = 0.5,
         one_sided: bool = False,
-        every: int = 1,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer dragan: ", penalty=penalty, center=center, strength=strength)
         self.penalty = penalty
         self.center = center
         self.strength = strength
@@ -49,5 +50,9 @@ class Dragan(Regularizer):
 
     def forward(self, update: Update) -> Tensor:
         real = widen(update.real.detach())
-        perturbed = real + self.strength * real.std() * torch.rand_like(real)
+        deviation = deviation_over_processes(real)
+        perturbed = real + self.strength * deviation * torch.rand_like(real)
         return self.penalty * slope_penalty(update.gradient(perturbed), self.center, self.one_sided)
+
+    def diagnose(self, value: float) -> str | None:
+        return slope_off(value, self.penalty, self.center)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, widen
-from zoo.core.errors import above, at_least
-from zoo.layers.randoms import slopes
-from zoo.registry import regularizer
-
-
-def mean_square_slope(update: Update, images: Tensor, distance: float) -> Tensor:
-    """E[((D(x + h e) - D(x)) / h)^2] over `images` (N, C, H, W), h = `distance`; in fp32."""
-    with full_precision(images.device):
-        slope = slopes(
-            lambda x: update.discriminate(x, update.labels).scores, widen(images), distance
-        )
-    return slope.square().mean()
+from zoo.contracts.update import Update
+from zoo.parts.regularizers.finite_difference import mean_square_slope
+from zoo.registry import above, at_least, regularizer
 
 
 @regularizer("fd_r1")
@@ -38,11 +30,15 @@ class FiniteDifferenceR1(Regularizer):
     """
 
     schedulable = ("gamma",)
+    flattens = "gamma"
 
-    def __init__(self, gamma: float = 0.1, distance: float = 0.01, every: int = 1) -> None:
+    def __init__(
+        self,
+        gamma: Annotated[float, at_least(0)] = 0.1,
+        distance: Annotated[float, above(0)] = 0.01,
+        every: Annotated[int, at_least(1)] = 1,
+    ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer fd_r1: ", gamma=gamma)
-        above(0, "regularizer fd_r1: ", distance=distance)
         self.gamma = gamma
         self.distance = distance
 

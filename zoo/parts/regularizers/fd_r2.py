@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.core.errors import above, at_least
-from zoo.parts.regularizers.fd_r1 import mean_square_slope
-from zoo.registry import regularizer
+from zoo.parts.regularizers.finite_difference import mean_square_slope
+from zoo.registry import above, at_least, regularizer
 
 
 @regularizer("fd_r2")
@@ -26,11 +27,15 @@ class FiniteDifferenceR2(Regularizer):
     """
 
     schedulable = ("gamma",)
+    flattens = "gamma"
 
-    def __init__(self, gamma: float = 0.1, distance: float = 0.01, every: int = 1) -> None:
+    def __init__(
+        self,
+        gamma: Annotated[float, at_least(0)] = 0.1,
+        distance: Annotated[float, above(0)] = 0.01,
+        every: Annotated[int, at_least(1)] = 1,
+    ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer fd_r2: ", gamma=gamma)
-        above(0, "regularizer fd_r2: ", distance=distance)
         self.gamma = gamma
         self.distance = distance
 

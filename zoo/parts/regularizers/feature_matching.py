@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.core.distributed import gather_with_gradient
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 def mean_features(features: Tensor) -> Tensor:
@@ -41,12 +40,11 @@ class FeatureMatching(Regularizer):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: Annotated[float, at_least(0)] = 1.0,
         distance: Literal["squared", "absolute"] = "squared",
-        every: int = 1,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer feature_matching: ", weight=weight)
         self.weight = weight
         self.distance = distance
 

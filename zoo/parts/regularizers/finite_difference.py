@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, widen
-from zoo.core.errors import ZooError, above, at_least
-from zoo.registry import regularizer
+from zoo.contracts.update import Update, full_precision, image_scores, widen
+from zoo.layers.randoms import slopes
+from zoo.registry import above, at_least, at_most, regularizer
+
+
+def mean_square_slope(
+    update: Update, images: Tensor, distance: float, share: float = 1.0
+) -> Tensor:
+    """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images (N, C, H, W), h = `distance`.
+
+    In fp32; of several scores of an image D is the mean, as in the loss.
+    """
+    pack = len(images) // len(update.fake_output.scores)
+    n = max(1, round(len(images) // pack * share)) * pack
+    labels = None if update.labels is None else update.labels[:n]
+
+    def score(x: Tensor) -> Tensor:
+        return image_scores(update.discriminate(x, labels).scores)
+
+    with full_precision(images.device):
+        return slopes(score, widen(images[:n]), distance).square().mean()
 
 
 @regularizer("finite_difference")
@@ -18,8 +37,8 @@ class FiniteDifference(Regularizer):
     Paper: Lin et al. (2025), arXiv:2501.08316; used by adversarial flow models, arXiv:2511.22475.
 
     gamma/2 * E[((D(x + sigma n) - D(x)) / sigma)^2] with n ~ N(0, I), whose mean over n is R1 for
-    small sigma; the same on fakes for R2. Both scores come from one fp32 pass of its own without
-    the augmentation, whose randoms would differ between the two.
+    small sigma; the same on fakes for R2. In fp32, through the augmentation, both passes with the
+    same random numbers of augmentations and of D.
 
     Args:
         gamma: strength on real images, as in `r1`.
@@ -30,22 +49,17 @@ class FiniteDifference(Regularizer):
     """
 
     schedulable = ("gamma", "gamma_fake")
+    flattens = "gamma"
 
     def __init__(
         self,
-        gamma: float = 0.1,
-        gamma_fake: float | None = None,
-        sigma: float = 0.01,
-        share: float = 1.0,
-        every: int = 1,
+        gamma: Annotated[float, at_least(0)] = 0.1,
+        gamma_fake: Annotated[float, at_least(0)] | None = None,
+        sigma: Annotated[float, above(0)] = 0.01,
+        share: Annotated[float, above(0), at_most(1)] = 1.0,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer finite_difference: ", gamma=gamma, gamma_fake=gamma_fake)
-        above(0, "regularizer finite_difference: ", sigma=sigma)
-        if not 0 < share <= 1:
-            raise ZooError(
-                f"regularizer finite_difference: share={share} must be above 0 and at most 1."
-            )
         self.gamma = gamma
         self.gamma_fake = gamma_fake
         self.sigma = sigma
@@ -55,18 +69,8 @@ class FiniteDifference(Regularizer):
         gamma_fake = self.gamma if self.gamma_fake is None else self.gamma_fake
         images = (update.real, update.generated.images)
         weights = (self.gamma, gamma_fake)
-        terms = [0.5 * w * self._slope(update, x) for w, x in zip(weights, images, strict=True)]
+        terms = [
+            0.5 * w * mean_square_slope(update, x, self.sigma, self.share)
+            for w, x in zip(weights, images, strict=True)
+        ]
         return terms[0] + terms[1]
-
-    def _slope(self, update: Update, images: Tensor) -> Tensor:
-        """E[((D(x + sigma n) - D(x)) / sigma)^2]."""
-        assert update.real_output is not None  # an update of D always has it
-        pack = len(images) // len(update.real_output.scores)
-        n = max(1, round(len(images) // pack * self.share)) * pack
-        x = widen(images[:n].detach())
-        moved = x + self.sigma * torch.randn_like(x)
-        labels = None if update.labels is None else update.labels[:n].repeat(2)
-        with full_precision(x.device):
-            scores = update.discriminate(torch.cat((x, moved)), labels, augmented=False).scores
-        here, there = scores.chunk(2)
-        return ((there - here) / self.sigma).square().mean()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import ZooError, at_least
-from zoo.registry import regularizer
+from zoo.core.errors import ZooError
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("freeze_d")
@@ -16,15 +18,15 @@ class FreezeD(Regularizer):
     Paper: Mo et al. (2020), arXiv:2002.10964.
 
     The first `stages` of what D names as its stages, from the image on, keep the weights that they
-    start with; the head always learns. It makes sense from the weights of another training only.
+    start with; the head always learns. It makes sense from the weights of another training only:
+    `model.start=RUN model/regularizer=freeze_d`.
 
     Args:
         stages: how many.
     """
 
-    def __init__(self, stages: int = 1) -> None:
+    def __init__(self, stages: Annotated[int, at_least(1)] = 1) -> None:
         super().__init__()
-        at_least(1, "regularizer freeze_d: ", stages=stages)
         self.stages = stages
 
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import above
-from zoo.registry import regularizer
+from zoo.registry import above, at_least, regularizer
 
 _LEAST = 1e-6  # a pair of equal images has no distance to divide by
 
@@ -32,10 +31,12 @@ class GANQPPenalty(Regularizer):
     schedulable = ("scale",)
 
     def __init__(
-        self, scale: float = 10.0, distance: Literal["l1", "l2"] = "l1", every: int = 1
+        self,
+        scale: Annotated[float, above(0)] = 10.0,
+        distance: Literal["l1", "l2"] = "l1",
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        above(0, "regularizer gan_qp: ", scale=scale)
         self.scale = scale
         self.distance = distance
 

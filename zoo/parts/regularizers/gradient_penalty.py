@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
+
+SLOPE = 0.5
+"""Distance from the slope asked for, from which a penalty does not hold it."""
 
 
 def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
@@ -21,6 +26,26 @@ def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
     if one_sided:
         excess = excess.relu()
     return excess.square().mean()
+
+
+def slope_off(penalty: float, weight: float, center: float) -> str | None:
+    """The gradient penalty stays large: the critic's slope is away from the one asked for.
+
+    Args:
+        penalty: weight · mean((‖∇D‖ - center)²), as logged.
+        weight: of the penalty.
+        center: the slope asked for.
+    """
+    if weight <= 0:
+        return None
+    distance = math.sqrt(max(penalty, 0.0) / weight)
+    if distance <= SLOPE:
+        return None
+    return (
+        f"the critic's slope is {distance:.2g} away from {center:g} (root mean square): the "
+        "penalty does not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or "
+        "more model.d_steps."
+    )
 
 
 def between(update: Update) -> Tensor:
@@ -51,10 +76,13 @@ class GradientPenalty(Regularizer):
     schedulable = ("penalty",)
 
     def __init__(
-        self, penalty: float = 10.0, center: float = 1.0, one_sided: bool = False, every: int = 1
+        self,
+        penalty: Annotated[float, at_least(0)] = 10.0,
+        center: Annotated[float, at_least(0)] = 1.0,
+        one_sided: bool = False,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer gradient_penalty: ", penalty=penalty, center=center)
         self.penalty = penalty
         self.center = center
         self.one_sided = one_sided
@@ -62,3 +90,6 @@ class GradientPenalty(Regularizer):
     def forward(self, update: Update) -> Tensor:
         gradient = update.gradient(between(update))
         return self.penalty * slope_penalty(gradient, self.center, self.one_sided)
+
+    def diagnose(self, value: float) -> str | None:
+        return slope_off(value, self.penalty, self.center)

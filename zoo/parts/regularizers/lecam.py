@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn.functional import relu
@@ -9,8 +11,7 @@ from torch.nn.functional import relu
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
 from zoo.core.distributed import mean_over_processes
-from zoo.core.errors import ZooError, at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, below, regularizer
 
 
 @regularizer("lecam")
@@ -41,16 +42,13 @@ class LeCam(Regularizer):
 
     def __init__(
         self,
-        weight: float = 0.3,
-        decay: float = 0.9,
-        start: int = 1000,
+        weight: Annotated[float, at_least(0)] = 0.3,
+        decay: Annotated[float, at_least(0), below(1)] = 0.9,
+        start: Annotated[int, at_least(0)] = 1000,
         debias: bool = False,
-        every: int = 1,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer lecam: ", weight=weight, start=start)
-        if not 0 <= decay < 1:
-            raise ZooError(f"regularizer lecam: decay={decay} must be from 0 to below 1.")
         self.weight = weight
         self.decay = decay
         self.start = start

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import Update, full_precision, widen
-from zoo.core.errors import ZooError, above, at_least
-from zoo.registry import regularizer
+from zoo.contracts.update import Update, full_precision, image_scores, widen
+from zoo.registry import above, at_least, at_most, regularizer
 
 
 @regularizer("logan")
@@ -35,17 +36,13 @@ class LOGAN(Regularizer):
 
     def __init__(
         self,
-        alpha: float = 0.9,
-        beta: float = 5.0,
-        share: float = 0.8,
-        cost: float = 300.0,
-        clip: float | None = None,
+        alpha: Annotated[float, at_least(0)] = 0.9,
+        beta: Annotated[float, above(0)] = 5.0,
+        share: Annotated[float, above(0), at_most(1)] = 0.8,
+        cost: Annotated[float, at_least(0)] = 300.0,
+        clip: Annotated[float, above(0)] | None = None,
     ) -> None:
         super().__init__()
-        at_least(0, "regularizer logan: ", alpha=alpha, cost=cost)
-        above(0, "regularizer logan: ", beta=beta, clip=clip)
-        if not 0 < share <= 1:
-            raise ZooError(f"regularizer logan: share={share} must be above 0 and at most 1.")
         self.alpha = alpha
         self.beta = beta
         self.share = share
@@ -57,7 +54,7 @@ class LOGAN(Regularizer):
         through = torch.is_grad_enabled()
         with torch.enable_grad(), full_precision(z.device):
             start = z.detach().requires_grad_()
-            scores = widen(score(start, labels).scores)
+            scores = image_scores(widen(score(start, labels).scores))
             (gradient,) = torch.autograd.grad(scores.sum(), start, create_graph=through)
         step = self.alpha * gradient / (self.beta + gradient.square().sum(1, keepdim=True))
         if self.share < 1:

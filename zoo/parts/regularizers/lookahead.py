@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import ZooError
-from zoo.registry import regularizer
+from zoo.core import torch_internals
+from zoo.registry import above, at_least, at_most, regularizer
 
 
 @regularizer("lookahead")
@@ -28,10 +29,12 @@ class Lookahead(Regularizer):
 
     sides = ("generator",)
 
-    def __init__(self, alpha: float = 0.5, every: int = 5) -> None:
+    def __init__(
+        self,
+        alpha: Annotated[float, above(0), at_most(1)] = 0.5,
+        every: Annotated[int, at_least(1)] = 5,
+    ) -> None:
         super().__init__(every)
-        if not 0 < alpha <= 1:
-            raise ZooError(f"regularizer lookahead: alpha={alpha} must be above 0 and at most 1.")
         self.alpha = alpha
         self._networks: tuple[nn.Module, ...] = ()
 
@@ -49,5 +52,5 @@ class Lookahead(Regularizer):
 
     def after_update(self, network: nn.Module) -> None:
         slow, fast = self._slow(), self._fast()
-        torch._foreach_lerp_(slow, fast, self.alpha)
-        torch._foreach_copy_(fast, slow)
+        torch_internals.lerp_(slow, fast, self.alpha)
+        torch_internals.copy_(fast, slow)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
 from zoo.core.distributed import gather_with_gradient
-from zoo.core.errors import at_least
 from zoo.parts.regularizers.gradient_penalty import between
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("max_gp")
@@ -29,9 +30,10 @@ class MaxGP(Regularizer):
     per_sample = True
     schedulable = ("penalty",)
 
-    def __init__(self, penalty: float = 10.0, every: int = 1) -> None:
+    def __init__(
+        self, penalty: Annotated[float, at_least(0)] = 10.0, every: Annotated[int, at_least(1)] = 1
+    ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer max_gp: ", penalty=penalty)
         self.penalty = penalty
 
     def forward(self, update: Update) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import above, at_least
-from zoo.registry import regularizer
+from zoo.core.distributed import gather_with_gradient
+from zoo.registry import above, at_least, regularizer
 
 _FLOOR = 1e-5
 
@@ -22,7 +22,8 @@ class ModeSeeking(Regularizer):
 
     With a second batch of images of the same labels, and mean absolute differences per value:
 
-    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), means of the batch.
+    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), means of the batch
+      of all processes.
     - `bounded` (the second, diversity-sensitive): -weight * E[min(|G(z) - G(z')| / |z - z'|,
       limit)], pair by pair; its paper takes weight 8.
 
@@ -38,14 +39,12 @@ class ModeSeeking(Regularizer):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: Annotated[float, at_least(0)] = 1.0,
         form: Literal["ratio", "bounded"] = "ratio",
-        limit: float = 10.0,
-        every: int = 1,
+        limit: Annotated[float, above(0)] = 10.0,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer mode_seeking: ", weight=weight)
-        above(0, "regularizer mode_seeking: ", limit=limit)
         self.weight = weight
         self.form = form
         self.limit = limit
@@ -57,4 +56,5 @@ class ModeSeeking(Regularizer):
         latents = (widen(one.z) - widen(other.z)).abs().flatten(1).mean(1)
         if self.form == "bounded":
             return -self.weight * (images / latents).clamp(max=self.limit).mean()
-        return self.weight / (images.mean() / latents.mean() + _FLOOR)
+        far = gather_with_gradient(images).mean()
+        return self.weight / (far / gather_with_gradient(latents).mean() + _FLOOR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision, widen
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -36,12 +35,11 @@ class Orthogonal(Regularizer):
 
     def __init__(
         self,
-        weight: float = 5e-5,
+        weight: Annotated[float, at_least(0)] = 5e-5,
         network: Literal["both", "generator", "discriminator"] = "generator",
-        every: int = 1,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer orthogonal: ", weight=weight)
         self.weight = weight
         chosen = get_args(Side) if network == "both" else (network,)
         self.sides = chosen  # type: ignore[misc]  # this object's own
@@ -56,7 +54,7 @@ def _weights(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
     """The layers with a weight matrix or kernel, embeddings left out."""
     found: list[tuple[nn.Module, Tensor]] = []
     for module in network.modules():
-        weight = module._parameters.get("weight")
+        weight = dict(module.named_parameters(recurse=False)).get("weight")
         if weight is not None and weight.dim() > 1 and not isinstance(module, nn.Embedding):
             found.append((module, weight))
     return found

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("packing")
@@ -21,7 +22,6 @@ class Packing(Regularizer):
         images: m, how many images make a pack; the paper has 2 to 4, and 1 is a plain GAN.
     """
 
-    def __init__(self, images: int = 2) -> None:
+    def __init__(self, images: Annotated[int, at_least(1)] = 2) -> None:
         super().__init__()
-        at_least(1, "regularizer packing: ", images=images)
         self.packs = images

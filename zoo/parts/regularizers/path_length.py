@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -10,8 +11,7 @@ from torch import Tensor
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision
 from zoo.core.distributed import mean_over_processes
-from zoo.core.errors import ZooError, at_least
-from zoo.registry import regularizer
+from zoo.registry import above, at_least, at_most, regularizer
 
 
 @regularizer("path_length")
@@ -36,13 +36,13 @@ class PathLength(Regularizer):
     average: Tensor
 
     def __init__(
-        self, weight: float = 2.0, decay: float = 0.01, shrink: int = 2, every: int = 4
+        self,
+        weight: Annotated[float, at_least(0)] = 2.0,
+        decay: Annotated[float, above(0), at_most(1)] = 0.01,
+        shrink: Annotated[int, at_least(1)] = 2,
+        every: Annotated[int, at_least(1)] = 4,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer path_length: ", weight=weight)
-        at_least(1, "regularizer path_length: ", shrink=shrink)
-        if not 0 < decay <= 1:
-            raise ZooError(f"regularizer path_length: decay={decay} must be above 0, at most 1.")
         self.weight = weight
         self.decay = decay
         self.shrink = shrink

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("r1")
@@ -26,11 +27,13 @@ class R1(Regularizer):
 
     per_sample = True
     schedulable = ("gamma",)
+    flattens = "gamma"
     differentiates = ("real",)
 
-    def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
+    def __init__(
+        self, gamma: Annotated[float, at_least(0)] = 10.0, every: Annotated[int, at_least(1)] = 1
+    ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer r1: ", gamma=gamma)
         self.gamma = gamma
 
     def forward(self, update: Update) -> Tensor:

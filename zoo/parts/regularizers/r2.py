@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.core.errors import at_least
-from zoo.registry import regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("r2")
@@ -25,11 +26,13 @@ class R2(Regularizer):
 
     per_sample = True
     schedulable = ("gamma",)
+    flattens = "gamma"
     differentiates = ("fake",)
 
-    def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
+    def __init__(
+        self, gamma: Annotated[float, at_least(0)] = 10.0, every: Annotated[int, at_least(1)] = 1
+    ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer r2: ", gamma=gamma)
         self.gamma = gamma
 
     def forward(self, update: Update) -> Tensor:

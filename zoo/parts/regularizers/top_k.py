@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update
-from zoo.core.errors import ZooError, at_least
-from zoo.registry import regularizer
+from zoo.contracts.update import Update, image_scores
+from zoo.registry import above, at_least, at_most, between, regularizer
 
 
 @regularizer("top_k")
@@ -32,13 +33,13 @@ class TopK(Regularizer):
 
     count: Tensor
 
-    def __init__(self, share: float = 0.5, decay: float = 0.99, period: int = 1000) -> None:
+    def __init__(
+        self,
+        share: Annotated[float, above(0), at_most(1)] = 0.5,
+        decay: Annotated[float, between(0, 1)] = 0.99,
+        period: Annotated[int, at_least(1)] = 1000,
+    ) -> None:
         super().__init__()
-        at_least(1, "regularizer top_k: ", period=period)
-        if not 0 < share <= 1:
-            raise ZooError(f"regularizer top_k: share={share} must be above 0 and at most 1.")
-        if not 0 <= decay <= 1:
-            raise ZooError(f"regularizer top_k: decay={decay} must be from 0 to 1.")
         self.share = share
         self.decay = decay
         self.period = period
@@ -46,8 +47,7 @@ class TopK(Regularizer):
 
     @torch.no_grad()
     def weights(self, update: Update) -> Tensor:
-        scores = update.fake_output.scores.detach()
-        scores = scores.reshape(len(scores), -1).mean(1)
+        scores = image_scores(update.fake_output.scores.detach())
         n = len(scores)
         epochs = torch.div(self.count, self.period, rounding_mode="floor")
         part = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.core.errors import above
-from zoo.registry import regularizer
+from zoo.core import torch_internals
+from zoo.registry import above, at_least, regularizer
 
 
 @regularizer("weight_clipping")
@@ -21,12 +23,13 @@ class WeightClipping(Regularizer):
         every: act on every k-th update of D.
     """
 
-    def __init__(self, clip: float = 0.01, every: int = 1) -> None:
+    def __init__(
+        self, clip: Annotated[float, above(0)] = 0.01, every: Annotated[int, at_least(1)] = 1
+    ) -> None:
         super().__init__(every)
-        above(0, "regularizer weight_clipping: ", clip=clip)
         self.clip = clip
 
     def after_update(self, network: nn.Module) -> None:
         weights: list[torch.Tensor] = list(network.parameters())
-        torch._foreach_clamp_min_(weights, -self.clip)
-        torch._foreach_clamp_max_(weights, self.clip)
+        torch_internals.clamp_min_(weights, -self.clip)
+        torch_internals.clamp_max_(weights, self.clip)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
-from zoo.core.errors import above, at_least
 from zoo.parts.regularizers.gradient_penalty import between
-from zoo.registry import regularizer
+from zoo.registry import above, at_least, regularizer
 
 
 @regularizer("wgan_div")
@@ -35,14 +34,12 @@ class WGANDivPenalty(Regularizer):
 
     def __init__(
         self,
-        k: float = 2.0,
-        p: float = 6.0,
+        k: Annotated[float, at_least(0)] = 2.0,
+        p: Annotated[float, above(0)] = 6.0,
         points: Literal["between", "ends"] = "between",
-        every: int = 1,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer wgan_div: ", k=k)
-        above(0, "regularizer wgan_div: ", p=p)
         self.k = k
         self.p = p
         if points == "ends":

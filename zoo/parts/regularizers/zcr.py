@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.core.errors import above, at_least
-from zoo.registry import regularizer
+from zoo.registry import above, at_least, regularizer
 
 
 @regularizer("zcr")
@@ -32,14 +33,12 @@ class ZCR(Regularizer):
 
     def __init__(
         self,
-        discriminator: float = 5.0,
-        generator: float = 0.5,
-        sigma: float = 0.03,
-        every: int = 1,
+        discriminator: Annotated[float, at_least(0)] = 5.0,
+        generator: Annotated[float, at_least(0)] = 0.5,
+        sigma: Annotated[float, above(0)] = 0.03,
+        every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)
-        at_least(0, "regularizer zcr: ", discriminator=discriminator, generator=generator)
-        above(0, "regularizer zcr: ", sigma=sigma)
         self.discriminator = discriminator
         self.generator = generator
         self.sigma = sigma

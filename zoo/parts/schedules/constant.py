@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from zoo.contracts.schedule import Schedule
-from zoo.registry import schedule
+from zoo.registry import at_least, schedule
 
 
 @schedule("constant")
@@ -17,7 +19,7 @@ class Constant(Schedule):
         warm_up: images over which it is reached.
     """
 
-    def __init__(self, value: float, warm_up: int = 0) -> None:
+    def __init__(self, value: float, warm_up: Annotated[int, at_least(0)] = 0) -> None:
         super().__init__(warm_up)
         self.level = value
 

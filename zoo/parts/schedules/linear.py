@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from zoo.contracts.schedule import Schedule
-from zoo.core.errors import at_least
-from zoo.registry import schedule
+from zoo.registry import at_least, schedule
 
 
 @schedule("linear")
@@ -22,9 +23,14 @@ class Linear(Schedule):
         warm_up: images before, over which the value rises from 0 to `start`.
     """
 
-    def __init__(self, start: float, end: float, images: int, warm_up: int = 0) -> None:
+    def __init__(
+        self,
+        start: float,
+        end: float,
+        images: Annotated[int, at_least(1)],
+        warm_up: Annotated[int, at_least(0)] = 0,
+    ) -> None:
         super().__init__(warm_up)
-        at_least(1, "schedule linear: ", images=images)
         self.start = start
         self.end = end
         self.images = images

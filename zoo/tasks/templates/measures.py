@@ -1,10 +1,63 @@
-"""What `task=new` writes for what watches a generator: feature networks, metrics."""
+"""What `task=new` writes for what watches a generator: feature networks, metrics, samplers."""
 
 from __future__ import annotations
 
 from zoo.tasks.templates.form import templates
 
 MEASURES = {
+    "callback": templates(
+        "callback",
+        '''
+from pathlib import Path
+from typing import Annotated, Any
+
+from zoo import Callback, at_least, callback
+
+
+@callback("$name")
+class $Class(Callback):
+    """$doc
+
+    Writes how many images were seen, every few steps, into a file of the run's folder.
+
+    Args:
+        folder: the run's folder.
+        every_n_steps: between two lines.
+    """
+
+    def __init__(self, folder: str, every_n_steps: Annotated[int, at_least(1)] = 100) -> None:
+        self.path = Path(folder) / "$name.txt"
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{pl_module.images_seen}\\n")
+
+    def summary(self) -> dict[str, Any]:
+        """Lines for the end of the training."""
+        return {"$name": self.path}
+''',
+        """
+import tempfile
+from types import SimpleNamespace
+
+import zoo
+
+
+def test_a_line_every_second_step():
+    with tempfile.TemporaryDirectory() as folder:
+        watcher = zoo.create("callback", "$name", folder=folder, every_n_steps=2)
+        trainer = SimpleNamespace(is_global_zero=True)
+        for step in range(4):
+            module = SimpleNamespace(images_seen=8 * (step + 1))
+            watcher.on_train_batch_end(trainer, module, None, None, step)
+        assert watcher.path.read_text() == "16\\n32\\n"
+""",
+        "{program} +callback={name}",
+    ),
     "features": templates(
         "features",
         '''
@@ -95,5 +148,59 @@ def test_value_on_known_features():
     assert zoo.create("metric", "$name", power=1.0)(data) == {"$name": pytest.approx(7.0)}
 """,
         "{program} task=evaluate ckpt=mnist 'metrics=[{name}]'",
+    ),
+    "sampler": templates(
+        "sampler",
+        '''
+import torch
+from torch import Tensor
+
+from zoo import Sampler, Scene, sampler
+
+
+@sampler("$name")
+class $Class(Sampler):
+    """$doc
+
+    The image that D finds most real, of a few draws.
+
+    Args:
+        draws: of which one is taken.
+    """
+
+    def __init__(self, draws: int = 4) -> None:
+        self.draws = draws
+
+    def __call__(self, scene: Scene, z: Tensor, y: Tensor | None) -> Tensor:
+        """Latents (N, dim) in place of `z`, which are the first draw, for labels (N,)."""
+        best = scene.scores(z, y)
+        for _ in range(self.draws - 1):
+            other = scene.draw(len(z))
+            scores = scene.scores(other, y)
+            z = torch.where((scores > best)[:, None], other, z)
+            best = torch.maximum(scores, best)
+        return z
+''',
+        """
+import torch
+
+import zoo
+
+
+def test_it_takes_the_highest_score():
+    draws = iter([torch.tensor([[3.0], [-1.0]]), torch.tensor([[2.0], [5.0]])])
+    scene = zoo.Scene(
+        draw=lambda n: next(draws),
+        images=lambda z, y: z,
+        score=lambda images, y: images[:, 0],
+        reals=lambda: (torch.zeros(1, 1), None),
+        random=torch.Generator(),
+        latent=None,
+        num_classes=0,
+    )
+    refined = zoo.create("sampler", "$name", draws=3)(scene, torch.zeros(2, 1), None)
+    assert refined.tolist() == [[3.0], [5.0]]
+""",
+        "{program} task=sample ckpt=RUN refine={name}",
     ),
 }

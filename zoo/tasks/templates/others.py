@@ -8,10 +8,12 @@ OTHERS = {
     "loss": templates(
         "loss",
         '''
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from zoo import Loss, loss
+from zoo import Loss, above, loss
 
 
 @loss("$name")
@@ -24,7 +26,7 @@ class $Class(Loss):
         scale: s, what the scores are multiplied by.
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: Annotated[float, above(0)] = 1.0) -> None:
         self.scale = scale
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -53,9 +55,11 @@ def test_values_at_a_score_of_zero():
     "regularizer": templates(
         "regularizer",
         '''
+from typing import Annotated
+
 from torch import Tensor
 
-from zoo import Regularizer, Update, regularizer
+from zoo import Regularizer, Update, at_least, regularizer
 
 
 @regularizer("$name")
@@ -69,7 +73,11 @@ class $Class(Regularizer):
         every: act on every k-th update of D, with k times the weight.
     """
 
-    def __init__(self, weight: float = 0.001, every: int = 1) -> None:
+    def __init__(
+        self,
+        weight: Annotated[float, at_least(0)] = 0.001,
+        every: Annotated[int, at_least(1)] = 1,
+    ) -> None:
         super().__init__(every)
         self.weight = weight
 
@@ -259,14 +267,13 @@ def test_images_and_labels():
     "task": templates(
         "task",
         '''
-from pathlib import Path
 from typing import Any
 
 import zoo
 
 
 @zoo.task("$name")
-class $Class:
+class $Class(zoo.Task):
     """$doc
 
     Args:
@@ -278,13 +285,13 @@ class $Class:
         self.generator = generator
         self.image_size = image_size
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write into the folder `out` and return what the command prints at its end."""
+    def run(self, run: zoo.Run) -> dict[str, Any]:
+        """Write into the run's folder and return what the command prints at its end."""
         network = zoo.create(
             "generator", self.generator, image_size=self.image_size, channels=1, latent_dim=100
         )
         count = sum(p.numel() for p in network.parameters())
-        path = Path(out) / "count.txt"
+        path = run.folder / "count.txt"
         path.write_text(f"{count}\\n", encoding="utf-8")
         return {"parameters": count, "file": path}
 ''',

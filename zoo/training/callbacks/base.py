@@ -1,4 +1,4 @@
-"""What callbacks that log figures have in common."""
+"""What callbacks have in common, and those that log figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import pytorch_lightning as pl
 import torch
 
 
-class Measures(pl.Callback):
+class Callback(pl.Callback):
+    """What looks at a training from outside: Lightning's hooks, and what it has to say at the end.
+
+    A subclass takes what it may set as arguments, and `folder`, the run's folder, if it wants it.
+    """
+
+    def summary(self) -> dict[str, Any]:
+        """Lines for the end of the training, by what they are about; a path is shown as one."""
+        return {}
+
+
+class Measures(Callback):
     """A callback that logs figures at times of its own, which need not be the end of an epoch."""
 
     def report(self, trainer: pl.Trainer, pl_module: Any, figures: dict[str, float]) -> None:

@@ -9,15 +9,17 @@ import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
 
+from zoo.core import torch_internals
 from zoo.core.atomic import commit, keep
-from zoo.core.errors import ZooError
+from zoo.core.errors import OwnError, ZooError
+from zoo.registry import at_least, callback
 from zoo.registry.spec import spec
-from zoo.training.callbacks.base import Measures
+from zoo.training.callbacks.base import Callback, Measures
 from zoo.training.window import NonFiniteError
 
 _VOTE_EVERY = 10
@@ -31,7 +33,8 @@ STOPPING = tuple(
 """Signals that end a training with a checkpoint."""
 
 
-class Checkpoints(pl.callbacks.Checkpoint):
+@callback("checkpoints")
+class Checkpoints(Callback, pl.callbacks.Checkpoint):
     """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
 
     `previous.ckpt` is the last one before: resuming takes it where `last.ckpt` is damaged or lost.
@@ -56,15 +59,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def __init__(
         self,
         folder: str,
-        every_n_images: int | None = 500_000,
-        every_n_epochs: int = 1,
+        every_n_images: Annotated[int, at_least(1)] | None = 500_000,
+        every_n_epochs: Annotated[int, at_least(1)] = 1,
         monitor: str | None = None,
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        if (every_n_images is not None and every_n_images < 1) or every_n_epochs < 1:
-            raise ZooError(
-                "callbacks.checkpoints: every_n_images and every_n_epochs must be 1 or more."
-            )
         if mode not in ("min", "max"):
             raise ZooError(f"callbacks.checkpoints.mode={mode} must be min or max.")
         self.folder = Path(folder) / "checkpoints"
@@ -88,6 +87,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def previous(self) -> Path:
         """The one before, which resuming takes where the last one is damaged or lost."""
         return self.folder / "previous.ckpt"
+
+    def summary(self) -> dict[str, Any]:
+        return {"checkpoint": self.last}
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score, "monitor": self.monitor, "mode": self.mode}
@@ -200,27 +202,26 @@ class Checkpoints(pl.callbacks.Checkpoint):
             return
         check_weights(pl_module)
         self._written = pl_module.images_seen
-        temporary = self.folder / ".writing.ckpt"
+        temporary = self.folder / ".writing.ckpt.tmp"
+        copy = None if path is None else path.with_name(f".{path.name}.tmp")
         try:
             # On every process, as Lightning wants it; with the optimizers.
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
-                if path is not None:
-                    shutil.copyfile(temporary, path.with_suffix(".tmp"))
-                    commit(path.with_suffix(".tmp"), path)
+                if path is not None and copy is not None:
+                    shutil.copyfile(temporary, copy)
+                    commit(copy, path)
                 if self.last.is_file():
                     keep(self.last, self.previous)
                 commit(temporary, self.last)
-        except (OSError, RuntimeError) as error:
-            # torch's writer has a RuntimeError of its own for a full disk or a missing folder.
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
-                raise
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise ZooError(
-                f"cannot write a checkpoint to {self.folder}: {reason}. "
-                "The one written before it is untouched."
+        except OSError as error:
+            for partial in (temporary, copy):
+                with contextlib.suppress(OSError):
+                    if partial is not None:
+                        partial.unlink()
+            before = " The one written before it is untouched." if self.last.is_file() else ""
+            raise OwnError(
+                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{before}"
             ) from error
 
 
@@ -241,7 +242,7 @@ def check_weights(gan: Any) -> None:
     """
     for kind in ("generator", "discriminator"):
         network = getattr(gan, kind)
-        norms = torch._foreach_norm(list(network.parameters()))
+        norms = torch_internals.norms(list(network.parameters()))
         if not torch.stack([norm.float() for norm in norms]).isfinite().all():
             raise NonFiniteError(
                 f"training stopped at step {gan.trainer.global_step}: weights of {kind} "

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError
+from zoo.core.atomic import write_json
 from zoo.core.random import forked_random
 from zoo.data.pixels import to_float, to_uint8
-from zoo.metrics.evaluate import default_features
+from zoo.metrics.evaluate import features_of
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.scores.base import MAX_CLASSES
-from zoo.parts.regularizers.dragan import Dragan
-from zoo.parts.regularizers.gradient_penalty import GradientPenalty
-from zoo.parts.regularizers.r1 import R1
-from zoo.parts.regularizers.r2 import R2
+from zoo.registry import REGISTRY, at_least, callback
 from zoo.training import symptoms as diagnostics
-from zoo.training.step import named
+from zoo.training.callbacks.base import Callback
+from zoo.training.terms import named
 
 PROBE = 64
 READ = 500
@@ -35,8 +32,9 @@ MATURE = 10
 """Times `after_images` after which every class should occur; before, those seen once."""
 
 
-class Diagnose(pl.Callback):
-    """Looks for a saturated D, a collapsing G, wrong slopes, exploding gradients and lost modes.
+@callback("diagnostics")
+class Diagnose(Callback):
+    """Looks for a saturated D, a collapsing G, idle penalties, exploding gradients and lost modes.
 
     Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
     folder. The probe leaves weights, buffers and random numbers as they were.
@@ -47,14 +45,15 @@ class Diagnose(pl.Callback):
         after_images: real images seen before the first look, since every GAN starts badly.
 
     Attributes:
-        found: everything that was told.
+        found: everything that was reported.
     """
 
-    def __init__(self, folder: str, every_n_steps: int = 500, after_images: int = 20_000) -> None:
-        if every_n_steps < 1 or after_images < 0:
-            raise ZooError(
-                "callbacks.diagnostics: every_n_steps must be 1 or more, after_images 0 or more."
-            )
+    def __init__(
+        self,
+        folder: str,
+        every_n_steps: Annotated[int, at_least(1)] = 500,
+        after_images: Annotated[int, at_least(0)] = 20_000,
+    ) -> None:
         self.path = Path(folder) / "diagnostics.json"
         self.every_n_steps = every_n_steps
         self.after_images = after_images
@@ -79,12 +78,12 @@ class Diagnose(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         data = str(pl_module.data.get("name"))
-        name = default_features(data)
-        if trainer.is_global_zero and name in ("mnist", "fashion_mnist"):
+        name = features_of(data)
+        if not trainer.is_global_zero or name is None:
+            return
+        if data in REGISTRY.get("features", name).load().labels_of:
             with forked_random():
-                reader = create_features(name).to(pl_module.device)
-            if data in reader.labels_of:
-                self._reader = reader
+                self._reader = create_features(name).to(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -96,7 +95,7 @@ class Diagnose(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self._last is not None:
             self._look(trainer, pl_module, self._last)
-            self._told(trainer, "modes", self._modes(pl_module))
+            self._report(trainer, "modes", self._modes(pl_module))
         self._last = None
 
     def _look(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
@@ -109,24 +108,33 @@ class Diagnose(pl.Callback):
         judged = y if pl_module.discriminator.num_classes else None
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
-            scores = [pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)]
-        told = self._told
-        told(trainer, "D", diagnostics.discriminator_saturated(pl_module.loss, *scores))
+            of_real, of_fake = (
+                pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)
+            )
+        report = self._report
         regularizers = named(list(pl_module.regularizers))
-        zero_centred = [(name, r) for name, r in regularizers.items() if isinstance(r, R1 | R2)]
-        gammas = {name: r.gamma for name, r in zero_centred if r.gamma > 0}
-        blinding = gammas if diagnostics.blind(*scores) else None
-        told(trainer, "G", diagnostics.generator_collapsed(fake, real, given, blinding))
+        flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
+        strengths = {
+            f"{n}.{r.flattens}": float(getattr(r, str(r.flattens))) for n, r in flat.items()
+        }
+        strengths = {option: strength for option, strength in strengths.items() if strength > 0}
+        batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
+        start = diagnostics.start_gamma(real.shape[-1], batch_size)
+        saturated = diagnostics.discriminator_saturated(
+            pl_module.loss, of_real, of_fake, strengths, start
+        )
+        report(trainer, "D", saturated)
+        blinding = strengths if diagnostics.blind(of_real, of_fake) else None
+        collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
+        report(trainer, "G", collapsed)
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
-            told(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
+            report(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
         for name, regularizer in regularizers.items():
-            value = pl_module.shown.get(name)
-            if isinstance(regularizer, GradientPenalty | Dragan) and value is not None:
-                sentence = diagnostics.slope_off(value, regularizer.penalty, regularizer.center)
-                told(trainer, "slope", sentence)
+            if name in pl_module.shown:
+                report(trainer, name, regularizer.diagnose(pl_module.shown[name]))
 
     def _modes(self, pl_module: Any) -> str | None:
         """Classes that a sample of all of them does not hold, or no longer."""
@@ -161,7 +169,7 @@ class Diagnose(pl.Callback):
                 counts += torch.bincount(logits.argmax(dim=1), minlength=modes)
         return counts
 
-    def _told(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
+    def _report(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
         finding = self.found.note(trainer.current_epoch, kind, sentence)
         if finding is None:
             return
@@ -171,9 +179,7 @@ class Diagnose(pl.Callback):
             bar.print(text)
         else:
             print(text, flush=True)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = self.state_dict()["findings"]
-        self.path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_json(self.path, self.state_dict()["findings"])
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
 from zoo.metrics.choice import check_metrics, create_metric
 from zoo.metrics.comparison import Reference
@@ -15,9 +15,11 @@ from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampl
 from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.results import generator_hash
+from zoo.registry import at_least, callback
 from zoo.training.callbacks.base import Measures
 
 
+@callback("evaluate")
 class Evaluate(Measures):
     """Scores the generator while it is trained, as `task=evaluate` does afterwards.
 
@@ -44,20 +46,15 @@ class Evaluate(Measures):
     def __init__(
         self,
         folder: str,
-        every_n_images: int | None = None,
-        every_n_epochs: int | None = 1,
+        every_n_images: Annotated[int, at_least(1)] | None = None,
+        every_n_epochs: Annotated[int, at_least(1)] | None = 1,
         metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
-        n: int = 5000,
+        n: Annotated[int, at_least(2)] = 5000,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
-        batch_size: int = 500,
+        batch_size: Annotated[int, at_least(1)] = 500,
     ) -> None:
-        if min(every_n_images or 1, every_n_epochs or 1, batch_size) < 1 or n < 2:
-            raise ZooError(
-                "callbacks.evaluate: every_n_images, every_n_epochs and batch_size must be 1 or "
-                "more, and n 2 or more."
-            )
         for choice in metrics or []:
             create_metric(choice)
         if split not in ("train", "val", "test"):
@@ -77,11 +74,17 @@ class Evaluate(Measures):
         self._network: Features | None = None
         self._reference: Reference | None = None
 
+    def summary(self) -> dict[str, Any]:
+        if self.last is None:
+            return {}
+        figures = listing(f"{k} {v:.4g}" for k, v in self.last.figures.items())
+        return {"figures": figures, "protocol": self.folder}
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         # on every process, so that they fail together where something is missing
         with forked_random():
             self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
-            name = self.features or default_features(self._reference.dataset)
+            name = self.features or default_features(self._reference)
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
         check_metrics(self.metrics or [], self._network, self._reference, conditional)
@@ -91,7 +94,9 @@ class Evaluate(Measures):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        if n is not None and pl_module.images_seen // n > self._seen // n:
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.evaluate(trainer, pl_module)
         self._seen = pl_module.images_seen
 

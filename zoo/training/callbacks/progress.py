@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 
-from zoo.core.errors import ZooError
+from zoo.registry import at_least, callback
+from zoo.training.callbacks.base import Callback
 
 
-class Progress(pl.callbacks.TQDMProgressBar):
+@callback("progress")
+class Progress(Callback, pl.callbacks.TQDMProgressBar):
     """Lightning's bar with `D`, `G` and `images/s`, renewed by the clock.
 
     A bar renewed every n steps would either cost a fast step half its time or look dead in a slow
@@ -21,10 +23,8 @@ class Progress(pl.callbacks.TQDMProgressBar):
         every_seconds: the time between two renewals.
     """
 
-    def __init__(self, every_seconds: float = 0.25) -> None:
+    def __init__(self, every_seconds: Annotated[float, at_least(0)] = 0.25) -> None:
         super().__init__(refresh_rate=1)
-        if every_seconds < 0:
-            raise ZooError(f"callbacks.progress.every_seconds={every_seconds} must be 0 or more.")
         self.every_seconds = every_seconds if sys.stdout.isatty() else max(10.0, every_seconds)
         self._next = 0.0
 

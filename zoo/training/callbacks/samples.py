@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -13,16 +13,23 @@ from torch import Tensor
 from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.inference.images import grid, to_uint8, write_png
+from zoo.registry import at_least, callback
+from zoo.training.callbacks.base import Callback
+
+MOST = 10_000
+"""Pictures of a grid, which are made together."""
 
 
-class SampleGrid(pl.Callback):
+@callback("samples")
+class SampleGrid(Callback):
     """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
 
     A conditional GAN gets a column per class (the first `max_classes`), in order and named.
 
     Args:
         folder: the run's folder.
-        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end.
+        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end
+            of a training; where one is continued there is one already.
         every_n_images: a grid whenever n more real images were seen; null for none.
         rows: rows of the grid.
         columns: columns of an unconditional grid.
@@ -33,15 +40,18 @@ class SampleGrid(pl.Callback):
     def __init__(
         self,
         folder: str,
-        every_n_epochs: int = 1,
-        every_n_images: int | None = None,
-        rows: int = 8,
-        columns: int = 8,
-        max_classes: int = 10,
+        every_n_epochs: Annotated[int, at_least(1)] = 1,
+        every_n_images: Annotated[int, at_least(1)] | None = None,
+        rows: Annotated[int, at_least(1)] = 8,
+        columns: Annotated[int, at_least(1)] = 8,
+        max_classes: Annotated[int, at_least(1)] = 10,
         seed: int = 0,
     ) -> None:
-        if min(every_n_epochs, every_n_images or 1, rows, columns, max_classes) < 1:
-            raise ZooError("callbacks.samples: all numbers must be 1 or more.")
+        if rows * max(columns, max_classes) > MOST:
+            raise ZooError(
+                f"callbacks.samples: rows={rows} by columns={columns} (max_classes={max_classes}) "
+                f"are more than {MOST:,} pictures."
+            )
         self.folder = Path(folder) / "samples"
         self.every_n_epochs = every_n_epochs
         self.every_n_images = every_n_images
@@ -49,15 +59,21 @@ class SampleGrid(pl.Callback):
         self.last: Path | None = None
         self._seen = 0
 
+    def summary(self) -> dict[str, Any]:
+        return {} if self.last is None else {"pictures": self.last}
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
-        self.write(trainer, pl_module)
+        if not self._seen or not any(self.folder.glob("images_*.png")):
+            self.write(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        if n is not None and pl_module.images_seen // n > self._seen // n:
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.write(trainer, pl_module)
         self._seen = pl_module.images_seen
 

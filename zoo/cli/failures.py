@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import OwnError, ZooError
 
 FULL_ERROR = "ZOO_FULL_ERROR"
 """Whether tracebacks are shown, for processes that a training starts."""
@@ -32,9 +32,9 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int, go_on: str = "") -> None:
         name = signal.Signals(number).name
         self.code = 130 if name == "SIGINT" else 143
-        told = _SIGNALS.get(name, "stopped by Ctrl-C")
+        what = _SIGNALS.get(name, "stopped by Ctrl-C")
         saved = f"; the training is saved: {go_on}" if go_on and name in _SIGNALS else "."
-        super().__init__(told + saved)
+        super().__init__(what + saved)
 
 
 def shows_tracebacks() -> bool:
@@ -42,7 +42,7 @@ def shows_tracebacks() -> bool:
 
 
 @contextlib.contextmanager
-def told_in_words() -> Iterator[None]:
+def exit_with_sentence() -> Iterator[None]:
     """Print an error as one sentence and exit with 1; `debug=true` shows its traceback."""
     global _full
     asked = os.environ.get(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -61,10 +61,11 @@ def told_in_words() -> Iterator[None]:
     except Exception as error:
         rank = os.environ.get("LOCAL_RANK", "0")
         if rank == "0":
-            _fail(sentence_of(error))
-        if isinstance(error, ZooError) and not _full:  # every process has it, and the first tells
+            _fail(error_sentence(error))
+        shared = isinstance(error, ZooError) and not isinstance(error, OwnError)
+        if shared and not _full:  # every process has it, and the first tells
             sys.exit(1)
-        _fail(f"process {rank}: {sentence_of(error)}")
+        _fail(f"process {rank}: {error_sentence(error)}")
 
 
 @contextlib.contextmanager
@@ -81,7 +82,7 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def sentence_of(error: Exception) -> str:
+def error_sentence(error: Exception) -> str:
     """What the user reads of an error."""
     if isinstance(error, ZooError):
         return str(error)

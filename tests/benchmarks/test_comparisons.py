@@ -1,0 +1,46 @@
+"""The tables of learned figures: their rows in order, their recipes there."""
+
+from __future__ import annotations
+
+import recipes
+
+from benchmarks import contact_sheet, equal_time
+
+
+def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
+    machine = {"processor": "P", "threads": 2, "torch": "2", "python": "3", "date": "2026-11-26"}
+    return {
+        "family": family, "seed": seed, "seconds": 600, "images": images, "loaded": False,
+        "figures": {"fid": fid, "conditional_accuracy": 0.5}, "protocol": "as is",
+        "machine": machine,
+    }  # fmt: skip
+
+
+def test_equal_time_shows_the_nearest_first_with_its_spread():
+    rows: list[dict] = []
+    for made in (row("GAT", 0, 5.0), row("DCGAN", 1, 4.0), row("DCGAN", 0, 9.0)):
+        rows = equal_time.added(rows, made)
+    rows = equal_time.added(rows, row("DCGAN", 0, 2.0, 3000))  # measured anew
+    assert [(r["family"], r["seed"]) for r in rows] == [("DCGAN", 0), ("DCGAN", 1), ("GAT", 0)]
+    text = equal_time.report(rows)
+    assert "| DCGAN | 0, 1 | 2,000 | 3.000 ± 1.414 | 0.500 ± 0.000 |" in text
+    assert text.index("| DCGAN |") < text.index("| GAT | 0 | 1,000 | 5.000 | 0.500 |")
+    assert "Machine: P, 2 threads, torch 2" in text
+
+
+def test_every_row_is_a_recipe_with_labels_at_one_size():
+    for settings in equal_time.FAMILIES.values():
+        name = settings[0].removeprefix("experiment=")
+        overrides = [s for s in settings[1:] if s.startswith(("model", "datamodule"))]
+        config = recipes.composed(name, *overrides, *equal_time.ENDS)
+        assert config["datamodule"]["image_size"] == 32
+        assert config["model"]["conditional"] is True
+        assert "fashion_mnist" in config["datamodule"]["_target_"]
+
+
+def test_the_contact_sheet_names_recipes():
+    for images, settings in contact_sheet.FAMILIES.values():
+        assert images > 0
+        name = settings[0].removeprefix("experiment=")
+        assert name in recipes.names()
+        recipes.composed(name, *settings[1:])

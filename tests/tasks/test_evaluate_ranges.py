@@ -1,0 +1,207 @@
+"""`task=evaluate` on folders of pictures, and on the checkpoints of a training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import make_checkpoint
+from PIL import Image
+from torch import Tensor
+
+import zoo
+from zoo.core.errors import ZooError
+from zoo.data.pixels import to_float
+from zoo.inference.images import to_pil
+from zoo.metrics import cache
+from zoo.metrics.distances import frechet_distance
+from zoo.metrics.features.base import create_features, extract
+from zoo.metrics.folders import look_at
+from zoo.metrics.protocol import Result
+from zoo.tasks.evaluate import Evaluate
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.getbasetemp() / "zoo-cache"))
+
+
+def noise(n: int, seed: int, size: int = 16, channels: int = 1) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, channels, size, size), generator=random, dtype=torch.uint8)
+
+
+def write(images: Tensor, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for i, image in enumerate(images):
+        to_pil(image).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def read(out: Path) -> Result:
+    return Result.from_json((out / "metrics.json").read_text())
+
+
+# Folders
+
+
+def test_two_folders_are_compared(tmp_path: Path) -> None:
+    generated, real = noise(30, 0), noise(40, 1) // 2
+    options: dict[str, Any] = {"features": "mnist", "metrics": ["fid", "memorization"]}
+    folders = {
+        "images": str(write(generated, tmp_path / "a")),
+        "dataset": str(write(real, tmp_path / "b")),
+    }
+    Evaluate(**folders, **options)(tmp_path / "out")
+    result = read(tmp_path / "out")
+    network = create_features("mnist")
+    expected = frechet_distance(extract(network, generated)[0], extract(network, real)[0])
+    assert result.figures["fid"] == pytest.approx(expected, rel=1e-6)
+    assert result.model == folders["images"]
+    protocol = result.protocol
+    assert (protocol.generated_count, protocol.reference_count) == (30, 40)
+    assert protocol.reference == "image_folder/train 1x16x16"
+    assert "30 pictures (16x16 as they are, labels none, seed 0) against 40" in result.table()
+    assert (tmp_path / "out" / "nearest.png").is_file()
+    # the same from Python, of a folder and of a loader
+    again = zoo.evaluate(images=tmp_path / "a", data=tmp_path / "b", **options)
+    batches = [to_float(generated[:20]), to_float(generated[20:])]
+    loaded = zoo.evaluate(images=batches, data=[real], **options)
+    assert again.figures == result.figures
+    assert loaded.figures == pytest.approx(result.figures)
+
+
+def test_pictures_of_several_sizes_are_resized_and_it_is_told(tmp_path: Path) -> None:
+    write(noise(6, 0, 16), tmp_path / "a")
+    write(noise(6, 1, 24, channels=3), tmp_path / "b")
+    Image.new("RGB", (40, 20)).save(tmp_path / "b" / "wide.png")
+    look = look_at(tmp_path / "b")
+    assert (look.side, look.in_words, look.grey) == (20, "24x24 to 40x20", False)
+    options: dict[str, Any] = {"features": "mnist", "metrics": ["kid"]}
+    folders = {"images": str(tmp_path / "a"), "dataset": str(tmp_path / "b")}
+    Evaluate(**folders, **options)(tmp_path / "out")
+    result = read(tmp_path / "out")
+    assert result.protocol.reference == "image_folder/train 3x16x16"
+    assert result.notes[0].endswith(
+        "/a has pictures of 16x16; they are compared as 16x16 as they are."
+    )
+    assert (
+        "has pictures of 24x24 to 40x20; they are compared as centred square, bicubic"
+        in (result.notes[1])
+    )
+    with pytest.warns(UserWarning, match="are enlarged"):
+        Evaluate(**folders, **options, image_size=22)(tmp_path / "larger")
+    larger = read(tmp_path / "larger").protocol
+    assert larger.pictures == "centred square, bicubic antialiased to 22x22"
+    assert any(text.startswith("pictures: ") for text in result.protocol.differences(larger))
+
+
+def test_sub_folders_named_as_classes_are_labels(tmp_path: Path) -> None:
+    data = zoo.create("datamodule", "mnist_subset")
+    data.setup()
+    images, labels = data.split("test")
+    for digit in (3, 8):
+        write(images[labels == digit][:12], tmp_path / "a" / str(digit))
+    options: dict[str, Any] = {"images": str(tmp_path / "a"), "dataset": "mnist_subset"}
+    Evaluate(**options, metrics=["conditional_accuracy"])(tmp_path / "out")
+    assert read(tmp_path / "out").figures["conditional_accuracy"] > 0.9
+    assert read(tmp_path / "out").protocol.labels == "own"
+    (tmp_path / "a" / "8").rename(tmp_path / "a" / "eight")
+    with pytest.raises(ZooError, match="conditional_accuracy needs a conditional generator"):
+        Evaluate(**options, metrics=["conditional_accuracy"])(tmp_path / "out")
+    Evaluate(**options, metrics=["kid"], n=10)(tmp_path / "few")
+    result = read(tmp_path / "few")
+    assert result.protocol.generated_count == 10
+    assert "are no classes of mnist_subset/train 1x32x32: labels are left out" in result.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": None}, r"images=… needs dataset=…"),
+        ({"images": "nowhere"}, "no folder of pictures nowhere"),
+        ({"dataset": "mnist_subse"}, "Did you mean 'mnist_subset'"),
+        ({"dataset": "gaussians"}, "2 channels, which no picture is compared with"),
+        ({"n": 7}, "n=7 pictures are asked for, and .* has 6"),
+        ({"weights": "ema", "truncation": 1.0}, "weights, truncation concerns a generator"),
+        ({"ckpt": "mnist"}, "or images=FOLDER in place of it"),
+    ],
+)
+def test_what_does_not_go_with_folders_is_told(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = str(write(noise(6, 0), tmp_path / "a"))
+    given = {"images": folder, "dataset": folder, "features": "mnist", **options}
+    with pytest.raises(ZooError, match=message):
+        Evaluate(**given)(tmp_path / "out")
+
+
+# Ranges of checkpoints
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of three moments, the last of which is `last.ckpt` too, and a damaged file."""
+    folder = tmp_path / "run" / "checkpoints"
+    (tmp_path / "run" / ".hydra").mkdir(parents=True)
+    for k in (3, 1, 2):
+        seen = 100 * k
+        make_checkpoint(folder / f"images_{seen:09d}.ckpt", seed=k, images_seen=seen)
+    shutil.copy(folder / "images_000000300.ckpt", folder / "last.ckpt")
+    (folder / "images_000000250.ckpt").write_bytes(b"damaged")
+    return tmp_path / "run"
+
+
+def test_a_range_of_checkpoints_is_a_curve(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    read_of_the_reference = []
+
+    def counted(*given: Any) -> Any:
+        read_of_the_reference.append(given)
+        return extract(*given)
+
+    monkeypatch.setattr(cache, "extract", counted)
+    options: dict[str, Any] = {"metrics": ["fid", "kid"], "n": 60}
+    with pytest.warns(UserWarning, match=r"left out: .*images_000000250.ckpt is damaged"):
+        Evaluate(ckpt=str(run / "checkpoints"), **options)(tmp_path / "out")
+    assert len(read_of_the_reference) == 1
+    with (tmp_path / "out" / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run"], int(row["images_seen"])) for row in rows] == [
+        ("run", 100),
+        ("run", 200),
+        ("run", 300),
+    ]
+    assert list(rows[0]) == ["run", "images_seen", "fid", "kid", "kid_std"]
+    content = json.loads((tmp_path / "out" / "curve.json").read_text())
+    assert [row["figures"]["fid"] for row in content] == [float(row["fid"]) for row in rows]
+    assert (tmp_path / "out" / "curve.png").stat().st_size > 1000
+    lines = (tmp_path / "out" / "metrics.txt").read_text().splitlines()
+    shown = [line.split("  ")[0] for line in lines if line.startswith("dcgan")]
+    assert shown == [f"dcgan (run, {k}00 images seen)" for k in (1, 2, 3)]
+    # one of them alone says the same, and a pattern in Python too
+    Evaluate(ckpt=str(run / "checkpoints" / "images_000000200.ckpt"), **options)(tmp_path / "one")
+    assert read(tmp_path / "one").figures["fid"] == pytest.approx(float(rows[1]["fid"]))
+    assert not (tmp_path / "one" / "curve.csv").exists()
+    curve = zoo.evaluate([run / "checkpoints" / "images_*[13]00.ckpt"], **options)
+    assert [result.images_seen for result in curve] == [100, 300]
+    assert curve[1].figures["fid"] == pytest.approx(float(rows[2]["fid"]))
+
+
+def test_ranges_that_hold_nothing_are_told(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="no file fits the pattern"):
+        Evaluate(ckpt=str(run / "checkpoints" / "epoch_*.ckpt"))(tmp_path / "out")
+    for file in (run / "checkpoints").iterdir():
+        file.write_bytes(b"damaged")
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(ZooError, match="none of the 5 files"),
+    ):
+        Evaluate(ckpt=str(run / "checkpoints"))(tmp_path / "out")

@@ -1,0 +1,72 @@
+"""A training ends when its figures get no better, also in the middle of an epoch."""
+
+from __future__ import annotations
+
+import pytest
+from helpers_train import train
+
+from zoo.core.errors import ZooError
+from zoo.training.callbacks.early_stopping import EarlyStopping
+from zoo.training.callbacks.evaluate import Evaluate
+
+OPTIONS = (
+    "callbacks=early_stopping",
+    "callbacks.evaluate.every_n_images=32",  # two steps
+    "callbacks.evaluate.every_n_epochs=null",
+    "callbacks.early_stopping.patience=2",
+)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures that are measured, one after the other, in place of real ones."""
+    values: list[float] = []
+
+    def measure(self, trainer, pl_module):
+        if pl_module.images_seen != self._evaluated:
+            self._evaluated = pl_module.images_seen
+            self.report(trainer, pl_module, {"fid": values.pop(0)})
+
+    def begin(self, trainer, pl_module):
+        self._seen = self._evaluated = pl_module.images_seen
+
+    monkeypatch.setattr(Evaluate, "evaluate", measure)
+    monkeypatch.setattr(Evaluate, "on_train_start", begin)
+    return values
+
+
+def test_it_ends_after_as_many_evaluations_without_a_better_figure(tmp_path, figures, capsys):
+    figures += [5.0, 4.0, 4.5, float("nan"), 3.0]
+    summary = train(tmp_path, *OPTIONS, "trainer.max_epochs=3")
+    assert figures == [3.0]
+    assert summary["trained"].startswith("128 images")  # 4 times 2 steps of 16
+    assert "fid has been no better than 4 in 2 evaluations" in capsys.readouterr().out
+
+
+def test_small_gains_do_not_count_and_high_can_be_better(tmp_path, figures):
+    figures += [0.5, 0.55, 0.7, 0.75, 0.78, 0.9]
+    own = "callbacks.early_stopping"
+    options = (f"{own}.mode=max", f"{own}.min_delta=0.1", "callbacks.checkpoints.monitor=null")
+    train(tmp_path, *OPTIONS, *options, "trainer.max_epochs=3")
+    assert figures == [0.9]
+
+
+def test_what_it_waited_for_goes_on_after_a_resume(tmp_path, figures):
+    figures += [5.0, 4.0, 4.5, 4.4, 3.0]
+    train(tmp_path, *OPTIONS, "trainer.max_steps=6")
+    assert figures == [4.4, 3.0]
+    summary = train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
+    assert figures == [3.0]
+    assert summary["trained"].startswith("128 images")
+
+
+def test_errors_in_words(tmp_path, figures):
+    figures += [1.0] * 10
+    with pytest.raises(ZooError, match="mode=low must be min or max"):
+        EarlyStopping(mode="low")
+    with pytest.raises(ZooError, match="patience=0 must be 1 or more"):
+        EarlyStopping(patience=0)
+    with pytest.raises(ZooError, match=r"kid is not measured; there are: .*fid"):
+        train(tmp_path / "a", *OPTIONS, "callbacks.early_stopping.monitor=kid")
+    with pytest.raises(ZooError, match="nothing measures them: take callbacks=early_stopping"):
+        train(tmp_path / "b", *OPTIONS, "callbacks.evaluate=null")

@@ -1,0 +1,73 @@
+"""torch's private names, all that the zoo uses; tests/core/test_torch_internals.py watches them.
+
+They have no equal among the public ones: the `foreach` functions treat a list of tensors in one
+kernel, and a dispatch mode sees every operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode as DispatchMode
+
+__all__ = [
+    "COMPILER",
+    "BatchNorm",
+    "DispatchMode",
+    "add_",
+    "clamp_max_",
+    "clamp_min_",
+    "copy_",
+    "flatten",
+    "has_linear_pointwise",
+    "lerp_",
+    "linear_pointwise",
+    "mul_",
+    "norms",
+    "outputs_and_mutation",
+    "sub",
+    "unflatten",
+]
+
+COMPILER = ("torch._dynamo", "torch._inductor")
+"""Modules from which errors of `torch.compile` come."""
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+"""The base of all batch norms: of one, two and three dimensions, lazy and synchronised."""
+
+norms = torch._foreach_norm
+sub = torch._foreach_sub
+add_ = torch._foreach_add_
+mul_ = torch._foreach_mul_
+copy_ = torch._foreach_copy_
+lerp_ = torch._foreach_lerp_
+clamp_min_ = torch._foreach_clamp_min_
+clamp_max_ = torch._foreach_clamp_max_
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """One tensor (N,) of the values of all, which are contiguous and of one type."""
+    return torch._utils._flatten_dense_tensors(tensors)
+
+
+def unflatten(flat: Tensor, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Views of `flat` in the shapes of `tensors`."""
+    return torch._utils._unflatten_dense_tensors(flat, tensors)
+
+
+def has_linear_pointwise() -> bool:
+    """Whether this torch was built with oneDNN's products."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def linear_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer by oneDNN."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def outputs_and_mutation(operation: Any) -> tuple[int, bool]:
+    """How many tensors an operation gives, and whether it changes one of its arguments."""
+    return len(operation._schema.returns), operation._schema.is_mutable

@@ -1,0 +1,119 @@
+"""Principal directions of a latent space (GANSpace), beside SeFa's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.contracts.generator import Generator
+from zoo.core.errors import ZooError
+from zoo.core.random import seeded
+from zoo.explore.latents import first_layer
+from zoo.inference.images import grid, to_uint8
+from zoo.inference.load import LoadedGenerator
+
+SAMPLES = 20_000
+_BLOCK = 1000
+
+
+class Principal(NamedTuple):
+    """Principal directions.
+
+    Attributes:
+        steps: (k, D), each one standard deviation along its component, its largest number positive.
+        deviations: (k,) of the components, largest first.
+        space: `w`, or `z` where the generator has no styles.
+    """
+
+    steps: Tensor
+    deviations: Tensor
+    space: str
+
+
+@torch.no_grad()
+def principal(generator: Generator, k: int = 5, samples: int = SAMPLES, seed: int = 0) -> Principal:
+    """The `k` directions along which styles, or the first layer's answers, vary most.
+
+    Where a generator maps latents to styles these are the principal components of the styles of
+    random latents and labels; elsewhere those of the first layer's activations, regressed back to
+    the latents (GANSpace: Härkönen et al., 2020, arXiv:2004.02546).
+
+    Raises:
+        ZooError: `k` is out of range, or no layer with weights takes the latent.
+    """
+    random = seeded(seed)
+    reference = next(generator.parameters())
+    z = generator.sample_latent(samples, random).to(reference)
+    if generator.has_mapping:
+        points = _styles(generator, z, random).double()
+    else:  # R keeps all distances of the activations z Aᵀ = z Rᵀ Qᵀ, in few numbers
+        weight = first_layer(generator).double()
+        points = z.double().cpu() @ torch.linalg.qr(weight, mode="r").R.T
+    if not 1 <= k <= points.shape[1]:
+        raise ZooError(f"directions={k} must be from 1 to the space's {points.shape[1]}.")
+    points = points - points.mean(0)
+    values, vectors = torch.linalg.eigh(points.T @ points / len(points))  # ascending
+    deviations = values.flip(0)[:k].clamp_min(0).sqrt()
+    components = vectors.T.flip(0)[:k]
+    if generator.has_mapping:
+        steps = deviations[:, None] * components
+    else:
+        coordinates = points @ components.T
+        back = torch.linalg.lstsq(coordinates, z.double().cpu() - z.double().cpu().mean(0)).solution
+        steps = deviations[:, None] * back
+    largest = steps.abs().argmax(dim=1, keepdim=True)
+    steps = steps * steps.gather(1, largest).sign()
+    return Principal(steps.float(), deviations.float(), "w" if generator.has_mapping else "z")
+
+
+def _styles(generator: Generator, z: Tensor, random: torch.Generator) -> Tensor:
+    """One style (N, W) of each latent, for random labels."""
+    found = []
+    for block in z.split(_BLOCK):
+        y = None
+        if generator.num_classes:
+            y = torch.randint(generator.num_classes, (len(block),), generator=random).to(z.device)
+        w = generator.map(block, y)
+        found.append((w[:, 0] if w.dim() == 3 else w).cpu())
+    return torch.cat(found)
+
+
+def principal_grid(
+    model: LoadedGenerator,
+    k: int = 5,
+    columns: int = 9,
+    reach: float = 3.0,
+    label: int | None = None,
+    seed: int = 0,
+) -> Image.Image:
+    """Every row moves one latent along one principal direction, from -reach to +reach."""
+    generator = model.generator
+    found = principal(generator, k, seed=seed)
+    z, _ = model.draw(1, None, seed)
+    y = torch.full((1,), label or 0) if model.num_classes else None
+    amounts = torch.linspace(-reach, reach, columns)
+    moves = (amounts[None, :, None] * found.steps[:, None]).flatten(0, 1)
+    many = None if y is None else y.expand(len(moves))
+    if found.space == "z":
+        images = model.generate(z + moves, many)
+    else:
+        images = _of_styles(model, z, y, moves)
+    names = [f"component {i + 1}" for i in range(k)]
+    heads = [f"{a:+.1f}" for a in amounts.tolist()]
+    return grid(to_uint8(images), columns, rows=names, heads=heads)
+
+
+@torch.no_grad()
+def _of_styles(model: LoadedGenerator, z: Tensor, y: Tensor | None, moves: Tensor) -> Tensor:
+    """Images of one latent whose style is moved."""
+    generator, device = model.generator, model.device
+    labels = None if y is None else y.to(device)
+    w = generator.map(z.to(device), labels)
+    images = []
+    for move in moves.to(device):
+        moved = w + (move if w.dim() == 2 else move[None, None])
+        images.append(generator.synthesize(moved, labels).float().clamp(-1, 1).cpu())
+    return torch.cat(images)

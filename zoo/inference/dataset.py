@@ -1,0 +1,60 @@
+"""The data set that a generator was trained on, or another one at its size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.contracts.generator import Generator
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry import REGISTRY, create, list_parts
+
+if TYPE_CHECKING:
+    from zoo.data.base import DataModule
+
+
+def dataset_of(
+    data: dict[str, Any], generator: Generator, file: Path, data_dir: str, name: str | None
+) -> DataModule:
+    """A data set below `data_dir`, at the generator's image size.
+
+    Args:
+        data: what the generator's file says of its own.
+        file: for sentences.
+        name: of the data set, or a folder or file of pictures; None takes the generator's own,
+            built as it was then.
+
+    Raises:
+        ZooError: no data set of this name is registered here, or it is missing.
+    """
+    from zoo.data.sources.opening import is_source, located
+
+    names = list_parts("datamodule")
+    options: dict[str, Any] = {}
+    if name is None or name == data.get("name"):
+        name, options = data.get("name"), data.get("options", {})
+    elif name not in names:
+        place = located(name, Path(data_dir).expanduser().resolve())
+        if not is_source(place):
+            raise ZooError(
+                f"dataset={name} is neither a folder or file of pictures nor a data set; there "
+                f"are {listing(names)}.{suggest(name, names)}"
+            )
+        options = {"folder": place, "channels": generator.channels}
+        name = "image_folder"
+    elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
+        raise ZooError(
+            f"dataset={name} names no folder: give the folder itself, for example "
+            "dataset=my/pictures"
+        )
+    if name not in names:
+        raise ZooError(
+            f"{file} was trained on the data set {name!r}, which is not here; there are "
+            f"{listing(names)}."
+        )
+    known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
+    options = {**options, "data_dir": data_dir, "image_size": generator.image_size}
+    made = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
+    made.prepare_data()
+    made.setup()
+    return made

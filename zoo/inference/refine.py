@@ -1,0 +1,135 @@
+"""Latents refined by the discriminator: a sampler of the registry at work on a loaded model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch import Tensor
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.sampler import Sampler, Scene
+from zoo.core.errors import ZooError
+from zoo.core.random import seeded
+from zoo.data.base import DataModule
+from zoo.data.pixels import to_float
+from zoo.inference.truncation import prior
+from zoo.registry import create, spec_of
+
+Choice = str | dict[str, Any]
+"""A sampler's name, or its name and options: `{name: mh, steps: 100}`."""
+
+
+def create_sampler(choice: Choice | Sampler) -> Sampler:
+    """The sampler that is meant; one that is made already as it is.
+
+    Raises:
+        ZooError: there is none of this name, or it has no such option.
+    """
+    if isinstance(choice, Sampler):
+        return choice
+    options: dict[str, Any] = {"name": choice} if isinstance(choice, str) else dict(choice)
+    if not isinstance(options.get("name"), str):
+        raise ZooError(f"refine={choice} has no name: write refine={{name: mh, steps: 100}}.")
+    made: Sampler = create("sampler", options.pop("name"), **options)
+    return made
+
+
+def in_words(choice: Choice | Sampler) -> str:
+    """`mh steps=100`, as protocols tell it."""
+    known = spec_of(create_sampler(choice))
+    if known is None:
+        return type(choice).__name__
+    return " ".join([str(known["name"]), *(f"{k}={v}" for k, v in known["options"].items())])
+
+
+class Refiner:
+    """A sampler with the pair of networks that it works on: latents in, latents out.
+
+    Args:
+        choice: of the sampler.
+        generator, discriminator: in eval mode, on one device.
+        loss: `name` and `options` of D's loss, as a checkpoint tells it; None where it tells none.
+        data: gives the data set that they were trained on.
+        seed: of everything random.
+        batch_size: images made at a time.
+
+    Attributes:
+        note: a sentence where D's scores do not mean what the sampler takes them for; else empty.
+
+    Raises:
+        ZooError: no such sampler, or a D that has no score for a single image.
+    """
+
+    def __init__(
+        self,
+        choice: Choice | Sampler,
+        generator: Generator,
+        discriminator: Discriminator,
+        loss: dict[str, Any] | None,
+        data: Any,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> None:
+        self.sampler = create_sampler(choice)
+        if discriminator.channels != generator.channels:
+            raise ZooError(
+                f"refine needs a score for each image, and this discriminator sees packs of "
+                f"{discriminator.channels // generator.channels} images at once."
+            )
+        self._discriminator = discriminator.requires_grad_(False)
+        self._loss = create("loss", loss["name"], **loss["options"]) if loss else None
+        self._data = data
+        self.note = self._note(loss)
+        random = seeded((seed + 2**61) % 2**63)  # another stream than the first latents'
+        network = generator.requires_grad_(False)
+        self.scene = Scene(
+            draw=lambda n: generator.sample_latent(n, random).cpu(),
+            images=lambda z, y: network(z, y).clamp(-1, 1),
+            score=self._score,
+            reals=self._reals,
+            random=random,
+            latent=prior(generator),
+            num_classes=generator.num_classes,
+            batch_size=batch_size,
+            device=next(generator.parameters()).device,
+        )
+
+    def __call__(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Latents (N, dim) in place of these, for labels (N,)."""
+        return self.sampler(self.scene, z, y)
+
+    def _score(self, images: Tensor, y: Tensor | None) -> Tensor:
+        labels = y if self._discriminator.num_classes else None
+        scores = self._discriminator(images, labels)
+        ratio = None if self._loss is None else self._loss.log_ratio(scores)
+        told = scores if ratio is None else ratio
+        return told.flatten(1).mean(1) if told.dim() > 1 else told
+
+    def _note(self, loss: dict[str, Any] | None) -> str:
+        if self.sampler.calibrates:
+            return ""
+        head = getattr(self._discriminator, "head", None)
+        replaced = head is not None and head.replaces_loss
+        probe = next(self._discriminator.parameters()).new_zeros(1)
+        if self._loss is not None and not replaced and self._loss.log_ratio(probe) is not None:
+            return ""
+        name = loss["name"] if loss else "unknown"
+        return (
+            f"scores of a discriminator under the loss {name!r} are no density ratio: they are "
+            "taken as they are, and what is sampled need not come nearer to the data; "
+            "refine=mh calibrates them on real images."
+        )
+
+    def _reals(self) -> tuple[Tensor, Tensor | None]:
+        data: DataModule = self._data()
+        held = [data.split(split) for split in ("val", "test", "train")]
+        images, labels = next((pair for pair in held if len(pair[0])), held[-1])
+        images = images if images.is_floating_point() else to_float(images)
+        return images, labels if self.scene.num_classes else None
+
+
+def data_dir() -> str:
+    """The folder of data sets."""
+    return os.environ.get("ZOO_DATA_DIR", "data")

@@ -1,0 +1,204 @@
+"""Folders of pictures, generated or real, brought to one size for a comparison."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.core.errors import ZooError, listing, suggest
+from zoo.data.pictures import find_pictures
+from zoo.metrics.comparison import Reference
+from zoo.metrics.distances import random_rows
+from zoo.metrics.evaluate import Pictures, reference_of
+from zoo.registry import REGISTRY, create, list_parts
+
+if TYPE_CHECKING:
+    from zoo.data.base import DataModule
+
+
+class Look(NamedTuple):
+    """What the headers of a folder's pictures say: how many have each (width, height); colours."""
+
+    sizes: Counter[tuple[int, int]]
+    grey: bool
+
+    @property
+    def side(self) -> int:
+        """To which all can be brought without enlarging one: the shortest side."""
+        return min(min(size) for size in self.sizes)
+
+    @property
+    def in_words(self) -> str:
+        """`64x48`, or `64x48 to 640x480`."""
+        ordered = sorted(self.sizes, key=lambda size: size[0] * size[1])
+        ends = [f"{width}x{height}" for width, height in (ordered[0], ordered[-1])]
+        return " to ".join(dict.fromkeys(ends))
+
+
+def look_at(folder: Path) -> Look:
+    """Read the headers of all pictures below `folder`; those that have none are left to decoding.
+
+    Raises:
+        ZooError: no folder, or none of its files is a picture.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    grey = True
+    for picture in find_pictures(folder):
+        try:
+            with Image.open(folder / picture.name) as opened:
+                sizes[opened.size] += 1
+                grey &= opened.mode in ("1", "L", "LA", "I", "F", "I;16")
+        except (OSError, ValueError, SyntaxError):  # what Pillow raises for damaged files
+            continue
+    if not sizes:
+        raise ZooError(f"no file in {folder} can be read as a picture.")
+    return Look(sizes, grey)
+
+
+def preparation(look: Look, image_size: int) -> str:
+    """What was done to pictures to bring them to a size, in words."""
+    if set(look.sizes) == {(image_size, image_size)}:
+        return f"{image_size}x{image_size} as they are"
+    return f"centred square, bicubic antialiased to {image_size}x{image_size}"
+
+
+def open_folder(folder: Path, image_size: int, channels: int) -> DataModule:
+    """The pictures of a folder at one size; sub-folders are classes, a flat folder has none.
+
+    Raises:
+        ZooError: as the data module `image_folder`.
+    """
+    flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
+    made: DataModule = create(
+        "datamodule",
+        "image_folder",
+        folder=str(folder),
+        image_size=image_size,
+        channels=channels,
+        labels="none" if flat else "auto",
+    )
+    made.prepare_data()
+    made.setup()
+    return made
+
+
+def pictures_of(
+    folder: str | Path,
+    reference: Reference,
+    n: int | None = None,
+    seed: int = 0,
+) -> tuple[Pictures, list[str]]:
+    """The pictures of a folder at the size and in the channels of a reference.
+
+    They have labels where their sub-folders are called as classes of the reference.
+
+    Args:
+        n: of them, drawn at random; None takes all.
+        seed: of the draw.
+
+    Returns:
+        The pictures, and what there is to know about them in sentences.
+
+    Raises:
+        ZooError: no such folder, fewer than `n` pictures, or some that cannot be read.
+    """
+    place = existing(folder)
+    channels, image_size = reference.images.shape[1], reference.images.shape[-1]
+    if channels not in (1, 3) or reference.images.dtype != torch.uint8:
+        raise ZooError(
+            f"{reference.name} has images of {channels} channels, which no picture is compared "
+            "with: choose a data set of 1 or 3."
+        )
+    look = look_at(place)
+    data = open_folder(place, image_size, channels)
+    images, labels = data.split("train")
+    if n is not None and n > len(images):
+        raise ZooError(f"n={n:,} pictures are asked for, and {folder} has {len(images):,}.")
+    rows = random_rows(len(images) if n is None else n, len(images), seed)
+    how = preparation(look, image_size)
+    notes = [f"{folder} has pictures of {look.in_words}; they are compared as {how}.", *data.notes]
+    numbers = _numbers(data.class_names, reference.class_names)
+    if data.num_classes and numbers is None:
+        notes.append(
+            f"the sub-folders of {folder} are no classes of {reference.name}: labels are left out."
+        )
+    known = None if numbers is None else numbers[labels[rows]]
+    return Pictures(images[rows], known, how), notes
+
+
+def existing(folder: str | Path) -> Path:
+    """The path of a folder.
+
+    Raises:
+        ZooError: there is none.
+    """
+    place = Path(folder).expanduser().resolve()
+    if not place.is_dir():
+        raise ZooError(f"there is no folder of pictures {folder}.")
+    return place
+
+
+def real_for(
+    generated: str | Path,
+    dataset: str,
+    split: Literal["train", "val", "test"] = "train",
+    image_size: int = 0,
+    data_dir: str = "data",
+) -> tuple[Reference, list[str]]:
+    """The real images that a folder of generated pictures is compared with, and notes on them.
+
+    Args:
+        generated: the folder.
+        dataset: a data set's name, or a folder.
+        split: of it.
+        image_size: of both sides; 0 takes the shortest side of a generated picture. Folders are
+            compared in grey where all pictures of both are grey.
+        data_dir: the folder of data sets.
+
+    Raises:
+        ZooError: there is no such folder or data set.
+    """
+    look = look_at(existing(generated))
+    side = image_size or look.side
+    names = list_parts("datamodule")
+    known = [] if dataset not in names else REGISTRY.get("datamodule", dataset).parameters
+    if dataset in names and "folder" not in {p.name for p in known}:
+        given = {"data_dir": data_dir, "image_size": side}
+        data: DataModule = create(
+            "datamodule", dataset, **{p.name: given[p.name] for p in known if p.name in given}
+        )
+        data.prepare_data()
+        data.setup()
+        return reference_of(data, split), []
+    if not Path(dataset).expanduser().is_dir():
+        raise ZooError(
+            f"dataset={dataset} is neither a folder of pictures nor a data set; there are "
+            f"{listing(names)}.{suggest(dataset, names)}"
+        )
+    real = existing(dataset)
+    other = look_at(real)
+    for folder, seen in ((generated, look), (real, other)):
+        if seen.side < side:
+            warnings.warn(
+                f"{folder}: some pictures are smaller than {side}x{side} and are enlarged, which "
+                "every figure sees.",
+                stacklevel=2,
+            )
+    data = open_folder(real, side, 1 if look.grey and other.grey else 3)
+    how = preparation(other, side)
+    notes = [f"{dataset} has pictures of {other.in_words}; they are compared as {how}."]
+    return reference_of(data, split), [*notes, *data.notes]
+
+
+def _numbers(own: Sequence[str], wanted: Sequence[str]) -> Tensor | None:
+    """The number of each class in another order of them; None where one is not there."""
+    if not own or not set(own) <= set(wanted):
+        return None
+    return torch.tensor([list(wanted).index(name) for name in own])

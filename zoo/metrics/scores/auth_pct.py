@@ -1,0 +1,43 @@
+"""AuthPct: the share of generated images that are no copies of their nearest training image."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.core.errors import TooFewError
+from zoo.metrics.comparison import Comparison
+from zoo.metrics.distances import exact, nearest_rows
+from zoo.metrics.scores.base import Metric
+from zoo.registry import metric
+
+
+@metric("auth_pct")
+class AuthPct(Metric):
+    """Per cent of generated images farther from their nearest training image than that one is from
+    its own nearest training image.
+
+    About 50 for a perfect generator, whose images are as far from the training images as these are
+    from each other; near 0 for copies.
+
+    Paper: Alaa et al. (2022), arXiv:2102.08921.
+    """
+
+    needs = ("train",)
+    higher_is_better = ("auth_pct",)
+    order = 110
+
+    def __call__(self, data: Comparison) -> dict[str, float]:
+        if len(data.train_vectors) < 2:
+            raise TooFewError("metric auth_pct needs 2 or more training images.")
+        return {"auth_pct": authentic_percentage(data.vectors, data.train_vectors)}
+
+
+def authentic_percentage(generated: Tensor, train: Tensor) -> float:
+    """Of vectors (N, D) and (M, D): 100 · mean_i [d(g_i, r_i) > min_{j ≠ i} d(r_i, r_j)].
+
+    r_i is the training vector nearest to g_i.
+    """
+    distance, nearest = nearest_rows(generated, train)
+    asked, back = nearest.unique(return_inverse=True)
+    own, _ = nearest_rows(exact(train[asked]), train, own=asked)
+    return 100 * (distance.double() > own[back].double()).double().mean().item()

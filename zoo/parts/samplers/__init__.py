@@ -1,0 +1,1 @@
+"""Samplers, which choose latents by D's word after training."""

@@ -1,0 +1,129 @@
+"""`task=project`: the latents of given pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from zoo.core.errors import ZooError
+from zoo.registry import above, at_least, task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.inference.load import LoadedGenerator
+    from zoo.inference.project import Projection
+
+
+@task("project")
+class Project:
+    """Find the latents of pictures in a trained generator: the way there, the latents, the error.
+
+    Paper: Karras et al. (2020), arXiv:1912.04958, appendix D.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, a name of the embedded zoo (`mnist`), or
+            `hf:owner/name`.
+        image: a picture, or a list of them; each is cropped to a square and resized as
+            `datamodule=image_folder` does.
+        label: its class by name, else by index; null takes that of the nearest of the candidates.
+        steps: of Adam.
+        starts: candidates that are followed; the best one is kept. A generator with noise maps
+            follows one, for which the maps are found too.
+        candidates: latents drawn at random, of which the nearest are starts.
+        lr: largest learning rate.
+        features: compare features of EfficientNet-Lite0 beside pixels; null does so where their
+            package is installed and images have 32 pixels or more.
+        noise: find noise maps too, where the generator has some, and keep them noise.
+        seed: of everything random.
+        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        image: str | list[str] | None = None,
+        label: int | str | None = None,
+        steps: Annotated[int, at_least(1)] = 500,
+        starts: Annotated[int, at_least(1)] = 4,
+        candidates: Annotated[int, at_least(1)] = 1000,
+        lr: Annotated[float, above(0)] = 0.1,
+        features: bool | None = None,
+        noise: bool = True,
+        seed: int = 0,
+        weights: Literal["ema", "raw"] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.ckpt = ckpt
+        self.pictures = [image] if isinstance(image, str) else list(image or [])
+        self.label = None if label is None else str(label)
+        self.options: dict[str, Any] = {
+            "steps": steps,
+            "starts": starts,
+            "candidates": candidates,
+            "lr": lr,
+            "features": features,
+            "noise": noise,
+            "seed": seed,
+        }
+        self.weights = weights
+        self.device = device
+
+    def __call__(self, out: Path) -> dict[str, Any]:
+        """Write `way.png`, a picture for each result, and `latents.safetensors` into `out`.
+
+        Raises:
+            ZooError: no such checkpoint or picture, or a label that the model does not have.
+        """
+        from zoo.inference.images import to_uint8, write_png
+        from zoo.inference.load import load
+
+        if self.ckpt is None or not self.pictures:
+            raise ZooError("task=project needs ckpt=… and image=…, a picture or a list of them.")
+        model = load(self.ckpt, weights=self.weights, device=self.device)
+        targets = self._targets(model)
+        found = model.project(targets, self.label, **self.options)
+        out = Path(out)
+        for i, image in enumerate(to_uint8(found.images)):
+            write_png(image, out / f"{i:05d}.png")
+        summary: dict[str, Any] = {
+            "way": write_png(self._way(found), out / "way.png"),
+            "latents": found.save(out / "latents.safetensors"),
+            "space": found.space,
+            "distance": found.distance,
+            "error": ", ".join(f"{e:.4g}" for e in found.errors.tolist()),
+            "error of the nearest candidate": ", ".join(
+                f"{e:.4g}" for e in found.first_errors.tolist()
+            ),
+        }
+        if found.labels is not None:
+            summary["class"] = ", ".join(model.class_names[c] for c in found.labels.tolist())
+        return summary
+
+    def _targets(self, model: LoadedGenerator) -> Tensor:
+        import torch
+
+        from zoo.data.pictures import decode
+        from zoo.data.pixels import to_float
+
+        network = model.generator
+        if network.height != network.width:
+            raise ZooError("task=project reads pictures for square images only: use model.project.")
+        images = []
+        for name in self.pictures:
+            path = Path(name).expanduser()
+            if not path.is_file():
+                raise ZooError(f"there is no picture at image={name}")
+            images.append(decode(path, network.height, network.channels))
+        return to_float(torch.stack(images))
+
+    def _way(self, found: Projection) -> Any:
+        """Every picture's way from left to right, and the picture itself at its end."""
+        import torch
+
+        from zoo.inference.images import grid
+
+        rows = torch.cat((found.frames, found.targets[:, None]), dim=1)
+        heads = [*[""] * (rows.shape[1] - 2), "found", "target"]
+        return grid(rows.flatten(0, 1), rows.shape[1], heads=heads)

@@ -1,0 +1,46 @@
+"""How the images of a step are shared among its updates, and those of an update into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from zoo.contracts.outputs import GeneratorOutput
+from zoo.core.errors import ZooError
+
+Batch = tuple[Tensor, Tensor | None]
+
+
+def slices(
+    images: Tensor, labels: Tensor | None, d_steps: int, own_batch_for_g: bool, accumulate: int
+) -> list[Batch]:
+    """Images and labels of each update of D, and last those of G where it has its own.
+
+    Raises:
+        ZooError: the batch has no equal share for each of them.
+    """
+    updates = d_steps + own_batch_for_g
+    size, rest = divmod(len(images), updates)
+    if rest or size % accumulate:
+        raise ZooError(
+            f"a batch of {len(images)} images cannot be shared by d_steps={d_steps} "
+            "updates of the discriminator"
+            + (" and one of the generator" if own_batch_for_g else "")
+            + (f" in {accumulate} parts each" if accumulate > 1 else "")
+            + ": it has to be a multiple."
+        )
+    cuts = [slice(j * size, (j + 1) * size) for j in range(updates)]
+    return [(images[cut], None if labels is None else labels[cut]) for cut in cuts]
+
+
+def parts(
+    images: Tensor, labels: Tensor | None, generated: GeneratorOutput | None, accumulate: int
+) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, bool]]:
+    """The parts of an update's batch, what G made for it already, and whether each is the last."""
+    if accumulate == 1:
+        yield images, labels, generated, True
+        return
+    ys = [None] * accumulate if labels is None else labels.chunk(accumulate)
+    for i, (real, y) in enumerate(zip(images.chunk(accumulate), ys, strict=True)):
+        yield real, y, None, i == accumulate - 1

@@ -1,0 +1,85 @@
+"""The end of a training whose figures get no better."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import pytorch_lightning as pl
+
+from zoo.core.errors import ZooError
+from zoo.registry import at_least, callback
+from zoo.training.callbacks.base import Callback, Measures
+
+
+@callback("early_stopping")
+class EarlyStopping(Callback):
+    """Ends a training once a figure has got no better for `patience` evaluations.
+
+    Lightning's own looks once an epoch; this one looks whenever `callbacks.evaluate` (or another
+    callback that measures) has measured, also in the middle of an epoch. With
+    `callbacks.checkpoints.monitor` on the same figure `best.ckpt` is the best of the training.
+
+    Args:
+        monitor: a figure that is measured, for instance `fid`.
+        mode: whether a low or a high value of `monitor` is better.
+        patience: evaluations without a better value, after which the training ends.
+        min_delta: by how much a value has to be better than the best one to count.
+
+    Attributes:
+        best: the best value so far.
+        waited: evaluations since.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "fid",
+        mode: Literal["min", "max"] = "min",
+        patience: Annotated[int, at_least(1)] = 5,
+        min_delta: Annotated[float, at_least(0)] = 0.0,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ZooError(f"callbacks.early_stopping.mode={mode} must be min or max.")
+        self.monitor = monitor
+        self.mode = mode
+        self.patience = patience
+        self.min_delta = min_delta
+        self.best = math.inf if mode == "min" else -math.inf
+        self.waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited, "of": [self.monitor, self.mode]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["of"] == [self.monitor, self.mode]:
+            self.best, self.waited = state_dict["best"], state_dict["waited"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if not any(isinstance(c, Measures) for c in trainer.callbacks):  # type: ignore[attr-defined]
+            raise ZooError(
+                "callbacks.early_stopping needs figures, and nothing measures them: take "
+                "callbacks=early_stopping, which brings callbacks.evaluate along."
+            )
+
+    def on_figures(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Called when a callback has measured."""
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ZooError(
+                f"callbacks.early_stopping.monitor={self.monitor} is not measured; there are: "
+                f"{known}."
+            )
+        value = float(trainer.callback_metrics[self.monitor])
+        gain = self.best - value if self.mode == "min" else value - self.best
+        if gain > self.min_delta:  # false for NaN
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience and not trainer.should_stop:
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                print(
+                    f"\nnote: the training ends early, for {self.monitor} has been no better than "
+                    f"{self.best:.4g} in {self.waited} evaluations "
+                    "(callbacks.early_stopping.patience)."
+                )

@@ -1,0 +1,321 @@
+"""What Lightning calls while a GAN trains: optimizers, the step, the log, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.loss import Loss
+from zoo.contracts.schedule import Schedule
+from zoo.core.distributed import average_buffers, gather_objects
+from zoo.core.errors import ZooError
+from zoo.data.checks import check_batch
+from zoo.data.pixels import to_float
+from zoo.registry.spec import spec
+from zoo.training.cuda_graph import GraphedStep, obstacle
+from zoo.training.ema import EMA
+from zoo.training.learning_rates import LearningRates
+from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
+from zoo.training.optimizers import adam
+from zoo.training.resuming import match_average, random_state, restore_random_state
+from zoo.training.schedules import Schedules
+from zoo.training.start import keep_average
+from zoo.training.step import AdversarialStep
+from zoo.training.terms import named
+from zoo.training.window import Window
+
+_LONGEST_WINDOW = 1000
+"""Steps after which values are read even where nobody asks for them, so that memory stays flat."""
+
+
+class TrainingModule(LeanModule):
+    """Trains the networks, under the options, that a subclass sets (`GAN`).
+
+    Attributes:
+        images_seen: real images trained on, over all processes.
+        trained_steps: steps of this process, not counting those before a resume.
+        started: when it began to train, by `time.perf_counter`.
+        shown: the last means of losses, scores and penalties, with `images_per_second`.
+        origin: of the weights that it began with, where these are another training's.
+        run_description, run_settings: of the run that trains, kept in its checkpoints.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    loss: Loss
+    regularizers: nn.ModuleList
+    augmentations: nn.ModuleList
+    ema: EMA | None
+    schedules: dict[str, Schedule]
+    rates: LearningRates
+    lr_factor: float
+    d_steps: int
+    accumulate: int
+    own_batch_for_g: bool
+    optimizer_name: str
+    eps: float
+    weight_decay: float
+    clip_grad_norm: float | None
+    compile_step: bool
+    cuda_graph: bool | None
+    memory_format: torch.memory_format
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.images_seen = 0
+        self.trained_steps = 0
+        self.started = 0.0
+        self.shown: dict[str, float] = {}
+        self.origin: dict[str, Any] | None = None
+        self.run_description: dict[str, Any] = {}
+        self.run_settings: dict[str, Any] = {}
+        self._updates = 0
+        self._window = Window(self._part_of)
+        self._rng: dict[str, Any] | None = None
+        self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
+        self._clock = (0.0, 0)
+        self._shown_at = -1  # the last step, where its values were shown and kept
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint says of itself."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> int:
+        """Batches of a step: one for each update of D, and G's own where it has one."""
+        return self.d_steps + self.own_batch_for_g
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
+            self._datamodule.d_steps = self.parts
+
+    @property
+    def _datamodule(self) -> Any:
+        return getattr(self.trainer, "datamodule", None)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        made: list[torch.optim.Optimizer] = []
+        networks = (self.generator, self.discriminator)
+        for network, (lr, betas) in zip(networks, self.rates.settings, strict=True):
+            weights = [p for p in network.parameters() if p.requires_grad]
+            if self.optimizer_name == "rmsprop":
+                made.append(torch.optim.RMSprop(weights, lr=lr))
+            else:
+                decoupled = self.optimizer_name == "adamw"
+                options = {"eps": self.eps, "weight_decay": self.weight_decay}
+                made.append(adam(weights, lr, betas, decoupled=decoupled, **options))
+        return made
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        trainer = self.trainer
+        self._world_size = trainer.world_size
+        check_strategy(trainer)
+        if self._world_size > 1:
+            # Noise of its own on every process, also after a resume from other processes' state.
+            torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
+        self._window = Window(self._part_of, self._world_size)
+        self._window.restore(self._rows, self.device)
+        self._log_every = min(max(1, trainer.log_every_n_steps), _LONGEST_WINDOW)  # type: ignore[attr-defined]
+        self._conditional = bool(self.generator.num_classes or self.discriminator.num_classes)
+        self._counts_images = hasattr(self._datamodule, "images_seen")
+        self.rates.reset(trainer.optimizers)
+        if self.rates.decay != "none":
+            self._total_steps = self._planned_steps()
+        self._step = self._make_step()
+        self.started = time.perf_counter()
+        self._clock = (self.started, self.images_seen)
+
+    def _make_step(self) -> AdversarialStep | GraphedStep:
+        optimizer_g, optimizer_d = self.trainer.optimizers
+        step = AdversarialStep(
+            self.generator,
+            self.discriminator,
+            self.loss,
+            optimizer_g,
+            optimizer_d,
+            regularizers=[*self.regularizers],  # type: ignore[list-item]
+            augmentations=[*self.augmentations],  # type: ignore[list-item]
+            ema=self.ema,
+            schedules=self._make_schedules(),
+            d_steps=self.d_steps,
+            accumulate=self.accumulate,
+            own_batch_for_g=self.own_batch_for_g,
+            compile=self.compile_step,
+            backend=LightningBackend(self),
+        )
+        if step.compile_note:
+            self._say(f"model.compile=true: {step.compile_note}")
+        in_the_way = obstacle(step)
+        if self.cuda_graph and in_the_way:
+            self._say(f"model.cuda_graph=true has no effect: {in_the_way}")
+        automatic = self.cuda_graph is None and not self.compile_step
+        if (self.cuda_graph or automatic) and not in_the_way:
+            return GraphedStep(step, say=self._say)
+        return step
+
+    def _make_schedules(self) -> Schedules | None:
+        if not self.schedules:
+            return None
+        regularizers = named([*self.regularizers])  # type: ignore[list-item]
+        augmentations = {spec(a)["name"]: a for a in self.augmentations}
+        return Schedules(
+            self.schedules,
+            self.trainer.optimizers,
+            self.rates.lazy,
+            self.ema,
+            {
+                "loss": self.loss,
+                **{f"regularizer.{name}": part for name, part in regularizers.items()},
+                **{f"augmentation.{name}": part for name, part in augmentations.items()},
+            },
+            self.device,
+            self.lr_factor,
+        )
+
+    def _say(self, note: str) -> None:
+        if self.trainer.is_global_zero:
+            print(f"note: {note}")
+
+    def _planned_steps(self) -> float:
+        total = self.trainer.estimated_stepping_batches
+        if not math.isfinite(total):
+            raise ZooError(
+                f"model.lr_decay={self.rates.decay} needs an end: set trainer.max_epochs, "
+                "trainer.max_steps or trainer.max_images."
+            )
+        return total
+
+    def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
+        images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
+        if self._rng is not None:
+            # At the first batch, since Lightning draws random numbers of its own before it.
+            restore_random_state(self._rng, self.device)
+            self._rng = None
+        if self.rates.decay != "none":
+            self.rates.set_progress(self.trainer.optimizers, self._updates / self._total_steps)
+        if not self.trained_steps:
+            self._look_at(images, labels)
+        if images.dtype == torch.uint8:
+            images = to_float(images)
+        images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
+        labels = labels if self._conditional else None
+        values = self._step(images, labels, self._updates, self.images_seen)
+        self._window.add(values)
+        updates = self._updates = self._updates + 1
+        self.trained_steps += 1
+        shown = len(images) * self._world_size
+        parts = self.parts
+        seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
+        if self._counts_images:
+            self._datamodule.images_seen = seen * parts // self.d_steps
+        # The end of an epoch has a row of its own, before a checkpoint may be written there, and so
+        # has the last step, whose values stay for a longer training to go on with.
+        due = updates % self._log_every == 0 or self.trainer.is_last_batch
+        if due or updates == self.trainer.max_steps:
+            self._log_window(keep=not due)
+
+    def _look_at(self, images: Tensor, labels: Tensor | None) -> None:
+        g = self.generator
+        classes = g.num_classes or self.discriminator.num_classes
+        note = check_batch(images, labels, g.channels, (g.height, g.width), classes)
+        if note:
+            self._say(note)
+
+    def on_train_epoch_end(self) -> None:
+        self._log_window()
+        # A loader may draw from it before the next batch, but not so in a training that resumes.
+        self._rng = {"cpu": torch.get_rng_state()}
+
+    def _log_window(self, keep: bool = False) -> None:
+        """Show the means since the last time; the one place where the host waits for the device.
+
+        Straight to the loggers: `self.log` would cost more than a small step, on every step.
+
+        Args:
+            keep: the values, for a checkpoint that follows.
+        """
+        if self._shown_at == self._updates:  # with values that were kept
+            self._window.clear()
+            return
+        values = self.check_finite()
+        if not values:
+            return
+        whole = len(self._window) >= self._log_every
+        if keep:
+            self._shown_at = self._updates
+        else:
+            self._window.clear()
+        (then, before), now = self._clock, time.perf_counter()
+        self._clock = (now, self.images_seen)
+        values["images_per_second"] = (self.images_seen - before) / max(now - then, 1e-9)
+        if whole or not self.shown:  # means over a few steps would say something else than the bar
+            self.shown = values
+        trainer = self.trainer
+        trainer.callback_metrics.update({k: torch.tensor(v) for k, v in values.items()})
+        row = {**values, "images_seen": self.images_seen, "epoch": trainer.current_epoch}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=self._updates)
+            logger.save()
+
+    def check_finite(self) -> dict[str, float]:
+        """Means of all values since they were last logged; empty where there are none.
+
+        Raises:
+            NonFiniteError: one of them is NaN or infinite; the sentence names it and its step.
+        """
+        return self._window.means(self._updates)
+
+    def _part_of(self, value: str) -> str:
+        if value in ("loss_g", "score_fake"):
+            side = "generator"
+        elif value in ("loss_d", "score_real"):
+            side = "discriminator"
+        else:
+            return f"regularizer {value!r}"
+        name, loss = spec(getattr(self, side))["name"], spec(self.loss)["name"]
+        return f"{side} {name!r} under loss {loss!r}"
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Under fp16 the gradients are unscaled only now, so that clipping belongs here.
+        if self.clip_grad_norm is not None:
+            weights = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.clip_grad_norm)
+
+    # Checkpoints ---------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        rng = random_state(self.device)
+        processes, windows = [rng], [self._window.rows()]
+        if self.trainer.world_size > 1:
+            average_buffers(self)
+            processes, windows = gather_objects(rng), gather_objects(windows[0])
+        checkpoint["zoo"] = self.describe()
+        checkpoint["rng"] = processes
+        checkpoint["window"] = windows
+        if self.run_settings:
+            checkpoint["settings"] = self.run_settings
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.images_seen = checkpoint["zoo"]["images_seen"]
+        self._updates = checkpoint["zoo"]["step"]
+        self.origin = checkpoint["zoo"].get("start")
+        keep_average(self.ema, self.origin)
+        processes = checkpoint.get("rng") or []
+        if len(processes) == self.trainer.world_size:
+            self._rng = processes[self.trainer.global_rank]
+        windows = checkpoint.get("window") or []
+        if len(windows) == self.trainer.world_size:
+            self._rows = windows[self.trainer.global_rank]
+        note = match_average(checkpoint["state_dict"], averages=self.ema is not None)
+        if note:
+            self._say(note)

@@ -1,0 +1,47 @@
+"""What a resumed training takes from its checkpoint besides weights: random state, average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_AVERAGE, _WEIGHTS = "ema_generator.", "generator."
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of the random generators that a training on `device` draws from."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Go on with the random numbers that followed `random_state`."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def match_average(state: dict[str, Tensor], averages: bool) -> str:
+    """Let weights with an average go on without one, and the other way round.
+
+    Args:
+        state: of a checkpoint, changed in place.
+        averages: whether the training that goes on keeps an average.
+
+    Returns:
+        What was changed, in words; empty where nothing was.
+    """
+    there = [key for key in state if key.startswith(_AVERAGE)]
+    if there and not averages:
+        for key in there:
+            del state[key]
+        return "the averaged weights of the checkpoint are dropped, as the settings ask for"
+    if averages and not there:
+        own = {k.removeprefix(_WEIGHTS): v for k, v in state.items() if k.startswith(_WEIGHTS)}
+        state.update({_AVERAGE + key: value for key, value in own.items()})
+        return "the checkpoint has no averaged weights: the average starts at its weights"
+    return ""
