@@ -75,14 +75,14 @@ task = create(
 )
 mine = []
 
-def run(trial, out):
+def train(trial, run):
     time.sleep(0.05)
     value = trial.suggest_float("model.lr_g", 0.1, 1.0)
     trial.set_user_attr("overrides", [f"model.lr_g={value}"])
     mine.append(trial.number)
     return value
 
-task._run = run
+task._train = train
 summary = task(out)
 print(mine, summary["best"], sep=";")
 """
