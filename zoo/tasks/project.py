@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.registry import above, at_least, task
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @task("project")
-class Project:
+class Project(Task):
     """Find the latents of pictures in a trained generator: the way there, the latents, the error.
 
     Paper: Karras et al. (2020), arXiv:1912.04958, appendix D.
@@ -70,8 +71,8 @@ class Project:
         self.weights = weights
         self.device = device
 
-    def __call__(self, out: Path) -> dict[str, Any]:
-        """Write `way.png`, a picture for each result, and `latents.safetensors` into `out`.
+    def run(self, run: Run) -> dict[str, Any]:
+        """Write `way.png`, a picture of each result, and `latents.safetensors`.
 
         Raises:
             ZooError: no such checkpoint or picture, or a label that the model does not have.
@@ -84,7 +85,7 @@ class Project:
         model = load(self.ckpt, weights=self.weights, device=self.device)
         targets = self._targets(model)
         found = model.project(targets, self.label, **self.options)
-        out = Path(out)
+        out = run.folder
         for i, image in enumerate(to_uint8(found.images)):
             write_png(image, out / f"{i:05d}.png")
         summary: dict[str, Any] = {
