@@ -72,7 +72,7 @@ class Project(Task):
         self.device = device
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write `way.png`, a picture for each result, and `latents.safetensors`.
+        """Write `way.png`, a picture of each result, and `latents.safetensors`.
 
         Raises:
             ZooError: no such checkpoint or picture, or a label that the model does not have.
@@ -115,7 +115,7 @@ class Project(Task):
         for name in self.pictures:
             path = Path(name).expanduser()
             if not path.is_file():
-                raise ZooError(f"there is no picture at image={name} to be found.")
+                raise ZooError(f"there is no picture at image={name}.")
             images.append(decode(path, network.height, network.channels))
         return to_float(torch.stack(images))
 
