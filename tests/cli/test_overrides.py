@@ -124,7 +124,7 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("model.conditional=yes please", "=yes please is not true or false or null."),
         ("model.latent_dim=big", "model.latent_dim=big is not an integer."),
         ("datamodule.batch_size=many", "datamodule.batch_size=many is not an integer."),
-        ("datamodule.train_val_test_split=9", "train_val_test_split=9 is not a list of int."),
+        ("datamodule.train_val_test_split=9", "train_val_test_split=9 is not a list of int >= 0."),
         ("seed=one", "seed=one is not an integer."),
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten is not an integer or null."),
         ("trainer.gpus=all", "trainer.gpus=all is not an integer or null."),

@@ -210,7 +210,7 @@ def test_a_penalty_per_image_of_the_generator_leaves_the_discriminators_norm(mon
 
 
 def test_labels_that_are_missing_are_told():
-    with pytest.raises(ZooError, match=r"head 'projection' needs labels, but .*=false\."):
+    with pytest.raises(ZooError, match=r"head 'projection' needs labels, but .*=false$"):
         build_gan(
             model("dcgan", "dcgan", "bce", head=node("head", "projection"), conditional=False), DATA
         )
