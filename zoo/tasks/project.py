@@ -115,7 +115,7 @@ class Project(Task):
         for name in self.pictures:
             path = Path(name).expanduser()
             if not path.is_file():
-                raise ZooError(f"there is no picture at image={name}.")
+                raise ZooError(f"there is no picture at image={name}")
             images.append(decode(path, network.height, network.channels))
         return to_float(torch.stack(images))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -12,7 +12,12 @@ class Callback(pl.Callback):
     """What looks at a training from outside: Lightning's hooks, and what it has to say at the end.
 
     A subclass takes what it may set as arguments, and `folder`, the run's folder, if it wants it.
+
+    Attributes:
+        needs_figures: whether it works on what another callback measures.
     """
+
+    needs_figures: ClassVar[bool] = False
 
     def summary(self) -> dict[str, Any]:
         """Lines for the end of the training, by what they are about; a path is shown as one."""

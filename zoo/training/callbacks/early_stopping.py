@@ -31,6 +31,8 @@ class EarlyStopping(Callback):
         waited: evaluations since.
     """
 
+    needs_figures = True
+
     def __init__(
         self,
         monitor: str = "fid",
