@@ -33,9 +33,8 @@ def test_a_callback_is_made_by_name(name: str, tmp_path: Path) -> None:
 def test_a_callback_takes_part_in_a_training_and_in_its_going_on(name: str, tmp_path: Path) -> None:
     chosen = [o for o in ALONE if o != f"callbacks.{name}=null"]
     if all(f"callbacks.{name}" not in o for o in (*ALONE, "callbacks.checkpoints")):
-        chosen.append(f"+callback={name}")
-    if REGISTRY.get("callback", name).load().needs_figures:
-        chosen.append("+callback=evaluate")
+        needed = ["evaluate"] * REGISTRY.get("callback", name).load().needs_figures
+        chosen.append(f"+callback=[{','.join([name, *needed])}]")
     train(tmp_path, *TINY_OTHERWISE, *chosen, "trainer.max_epochs=1", tiny=False)
     kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert kept["global_step"] == 10
