@@ -20,7 +20,8 @@ def mean_square_slope(
     In fp32; of several scores of an image D is the mean, as in the loss.
     """
     pack = len(images) // len(update.fake_output.scores)
-    n = max(1, round(len(images) // pack * share)) * pack
+    fewest = 2 if update.discriminator.mixes_images else 1  # batch norm has no mean of one image
+    n = max(fewest, round(len(images) // pack * share)) * pack
     labels = None if update.labels is None else update.labels[:n]
 
     def score(x: Tensor) -> Tensor:
