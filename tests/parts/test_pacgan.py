@@ -111,7 +111,7 @@ def test_packing_says_how_many_images_make_a_pack():
     made = zoo.create("regularizer", "packing", images=4)
     assert made.packs == 4
     assert not made.gives_penalty
-    with pytest.raises(ZooError, match="packing: images=0"):
+    with pytest.raises(ZooError, match="packing': images=0"):
         zoo.create("regularizer", "packing", images=0)
 
 

@@ -158,7 +158,8 @@ def test_the_list_marks_what_cannot_be_imported(drop, end, tmp_path, monkeypatch
     registry = drop(late=PLAIN.replace("NAME", "late") + end, good=PLAIN.replace("NAME", "good"))
     monkeypatch.setattr("zoo.tasks.list.REGISTRY", registry)
     zoo.create("task", "list", kind="loss", format="markdown")(tmp_path)
-    lines = {line.split("`")[1]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    table = capsys.readouterr().out.partition("\n\n")[0]
+    lines = {line.split("`")[1]: line for line in table.splitlines()[2:]}
     assert "BROKEN: loss 'late' cannot be used, because" in lines["late"]
     assert "late.py, line 19 cannot be imported: " in lines["late"]
     assert "| A loss. |" in lines["good"]

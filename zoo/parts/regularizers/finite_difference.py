@@ -15,13 +15,13 @@ from zoo.registry import above, at_least, at_most, regularizer
 def mean_square_slope(
     update: Update, images: Tensor, distance: float, share: float = 1.0
 ) -> Tensor:
-    """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images (N, C, H, W), h = `distance`.
+    """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images, two at least; h = `distance`.
 
     In fp32; of several scores of an image D is the mean, as in the loss.
     """
     pack = len(images) // len(update.fake_output.scores)
-    fewest = 2 if update.discriminator.mixes_images else 1  # batch norm has no mean of one image
-    n = max(fewest, round(len(images) // pack * share)) * pack
+    packs = len(images) // pack
+    n = min(packs, max(2, round(packs * share))) * pack  # of one, batch norm knows no variance
     labels = None if update.labels is None else update.labels[:n]
 
     def score(x: Tensor) -> Tensor:
