@@ -15,9 +15,9 @@ from zoo.registry import above, at_least, at_most, regularizer
 def mean_square_slope(
     update: Update, images: Tensor, distance: float, share: float = 1.0
 ) -> Tensor:
-    """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images, two at least; h = `distance`.
+    """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images, h = `distance`.
 
-    In fp32; of several scores of an image D is the mean, as in the loss.
+    Over two images at least, and in fp32; of several scores of an image D is the mean, as in the loss.
     """
     pack = len(images) // len(update.fake_output.scores)
     packs = len(images) // pack
