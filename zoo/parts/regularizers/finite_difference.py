@@ -17,7 +17,8 @@ def mean_square_slope(
 ) -> Tensor:
     """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images, h = `distance`.
 
-    Over two images at least, and in fp32; of several scores of an image D is the mean, as in the loss.
+    Over two images at least, and in fp32; of several scores of an image D is the mean, as in the
+    loss.
     """
     pack = len(images) // len(update.fake_output.scores)
     packs = len(images) // pack
