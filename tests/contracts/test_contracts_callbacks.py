@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
+from helpers_contracts import Part, live, parametrize
 from helpers_train import TINY, train
 
 import zoo
@@ -15,25 +15,26 @@ from zoo.training.callbacks.base import Callback
 ALONE = ["callbacks.samples=null", "callbacks.diagnostics=null", "callbacks.progress=null"]
 """Of the usual ones only that remains which writes the checkpoint."""
 TINY_OTHERWISE = [o for o in TINY if not o.startswith("callbacks.")]
-CALLBACKS = zoo.list_parts("callback")
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
-def test_a_callback_is_made_by_name(name: str, tmp_path: Path) -> None:
-    part = REGISTRY.get("callback", name)
-    filled = {"folder": str(tmp_path)} if "folder" in {p.name for p in part.parameters} else {}
-    made = zoo.create("callback", name, **filled)
+@parametrize("callback")
+def test_a_callback_is_made_by_name(part: Part, tmp_path: Path) -> None:
+    takes = {p.name for p in REGISTRY.get(*part).parameters}
+    made = zoo.create(*part, **({"folder": str(tmp_path)} if "folder" in takes else {}))
     assert isinstance(made, Callback)
     for key, value in made.summary().items():
         assert isinstance(key, str)
         assert value is not None
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
-def test_a_callback_takes_part_in_a_training_and_in_its_going_on(name: str, tmp_path: Path) -> None:
+@parametrize("callback")
+def test_a_callback_takes_part_in_a_training_and_in_its_going_on(
+    part: Part, tmp_path: Path
+) -> None:
+    name = part[1]
     chosen = [o for o in ALONE if o != f"callbacks.{name}=null"]
     if all(f"callbacks.{name}" not in o for o in (*ALONE, "callbacks.checkpoints")):
-        needed = ["evaluate"] * REGISTRY.get("callback", name).load().needs_figures
+        needed = ["evaluate"] * live(part).needs_figures
         chosen.append(f"+callback=[{','.join([name, *needed])}]")
     train(tmp_path, *TINY_OTHERWISE, *chosen, "trainer.max_epochs=1", tiny=False)
     kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
