@@ -28,9 +28,7 @@ def test_a_callback_is_made_by_name(part: Part, tmp_path: Path) -> None:
 
 
 @parametrize("callback")
-def test_a_callback_takes_part_in_a_training_and_in_its_going_on(
-    part: Part, tmp_path: Path
-) -> None:
+def test_a_callback_takes_part_in_a_training_that_is_resumed(part: Part, tmp_path: Path) -> None:
     name = part[1]
     chosen = [o for o in ALONE if o != f"callbacks.{name}=null"]
     if all(f"callbacks.{name}" not in o for o in (*ALONE, "callbacks.checkpoints")):

@@ -35,6 +35,7 @@ class Features(nn.Module, ABC):
         general: its rank among those for images of any kind, the lowest of which is taken for data
             without features of its own; None for none.
         plane: its vectors are the images' own points of the plane.
+        standard_for: metrics that were published on these vectors, and have their name on no others.
         takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
         tiny: options for a small copy without weights from elsewhere, used by the tests.
         tiny_shape: of the images that the tests show it.
@@ -48,6 +49,7 @@ class Features(nn.Module, ABC):
     general: ClassVar[int | None] = None
     test_accuracy: float | None = None
     plane: ClassVar[bool] = False
+    standard_for: ClassVar[frozenset[str]] = frozenset()
     takes_floats: bool = False
     tiny: ClassVar[dict[str, Any]] = {}
     tiny_shape: ClassVar[tuple[int, int, int]] = (1, 32, 32)

@@ -28,6 +28,7 @@ class ClipFeatures(Backbone):
         ZooError: the weights cannot be had, or are of another network.
     """
 
+    standard_for = frozenset({"cmmd"})
     tiny: ClassVar[dict[str, Any]] = {"model": "test_vit", "pretrained": False}
 
     def __init__(

@@ -13,9 +13,9 @@ from zoo.registry import metric
 
 @metric("auth_pct")
 class AuthPct(Metric):
-    """Per cent of generated images farther from their nearest training image than that one is from
-    its own nearest training image.
+    """Per cent of generated images that are no copies of a training image.
 
+    Those are farther from their nearest training image than that one is from its own nearest one.
     About 50 for a perfect generator, whose images are as far from the training images as these are
     from each other; near 0 for copies.
 

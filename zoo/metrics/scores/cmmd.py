@@ -10,7 +10,6 @@ from torch import Tensor
 
 from zoo.metrics.comparison import Comparison
 from zoo.metrics.distances import BLOCK
-from zoo.metrics.features.clip import ClipFeatures
 from zoo.metrics.scores.base import Metric
 from zoo.registry import above, metric
 
@@ -37,7 +36,7 @@ class CMMD(Metric):
         return f"CMMD sigma {self.sigma:g}"
 
     def __call__(self, data: Comparison) -> dict[str, float]:
-        name = "cmmd" if isinstance(data.network, ClipFeatures) else "mmd_rbf"
+        name = self.name if self.name in data.network.standard_for else "mmd_rbf"
         return {name: unit_mmd(data.vectors, data.reference_vectors, self.sigma)}
 
 
