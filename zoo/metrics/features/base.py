@@ -35,7 +35,7 @@ class Features(nn.Module, ABC):
         general: its rank among those for images of any kind, the lowest of which is taken for data
             without features of its own; None for none.
         plane: its vectors are the images' own points of the plane.
-        standard_for: metrics that were published on these vectors; on others they change their name.
+        standard_for: metrics that were published on these vectors, and change their name on others.
         takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
         tiny: options for a small copy without weights from elsewhere, used by the tests.
         tiny_shape: of the images that the tests show it.
