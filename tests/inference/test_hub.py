@@ -20,6 +20,7 @@ from helpers import make_checkpoint
 from PIL import Image
 
 import zoo
+from zoo.cli.program import program
 from zoo.core.errors import ZooError
 from zoo.inference.export import export
 from zoo.inference.hub import fetch
@@ -93,7 +94,7 @@ def test_what_is_published_names_no_files_of_this_machine(result, tmp_path):
     assert again.data["options"] == {"image_size": 16}
     assert again.info["sources"]["loss"] == "loss.py"
     text = (tmp_path / "published" / "README.md").read_text()
-    command = re.search(r"`gan-zoo (.*)`", text)[1]
+    command = re.search(rf"`{re.escape(program())} (.*)`", text)[1]
     assert shlex.split(command) == kept
 
 
