@@ -1,7 +1,8 @@
 """The card networks in plain PyTorch, as a textbook writes them: what the zoo is measured against.
 
-Same maths and same parameter count as the zoo's networks (`tests/test_benchmarks.py` holds them to
-it), without its means: convolutions and resampling are separate, spectral norm is torch's own.
+Same maths and same parameter count as the zoo's networks (`tests/benchmarks/test_benchmarks.py`
+holds them to it), without its means: convolutions and resampling are separate, spectral norm is
+torch's own.
 """
 
 from __future__ import annotations

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from helpers_train import train
 
 from zoo.core.errors import ZooError
+from zoo.training.callbacks.base import Measures
 from zoo.training.callbacks.early_stopping import EarlyStopping
 from zoo.training.callbacks.evaluate import Evaluate
 
@@ -58,6 +62,35 @@ def test_what_it_waited_for_goes_on_after_a_resume(tmp_path, figures):
     summary = train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
     assert figures == [3.0]
     assert summary["trained"].startswith("128 images")
+
+
+def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(tmp_path, figures):
+    figures += [float(i) for i in range(5, 40)]  # none is better than the first
+    train(tmp_path, *OPTIONS, "trainer.max_epochs=3")
+    more = ("trainer.max_epochs=3", "callbacks.early_stopping.patience=100")
+    train(tmp_path, f"resume={tmp_path}", *more)
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == 30  # 3 epochs of 10, as without the stop
+
+
+class Foreign(Measures):
+    """Measures something else, more often."""
+
+    def on_train_batch_end(self, trainer, pl_module, *arguments):
+        self.report(trainer, pl_module, {"speed": 1.0})
+
+
+def test_figures_of_another_callback_are_not_waited_for():
+    stopping = EarlyStopping(patience=1)
+    trainer = SimpleNamespace(
+        callbacks=[Foreign(), Evaluate("."), stopping], callback_metrics={"fid": 3.0},
+        should_stop=False, is_global_zero=False,
+    )  # fmt: skip
+    stopping.on_figures(trainer, None, {"fid": 3.0})
+    stopping.on_figures(trainer, None, {"speed": 1.0})
+    assert not trainer.should_stop
+    stopping.on_figures(trainer, None, {"fid": 3.0})
+    assert trainer.should_stop
 
 
 def test_errors_in_words(tmp_path, figures):

@@ -130,3 +130,23 @@ def test_spectral_norms_follow_the_averaged_weight():
         matrix = layer.weight.flatten(1)
         sigma = torch.dot(layer.spectral_norm.u, matrix @ layer.spectral_norm.v)
         assert sigma >= 0.97 * torch.linalg.matrix_norm(matrix, 2)
+
+
+def test_statistics_are_averaged_where_batch_norm_was_replaced():
+    """As by Lightning under `trainer.sync_batchnorm`, before it moves the model to its device."""
+    model = nn.ModuleDict({"generator": Network()})
+    ema = EMA(model["generator"], beta=0.0)
+    model["average"] = ema.module
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model).double()
+    ema.bind(model["generator"])
+    model["generator"].norm.running_mean.fill_(5)
+    ema.update(8, 0)
+    assert (model["average"].norm.running_mean == 5).all()
+
+
+def test_an_equal_average_counts_its_updates_whatever_their_batch():
+    network = nn.Linear(1, 1)
+    ema = EMA(network, equal=True)
+    for update in range(10):
+        ema.update(10, 10 * update)
+    assert ema.decay(100, 100) == pytest.approx(10 / 11)

@@ -29,6 +29,7 @@ __all__ = [
     "norms",
     "outputs_and_mutation",
     "sub",
+    "sub_",
     "unflatten",
 ]
 
@@ -40,6 +41,7 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 norms = torch._foreach_norm
 sub = torch._foreach_sub
+sub_ = torch._foreach_sub_
 add_ = torch._foreach_add_
 mul_ = torch._foreach_mul_
 copy_ = torch._foreach_copy_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
@@ -131,6 +132,7 @@ class StreamLoader(EndlessLoader):
         self.source, self.labels, self.sampler, self.shape = source, labels, sampler, shape
         self.on_error, self.value_range = on_error, value_range
         self._pool = ThreadPoolExecutor(1)
+        weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
         self._windows: list[tuple[Window, Future[Decoded]]] = []
 
     @property

@@ -124,8 +124,8 @@ class Refiner:
 
     def _reals(self) -> tuple[Tensor, Tensor | None]:
         data: DataModule = self._data()
-        held = [data.split(split) for split in ("val", "test", "train")]
-        images, labels = next((pair for pair in held if len(pair[0])), held[-1])
+        held = next((s for s in ("val", "test") if data.size(s)), "train")
+        images, labels = data.split(held)  # type: ignore[arg-type]
         images = images if images.is_floating_point() else to_float(images)
         return images, labels if self.scene.num_classes else None
 

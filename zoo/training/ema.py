@@ -43,6 +43,7 @@ class EMA:
 
     Attributes:
         module: the averaged network, in eval mode and without gradients.
+        averaged: updates that the average is of; a checkpoint keeps it.
 
     Raises:
         ZooError: a value out of range, or neither `half_life` nor `beta`.
@@ -70,17 +71,25 @@ class EMA:
         self.start = start
         self.equal = equal
         self.module = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.averaged = 0
         self._weight: float | Tensor = 1.0
         self._averages: list[Tensor] = list(self.module.parameters())
-        self._sources: list[Tensor] = list(generator.parameters())
-        # Modules and names rather than tensors: moving a module to a device replaces its buffers.
-        self._averaged_buffers: list[_Place] = []
-        self._copied_buffers: list[_Place] = []
         self._normalised: list[tuple[SpectralNorm, DerivedWeight]] = [
             (layer.spectral_norm, layer)
             for layer in self.module.modules()
             if isinstance(layer, DerivedWeight) and layer.spectral_norm is not None
         ]
+        self.bind(generator)
+
+    def bind(self, generator: nn.Module) -> None:
+        """Average this generator from now on, some of whose modules others may have replaced.
+
+        Lightning does so with batch norm, of the average too, under `trainer.sync_batchnorm`.
+        """
+        self._sources: list[Tensor] = list(generator.parameters())
+        # Modules and names rather than tensors: moving a module to a device replaces its buffers.
+        self._averaged_buffers: list[_Place] = []
+        self._copied_buffers: list[_Place] = []
         for average, source in zip(self.module.modules(), generator.modules(), strict=True):
             if isinstance(source, SpectralNorm):
                 continue
@@ -95,8 +104,7 @@ class EMA:
         if images_seen < self.start:
             return 0.0
         if self.equal:
-            before = max(0, images_seen // batch_size - -(-self.start // batch_size))
-            return before / (before + 1)
+            return self.averaged / (self.averaged + 1)
         if self.beta is not None:
             return self.beta
         assert self.half_life is not None
@@ -112,6 +120,7 @@ class EMA:
     def prepare(self, batch_size: int, images_seen: int) -> None:
         """Set the decay of the next `apply`, from host integers, without a synchronisation."""
         weight = 1 - self.decay(batch_size, images_seen)
+        self.averaged += images_seen >= self.start
         if isinstance(self._weight, Tensor):
             self._weight.fill_(weight)
         else:

@@ -265,6 +265,7 @@ class GAN(TrainingModule):
             "data": self.data,
             **({"start": self.origin} if self.origin else {}),
             "ema": self.ema is not None,
+            "averaged": self.ema.averaged if self.ema is not None and self.ema.equal else 0,
             "images_seen": self.images_seen,
             "step": self._updates,
             "logged_step": self._updates - len(self._window),

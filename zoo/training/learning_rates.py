@@ -69,13 +69,9 @@ class LearningRates:
 
     def reset(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         """Put these settings in place of those that a checkpoint brought along."""
-        for optimizer, (lr, betas) in zip(optimizers, self.settings, strict=True):
+        for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = lr
-                if "capturable" in group:  # as in a checkpoint of a captured step
-                    group["capturable"] = False
-                if "betas" in group:
-                    group["betas"] = betas
+                group.update(optimizer.defaults)
 
     def set_progress(self, optimizers: Sequence[torch.optim.Optimizer], done: float) -> None:
         """Let the learning rates decay to where a share `done` of the training is over."""

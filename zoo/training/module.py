@@ -133,6 +133,8 @@ class TrainingModule(LeanModule):
         self._log_every = min(max(1, trainer.log_every_n_steps), _LONGEST_WINDOW)  # type: ignore[attr-defined]
         self._conditional = bool(self.generator.num_classes or self.discriminator.num_classes)
         self._counts_images = hasattr(self._datamodule, "images_seen")
+        if self.ema is not None:
+            self.ema.bind(self.generator)
         self.rates.reset(trainer.optimizers)
         if self.rates.decay != "none":
             self._total_steps = self._planned_steps()
@@ -315,6 +317,8 @@ class TrainingModule(LeanModule):
         self._updates = checkpoint["zoo"]["step"]
         self.origin = checkpoint["zoo"].get("start")
         keep_average(self.ema, self.origin)
+        if self.ema is not None:
+            self.ema.averaged = checkpoint["zoo"].get("averaged", 0)
         processes = checkpoint.get("rng") or []
         if len(processes) == self.trainer.world_size:
             self._rng = processes[self.trainer.global_rank]

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from zoo.contracts.regularizer import Regularizer
+from zoo.core import torch_internals
 
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
 
@@ -59,14 +60,14 @@ class OptimisticAdam(torch.optim.Adam):
         result = super().step(closure)
         if not weights:
             return result
-        moved = torch._foreach_sub(before, weights)
-        torch._foreach_sub_(weights, moved)
+        moved = torch_internals.sub(before, weights)
+        torch_internals.sub_(weights, moved)
         for p in weights:
             if "moved" not in self.state[p]:
                 self.state[p]["moved"] = torch.zeros_like(p)
         last = [self.state[p]["moved"] for p in weights]
-        torch._foreach_add_(weights, last)
-        torch._foreach_copy_(last, moved)
+        torch_internals.add_(weights, last)
+        torch_internals.copy_(last, moved)
         return result
 
 

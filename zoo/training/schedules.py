@@ -106,7 +106,7 @@ class Schedules:
     def _beta(self, target: str) -> Write:
         place = ("beta1", "beta2").index(target)
         if any("betas" not in g for o in self._optimizers for g in o.param_groups):
-            raise ZooError(f"model.schedules: {target} needs model.optimizer=adam or adamw.")
+            raise ZooError(f"model.schedules: {target} needs an optimizer with betas, as Adam.")
         self.obstacle = f"a scheduled {target} is a number of Python, which a graph would freeze"
 
         def write(value: float) -> None:

@@ -81,8 +81,9 @@ class Start:
         """
         held = self._of("ema_generator.") or self._of("generator.")
         self._give(ema.module, "average", held)
-        self._averaged = self._whole
+        self._averaged = self._whole and not (ema.equal and ema.start)
         keep_average(ema, self.record())
+        ema.averaged = int(self._averaged)  # to the mean of all weights it is the first of them
 
     def record(self) -> dict[str, Any]:
         """Where the weights came from, for the checkpoint, as plain values."""
@@ -171,3 +172,5 @@ def keep_average(ema: EMA | None, record: dict[str, Any] | None) -> None:
     """Leave out the average's ramp-up where it started from a trained one, also after a resume."""
     if ema is not None and record is not None and record.get("average") is True:
         ema.rampup = None
+        if not ema.equal:
+            ema.start = 0

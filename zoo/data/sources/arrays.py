@@ -87,11 +87,16 @@ class Arrays(Source):
                 with opened.open(f"{part.images}.npy") as member:
                     _header(member)
                     at = 0
+                    damage: Exception | None = None  # after which nothing more can be unpacked
                     while row is not None and row < first + part.count:
-                        member.seek((row - first - at) * part.row_bytes, 1)
-                        pixels = member.read(part.row_bytes)
-                        at = row - first + 1
-                        yield part.picture(pixels)
+                        try:
+                            if damage is None:
+                                member.seek((row - first - at) * part.row_bytes, 1)
+                                content: Content = part.picture(member.read(part.row_bytes))
+                                at = row - first + 1
+                        except Exception as error:  # damage shows in many ways
+                            damage = error
+                        yield content if damage is None else damage
                         row = next(wanted, None)
                 first += part.count
 

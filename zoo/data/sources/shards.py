@@ -145,9 +145,7 @@ class _Index:
     def samples(self, file: Path) -> list[Sample]:
         stat = file.stat()
         key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-        if key not in self.known:
-            self.known[key] = _samples_in(file)
-        self.found[key] = self.known[key]
+        self.found[key] = self.known[key] if key in self.known else _samples_in(file)
         try:
             return [Sample(*entry) for entry in self.found[key]]
         except TypeError:  # damaged
@@ -155,7 +153,7 @@ class _Index:
             return self.found[key]
 
     def save(self) -> None:
-        if self.found.keys() != self.known.keys() or not self.path.exists():
+        if self.found != self.known or not self.path.exists():
             with suppress(OSError):  # it is found again next time
                 write_text(self.path, json.dumps({"version": VERSION, "shards": self.found}))
 

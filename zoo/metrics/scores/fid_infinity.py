@@ -29,7 +29,7 @@ class FIDInfinity(Metric):
 
     Args:
         sizes: of subsets, that the line goes through.
-        smallest: of them; a tenth of the images where they are no more than this.
+        smallest: of them; a tenth of the images where they are less than twice this.
     """
 
     order = 15
@@ -47,7 +47,7 @@ class FIDInfinity(Metric):
 
     def __call__(self, data: Comparison) -> dict[str, float]:
         count = len(data.vectors)
-        least = self.smallest if count > self.smallest else max(2, count // 10)
+        least = self.smallest if count >= 2 * self.smallest else max(2, count // 10)
         sizes = [round(size) for size in np.linspace(least, count, self.sizes)]
         if len(set(sizes)) < 2:
             raise TooFewError(f"fid_infinity needs more than {count} images.")

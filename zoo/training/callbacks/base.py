@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -24,6 +25,15 @@ class Callback(pl.Callback):
         return {}
 
 
+def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Trainer) -> bool:
+    """Whether `figures` are what a callback that monitors one of them waits for.
+
+    They may be of another callback that measures; of the only one they must hold it.
+    """
+    measuring = [c for c in trainer.callbacks if isinstance(c, Measures)]  # type: ignore[attr-defined]
+    return monitor in figures or len(measuring) == 1
+
+
 class Measures(Callback):
     """A callback that logs figures at times of its own, which need not be the end of an epoch."""
 
@@ -36,4 +46,4 @@ class Measures(Callback):
             logger.save()
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_figures"):
-                callback.on_figures(trainer, pl_module)
+                callback.on_figures(trainer, pl_module, figures)

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from zoo.core.atomic import commit, keep
 from zoo.core.errors import OwnError, ZooError
 from zoo.registry import at_least, callback
 from zoo.registry.spec import spec
-from zoo.training.callbacks.base import Callback, Measures
+from zoo.training.callbacks.base import Callback, Measures, is_due
 from zoo.training.window import NonFiniteError
 
 _VOTE_EVERY = 10
@@ -140,7 +141,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         if self._told_to_stop(trainer, batch_idx):
             self.save(trainer, pl_module)
             raise KeyboardInterrupt
-        if trainer.global_step == trainer.max_steps:
+        if trainer.should_stop or trainer.global_step == trainer.max_steps:
             # Now rather than at the end, when Lightning has closed the epoch: a longer run goes on
             # in the middle of this one.
             self.save(trainer, pl_module)
@@ -166,9 +167,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._release()
 
-    def on_figures(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_figures(self, trainer: pl.Trainer, pl_module: Any, figures: Mapping[str, float]) -> None:
         """Called when a callback has logged figures at a time of its own."""
-        self.save_if_best(trainer, pl_module)
+        if is_due(self.monitor, figures, trainer):
+            self.save_if_best(trainer, pl_module)
 
     def save_if_best(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write `best.ckpt` if the monitored metric is better than ever before.

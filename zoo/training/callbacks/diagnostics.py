@@ -99,7 +99,8 @@ class Diagnose(Callback):
         self._last = None
 
     def _look(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
-        if not trainer.is_global_zero or pl_module.images_seen < self.after_images:
+        # All processes look, for batch norm may be of all of them; the first one tells.
+        if pl_module.images_seen < self.after_images:
             return
         images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
         real = images[:PROBE] if images.is_floating_point() else to_float(images[:PROBE])
@@ -170,6 +171,8 @@ class Diagnose(Callback):
         return counts
 
     def _report(self, trainer: pl.Trainer, kind: str, sentence: str | None) -> None:
+        if not trainer.is_global_zero:
+            return
         finding = self.found.note(trainer.current_epoch, kind, sentence)
         if finding is None:
             return

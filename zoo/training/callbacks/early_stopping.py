@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 
 from zoo.core.errors import ZooError
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Callback, Measures
+from zoo.training.callbacks.base import Callback, Measures, is_due
 
 
 @callback("early_stopping")
@@ -63,8 +64,10 @@ class EarlyStopping(Callback):
                 "callbacks=early_stopping, which brings callbacks.evaluate along."
             )
 
-    def on_figures(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_figures(self, trainer: pl.Trainer, pl_module: Any, figures: Mapping[str, float]) -> None:
         """Called when a callback has measured."""
+        if not is_due(self.monitor, figures, trainer):
+            return
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
             raise ZooError(
