@@ -179,7 +179,7 @@ def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeyp
     monkeypatch.setattr(zoo.training.gan.GAN, "training_step", spoiling)
     with pytest.raises(NonFiniteError) as caught:
         train(tmp_path / "a", "trainer.max_epochs=2")
-    assert "; the weights from before are in " in str(caught.value)
+    assert " The weights from before are in " in str(caught.value)
     with pytest.raises(NonFiniteError) as caught:
         train(tmp_path / "b", "trainer.max_epochs=2", "callbacks.checkpoints=null")
     assert "from before" not in str(caught.value)
