@@ -85,9 +85,9 @@ def test_figures_are_averaged_over_seeds_and_never_mix_protocols(tmp_path):
         "| bce   | 1.5 ± 0.71 | 2    |",
         "| hinge | 5          | 1    |",
     ]
-    assert "Protocol: 10 generated" in first
+    assert "Protocol: 10 pictures" in first
     assert second.splitlines()[2] == "| hinge | 7     | 1    |"
-    assert "Protocol: 20 generated" in second
+    assert "Protocol: 20 pictures" in second
 
 
 def test_the_picture_has_the_values_of_the_last_sweep_as_columns(sweep, capsys):
