@@ -250,7 +250,10 @@ def decode_all(
         errors = decode_into(out[first : rows.stop], contents, value_range, names)
         failed = [Skipped(row, str(error)) for row, error in enumerate(errors, first) if error]
         if failed and on_error == "raise":
-            raise ZooError(failed[0].error)
+            raise ZooError(
+                f"{failed[0].error}: delete or replace it, or leave such files out with "
+                "datamodule.on_error=skip"
+            )
         return failed
 
     skipped: list[Skipped] = []

@@ -190,8 +190,7 @@ def decode(
         lines = str(error).strip().splitlines()
         raise ZooError(
             f"{name or picture!s} cannot be read as a picture "
-            f"({lines[0] if lines else type(error).__name__}): "
-            "delete or replace it, or leave such files out with datamodule.on_error=skip"
+            f"({lines[0] if lines else type(error).__name__})"
         ) from error
     return fit(images, image_size).squeeze(0)
 

@@ -90,7 +90,8 @@ def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = 
     except ValueError:
         index, hint = -1, suggest(text, names)
     if isinstance(name, bool) or not 0 <= index < num_classes:
-        known = f" ({listing(names)})" if names else ""
+        numbers = list(map(str, range(num_classes)))
+        known = f" ({listing(names)})" if names and list(names) != numbers else ""
         raise ZooError(
             f"label={name} is no class of this model: its labels are 0 to {num_classes - 1}"
             f"{known}.{hint}"

@@ -38,7 +38,7 @@ from zoo.inference.latents import (
 from zoo.inference.locate import locate, pretrained_names
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import latent_of, network_of
-from zoo.inference.refine import Choice, Refiner, data_dir
+from zoo.inference.refine import Choice, Refiner, create_sampler, data_dir
 from zoo.inference.truncation import check_truncation, images_of
 
 if TYPE_CHECKING:
@@ -246,8 +246,9 @@ class LoadedGenerator:
                 f"truncation={truncation} changes what the generator draws, and a refinement "
                 "corrects what it draws: give one of them."
             )
+        chosen = create_sampler(choice)  # its name is looked at before the file is
         return Refiner(
-            choice,
+            chosen,
             self.generator,
             self.discriminator(),
             self.info.get("loss"),

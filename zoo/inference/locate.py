@@ -102,7 +102,8 @@ def _nearest(missing: Path) -> str:
     visited = 0
     for where, folders, files in os.walk(folder):
         depth = len(Path(where).relative_to(folder).parts)
-        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < 5 else []
+        hidden = (".", "tests", "node_modules", "site-packages")
+        folders[:] = sorted(f for f in folders if not f.startswith(hidden)) if depth < 5 else []
         found += [os.path.join(where, f) for f in files if f.endswith((".ckpt", ".safetensors"))]
         visited += 1 + len(files)
         if visited > 5000:  # enough to help; a whole disk would take minutes

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from zoo.contracts.task import Run, Task
 from zoo.core.errors import ZooError
 from zoo.core.tables import markdown
-from zoo.registry import REGISTRY, Part, task
+from zoo.registry import REGISTRY, Part, check_kind, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
 from zoo.tasks.options_page import options_page, with_links
@@ -35,6 +35,8 @@ class ListParts(Task):
         kind: str | None = None,
         format: Literal["table", "markdown"] = "table",
     ) -> None:
+        if kind is not None:
+            check_kind(kind)
         self.kind = kind
         self.format = format
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import Annotated, Any
@@ -31,6 +32,10 @@ class Progress(Callback, pl.callbacks.TQDMProgressBar):
     def on_train_start(self, *arguments: Any) -> None:
         self._next = time.monotonic()
         super().on_train_start(*arguments)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        with contextlib.suppress(TypeError):  # there is none yet
+            self.train_progress_bar.close()  # so that what is told begins a line of its own
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
