@@ -129,7 +129,7 @@ def test_a_label_out_of_range_names_the_choices(ckpt, label):
 
 
 def test_a_number_out_of_range_is_no_slip_of_the_pen():
-    with pytest.raises(ZooError, match=r"label=11 is no class .* 0 to 2 \(0, 1, 2\)\.$"):
+    with pytest.raises(ZooError, match=r"label=11 is no class .* 0 to 2\.$"):
         class_index(11, 3, ["0", "1", "2"])
     with pytest.raises(ZooError, match=r"Did you mean 'Trouser'\?$"):
         class_index("Trousers", 3, ["Shirt", "Trouser", "Bag"])
