@@ -125,7 +125,17 @@ def _product_flops(x: Any, weight: Any, *rest: Any, out_val: Any) -> int:
     return 2 * x.numel() * weight.shape[0]
 
 
+def _convolution_backward_flops(
+    gradient: Any, x: Any, weight: Any, *rest: Any, out_val: Any
+) -> int:
+    """As many as forward for each of the two gradients asked for; torch's own forgets groups."""
+    transposed, wanted = rest[4], rest[7]
+    each = 2 * (x if transposed else gradient).numel() * weight[0].numel()
+    return each * (wanted[0] + wanted[1])
+
+
 _FORMULAS = dict(flop_registry)
+_FORMULAS[torch.ops.aten.convolution_backward] = _convolution_backward_flops
 if onednn_has_products():
     _FORMULAS[torch.ops.mkldnn._linear_pointwise] = _product_flops
 

@@ -265,3 +265,13 @@ def test_the_readme_shows_the_results():
     from benchmarks import readme
 
     assert readme.current(readme.README.read_text(encoding="utf-8")) == readme.speed().strip()
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("convolution", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+def test_operations_of_convolutions_know_groups(convolution, groups):
+    layer = convolution(8, 12, 3, padding=1, groups=groups, bias=False)
+    x = torch.ones(2, 8, 5, 5, requires_grad=True)
+    forward = 2 * 2 * 25 * 9 * 8 * 12 // groups
+    assert flops(lambda: layer(x)) == forward
+    assert flops(lambda: layer(x).sum().backward()) == 3 * forward
