@@ -1,4 +1,4 @@
-"""Where the zoo keeps what it can make again: decoded pictures and features of reference images."""
+"""Folders that the environment may name: of data sets, and of what the zoo can make again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import os
 from pathlib import Path
 
 
+def data_dir() -> str:
+    """The folder of data sets: `$ZOO_DATA_DIR`, else `data`."""
+    return os.environ.get("ZOO_DATA_DIR", "data")
+
+
 def cache_dir() -> Path:
-    """`$ZOO_CACHE`, else `$XDG_CACHE_HOME/gan-zoo`, else `~/.cache/gan-zoo`."""
+    """Of decoded pictures and features of reference images.
+
+    `$ZOO_CACHE`, else `$XDG_CACHE_HOME/gan-zoo`, else `~/.cache/gan-zoo`.
+    """
     if own := os.environ.get("ZOO_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-zoo"

@@ -20,6 +20,7 @@ from torch import Tensor
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
+from zoo.core import cache
 from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
 from zoo.core.torch_internals import BatchNorm
@@ -38,7 +39,7 @@ from zoo.inference.latents import (
 from zoo.inference.locate import locate, pretrained_names
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import latent_of, network_of
-from zoo.inference.refine import Choice, Refiner, create_sampler, data_dir
+from zoo.inference.refine import Choice, Refiner, create_sampler
 from zoo.inference.truncation import check_truncation, images_of
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class LoadedGenerator:
             self.generator,
             self.discriminator(),
             self.info.get("loss"),
-            lambda: self.dataset(data_dir()),
+            lambda: self.dataset(cache.data_dir()),
             seed,
             batch_size,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +14,7 @@ from zoo.core.random import seeded
 from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
 from zoo.inference.truncation import prior
-from zoo.registry import create, spec_of
+from zoo.registry import create, create_chosen, spec_of
 
 Choice = str | dict[str, Any]
 """A sampler's name, or its name and options: `{name: mh, steps: 100}`."""
@@ -29,10 +28,8 @@ def create_sampler(choice: Choice | Sampler) -> Sampler:
     """
     if isinstance(choice, Sampler):
         return choice
-    options: dict[str, Any] = {"name": choice} if isinstance(choice, str) else dict(choice)
-    if not isinstance(options.get("name"), str):
-        raise ZooError(f"refine={choice} has no name: write refine={{name: mh, steps: 100}}.")
-    made: Sampler = create("sampler", options.pop("name"), **options)
+    nameless = f"refine={choice} has no name: write refine={{name: mh, steps: 100}}."
+    made: Sampler = create_chosen("sampler", choice, nameless)
     return made
 
 
@@ -128,8 +125,3 @@ class Refiner:
         images, labels = data.split(held)  # type: ignore[arg-type]
         images = images if images.is_floating_point() else to_float(images)
         return images, labels if self.scene.num_classes else None
-
-
-def data_dir() -> str:
-    """The folder of data sets."""
-    return os.environ.get("ZOO_DATA_DIR", "data")

@@ -10,7 +10,7 @@ from zoo.core.errors import ZooError, listing
 from zoo.metrics.comparison import Reference
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import Metric
-from zoo.registry import REGISTRY, create, list_parts
+from zoo.registry import REGISTRY, create_chosen, list_parts
 
 Choice = str | dict[str, Any]
 """A metric's name, or its name and options: `{name: kid, subsets: 50}`."""
@@ -24,10 +24,8 @@ def create_metric(choice: Choice | Metric) -> Metric:
     """
     if isinstance(choice, Metric):
         return choice
-    options: dict[str, Any] = {"name": choice} if isinstance(choice, str) else dict(choice)
-    if "name" not in options:
-        raise ZooError(f"the metric {choice} has no name: write {{name: kid, subsets: 50}}.")
-    made: Metric = create("metric", options.pop("name"), **options)
+    nameless = f"the metric {choice} has no name: write {{name: kid, subsets: 50}}."
+    made: Metric = create_chosen("metric", choice, nameless)
     return made
 
 

@@ -15,7 +15,7 @@ import functools
 import importlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -251,6 +251,21 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
     plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
     object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})
     return made
+
+
+def create_chosen(kind: str, choice: str | Mapping[str, Any], nameless: str) -> Any:
+    """Make the part that a setting means: its name, or `{name: …, option: …}`.
+
+    Args:
+        nameless: the sentence where there is no name.
+
+    Raises:
+        ZooError: as `create`; or a choice without a name.
+    """
+    options: dict[str, Any] = {"name": choice} if isinstance(choice, str) else dict(choice)
+    if not isinstance(options.get("name"), str):
+        raise ZooError(nameless)
+    return create(kind, options.pop("name"), **options)
 
 
 def _make(part: Part, options: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zoo.contracts.task import Run, Task
+from zoo.core import cache
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.registry import at_least, task
@@ -105,7 +106,7 @@ class Evaluate(Task):
         self.weights = weights
         self.standing_statistics = standing_statistics
         self.batch_size = batch_size
-        self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
+        self.data_dir = data_dir or cache.data_dir()
         self.device = device
         self._references: dict[str, Reference] = {}
         self._networks: dict[str, Features] = {}

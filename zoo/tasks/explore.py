@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.contracts.task import Run, Task
+from zoo.core import cache
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
 from zoo.registry import list_parts, task
@@ -81,7 +81,7 @@ class Explore(Task):
         self.evaluation = evaluation
         self.seed = seed
         self.weights = weights
-        self.data_dir = data_dir or os.environ.get("ZOO_DATA_DIR", "data")
+        self.data_dir = data_dir or cache.data_dir()
         self.device = device
 
     def run(self, run: Run) -> dict[str, Any]:
