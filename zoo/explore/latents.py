@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -183,11 +184,29 @@ def sefa_grid(
     """Every row moves one latent along one SeFa direction, from -reach to +reach."""
     directions, _ = sefa(model.generator, k)
     z, _ = model.draw(1, None, seed)
-    steps = torch.linspace(-reach, reach, columns)
-    moved = (z + steps[None, :, None] * directions[:, None]).flatten(0, 1)
-    y = None
-    if model.num_classes:
-        y = torch.full((len(moved),), label if label is not None else 0)
-    names = [f"direction {i + 1}" for i in range(k)]
-    heads = [f"{s:+.1f}" for s in steps.tolist()]
-    return grid(to_uint8(model.generate(moved, y)), columns, rows=names, heads=heads)
+
+    def along(moves: Tensor) -> Tensor:
+        y = torch.full((len(moves),), label or 0) if model.num_classes else None
+        return model.generate(z + moves, y)
+
+    return directions_grid(directions, along, "direction", columns, reach)
+
+
+def directions_grid(
+    directions: Tensor,
+    along: Callable[[Tensor], Tensor],
+    name: str,
+    columns: int,
+    reach: float,
+) -> Image.Image:
+    """A row for each direction (K, D), from -reach to +reach times it.
+
+    Args:
+        along: the images (N, C, H, W) of moves (N, D).
+        name: of a direction, beside its number.
+    """
+    amounts = torch.linspace(-reach, reach, columns)
+    moves = (amounts[None, :, None] * directions[:, None]).flatten(0, 1)
+    names = [f"{name} {i + 1}" for i in range(len(directions))]
+    heads = [f"{a:+.1f}" for a in amounts.tolist()]
+    return grid(to_uint8(along(moves)), columns, rows=names, heads=heads)

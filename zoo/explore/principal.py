@@ -11,8 +11,7 @@ from torch import Tensor
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.core.random import seeded
-from zoo.explore.latents import first_layer
-from zoo.inference.images import grid, to_uint8
+from zoo.explore.latents import directions_grid, first_layer
 from zoo.inference.load import LoadedGenerator
 
 SAMPLES = 20_000
@@ -94,16 +93,13 @@ def principal_grid(
     found = principal(generator, k, seed=seed)
     z, _ = model.draw(1, None, seed)
     y = torch.full((1,), label or 0) if model.num_classes else None
-    amounts = torch.linspace(-reach, reach, columns)
-    moves = (amounts[None, :, None] * found.steps[:, None]).flatten(0, 1)
-    many = None if y is None else y.expand(len(moves))
-    if found.space == "z":
-        images = model.generate(z + moves, many)
-    else:
-        images = _of_styles(model, z, y, moves)
-    names = [f"component {i + 1}" for i in range(k)]
-    heads = [f"{a:+.1f}" for a in amounts.tolist()]
-    return grid(to_uint8(images), columns, rows=names, heads=heads)
+
+    def along(moves: Tensor) -> Tensor:
+        if found.space == "w":
+            return _of_styles(model, z, y, moves)
+        return model.generate(z + moves, None if y is None else y.expand(len(moves)))
+
+    return directions_grid(found.steps, along, "component", columns, reach)
 
 
 @torch.no_grad()
