@@ -32,6 +32,7 @@ from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.module import TrainingModule
 from zoo.training.networks import made_part, make_networks
+from zoo.training.optimizers import HAS_BETAS
 from zoo.training.start import Start
 from zoo.training.window import NonFiniteError
 
@@ -189,7 +190,7 @@ class GAN(TrainingModule):
             lr_factor * lr_g,
             lr_factor * lr_d,
             betas,
-            optimizer != "rmsprop",
+            optimizer in HAS_BETAS,
             in_force,
             lr_decay,
             lr_decay_start,

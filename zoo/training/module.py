@@ -23,7 +23,7 @@ from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
-from zoo.training.optimizers import OptimisticAdam, adam
+from zoo.training.optimizers import OPTIMIZERS
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
@@ -103,22 +103,18 @@ class TrainingModule(LeanModule):
         return getattr(self.trainer, "datamodule", None)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        made: list[torch.optim.Optimizer] = []
+        make = OPTIMIZERS[self.optimizer_name]
         networks = (self.generator, self.discriminator)
-        for network, (lr, betas) in zip(networks, self.rates.settings, strict=True):
-            weights = [p for p in network.parameters() if p.requires_grad]
-            if self.optimizer_name == "rmsprop":
-                made.append(torch.optim.RMSprop(weights, lr=lr))
-                continue
-            eps, decay = self.eps, self.weight_decay
-            if self.optimizer_name == "optimistic_adam":
-                made.append(OptimisticAdam(weights, lr, betas, eps, decay))
-            else:
-                decoupled = self.optimizer_name == "adamw"
-                made.append(
-                    adam(weights, lr, betas, eps=eps, weight_decay=decay, decoupled=decoupled)
-                )
-        return made
+        return [
+            make(
+                [p for p in network.parameters() if p.requires_grad],
+                lr,
+                betas,
+                self.eps,
+                self.weight_decay,
+            )
+            for network, (lr, betas) in zip(networks, self.rates.settings, strict=True)
+        ]
 
     def on_train_start(self) -> None:
         super().on_train_start()
