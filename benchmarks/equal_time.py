@@ -11,17 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.measure import ROOT, child, machine, machines_in_words
-from zoo.metrics.protocol import Result
+from benchmarks.measure import ROOT, machine, machines_in_words
+from benchmarks.scored import trained_and_scored
 
 FAMILIES = {
     "DCGAN": ["experiment=train_fashion_mnist_gan", "logger=csv"],
@@ -62,25 +59,16 @@ def main() -> None:
 
 def measure(family: str, seed: int, seconds: int, threads: int) -> dict[str, Any]:
     """What one run of a family has seen and reached after `seconds` of training."""
-    variables = {"OMP_NUM_THREADS": str(threads)}
     time = f"00:{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     settings = [*FAMILIES[family], *ENDS, f"+trainer.max_time='{time}'", f"seed={seed}"]
-    with tempfile.TemporaryDirectory() as folder:
-        run, scores = Path(folder, "run"), Path(folder, "scores")
-        train = [sys.executable, "run.py", *settings, f"hydra.run.dir={run}"]
-        text = child(train, seconds + SLACK, **variables)[2]
-        images = re.findall(r"^trained +([\d,]+) images", text, re.MULTILINE)[-1]
-        score = [sys.executable, "run.py", "task=evaluate", f"ckpt={run}"]
-        score += [f"metrics=[{','.join(FIGURES)}]", f"hydra.run.dir={scores}"]
-        child(score, SLACK, **variables)
-        result = Result.from_json((scores / "metrics.json").read_text(encoding="utf-8"))
+    found = trained_and_scored(settings, list(FIGURES), threads, seconds + SLACK)
     return {
         "family": family,
         "seed": seed,
         "seconds": seconds,
-        "images": int(images.replace(",", "")),
-        "figures": {name: result.figures.get(name) for name in FIGURES},
-        "protocol": str(result.protocol),
+        "images": found["images"],
+        "figures": {name: found["figures"].get(name) for name in FIGURES},
+        "protocol": found["protocol"],
         "machine": machine(torch.device("cpu")) | {"threads": threads},
     }
 

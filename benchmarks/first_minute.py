@@ -10,17 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.measure import ROOT, child, machine, machines_in_words
-from zoo.metrics.protocol import Result
+from benchmarks.measure import ROOT, machine, machines_in_words
+from benchmarks.scored import trained_and_scored
 
 WAYS = {
     "before": [
@@ -59,27 +56,9 @@ def main() -> None:
 
 def measure(settings: list[str], seed: int, threads: int) -> dict[str, Any]:
     """Images, seconds of training and figures of one run of the default under `settings`."""
-    variables = {"OMP_NUM_THREADS": str(threads)}
-    metrics = [
-        "fid",
-        *(["conditional_accuracy"] if "model.conditional=false" not in settings else []),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        run, scores = Path(folder, "run"), Path(folder, "scores")
-        train = [*settings, f"seed={seed}", f"hydra.run.dir={run}"]
-        text = child([sys.executable, "run.py", *train], LONGEST, **variables)[2]
-        found = re.findall(r"^trained +([\d,]+) images in (\d+) s", text, re.MULTILINE)
-        images, seconds = found[-1]
-        score = ["task=evaluate", f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
-        score.append(f"hydra.run.dir={scores}")
-        child([sys.executable, "run.py", *score], LONGEST, **variables)
-        result = Result.from_json((scores / "metrics.json").read_text(encoding="utf-8"))
-    return {
-        "images": int(images.replace(",", "")),
-        "seconds": int(seconds),
-        "figures": result.figures,
-        "protocol": str(result.protocol),
-    }
+    conditional = "model.conditional=false" not in settings
+    metrics = ["fid", *["conditional_accuracy"] * conditional]
+    return trained_and_scored([*settings, f"seed={seed}"], metrics, threads, LONGEST)
 
 
 def report(rows: list[dict[str, Any]]) -> str:

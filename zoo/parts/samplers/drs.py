@@ -12,7 +12,7 @@ from zoo.contracts.sampler import Sampler, Scene
 from zoo.core.errors import ZooError
 from zoo.registry import above, at_least, at_most, sampler
 
-_FEWEST = 1000
+_PROPOSALS = 1000
 """Proposals per image after which rejection is given up."""
 
 
@@ -50,7 +50,7 @@ class DRS(Sampler):
         found = torch.empty_like(z)
         left = torch.arange(len(z))
         proposals = z
-        for _ in range(_FEWEST):
+        for _ in range(_PROPOSALS):
             labels = None if y is None else y[left]
             scores = scene.scores(proposals, labels)
             most.scatter_reduce_(0, groups[left], scores, "amax")
@@ -62,8 +62,8 @@ class DRS(Sampler):
                 return found
             proposals = scene.draw(len(left))
         raise ZooError(
-            f"sampler drs: fewer than one image in {_FEWEST:,} is kept, for D tells them all from "
-            "real ones: give a lower percentile (95 is usual)."
+            f"sampler drs: fewer than one image in {_PROPOSALS:,} is kept, for D tells them all "
+            "from real ones: give a lower percentile (95 is usual)."
         )
 
     def _estimates(self, scene: Scene, groups: Tensor, labelled: bool) -> tuple[Tensor, Tensor]:

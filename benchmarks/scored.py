@@ -1,0 +1,40 @@
+"""A training through run.py and the figures of its last checkpoint, in processes of their own."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import child
+from zoo.metrics.protocol import Result
+
+
+def trained_and_scored(
+    settings: list[str], metrics: list[str], threads: int, longest: float
+) -> dict[str, Any]:
+    """Images, seconds of training and figures of one training through run.py and its evaluation.
+
+    Args:
+        settings: of the training.
+        metrics: of `task=evaluate` on the last checkpoint.
+        longest: seconds that either of the two may take.
+    """
+    run_py = [sys.executable, "run.py"]
+    with tempfile.TemporaryDirectory() as folder:
+        run, scores = Path(folder, "run"), Path(folder, "scores")
+        train = [*run_py, *settings, f"hydra.run.dir={run}"]
+        text = child(train, longest, OMP_NUM_THREADS=str(threads))[2]
+        found = re.findall(r"^trained +([\d,]+) images in (\d+) s", text, re.MULTILINE)
+        images, seconds = found[-1]
+        score = [*run_py, "task=evaluate", f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
+        child([*score, f"hydra.run.dir={scores}"], longest, OMP_NUM_THREADS=str(threads))
+        result = Result.from_json((scores / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        "images": int(images.replace(",", "")),
+        "seconds": int(seconds),
+        "figures": result.figures,
+        "protocol": str(result.protocol),
+    }
