@@ -58,7 +58,11 @@ def check(*arguments: str) -> None:
         ("--config-name=nope", "choose another configuration, of which this program has none"),
         ("--config-dir=/nowhere/at/all", "/nowhere/at/all is no folder"),
         ("hydra.run.dir=", "hydra.run.dir= names no folder"),
-        ("debug=1e", "debug=1e is not true or false"),
+        ("debug=1e", "debug=1e: there is no such choice. Choices: default, fdr, limit, overfit"),
+        ("tags=dev", "tags=dev is not a list of str."),
+        ("tags=['']", "tags='': a tag has 1 to 64 characters"),
+        ("task=sample ckpt=mnist tags=[a]", "task=sample does not use tags"),
+        ("task_name=../x", "task_name=../x names no folder in outputs/"),
         ("+trainer.deterministic=--", "trainer.deterministic=-- is not true or false"),
         ("+trainer.min_steps=inf", "trainer.min_steps=inf is not an integer"),
         ("model.latent_dim=99999999999999999999999", "is beyond what 64 bits hold"),
@@ -109,7 +113,7 @@ def test_trainers_options_are_lightnings():
 
     from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED
 
-    own = {"gpus", "max_images", "keep_memory", "matmul_precision"}
+    own = {"gpus", "max_images", "ends_from_here", "keep_memory", "matmul_precision"}
     known = {p.name for p in TRAINER_PARAMETERS} | TRAINER_REFUSED.keys()
     assert known == (inspect.signature(pl.Trainer.__init__).parameters.keys() - {"self"}) | own
 
