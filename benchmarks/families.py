@@ -1,11 +1,11 @@
 """What each family of networks reaches after the same work of a processor: figures and pictures.
 
 `python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
-same processor seconds (added up over its threads), scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with
-labels), draws one row of pictures of each, and writes `results/families.json`, `.md` and `.png`
-after each run. Rows that are there are kept, one for each family, seed and time, and runs in
-`--runs`, so that `--families` without a name only draws again. Data sets come from `ZOO_DATA_DIR`
-(default: `data`).
+same processor seconds (added up over its threads), scores the last checkpoints of those that can be
+compared (Fashion-MNIST at 32x32 with labels), draws one row of pictures of each, and writes
+`results/families.json`, `.md` and `.png` after each run. Rows that are there are kept, one for each
+family, seed and time, and runs in `--runs`, so that `--families` without a name only draws again.
+Data sets come from `ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
@@ -174,16 +174,13 @@ def report(rows: list[dict[str, Any]]) -> str:
     missing = [family for family in EVERY if family not in {r["family"] for r in rows}]
     if missing:
         lines += ["", f"Not trained yet: {', '.join(missing)}."]
-    lines += [
-        "",
-        "Settings of the rows, each with `+callback=processor_time` (of `ZOO_PLUGINS=benchmarks/callbacks`) and `seed`:",
-        "",
-    ]
+    end = "`+callback=processor_time` (of `ZOO_PLUGINS=benchmarks/callbacks`)"
+    lines += ["", f"Settings of the rows, each with {end} and `seed`:", ""]
     lines += [f"- {f}: `{' '.join(['python run.py', *s, *ENDS])}`" for f, s in EVERY.items()]
     lines += ["", f"Machine: {machines_in_words(rows)}."]
     if any(r["loaded"] for r in rows):
         lines.append(
-            "Others computed beside it: a processor second held less work than on an idle one."
+            "Others computed beside it: a second held less work than on an idle processor."
         )
     protocols = dict.fromkeys(r["protocol"] for r in compared)
     lines += ["", *(f"{p}\n" for p in protocols)]
