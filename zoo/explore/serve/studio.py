@@ -19,6 +19,7 @@ from torch import Tensor
 from zoo.core.errors import ZooError, listing
 from zoo.explore.serve.finds import Find, Finds, moved_images
 from zoo.explore.serve.gallery import DIRECTIONS, Exhibit, truncation_limit
+from zoo.inference.dataset import modes_of
 from zoo.inference.images import grid, to_pil, to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
 from zoo.inference.load import LoadedGenerator
@@ -111,13 +112,15 @@ class Studio:
             z = z + torch.tensor(steps[: len(directions)]) @ directions
             amount = None if none else truncation
             if find is None or find.offset is None:
-                images = to_uint8(model.generate(z, y, truncation=amount))
+                images = model.generate(z, y, truncation=amount)
             else:
-                images = to_uint8(moved_images(model, z, y, amount, (1 - mix) * find.offset))
+                images = moved_images(model, z, y, amount, (1 - mix) * find.offset)
         size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
-        picture = grid(images, columns, scale=scale, padding=0 if raw else 2)
+        picture = grid(
+            images, columns, scale=scale, padding=0 if raw else 2, modes=modes_of(model.data)
+        )
         return _png(picture)
 
     def project(self, query: Mapping[str, str], picture: bytes, tell: Tell) -> None:
