@@ -24,7 +24,7 @@ from zoo.metrics.distances import (
     moments,
     precision_recall,
 )
-from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
+from zoo.metrics.evaluate import LatentSampler, default_features, evaluate, reference_of
 from zoo.metrics.features.base import Features, create_features, extract
 
 
@@ -167,18 +167,18 @@ def test_a_seed_decides_and_batches_do_not(reference: Reference) -> None:
         "generator", "dcgan", image_size=32, channels=1, latent_dim=8, num_classes=10
     ).eval()
     options = {"conditional": True, "metrics": ["fid", "kid"], "n": 250, "progress": False}
-    first = evaluate(sampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
+    first = evaluate(LatentSampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
     state = torch.get_rng_state()
-    again = evaluate(sampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
+    again = evaluate(LatentSampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
     assert torch.equal(state, torch.get_rng_state())
     assert first.figures == again.figures
-    parts = evaluate(sampler(generator, seed=3), reference, seed=3, batch_size=70, **options)
+    parts = evaluate(LatentSampler(generator, seed=3), reference, seed=3, batch_size=70, **options)
     assert parts.figures == pytest.approx(first.figures, rel=1e-4)
-    other = evaluate(sampler(generator, seed=4), reference, seed=4, batch_size=250, **options)
+    other = evaluate(LatentSampler(generator, seed=4), reference, seed=4, batch_size=250, **options)
     assert other.figures != first.figures
     assert other.protocol.differences(first.protocol) == []
     with pytest.raises(ZooError, match="truncation=-1"):
-        sampler(generator, truncation=-1)
+        LatentSampler(generator, truncation=-1)
 
 
 def test_stacked_digits_have_a_thousand_modes(reference: Reference) -> None:

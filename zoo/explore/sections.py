@@ -19,6 +19,7 @@ TITLES = {
     "classes": "Between classes",
     "sefa": "SeFa directions",
     "pca": "Principal directions",
+    "codes": "What the codes do",
     "neighbours": "Nearest training images",
     "tsne": "Map of features",
     "spectrum": "Frequency spectrum",
@@ -189,6 +190,18 @@ class Makers:
             "pca",
             "One latent moved along the directions in which styles, or the first layer's answers, "
             "vary most (GANSpace, Härkönen et al., 2020), in standard deviations of each.",
+        )
+
+    def codes(self) -> Section:
+        from zoo.explore.codes import codes_grid
+        from zoo.inference.images import write_png
+
+        write_png(codes_grid(self.model, seed=self.options.seed), self.out / "codes.png")
+        return self.section(
+            "codes",
+            "Every row keeps the noise of a latent, and every column is a value of its code: those "
+            "of a categorical one in turn, of a continuous one from -2 to 2 (InfoGAN, Chen et al., "
+            "2016).",
         )
 
     def neighbours(self) -> Section:

@@ -254,7 +254,7 @@ class Evaluate(Task):
         """The figures of one model, by default against the data set asked for."""
         from zoo.inference.dataset import modes_of
         from zoo.inference.refine import in_words
-        from zoo.metrics.evaluate import evaluate, sampler
+        from zoo.metrics.evaluate import LatentSampler, evaluate
         from zoo.metrics.results import generator_hash, run_name
 
         if reference is None:
@@ -272,7 +272,7 @@ class Evaluate(Task):
             if refiner.note:
                 print(f"note: {refiner.note}")
         result = evaluate(
-            sampler(model.generator, self.seed, self.truncation, refiner),
+            LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
