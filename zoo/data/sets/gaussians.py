@@ -35,6 +35,7 @@ class Gaussians(DataModule):
     own_parts: tuple[Split, ...] = ("train", "val", "test")
 
     features: ClassVar[str | None] = "points"
+    centers: Tensor
 
     def __init__(
         self,
