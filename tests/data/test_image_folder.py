@@ -105,7 +105,7 @@ def test_missing_and_empty_folders(tmp_path):
 
 
 def test_channels_other_than_grey_and_rgb(folder, tmp_path):
-    with pytest.raises(ZooError, match="channels=4 must be 1 or 3"):
+    with pytest.raises(ZooError, match="channels=4 is not one of 1, 3"):
         folder_data(folder, tmp_path, channels=4)
 
 

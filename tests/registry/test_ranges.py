@@ -17,6 +17,7 @@ from zoo.core.errors import OutOfRange, Range, ZooError
 from zoo.registry import REGISTRY, above, at_least, at_most, below, between
 from zoo.registry.annotations import (
     NotReadable,
+    has_choices,
     has_ranges,
     ranges_of,
     read_annotation,
@@ -25,7 +26,8 @@ from zoo.registry.annotations import (
 )
 from zoo.registry.places import ROOT, ZOO
 from zoo.registry.signature import check_inside, convert
-from zoo.tasks.list import text_table
+from zoo.tasks.list import model_options, text_table
+from zoo.training.options import model_parameters
 
 RANGED = [(p, o) for p in REGISTRY.parts() for o in p.options if has_ranges(o.type)]
 
@@ -176,7 +178,52 @@ def test_every_range_holds_by_name_and_by_class(part, option):
         zoo.factory(part.kind, part.name, **{option.name: value})
 
 
+OWN = [o for o in model_parameters() if has_ranges(o.type)]
+
+
+@pytest.mark.parametrize("option", OWN, ids=[o.name for o in OWN])
+def test_every_range_of_the_model_holds(option):
+    value = outside(option.type)
+    item = value[0] if isinstance(value, list) else value
+    with pytest.raises(OutOfRange, match=rf"^model\.{option.name}(\[0\])?={item} must be "):
+        zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1, **{option.name: value})
+
+
+CHOSEN = [(p, o) for p in REGISTRY.parts() for o in p.options if has_choices(o.type)]
+
+
+@pytest.mark.parametrize(
+    ("part", "option"), CHOSEN, ids=[f"{p.kind}-{p.name}-{o.name}" for p, o in CHOSEN]
+)
+def test_words_that_are_no_choice_are_refused_by_the_class_as_by_the_registry(part, option):
+    live = part.load()
+    required = {
+        name: None for name, p in inspect.signature(live).parameters.items() if p.default is p.empty
+    }
+    with pytest.raises(ZooError, match=rf"{option.name}=nonsense is not (one of|true|an integer)"):
+        live(**{**required, option.name: "nonsense"})
+    with pytest.raises(ZooError, match=rf"{option.name}=nonsense is not (one of|true|an integer)"):
+        zoo.factory(part.kind, part.name, **{option.name: "nonsense"})
+
+
+BOUNDLESS = {"loss-lsgan", "schedule-constant", "schedule-cosine", "schedule-linear"}
+"""Parts with numbers that may be any: targets of a square, ends of a schedule."""
+
+
+def test_every_number_of_the_zoo_has_a_range():
+    options = [(f"{p.kind}-{p.name}", o) for p in REGISTRY.parts() for o in p.options]
+    options += [("model", o) for o in model_parameters()]
+    plain = {int, float, int | None, float | None}
+    found = {
+        f"{name}.{o.name}"
+        for name, o in options
+        if o.type in plain and o.name != "seed" and name not in BOUNDLESS
+    }
+    assert found == set()
+
+
 def test_ranges_are_listed():
+    assert "d_steps: int >= 1 = 1" in model_options()
     table = text_table(REGISTRY.parts("generator"))
     assert "base_channels: int >= 1 = 64" in table
     assert "weight: float >= 0 = 0.3" in text_table(REGISTRY.parts("regularizer"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import Any, Literal
@@ -31,6 +32,13 @@ def test_signature_read_from_source_is_that_of_the_live_class(part: Part):
             continue
         assert read.default == real.default
         assert read.type == real.type, f"{read} is {real}"
+
+
+@pytest.mark.parametrize("row", [r for r in KINDS.values() if r.base], ids=lambda row: row.name)
+def test_the_table_says_which_bases_take_arguments(row):
+    taken = inspect.signature(getattr(zoo, row.base)).parameters.values()
+    named = [p for p in taken if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    assert bool(named) == row.has_options
 
 
 @every_part

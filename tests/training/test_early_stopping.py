@@ -95,7 +95,7 @@ def test_figures_of_another_callback_are_not_waited_for():
 
 def test_errors_in_words(tmp_path, figures):
     figures += [1.0] * 10
-    with pytest.raises(ZooError, match="mode=low must be min or max"):
+    with pytest.raises(ZooError, match="mode=low is not one of min, max"):
         EarlyStopping(mode="low")
     with pytest.raises(ZooError, match="patience=0 must be 1 or more"):
         EarlyStopping(patience=0)

@@ -9,8 +9,11 @@ from zoo.training.lightning_internals import (
     RUNNING_HOOK,
     end_epochs_whole,
     remember_batch_hooks,
+    set_run_id,
+    set_version,
     wandb_options,
     writer_options,
+    written_version,
 )
 
 
@@ -78,3 +81,14 @@ def test_a_number_of_steps_is_what_lightning_asks_the_loop_for(tmp_path) -> None
     assert type(trainer.fit_loop)._iteration_based_training(trainer.fit_loop)
     end_epochs_whole(trainer)
     assert not trainer.fit_loop._iteration_based_training()
+
+
+def test_loggers_go_on_in_the_folder_and_the_run_that_are_set(tmp_path) -> None:
+    for logger in (pl.loggers.CSVLogger(tmp_path), pl.loggers.TensorBoardLogger(tmp_path)):
+        assert written_version(logger) is None
+        set_version(logger, 3)
+        assert written_version(logger) == logger.version == 3
+        assert logger.log_dir.endswith("version_3")
+    wandb = pl.loggers.WandbLogger(save_dir=tmp_path, offline=True)
+    set_run_id(wandb, "abc")
+    assert wandb.version == wandb_options(wandb)["id"] == "abc"

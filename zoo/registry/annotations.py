@@ -113,6 +113,12 @@ def has_ranges(kind: Any) -> bool:
     return bool(ranges_of(kind)[1]) or any(map(has_ranges, get_args(kind)))
 
 
+def has_choices(kind: Any) -> bool:
+    """Whether a type is some words or numbers written out, or one of them."""
+    is_union = get_origin(kind) in (Union, types.UnionType)
+    return get_origin(kind) is Literal or (is_union and any(map(has_choices, get_args(kind))))
+
+
 def type_name(kind: Any) -> str:
     """A type as a user reads it: `int >= 1`, `list[int]`, `batch|layer|none`, `int or null`."""
     if kind is Any or kind is None or kind is type(None):

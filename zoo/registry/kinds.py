@@ -26,6 +26,8 @@ class Kind:
         choice: how a part of a kind without a group is chosen, for `task=list`.
         section: of the configuration, where chosen parts stand under their names; they are chosen
             by kind: `+callback=NAME`.
+        has_options: the base has an `__init__` of its own with arguments, so that a part which
+            inherits it cannot be read from its own file alone.
         noun: what sentences call a part of the kind; empty for its name.
     """
 
@@ -37,6 +39,7 @@ class Kind:
     several: bool = False
     choice: str = ""
     section: str = ""
+    has_options: bool = True
     noun: str = ""
 
     @property
@@ -63,21 +66,33 @@ _ROWS = (
     ),
     Kind("head", "parts/heads", "model/head", "Head", frozenset({"trunk"})),
     Kind("latent", "parts/latents", "model/latent", "Latent", frozenset({"dim"})),
-    Kind("loss", "parts/losses", "model/loss", "Loss"),
+    Kind("loss", "parts/losses", "model/loss", "Loss", has_options=False),
     Kind("regularizer", "parts/regularizers", "model/regularizer", "Regularizer", several=True),
-    Kind("augmentation", "parts/augmentations", "model/augmentation", "Augmentation", several=True),
+    Kind(
+        "augmentation",
+        "parts/augmentations",
+        "model/augmentation",
+        "Augmentation",
+        several=True,
+        has_options=False,
+    ),
     Kind("schedule", "parts/schedules", base="Schedule", choice="{name: NAME, OPTION: …}"),
-    Kind("sampler", "parts/samplers", base="Sampler", choice="refine=NAME"),
+    Kind("sampler", "parts/samplers", base="Sampler", choice="refine=NAME", has_options=False),
     Kind("datamodule", "data/sets", "datamodule", "DataModule", frozenset({"data_dir", "seed"})),
     Kind(
         "features",
         "metrics/features",
         base="Features",
         choice="features=NAME",
+        has_options=False,
         noun="feature network",
     ),
     Kind(
-        "metric", "metrics/scores", base="Metric", choice="'metrics=[NAME,{name: NAME, OPTION: …}]'"
+        "metric",
+        "metrics/scores",
+        base="Metric",
+        choice="'metrics=[NAME,{name: NAME, OPTION: …}]'",
+        has_options=False,
     ),
     Kind(
         "callback",
@@ -86,10 +101,15 @@ _ROWS = (
         filled=frozenset({"folder"}),
         choice="+callback=NAME   callbacks.NAME.OPTION=…",
         section="callbacks",
+        has_options=False,
     ),
-    Kind("task", "tasks", "task", "Task", filled=frozenset({"data_dir"})),
+    Kind("task", "tasks", "task", "Task", frozenset({"data_dir"}), has_options=False),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
+OPTIONLESS: frozenset[str] = frozenset(
+    row.base for row in _ROWS if row.base and not row.has_options
+)
+"""Bases whose `__init__` takes nothing."""
 SECTIONS: dict[str, str] = {row.name: row.section for row in _ROWS if row.section}
 """The section of the configuration of each kind that has one."""
 GROUPS: dict[str, str] = {row.name: row.group for row in _ROWS if row.group is not None}

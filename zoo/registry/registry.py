@@ -146,7 +146,7 @@ class Registry:
                 stacklevel=3,
             )
         if isinstance(live, type):
-            guard(live, made.parameters, f"{check_kind(kind).called} {name}")
+            guard(live, made.parameters, f"{check_kind(kind).called} {name}: ")
         if known and known.origin == made.origin:
             known._live = live
             if known.module == "__main__":  # a notebook's cell may have changed the signature

@@ -10,24 +10,27 @@ import ast
 import functools
 import inspect
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from zoo.core.errors import OutOfRange, ZooError, listing, suggest
 from zoo.registry.annotations import (
     RANGES,
     TYPES,
     NotReadable,
+    has_choices,
     has_ranges,
     ranges_of,
     read_annotation,
     type_name,
     vocabulary,
 )
+from zoo.registry.kinds import OPTIONLESS
 
 REQUIRED = inspect.Parameter.empty
+T = TypeVar("T", bound=type)
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,17 @@ def _known(annotation: Any) -> Any:
 
 
 def guard(target: type, parameters: tuple[Parameter, ...], place: str) -> None:
-    """Let a class refuse numbers outside the ranges of its signature, however it is made.
+    """Let a class refuse what its signature leaves out, however it is made.
 
-    Its `__init__` is wrapped, unless it is that of a base that does so already.
+    Numbers outside of their ranges, and words that are not among the choices. Its `__init__` is
+    wrapped, unless it is that of a base that does so already.
 
     Args:
-        place: what the sentence begins with: `loss hinge`.
+        place: what stands before an option's name in the sentence: `loss hinge: `.
     """
-    ranged = {p.name: p.type for p in parameters if has_ranges(p.type)}
+    limited = {p.name: p.type for p in parameters if has_ranges(p.type) or has_choices(p.type)}
     own = target.__init__  # type: ignore[misc]
-    if not ranged or hasattr(own, "guarded"):
+    if not limited or hasattr(own, "guarded"):
         return
     signature = inspect.signature(own)
 
@@ -93,11 +97,21 @@ def guard(target: type, parameters: tuple[Parameter, ...], place: str) -> None:
         except TypeError:
             given = {}  # of which Python itself tells what is wrong
         for name, value in given.items():
-            check_inside(value, ranged.get(name, Any), f"{place}: {name}")
+            check_inside(value, limited.get(name, Any), f"{place}{name}")
         own(self, *args, **kwargs)
 
     checked.guarded = True  # type: ignore[attr-defined]
     target.__init__ = checked  # type: ignore[misc]
+
+
+def held_to_signature(place: str) -> Callable[[T], T]:
+    """A decorator of classes that are no parts, as `guard`: `@held_to_signature("ema: ")`."""
+
+    def hold(target: T) -> T:
+        guard(target, from_callable(target), place)
+        return target
+
+    return hold
 
 
 def from_source(
@@ -122,7 +136,7 @@ def from_source(
         for other in module.body:
             if isinstance(other, ast.ClassDef) and other.name == base:
                 return from_source(other, module, filled)
-    if bases in ([], ["Loss"], ["Augmentation"], ["Features"], ["Metric"], ["Callback"]):
+    if not bases or (len(bases) == 1 and bases[0] in OPTIONLESS):
         return ()
     raise NotReadable(f"{node.name} inherits __init__ from {listing(bases)}")
 
@@ -200,13 +214,17 @@ def convert(value: Any, kind: Any, place: str) -> Any:
 
 
 def check_inside(value: Any, kind: Any, place: str) -> None:
-    """Refuse numbers outside the ranges of a type, whatever their own type.
+    """Refuse numbers outside the ranges of a type, whatever their own type, and other choices.
 
-    What is no number passes: a tensor that a schedule fills.
+    What is neither a number nor a text passes: a tensor that a schedule fills.
 
     Raises:
         OutOfRange: the sentence names `place` and the range.
+        ZooError: the sentence names `place` and the choices.
     """
+    choices = _texts(kind)
+    if isinstance(value, str | int) and choices and not _may_be(value, kind):
+        raise ZooError(f"{place}={value} is not {_article(kind)}.{suggest(str(value), choices)}")
     plain, ranges = ranges_of(kind)
     if isinstance(value, Real) and any(value not in r for r in ranges):
         words = " and ".join(r.words for r in ranges)
@@ -252,6 +270,18 @@ def _article(kind: Any) -> str:
     if get_origin(kind) is list:
         return f"a list of {type_name(get_args(kind)[0])}"
     return nouns.get(kind, f"of type {type_name(kind)}")
+
+
+def _may_be(value: str | int, kind: Any) -> bool:
+    """Whether a type has a value among its choices, or takes any of its class."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_may_be(value, a) for a in get_args(kind))
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    bare = _bare(kind)
+    if bare is float:
+        return not isinstance(value, str)
+    return bare is Any or isinstance(value, bare)
 
 
 def _texts(kind: Any) -> tuple[Any, ...]:

@@ -74,16 +74,16 @@ class Evaluate(Task):
         metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         features_weights: str | None = None,
-        features_resolution: int = 0,
-        n: int | None = None,
+        features_resolution: Annotated[int, at_least(0)] = 0,
+        n: Annotated[int, at_least(2)] | None = None,
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
         refine: str | dict[str, Any] | None = None,
-        truncation: float | None = None,
+        truncation: Annotated[float, at_least(0)] | None = None,
         weights: Literal["ema", "raw"] | None = None,
-        standing_statistics: int = 0,
-        batch_size: int = 500,
+        standing_statistics: Annotated[int, at_least(0)] = 0,
+        batch_size: Annotated[int, at_least(1)] = 500,
         data_dir: str | None = None,
         device: str = "auto",
     ) -> None:
@@ -156,9 +156,9 @@ class Evaluate(Task):
             )
         if folders:
             return [self.score_pictures(folder) for folder in folders]
-        return [result for file in given for result in self.range(file)]
+        return [result for file in given for result in self.score_checkpoints(file)]
 
-    def range(self, path: str) -> Iterator[Result]:
+    def score_checkpoints(self, path: str) -> Iterator[Result]:
         """The result of a checkpoint, or of each one of a range that is another generator."""
         from zoo.inference.load import load
         from zoo.inference.locate import checkpoints_of

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zoo.contracts.task import Run, Task
 from zoo.core import cache
-from zoo.core.errors import DoesNotApplyError, ZooError, listing, suggest
+from zoo.core.errors import DoesNotApplyError, ZooError, at_least, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
 from zoo.registry import list_parts, task
 
@@ -57,12 +57,12 @@ class Explore(Task):
         ckpt: str | None = None,
         sections: list[str] | None = None,
         dataset: str | None = None,
-        n: int = 500,
-        n_real: int = 5000,
-        directions: int = 6,
-        neighbours: int = 7,
+        n: Annotated[int, at_least(1)] = 500,
+        n_real: Annotated[int, at_least(1)] = 5000,
+        directions: Annotated[int, at_least(1)] = 6,
+        neighbours: Annotated[int, at_least(1)] = 7,
         features: str | None = None,
-        truncation: float | None = None,
+        truncation: Annotated[float, at_least(0)] | None = None,
         evaluation: str | None = None,
         seed: int = 0,
         weights: Literal["ema", "raw"] | None = None,
@@ -96,8 +96,6 @@ class Explore(Task):
 
         if self.ckpt is None:
             raise ZooError("task=explore needs ckpt=…: a checkpoint, a run's folder, or a name.")
-        if self.n < 1 or self.n_real < 1:
-            raise ZooError(f"n={self.n} and n_real={self.n_real} must be 1 or more images.")
         chosen = self._chosen()
         self._check_features()
         model = load(self.ckpt, weights=self.weights, device=self.device)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from zoo.contracts.task import Run, Task
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least
 from zoo.registry import task
 
 
@@ -31,7 +31,7 @@ class Export(Task):
         format: Literal["onnx", "pt2", "safetensors"] = "onnx",
         weights: Literal["ema", "raw"] | None = None,
         dtype: Literal["fp32", "fp16", "bf16"] = "fp32",
-        standing_statistics: int = 0,
+        standing_statistics: Annotated[int, at_least(0)] = 0,
         name: str = "generator",
     ) -> None:
         self.ckpt = ckpt

@@ -14,7 +14,8 @@ from zoo.core.tables import markdown
 from zoo.registry import REGISTRY, Part, check_kind, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
-from zoo.tasks.options_page import options_page, with_links
+from zoo.tasks.options_page import model_section, options_page, with_links
+from zoo.training.options import model_parameters
 
 
 @task("list")
@@ -42,10 +43,14 @@ class ListParts(Task):
 
     def run(self, run: Run) -> dict[str, Any]:
         parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
+        width = min(160, shutil.get_terminal_size((120, 24)).columns)
         if self.format == "markdown":
-            print(f"{markdown_table(parts)}\n\n{options_page(parts)}")
+            pages = [markdown_table(parts), options_page(parts)]
+            pages += [model_section()] if self.kind is None else []
         else:
-            print(text_table(parts, min(160, shutil.get_terminal_size((120, 24)).columns)))
+            pages = [text_table(parts, width)]
+            pages += [model_options(width)] if self.kind is None else []
+        print("\n\n".join(pages))
         return {}
 
 
@@ -83,6 +88,12 @@ def text_table(parts: Iterable[Part], width: int = 120) -> str:
         for kind in KINDS
         if kind in by_kind
     )
+
+
+def model_options(width: int = 120) -> str:
+    """The options that every model has, whatever its parts, as `text_table` lists a part's."""
+    options = [line for o in model_parameters() for line in _wrap(str(o), max(80, width) - 2)]
+    return "\n".join(["MODEL   model.OPTION=…", *(f"  {line}" for line in options)])
 
 
 def _heading(kind: str) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from zoo.registry import Part
 from zoo.registry.kinds import KINDS
-from zoo.registry.signature import type_name
+from zoo.registry.places import ZOO
+from zoo.registry.signature import Parameter, type_name
+from zoo.training.options import model_parameters
 
 
 def options_page(parts: Iterable[Part]) -> str:
@@ -31,6 +33,12 @@ def options_page(parts: Iterable[Part]) -> str:
     return "\n".join(lines).strip()
 
 
+def model_section() -> str:
+    """The options that every model has, whatever its parts: `model.lr_g`."""
+    meanings = _meanings(ZOO / "training" / "gan.py", "GAN")
+    return "\n".join(["## model", "", *_table(model_parameters(), "model.", meanings)]).strip()
+
+
 def _section(part: Part) -> Iterator[str]:
     yield f"### {part.kind} `{part.name}`"
     yield ""
@@ -39,12 +47,15 @@ def _section(part: Part) -> Iterator[str]:
     chosen, prefix = _words(part)
     yield f"`{chosen}`"
     yield ""
-    if not part.options:
-        return
-    meanings = _meanings(part)
+    if part.options:
+        meanings = {} if part.file is None else _meanings(part.file, part.qualname)
+        yield from _table(part.options, prefix, meanings)
+
+
+def _table(options: Iterable[Parameter], prefix: str, meanings: dict[str, str]) -> Iterator[str]:
     yield "| option | type | default | what |"
     yield "|---|---|---|---|"
-    for option in part.options:
+    for option in options:
         default = "" if option.required else f"`{_cell(repr(option.default))}`"
         cells = [f"`{prefix}{option.name}`", _cell(type_name(option.type)), default]
         yield "| " + " | ".join([*cells, _cell(meanings.get(option.name, ""))]) + " |"
@@ -71,11 +82,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _meanings(part: Part) -> dict[str, str]:
-    """What the docstring says of each option; several may share an entry."""
-    if part.file is None:
-        return {}
-    docstring = _docstrings(part.file).get(part.qualname, "")
+def _meanings(file: Path, name: str) -> dict[str, str]:
+    """What the docstring of a class says of each option; several may share an entry."""
+    docstring = _docstrings(file).get(name, "")
     _, _, after = docstring.partition("\nArgs:\n")
     found: dict[str, str] = {}
     names: list[str] = []

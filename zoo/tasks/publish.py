@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least
 from zoo.registry import task
 
 
@@ -37,7 +37,7 @@ class Publish(Task):
         evaluation: str | None = None,
         dtype: Literal["fp32", "fp16", "bf16"] = "bf16",
         weights: Literal["ema", "raw"] | None = None,
-        standing_statistics: int = 0,
+        standing_statistics: Annotated[int, at_least(0)] = 0,
         license: str | None = None,
         private: bool = False,
     ) -> None:

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, above, at_least, at_most
 from zoo.registry import task
 
 if TYPE_CHECKING:
@@ -57,26 +57,24 @@ class Sample(Task):
     def __init__(
         self,
         ckpt: str | None = None,
-        n: int = 64,
+        n: Annotated[int, at_least(1)] = 64,
         label: int | str | list[int | str] | None = None,
         seed: int = 0,
         seeds: int | str | list[int] | None = None,
         refine: str | dict[str, Any] | None = None,
-        truncation: float | None = None,
+        truncation: Annotated[float, at_least(0)] | None = None,
         weights: Literal["ema", "raw"] | None = None,
-        standing_statistics: int = 0,
+        standing_statistics: Annotated[int, at_least(0)] = 0,
         singles: bool = True,
         walk: Literal["none", "linear", "spherical", "classes"] = "none",
-        walk_points: int = 6,
-        walk_rows: int = 4,
-        frames: int = 60,
-        fps: float = 20.0,
+        walk_points: Annotated[int, at_least(2)] = 6,
+        walk_rows: Annotated[int, at_least(1)] = 4,
+        frames: Annotated[int, at_least(2)] = 60,
+        fps: Annotated[float, above(0), at_most(1000)] = 20.0,
         walk_format: Literal["gif", "webp", "png", "mp4"] = "gif",
-        batch_size: int = 64,
+        batch_size: Annotated[int, at_least(1)] = 64,
         device: str = "auto",
     ) -> None:
-        if not 0 < fps <= 1000:
-            raise ZooError(f"fps={fps} must be above 0 and at most 1000.")
         self.ckpt = ckpt
         self.n = n
         self.label = _as_text(label)
@@ -187,11 +185,6 @@ class Sample(Task):
         from zoo.inference.latents import class_weights_allowed, draw_labels, mix_classes, walk
 
         rows = self.walk_rows
-        if rows < 1 or self.walk_points < 2 or self.frames < 2:
-            raise ZooError(
-                "a walk needs walk_rows of 1 or more, walk_points and frames of 2 or more: got "
-                f"{rows}, {self.walk_points} and {self.frames}."
-            )
         label = "all" if self.label is None and model.num_classes else self.label
         classes = draw_labels(label, 1, model.num_classes, model.class_names)
         y = None

@@ -6,9 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from zoo.contracts.task import Run, Task
+from zoo.core.errors import between
 from zoo.registry import task
 
 
@@ -36,7 +37,7 @@ class Serve(Task):
         ckpt: str = "mnist",
         compare: str | None = None,
         host: str = "127.0.0.1",
-        port: int = 7860,
+        port: Annotated[int, between(0, 65535)] = 7860,
         browser: bool = False,
         weights: Literal["ema", "raw"] | None = None,
         device: str = "auto",

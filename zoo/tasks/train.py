@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from zoo.cli.ended import ends_told
 from zoo.cli.grammar import argument, shown
@@ -18,7 +18,7 @@ from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
-from zoo.core.errors import ZooError, at_least, listing
+from zoo.core.errors import ZooError, at_least, between, listing
 from zoo.registry import task
 from zoo.tasks.fit import fit, quiet
 from zoo.training.allocator import keep_memory
@@ -55,19 +55,14 @@ class Train(Task):
         self,
         resume: str | None = None,
         ckpt: str | None = None,
-        seed: int = 0,
+        seed: Annotated[int, between(0, 4294967295)] = 0,
         on_nan: Literal["stop", "rollback"] = "stop",
-        max_rollbacks: int = 3,
+        max_rollbacks: Annotated[int, at_least(1)] = 3,
     ) -> None:
         if resume and ckpt and resume != ckpt:
             raise ZooError(
                 f"resume={resume} and ckpt={ckpt} are two trainings to continue: give one."
             )
-        if not 0 <= seed < 2**32:
-            raise ZooError(f"seed={seed} must be between 0 and 2^32 - 1.")
-        if on_nan not in ("stop", "rollback"):
-            raise ZooError(f"on_nan={on_nan} must be stop or rollback.")
-        at_least(1, "", max_rollbacks=max_rollbacks)
         self.resume = resume or ckpt
         self.seed = seed
         self.on_nan = on_nan

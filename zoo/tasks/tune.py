@@ -11,14 +11,14 @@ import os
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zoo.cli.grammar import argument, key_of
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json, write_text
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, at_least, listing, suggest
 from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
@@ -67,15 +67,13 @@ class Tune(Task):
     def __init__(
         self,
         space: list[str] = (),  # type: ignore[assignment]
-        trials: int = 10,
+        trials: Annotated[int, at_least(1)] = 10,
         metric: str = "fid",
         direction: Literal["minimize", "maximize"] = "minimize",
-        samples: int = 2000,
+        samples: Annotated[int, at_least(2)] = 2000,
         seed: int = 0,
         storage: str | None = None,
     ) -> None:
-        if trials < 1:
-            raise ZooError(f"trials={trials} must be 1 or more.")
         self.space = {o.get_key_element(): o for o in map(_parse, space)}
         self.trials = trials
         self.metric = metric

@@ -1,4 +1,4 @@
-"""How the images of a step are shared among its updates, and those of an update into parts."""
+"""How the images of a step are shared among its updates, and those of an update into pieces."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def slices(
             f"a batch of {len(images)} images cannot be shared by d_steps={d_steps} "
             "updates of the discriminator"
             + (" and one of the generator" if own_batch_for_g else "")
-            + (f" in {accumulate} parts each" if accumulate > 1 else "")
+            + (f" in {accumulate} pieces each" if accumulate > 1 else "")
             + ": it has to be a multiple."
         )
     cuts = [slice(j * size, (j + 1) * size) for j in range(updates)]
     return [(images[cut], None if labels is None else labels[cut]) for cut in cuts]
 
 
-def parts(
+def pieces(
     images: Tensor, labels: Tensor | None, generated: GeneratorOutput | None, accumulate: int
 ) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, bool]]:
-    """The parts of an update's batch, what G made for it already, and whether each is the last."""
+    """The pieces of an update's batch, what G made for it already, and whether each is the last."""
     if accumulate == 1:
         yield images, labels, generated, True
         return

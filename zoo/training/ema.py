@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import copy
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from zoo.core import torch_internals
-from zoo.core.errors import ZooError, above, at_least
+from zoo.core.errors import ZooError, above, at_least, below
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.weights import DerivedWeight
+from zoo.registry.signature import held_to_signature
 
 _AVERAGED_BUFFERS = ("running_mean", "running_var")
 _Place = tuple[nn.Module, nn.Module, str]
 
 
+@held_to_signature("ema: ")
 class EMA:
     """A copy of a generator whose weights are the moving average of the trained ones.
 
@@ -53,18 +56,14 @@ class EMA:
         self,
         generator: nn.Module,
         *,
-        half_life: float | None = 10_000.0,
-        rampup: float | None = 0.05,
-        beta: float | None = None,
-        start: int = 0,
+        half_life: Annotated[float, above(0)] | None = 10_000.0,
+        rampup: Annotated[float, above(0)] | None = 0.05,
+        beta: Annotated[float, at_least(0), below(1)] | None = None,
+        start: Annotated[int, at_least(0)] = 0,
         equal: bool = False,
     ) -> None:
-        above(0, "ema: ", half_life=half_life, rampup=rampup)
-        at_least(0, "ema: ", start=start)
         if half_life is None and beta is None and not equal:
             raise ZooError("ema: an average needs half_life or beta.")
-        if beta is not None and not 0 <= beta < 1:
-            raise ZooError(f"ema: beta={beta} must be from 0 to below 1.")
         self.half_life = half_life
         self.rampup = rampup
         self.beta = beta

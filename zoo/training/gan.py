@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from zoo.contracts.latent import Latent
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
-from zoo.core.errors import above, at_least
+from zoo.core.errors import above, at_least, below
 from zoo.core.sizes import ImageSize
 from zoo.core.version import __version__
 from zoo.inference.describe import FORMAT
@@ -25,6 +25,7 @@ from zoo.inference.latents import Label
 from zoo.inference.load import LoadedGenerator
 from zoo.layers.product import route_products
 from zoo.registry import spec_of
+from zoo.registry.signature import held_to_signature
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
 from zoo.training.description import unknown_data
@@ -44,6 +45,7 @@ def _listed(parts: Any) -> Sequence[Any]:
     return [parts] if isinstance(parts, str | dict) else parts
 
 
+@held_to_signature("model.")
 class GAN(TrainingModule):
     """Trains a generator against a discriminator under a loss, regularizers and augmentations.
 
@@ -74,7 +76,7 @@ class GAN(TrainingModule):
         latent: what a generator given by name draws from: a part like the others.
         head: of a discriminator given by name; None takes the one that goes with the classes.
         d_steps: updates of D per update of G.
-        accumulate: parts that the batch of an update is shared into, to save memory; one step of
+        accumulate: pieces that the batch of an update is shared into, to save memory; one step of
             the optimizer sums them up.
         own_batch_for_g: G is updated beside real images of its own instead of those of D's last
             update; `images_seen` counts D's.
@@ -88,7 +90,7 @@ class GAN(TrainingModule):
         eps: of Adam.
         weight_decay: of AdamW; an L2 penalty in Adam.
         lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
-        lr_decay_start: share of the training after which the decay starts, in [0, 1).
+        lr_decay_start: share of the training after which the decay starts.
         average: `ema`, which forgets, or `swa`, the mean of all weights from `ema_start` on.
         ema_half_life: of the averaged generator, in images; null for no average.
         ema_beta: a fixed decay per update instead of the half-life.
@@ -103,7 +105,7 @@ class GAN(TrainingModule):
             one.
 
     Attributes:
-        sampler: the generator to sample from.
+        sampled_generator: what is sampled from: the average where there is one, else the generator.
         notes: what works otherwise than asked for, in words.
         images_seen, origin, shown: see `TrainingModule`.
     """
@@ -121,37 +123,33 @@ class GAN(TrainingModule):
         image_size: ImageSize | None = None,
         channels: int | None = None,
         num_classes: int | None = None,
-        latent_dim: int = 100,
+        latent_dim: Annotated[int, at_least(1)] = 100,
         latent: Latent | str | dict[str, Any] = "normal",
         head: str | dict[str, Any] | None = None,
-        d_steps: int = 1,
-        accumulate: int = 1,
+        d_steps: Annotated[int, at_least(1)] = 1,
+        accumulate: Annotated[int, at_least(1)] = 1,
         own_batch_for_g: bool = False,
         optimizer: Literal["adam", "adamw", "optimistic_adam", "rmsprop"] = "adam",
-        lr_g: float = 2e-4,
-        lr_d: float = 2e-4,
-        lr_factor: float = 1.0,
-        betas: list[float] = (0.5, 0.999),  # type: ignore[assignment]
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr_g: Annotated[float, above(0)] = 2e-4,
+        lr_d: Annotated[float, above(0)] = 2e-4,
+        lr_factor: Annotated[float, above(0)] = 1.0,
+        betas: list[Annotated[float, at_least(0), below(1)]] = (0.5, 0.999),  # type: ignore[assignment]
+        eps: Annotated[float, at_least(0)] = 1e-8,
+        weight_decay: Annotated[float, at_least(0)] = 0.0,
         lr_decay: Literal["none", "linear", "cosine"] = "none",
-        lr_decay_start: float = 0.0,
+        lr_decay_start: Annotated[float, at_least(0), below(1)] = 0.0,
         average: Literal["ema", "swa"] = "ema",
-        ema_half_life: float | None = 10000.0,
-        ema_beta: float | None = None,
-        ema_rampup: float | None = 0.05,
-        ema_start: int = 0,
+        ema_half_life: Annotated[float, above(0)] | None = 10000.0,
+        ema_beta: Annotated[float, at_least(0), below(1)] | None = None,
+        ema_rampup: Annotated[float, above(0)] | None = 0.05,
+        ema_start: Annotated[int, at_least(0)] = 0,
         start: str | None = None,
-        clip_grad_norm: float | None = None,
+        clip_grad_norm: Annotated[float, above(0)] | None = None,
         compile: bool = False,
         cuda_graph: bool | None = None,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        at_least(1, "model.", d_steps=d_steps, accumulate=accumulate)
-        at_least(0, "model.", eps=eps, weight_decay=weight_decay)
-        above(0, "model.", lr_g=lr_g, lr_d=lr_d, lr_factor=lr_factor, ema_half_life=ema_half_life)
-        above(0, "model.", clip_grad_norm=clip_grad_norm)
         self.loss: Loss = made_part("loss", loss)
         given: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
         changes: list[Augmentation] = [made_part("augmentation", a) for a in _listed(augmentations)]
@@ -221,13 +219,13 @@ class GAN(TrainingModule):
             self.notes.append(begun.note)
 
     @property
-    def sampler(self) -> Generator:
+    def sampled_generator(self) -> Generator:
         """The averaged generator where there is one, else the trained one."""
         return self.ema_generator if self.ema is not None else self.generator  # type: ignore[return-value]
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
-        return self.sampler(z, y)
+        return self.sampled_generator(z, y)
 
     def sample(
         self,
@@ -242,7 +240,7 @@ class GAN(TrainingModule):
 
     def snapshot(self) -> LoadedGenerator:
         """A copy of the generator to sample from, as `zoo.load` would give it of a checkpoint."""
-        network = copy.deepcopy(self.sampler).eval()
+        network = copy.deepcopy(self.sampled_generator).eval()
         weights: Literal["ema", "raw"] = "ema" if self.ema is not None else "raw"
         return LoadedGenerator(network, self.describe(), weights, Path("this GAN"))
 

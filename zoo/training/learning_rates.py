@@ -33,7 +33,7 @@ class LearningRates:
         notes: what runs otherwise than asked for, in words.
 
     Raises:
-        ZooError: a start or a beta out of its range.
+        ZooError: there are not two betas.
     """
 
     def __init__(
@@ -46,10 +46,8 @@ class LearningRates:
         decay: Decay = "none",
         decay_start: float = 0.0,
     ) -> None:
-        if not 0 <= decay_start < 1:
-            raise ZooError(f"model.lr_decay_start={decay_start} must be from 0 to below 1.")
-        if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
-            raise ZooError(f"model.betas={list(betas)} must be two numbers from 0 to below 1.")
+        if len(betas) != 2:
+            raise ZooError(f"model.betas={list(betas)} must be two numbers, of both moments.")
         self.decay = decay
         self.decay_start = decay_start
         self.settings: list[tuple[float, tuple[float, float]]] = []

@@ -37,6 +37,21 @@ def writer_options(logger: pl.loggers.TensorBoardLogger) -> dict[str, Any]:
     return logger._kwargs
 
 
+def written_version(logger: pl.loggers.CSVLogger | pl.loggers.TensorBoardLogger) -> int | None:
+    """The number of the log's folder, None before it has one: `version` would choose it."""
+    return logger._version  # type: ignore[return-value]
+
+
+def set_version(logger: pl.loggers.CSVLogger | pl.loggers.TensorBoardLogger, number: int) -> None:
+    """Have the logger write in the folder `version_NUMBER`."""
+    logger._version = number
+
+
+def set_run_id(logger: pl.loggers.WandbLogger, name: str) -> None:
+    """Have the logger go on with the run of that id."""
+    logger._id = wandb_options(logger)["id"] = name
+
+
 def wandb_options(logger: pl.loggers.WandbLogger) -> dict[str, Any]:
     """What the logger will hand to `wandb.init`; changes count until the run is made."""
     return logger._wandb_init

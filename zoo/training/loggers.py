@@ -19,7 +19,13 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
-from zoo.training.lightning_internals import wandb_options, writer_options
+from zoo.training.lightning_internals import (
+    set_run_id,
+    set_version,
+    wandb_options,
+    writer_options,
+    written_version,
+)
 
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
@@ -98,9 +104,9 @@ class CSVLogger(loggers.CSVLogger):
                 means was written only because the training ended there.
         """
         version = _newest_version(Path(self.root_dir))
-        if version is None or self._version is not None:
+        if version is None or written_version(self) is not None:
             return
-        self._version = version
+        set_version(self, version)
         if int(os.environ.get("LOCAL_RANK", 0)) == 0:
             _cut(Path(self.log_dir) / _Writer.NAME_METRICS_FILE, step, logged)
             self._experiment = _Writer(self.log_dir)
@@ -121,8 +127,8 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     def go_on(self, step: int, logged: int) -> None:
         """Write beside the newest log; TensorBoard leaves out what will be trained again."""
         version = _newest_version(Path(self.root_dir))
-        if version is not None and self._version is None:
-            self._version = version
+        if version is not None and written_version(self) is None:
+            set_version(self, version)
             writer_options(self)["purge_step"] = logged + 1
 
 
@@ -211,7 +217,7 @@ class WandbLogger(loggers.WandbLogger):
         found = [p for p in folders if p.is_dir() and re.fullmatch(r"[\w-]+", p.name)]
         if found and wandb_options(self)["id"] is None:
             newest = max(found, key=lambda p: p.stat().st_mtime)
-            self._id = wandb_options(self)["id"] = newest.name.rpartition("-")[2]
+            set_run_id(self, newest.name.rpartition("-")[2])
 
     def sync_hint(self) -> str:
         """Where the log is, and how to upload one that was written offline."""

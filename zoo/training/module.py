@@ -89,14 +89,14 @@ class TrainingModule(LeanModule):
         raise NotImplementedError
 
     @property
-    def parts(self) -> int:
+    def batches_per_step(self) -> int:
         """Batches of a step: one for each update of D, and G's own where it has one."""
         return self.d_steps + self.own_batch_for_g
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
-            self._datamodule.d_steps = self.parts
+            self._datamodule.d_steps = self.batches_per_step
 
     @property
     def _datamodule(self) -> Any:
@@ -217,10 +217,10 @@ class TrainingModule(LeanModule):
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
         shown = len(images) * self._world_size
-        parts = self.parts
-        seen = self.images_seen = self.images_seen + shown * self.d_steps // parts
+        batches = self.batches_per_step
+        seen = self.images_seen = self.images_seen + shown * self.d_steps // batches
         if self._counts_images:
-            self._datamodule.images_seen = seen * parts // self.d_steps
+            self._datamodule.images_seen = seen * batches // self.d_steps
         # The end of an epoch has a row of its own, before a checkpoint may be written there, and so
         # has the last step, whose values stay for a longer training to go on with.
         due = updates % self._log_every == 0 or self.trainer.is_last_batch

@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,9 @@ from zoo.contracts.update import Update, full_precision, widen
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
 from zoo.layers.weights import cached_weights
+from zoo.registry.signature import held_to_signature
 from zoo.training.backend import Backend
-from zoo.training.batches import parts, slices
+from zoo.training.batches import pieces, slices
 from zoo.training.compatibility import check_scores
 from zoo.training.ema import EMA
 from zoo.training.passes import Passes, halves
@@ -42,6 +44,7 @@ from zoo.training.terms import add_terms, mean_loss, mean_terms, named
 Metrics = dict[str, Tensor]
 
 
+@held_to_signature("")
 class AdversarialStep:
     """`d_steps` updates of the discriminator, then one of the generator.
 
@@ -90,15 +93,14 @@ class AdversarialStep:
         augmentations: Sequence[Augmentation] = (),
         ema: EMA | None = None,
         schedules: Schedules | None = None,
-        d_steps: int = 1,
-        accumulate: int = 1,
+        d_steps: Annotated[int, at_least(1)] = 1,
+        accumulate: Annotated[int, at_least(1)] = 1,
         own_batch_for_g: bool = False,
         reuse_fakes: bool | None = None,
         compile: bool = False,
         compile_backend: str = "inductor",
         backend: Backend | None = None,
     ) -> None:
-        at_least(1, "", d_steps=d_steps, accumulate=accumulate)
         self.generator = generator
         self.discriminator = discriminator
         self.loss = loss
@@ -166,7 +168,7 @@ class AdversarialStep:
         return metrics
 
     @property
-    def parts(self) -> int:
+    def slices_per_step(self) -> int:
         """Slices of the batch of a step: one for each update of D, and G's own where it has one."""
         return self.d_steps + self.own_batch_for_g
 
@@ -175,7 +177,7 @@ class AdversarialStep:
 
         The schedules' values and the weight of the average, written from host numbers.
         """
-        images = batch_size * self.d_steps // self.parts * self.backend.world_size
+        images = batch_size * self.d_steps // self.slices_per_step * self.backend.world_size
         seen = index * images if images_seen is None else images_seen
         if self.schedules is not None:
             self.schedules.prepare(seen)
@@ -225,7 +227,7 @@ class AdversarialStep:
         self.optimizer_d.zero_grad(set_to_none=True)
         rows = []
         with self._shared_weights, _derivatives(due):
-            for real, y, fakes, last in parts(images, labels, generated, self.accumulate):
+            for real, y, fakes, last in pieces(images, labels, generated, self.accumulate):
                 if fakes is None:
                     with torch.no_grad():
                         fakes = self.passes.generate(len(real), y)
@@ -271,7 +273,7 @@ class AdversarialStep:
         self.optimizer_g.zero_grad(set_to_none=True)
         rows = []
         with self.passes.frozen_discriminator(), self._shared_weights, _derivatives(due):
-            for real, y, fakes, last in parts(images, labels, generated, self.accumulate):
+            for real, y, fakes, last in pieces(images, labels, generated, self.accumulate):
                 if fakes is None:
                     fakes = self.passes.generate(len(real), y)
                 real_output = None

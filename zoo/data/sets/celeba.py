@@ -13,7 +13,6 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.data.base import DataModule, Rows, Split
 from zoo.data.download import Source
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import MODES
 from zoo.data.sources.folder import Folder
 from zoo.registry import above, at_least, datamodule
 
@@ -44,7 +43,7 @@ class CelebADataModule(DataModule):
     def __init__(
         self,
         image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 64,
-        channels: int = 3,
+        channels: Literal[1, 3] = 3,
         attribute: str | None = None,
         batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,
@@ -66,8 +65,6 @@ class CelebADataModule(DataModule):
             seed=seed,
             data_dir=data_dir,
         )
-        if channels not in MODES:
-            raise ZooError(f"datamodule celeba: channels={channels} must be 1 or 3.")
         self.attribute = attribute
         self.on_error = on_error
         place = Path(cache_dir).expanduser().resolve() if cache_dir else cache.cache_dir()

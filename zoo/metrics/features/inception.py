@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.layers.pretrained import file_hash, weights_file
-from zoo.metrics.features.base import OFFLINE_CHOICES, Features, as_rgb
+from zoo.metrics.features.base import Features, as_rgb, offline_choices
 from zoo.registry import features
 
 
@@ -69,5 +69,5 @@ def _downloaded() -> Path:
         URL_INCEPTION_V3,
         "6726825d",
         option="features_weights=PATH",
-        otherwise=f"; {OFFLINE_CHOICES}",
+        otherwise=f"; {offline_choices()}",
     )

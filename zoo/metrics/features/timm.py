@@ -12,7 +12,7 @@ from torch import nn
 from zoo.core.errors import ZooError, suggest
 from zoo.layers.pretrained import no_retries, tensors_hash
 from zoo.metrics.features.backbone import Backbone
-from zoo.metrics.features.base import OFFLINE_CHOICES
+from zoo.metrics.features.base import offline_choices
 from zoo.registry import at_least, features
 
 
@@ -106,7 +106,7 @@ def _seeded(
                 f"features={part} cannot get the weights of {model} (model.safetensors of "
                 f"https://huggingface.co/timm): give features_weights=PATH, or choose another "
                 "model as features=timm/NAME; "
-                f"{OFFLINE_CHOICES}"
+                f"{offline_choices()}"
             )
         else:
             problem = f"features={part} with model={model} cannot be built"

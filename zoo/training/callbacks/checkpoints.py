@@ -65,8 +65,6 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         monitor: str | None = None,
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ZooError(f"callbacks.checkpoints.mode={mode} must be min or max.")
         self.folder = Path(folder) / "checkpoints"
         self.every_n_images = every_n_images
         self.every_n_epochs = every_n_epochs

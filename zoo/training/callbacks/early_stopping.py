@@ -41,8 +41,6 @@ class EarlyStopping(Callback):
         patience: Annotated[int, at_least(1)] = 5,
         min_delta: Annotated[float, at_least(0)] = 0.0,
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ZooError(f"callbacks.early_stopping.mode={mode} must be min or max.")
         self.monitor = monitor
         self.mode = mode
         self.patience = patience

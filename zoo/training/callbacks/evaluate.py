@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import listing
 from zoo.core.random import forked_random
 from zoo.metrics.choice import check_metrics, create_metric
 from zoo.metrics.comparison import Reference
@@ -57,15 +57,13 @@ class Evaluate(Measures):
     ) -> None:
         for choice in metrics or []:
             create_metric(choice)
-        if split not in ("train", "val", "test"):
-            raise ZooError(f"callbacks.evaluate.split={split} must be train, val or test.")
         self.folder = Path(folder) / "evaluations"
         self.every_n_images = every_n_images
         self.every_n_epochs = every_n_epochs
         self.metrics = metrics
         self.features = features
         self.n = n
-        self.split: Literal["train", "val", "test"] = split
+        self.split = split
         self.seed = seed
         self.batch_size = batch_size
         self.last: Result | None = None
@@ -119,7 +117,7 @@ class Evaluate(Measures):
         figures: dict[str, float] = {}
         if trainer.is_global_zero:
             self.last = self._score(pl_module)
-            self.last.generator_hash = generator_hash(pl_module.sampler)
+            self.last.generator_hash = generator_hash(pl_module.sampled_generator)
             self.last.save(self.folder / f"images_{seen:09d}.json")
             figures = self.last.figures
         if trainer.world_size > 1:
@@ -128,7 +126,7 @@ class Evaluate(Measures):
 
     def _score(self, pl_module: Any) -> Result:
         assert self._reference is not None
-        generator = pl_module.sampler
+        generator = pl_module.sampled_generator
         was_training = generator.training
         generator.eval()
         try:

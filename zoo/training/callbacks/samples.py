@@ -113,7 +113,7 @@ class SampleGrid(Callback):
 
     def _sample(self, pl_module: Any) -> tuple[Tensor, Tensor | None]:
         """Images from the averaged generator, in eval mode; training's randomness is untouched."""
-        network = pl_module.sampler
+        network = pl_module.sampled_generator
         labels = None
         number = self.rows * self.columns
         if network.num_classes:
