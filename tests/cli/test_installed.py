@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,12 @@ def test_the_wheel_is_whole(site: Path) -> None:
     metadata = email.message_from_string((info / "METADATA").read_text(encoding="utf-8"))
     assert metadata["Version"] == __version__ == "0.2.0"
     assert metadata["License-Expression"] == "MIT"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = metadata.get_payload()
+    assert page.lstrip().startswith("# GAN zoo")
+    links = re.findall(r"\]\(([^)]*)\)", page)  # a package's page has no files beside it
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "How to measure (`benchmarks/README.md`)" in page
     assert list(info.rglob("LICENSE"))
     assert "Programming Language :: Python :: 3.13" in metadata.get_all("Classifier")
     assert not (site / "benchmarks").exists()

@@ -20,11 +20,16 @@ from zoo.tasks.list import readme_table
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+PAGES = ("README.md", "configs/README.md", "benchmarks/results/losses.md")
+"""Whose commands are composed."""
+
+
 def commands() -> list[str]:
-    found = re.findall(r"python run\.py[^`\n]*", README)
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in PAGES]
+    found = [command for text in texts for command in re.findall(r"python run\.py[^`\n]*", text)]
     # The table of results says what its commands share once, in its head.
-    (shared,) = re.findall(r"`(python run\.py [^`]*)` …", README)
-    found += [f"{shared} {rest}" for rest in re.findall(r"`([^`]*)` \|$", README, re.MULTILINE)]
+    (shared,) = re.findall(r"`(python run\.py [^`]*)` …", texts[-1])
+    found += [f"{shared} {rest}" for rest in re.findall(r"`([^`]*)` \|$", texts[-1], re.MULTILINE)]
     return list(dict.fromkeys(c.split("  #")[0].strip() for c in found))
 
 
@@ -70,6 +75,29 @@ def test_quick_commands_run(command: str, tmp_path: Path) -> None:
 
 def test_readme_has_commands() -> None:
     assert len(commands()) > 15
+
+
+ROOMS = ("benchmarks", "configs", "plugins", "tests", "zoo")
+
+
+def documents() -> list[Path]:
+    """All pages of the repository, hidden folders of other programs left out."""
+    here = [ROOT / ".github", *(p for p in ROOT.iterdir() if p.name in ROOMS)]
+    return [*ROOT.glob("*.md"), *(f for folder in here for f in sorted(folder.rglob("*.md")))]
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    files = [link.partition("#")[0] for link in links if not re.match(r"https?:|mailto:|#", link)]
+    assert [file for file in files if not (page.parent / file).exists()] == []
+
+
+def test_every_room_page_is_named() -> None:
+    rooms = [p for p in documents() if p.name == "README.md" and "pretrained" not in p.parts]
+    named = [str(p.relative_to(ROOT)) for p in rooms if p.parent != ROOT]
+    assert [name for name in named if f"({name})" not in README] == []
 
 
 def test_table_of_parts_is_current() -> None:
