@@ -158,7 +158,7 @@ def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeyp
     assert capsys.readouterr().err == printed
 
 
-@pytest.mark.parametrize("how", ["debug=true", "debug=True", "HYDRA_FULL_ERROR=1"])
+@pytest.mark.parametrize("how", ["debug=true", "debug=True", "debug=fdr", "HYDRA_FULL_ERROR=1"])
 def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
     def fail():
         raise ZooError("wrong.")

@@ -196,7 +196,7 @@ def test_an_exception_of_a_part_reaches_the_command_line(tmp_path, monkeypatch, 
     assert caught.value.code == 1
     errors = capsys.readouterr().err
     assert errors.startswith("error: ValueError: my plugin is not finished (")
-    assert "debug=true" in errors
+    assert "debug=traceback" in errors
     assert errors.count("\n") == 1
     assert signal.getsignal(signal.SIGINT) is before
 

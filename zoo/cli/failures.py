@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
+from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
 
 FULL_ERROR = "ZOO_FULL_ERROR"
@@ -18,6 +19,7 @@ _SIGNALS = {
     "SIGHUP": "stopped by SIGHUP, since the terminal was closed",
     "SIGUSR1": "stopped by SIGUSR1, with which SLURM warns that the time is over",
 }
+_NO_PRESET = ("", "false", "null")
 _full = False  # show tracebacks
 
 
@@ -43,10 +45,10 @@ def shows_tracebacks() -> bool:
 
 @contextlib.contextmanager
 def exit_with_sentence() -> Iterator[None]:
-    """Print an error as one sentence and exit with 1; `debug=true` shows its traceback."""
+    """Print an error as one sentence and exit with 1; `debug=…` shows its traceback."""
     global _full
     asked = os.environ.get(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
-    _full = asked == "1" or "debug=true" in map(str.lower, sys.argv[1:])
+    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() not in _NO_PRESET
     try:
         # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
         # processes of a DDP training inherit that, and need another way to tell what the user said.
@@ -90,7 +92,7 @@ def error_sentence(error: Exception) -> str:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
     return (
         f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
-        "unforeseen input; the same command with debug=true shows where.)"
+        "unforeseen input; the same command with debug=traceback shows where.)"
     )
 
 

@@ -60,3 +60,10 @@ def argument(key: str, value: str | Path) -> str:
     text = str(value)
     plain = re.fullmatch(r"(?!\.?\d)[\w./:-]+", text, re.ASCII) is not None
     return shlex.quote(f"{key}={text if plain else quote(text)}")
+
+
+def shown(path: str | Path) -> str:
+    """A path relative to the current folder where it lies inside it."""
+    path = Path(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

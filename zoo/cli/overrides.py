@@ -26,16 +26,18 @@ from zoo.registry.kinds import SECTIONS as KIND_SECTIONS
 
 OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
-    "experiment", "hparams_search",
+    "experiment", "hparams_search", "debug",
 )  # fmt: skip
 """Groups of which a run may have nothing."""
 
 
+SWITCHES = {"debug=true": "debug=default", "debug=false": "debug=null"}
+"""Presets that are also switched on and off."""
 MOST_RUNS = 10_000
 """Of a sweep."""
 SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
-    "data_dir",
+    "data_dir", "tags",
 )  # fmt: skip
 """Of the configuration, what only some tasks look at: those that name it in `uses`."""
 
@@ -44,12 +46,14 @@ def normalise(arguments: list[str]) -> list[str]:
     """Allow `experiment=name.yaml`, `logger=null`, `start=RUN`, and `features=timm model=NAME`.
 
     File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
-    short for `model.start` as `resume` stands alone, and `model` is otherwise the group of the
+    short for `model.start` as `resume` stands alone, `debug=true` is a switch where `debug` is a
+    group, and `model` is otherwise the group of the
     GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
     a value begins with `~/`.
     """
     arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
     arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
+    arguments = [SWITCHES.get(a.lower(), a) for a in arguments]
     arguments = [
         re.sub(r"^(\+?(?:experiment|hparams_search)=.*)\.ya?ml$", r"\1", a) for a in arguments
     ]

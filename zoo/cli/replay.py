@@ -16,7 +16,7 @@ from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 
-_CHOICES = ("trainer", "logger", "callbacks", "experiment", "model")
+_CHOICES = ("trainer", "logger", "callbacks", "experiment", "debug", "model")
 """Groups of shipped files, beside those of parts."""
 _NOTHING = object()
 
@@ -42,6 +42,9 @@ def overrides_of(
     plain, chosen = compose([]), compose(one)
     touched = {k for k, v in chosen.items() if plain.get(k, _NOTHING) != v}
     touched |= plain.keys() - chosen.keys()
+    for group in ("logger", "callbacks"):
+        if _named(chosen, group) != _named(plain, group):
+            groups.setdefault(group, "")  # chosen anew, by an experiment or a preset of debug=
     if "trainer" in groups:  # chosen anew: all that such files set
         for name in _shipped("trainer"):
             touched |= {k for k, v in compose([f"trainer={name}"]).items() if plain.get(k) != v}
@@ -77,6 +80,11 @@ def _is_group(key: str) -> bool:
 
 def _below(key: str, place: str) -> bool:
     return key == place or key.startswith(f"{place}.")
+
+
+def _named(flat: dict[str, Any], group: str) -> set[str]:
+    """The names of the loggers, or callbacks, in a flat configuration."""
+    return {key.split(".")[1] for key in flat if key.startswith(f"{group}.")}
 
 
 class _Composer:
@@ -197,7 +205,7 @@ def _file_choices(
         if group in groups or group not in values:
             continue
         wanted = set(values[group] or {})
-        if wanted == {k.split(".")[1] for k in plain if k.startswith(f"{group}.")}:
+        if wanted == _named(plain, group):
             continue
         if not wanted:
             choices.append(f"~{group}")
@@ -205,8 +213,7 @@ def _file_choices(
 
         def apart(name: str, group: str = group, wanted: set[str] = wanted) -> int:
             flat = compose([f"{group}={name}"])
-            there = {k.split(".")[1] for k in flat if k.startswith(f"{group}.")}
-            return len(there ^ wanted)
+            return len(_named(flat, group) ^ wanted)
 
         choices.append(f"{group}={min(_shipped(group), key=apart)}")
     return choices

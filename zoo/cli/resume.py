@@ -12,12 +12,16 @@ from zoo.cli.replay import is_sweep, old_values, overrides_of
 from zoo.cli.settings import checked, is_own
 from zoo.core.errors import ZooError
 
+ONLY_TELLS = "traceback"
+"""The preset of `debug` under which a training is what it is otherwise."""
+
 
 def continue_run(arguments: list[str], config_dir: str | None = None) -> list[str]:
     """For `resume=` (or `ckpt=`) in training: the run's own settings first, then the new ones.
 
     The end of a run goes on in its own folder, unless `hydra.run.dir` says otherwise. An earlier
-    checkpoint goes on in a new one, where it replaces nothing, and so do the runs of a sweep.
+    checkpoint goes on in a new one, where it replaces nothing, and so do the runs of a sweep and
+    those of a preset of `debug`.
 
     Raises:
         ZooError: no such file, no training to continue, or settings that a file may not bring.
@@ -44,6 +48,7 @@ def continue_run(arguments: list[str], config_dir: str | None = None) -> list[st
     if (
         not sweep
         and "hydra.run.dir" not in mine
+        and value_of(given, "debug") in (None, "null", ONLY_TELLS)
         and (folder / ".hydra").is_dir()
         and ends_run(file, info)
     ):

@@ -23,7 +23,7 @@ from zoo.registry.kinds import GROUPS, KINDS
 
 SECTIONS = (
     "seed", "on_nan", "max_rollbacks", "data_dir", "datamodule", "model", "trainer", "callbacks",
-    "logger",
+    "logger", "task_name", "tags",
 )  # fmt: skip
 """Of the configuration, what makes the training."""
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)

@@ -27,7 +27,7 @@ __all__ = ["CONFIGS", "PluginConfigs", "experiments", "node_of", "store_parts"]
 
 RESERVED = frozenset(
     {"task", "datamodule", "model", "trainer", "logger", "callbacks", "experiment",
-     "hparams_search", "hydra", "debug"}
+     "hparams_search", "hydra", "debug", "task_name", "tags"}
 )  # fmt: skip
 """Top-level names of the configuration, which no option of a task can have."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,9 @@ from zoo.registry.signature import NotReadable, Parameter, convert, from_source
 from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED, model_parameters
 from zoo.training.trainer import ALLOWED
 
+_FOLDER = re.compile(r"\w[\w.-]*")
+_LONGEST_TAG = 64
+"""Characters, as W&B has it."""
 MODEL_SETTINGS = (
     Parameter("latent_dim", int),
     Parameter("conditional", bool | None),
@@ -42,8 +46,7 @@ def validate(config: DictConfig) -> str:
     for name, value in plain.items():
         _check_numbers(value, name)
     part = _part("task", plain.get("task"), "task")
-    if not isinstance(plain.get("debug", False), bool):
-        raise ZooError(f"debug={plain['debug']} is not true or false.")
+    _check_names(plain)
     if part.name in ("train", "tune") or any(p.name == "data_dir" for p in part.parameters):
         if plain.get("data_dir") in (None, ""):
             raise ZooError("data_dir is missing: give the folder of data sets as data_dir=…")
@@ -90,6 +93,26 @@ def _check_numbers(value: Any, place: str) -> None:
         raise ZooError(f"{place}={str(value)[:40]} is beyond what 64 bits hold.")
     elif isinstance(value, str) and "\0" in value:
         raise ZooError(f"{place} holds a null byte, which no option can.")
+
+
+def _check_names(plain: dict[str, Any]) -> None:
+    """Check what a run is called, the words to find it by, and its preset of debug=."""
+    if not isinstance(plain.get("debug", ""), str):
+        raise ZooError(f"debug={plain['debug']} is no name of a preset: choose one with debug=… .")
+    name = plain.get("task_name")
+    if not isinstance(name, str | int) or not _FOLDER.fullmatch(str(name)):
+        raise ZooError(
+            f"task_name={name} names no folder in outputs/: it takes letters, digits and . _ - "
+            "and begins with none of these three."
+        )
+    tags = plain.get("tags")
+    _check(tags, Parameter("tags", list[str]), "tags")
+    for tag in tags or []:
+        if not 0 < len(str(tag)) <= _LONGEST_TAG or not str(tag).isprintable():
+            raise ZooError(
+                f"tags={listing(map(repr, tags or []))}: a tag has 1 to {_LONGEST_TAG} characters, "
+                "all of which can be printed."
+            )
 
 
 def _check_trainer(settings: dict[str, Any]) -> None:

@@ -86,17 +86,22 @@ class DataModule(pl.LightningDataModule):
         kept_options: options that were found rather than given, for the checkpoint.
         d_steps: discriminator updates whose images one training batch holds; set before
             `train_dataloader` is called.
+        repeated: how many first batches come again and again, as all that is trained on; None for
+            the whole data set. Set before `train_dataloader` is called.
         images_seen: training images consumed, over all processes. The training loop sets it to
             what was trained on, not what was fetched; the loader starts from it and checkpoints
             keep it.
         own_parts: the parts that `load` knows.
         features: the feature network that knows its images, by name; None takes a general one.
         samples: generated images that its figures are made of, unless they are given.
+        centers: the middles (K, 2) of the modes of points of the plane, which pictures show; None
+            for images.
     """
 
     own_parts: tuple[Split, ...] = ("train", "test")
     features: ClassVar[str | None] = None
     samples: ClassVar[int] = 10_000
+    centers: Tensor | None = None
 
     def __init__(
         self,
@@ -146,6 +151,7 @@ class DataModule(pl.LightningDataModule):
                 "asks for classes as often as they are in the data."
             )
         self.d_steps = 1
+        self.repeated: int | None = None
         self.images_seen = 0
         self._splits: dict[str, Rows] = {}
 
@@ -252,6 +258,7 @@ class DataModule(pl.LightningDataModule):
             position=self.images_seen,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            repeated=self.repeated,
         )
 
     def val_dataloader(self) -> OrderedLoader:

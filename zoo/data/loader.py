@@ -28,6 +28,7 @@ class EndlessLoader(ABC):
         flip: mirror each image left-right with probability 1/2.
         position: images consumed so far, over all processes.
         rank, world_size: this process among all.
+        repeated: how many batches, the first ones, come again and again; None for all images.
 
     Attributes:
         position: as above, and counts on with every batch taken.
@@ -41,6 +42,7 @@ class EndlessLoader(ABC):
         position: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        repeated: int | None = None,
     ) -> None:
         if batch_size < 1 or steps < 1:
             raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}")
@@ -52,6 +54,7 @@ class EndlessLoader(ABC):
         self.batch_size, self.steps, self.flip = batch_size, steps, flip
         self.position = position
         self.rank, self.world_size = rank, world_size
+        self.repeated = repeated
 
     @property
     @abstractmethod
@@ -68,8 +71,10 @@ class EndlessLoader(ABC):
 
     def __iter__(self) -> Iterator[Batch]:
         for _ in range(len(self)):
-            batch = self._batch(self.position)
-            self.position += self.batch_size * self.steps
+            images = self.batch_size * self.steps
+            whole = self.repeated and self.repeated * images
+            batch = self._batch(self.position % whole if whole else self.position)
+            self.position += images
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -92,7 +97,7 @@ class TrainLoader(EndlessLoader):
         index: the rows to draw from, int64; None for all.
         seed: of the order and the flips.
         class_balanced: draw each image's class first, all as likely.
-        batch_size, steps, flip, position, rank, world_size: see `EndlessLoader`.
+        batch_size, steps, flip, position, rank, world_size, repeated: see `EndlessLoader`.
     """
 
     def __init__(
@@ -108,8 +113,9 @@ class TrainLoader(EndlessLoader):
         rank: int = 0,
         world_size: int = 1,
         class_balanced: bool = False,
+        repeated: int | None = None,
     ) -> None:
-        super().__init__(batch_size, steps, flip, position, rank, world_size)
+        super().__init__(batch_size, steps, flip, position, rank, world_size, repeated)
         self.images, self.labels, self.index = images, labels, index
         if class_balanced:
             chosen = labels if index is None else take_rows(labels, index)

@@ -112,7 +112,7 @@ class StreamLoader(EndlessLoader):
         on_error: what a picture that cannot be read does: end the training, or be replaced by
             another of its window.
         value_range: black and white of pictures of more than 8 bits; None refuses them.
-        batch_size, steps, flip, position: see `EndlessLoader`.
+        batch_size, steps, flip, position, repeated: see `EndlessLoader`.
     """
 
     def __init__(
@@ -127,8 +127,10 @@ class StreamLoader(EndlessLoader):
         steps: int = 1,
         flip: bool = False,
         position: int = 0,
+        repeated: int | None = None,
     ) -> None:
-        super().__init__(batch_size, steps, flip, position, sampler.rank, sampler.world_size)
+        rank, world_size = sampler.rank, sampler.world_size
+        super().__init__(batch_size, steps, flip, position, rank, world_size, repeated)
         self.source, self.labels, self.sampler, self.shape = source, labels, sampler, shape
         self.on_error, self.value_range = on_error, value_range
         self._pool = ThreadPoolExecutor(1)

@@ -185,4 +185,6 @@ def _facts(model: LoadedGenerator) -> dict[str, Any]:
     facts["classes"] = listing(model.class_names) if model.num_classes else "none used"
     facts["images seen"] = f"{model.images_seen:,}"
     facts["weights"] = f"{model.weights}, batch norm {model.batch_norm}"
+    if info.get("tags"):
+        facts["tags"] = listing(info["tags"])
     return facts

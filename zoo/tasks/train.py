@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import copy
 import gc
-import logging
 import os
-import signal
 import sys
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from zoo.cli.ended import ends_told
-from zoo.cli.failures import Stopped
-from zoo.cli.grammar import argument
+from zoo.cli.grammar import argument, shown
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
-from zoo.core.atomic import remove_partials
+from zoo.core.atomic import remove_partials, write_text
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.registry import task
+from zoo.tasks.fit import fit, quiet
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import given_ends, longer, set_ends
+from zoo.training.ends import count_from_here, given_ends, longer, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
     "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
 )  # fmt: skip
 """What has to stay as it was, for a training to continue."""
+PROFILE = "profile.txt"
+"""Where the profiler's table is kept, in the run's folder."""
 
 
 @task("train")
@@ -48,7 +47,9 @@ class Train(Task):
         max_rollbacks: how many times.
     """
 
-    uses = ("datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir")
+    uses = (
+        "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir", "tags",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Train(Task):
         if run.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported
         run = replace(run, config=copy.deepcopy(run.config))  # a rollback changes it
+        self._count_ends(run.config["trainer"])
         with locked(run.folder), Watch(self._go_on) as watch:
             if int(os.environ.get("LOCAL_RANK", 0)) == 0:
                 remove_partials(run.folder)
@@ -98,19 +100,21 @@ class Train(Task):
         import pytorch_lightning as pl
 
         from zoo.training.build import build_data, build_gan, describe_data
+        from zoo.training.profile import take_profile
         from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
         from zoo.training.window import NonFiniteError
 
         config, out = run.config, run.folder
         settings = dict(config["trainer"])
-        _quiet()
+        quiet()
         pl.seed_everything(self.seed, verbose=False)
         data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
         gan = build_gan(config["model"], data)
         options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
         gan.data = describe_data(data, options)
         gan.run_description = {
-            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))]
+            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))],
+            "tags": [str(tag) for tag in config.get("tags") or []],
         }
         gan.run_settings = settings_of(config)
         data.images_per_step = gan.d_steps * data.batch_size
@@ -128,12 +132,12 @@ class Train(Task):
         if self._rollbacks:
             self._log_rollback(loggers, resumed, config)
         elif trainer.is_global_zero:
-            for note in [*data.notes, *gan.notes, *_where(checkpoint, out)]:
+            for note in [*data.notes, *gan.notes, *_where(checkpoint, out), *_debugged(config)]:
                 print(f"note: {note}")
             print(_headline(gan, data, trainer, out), flush=True)
         try:
             with ends_told(trainer, gan, data, watch, self._go_on):
-                _fit(trainer, gan, data, checkpoint)
+                fit(trainer, gan, data, checkpoint)
         except NonFiniteError as error:
             if self.on_nan == "rollback" and self._rollbacks < self.max_rollbacks:
                 self._roll_back(str(error), config, trainer.is_global_zero)
@@ -141,10 +145,11 @@ class Train(Task):
             if not trainer.is_global_zero:  # all processes stop together, and the first one tells
                 sys.exit(0)
             raise self._diverged(error) from error
-        if config["trainer"].get("profiler") and trainer.is_global_zero:
-            print(trainer.profiler.summary())  # type: ignore[attr-defined]  # the log is silent
         if not trainer.is_global_zero:
             return {}
+        if table := take_profile(out):
+            print(table)
+            write_text(out / PROFILE, table)
         if checkpoint is not None and not gan.trained_steps:
             _tell_nothing_left(checkpoint, gan, trainer, config)
             return {}
@@ -173,6 +178,15 @@ class Train(Task):
         if file.parent.parent.resolve() != out.resolve():
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
+
+    def _count_ends(self, settings: dict[str, Any]) -> None:
+        """Make ends that count from the checkpoint that is continued ends like others."""
+        if settings.pop("ends_from_here", False) and self.resume is not None:
+            from zoo.cli.resume import open_training
+            from zoo.training.resuming import epochs_of
+
+            file, info = open_training(self.resume)
+            count_from_here(settings, epochs_of(file), info["step"], info["images_seen"])
 
     def _is_over(self, settings: dict[str, Any], data: Any, step: int) -> bool:
         planned = dict(settings)
@@ -232,6 +246,8 @@ class Train(Task):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 lines["W&B"] = logger.sync_hint()
+        if (run.folder / PROFILE).is_file():
+            lines["profile"] = shown(run.folder / PROFILE)
         if "checkpoint" in lines:
             lines |= _commands(gan, shown(run.folder), _longer(trainer, gan, run.config))
         for name in ("loss_d", "loss_g"):
@@ -276,13 +292,6 @@ def _as_version(mine: Any, then: Any) -> Any:
     return mine
 
 
-def shown(path: str | Path) -> str:
-    """A path relative to the current folder where it lies inside it."""
-    path = Path(path)
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
 def _where(checkpoint: Path | None, out: Path) -> list[str]:
     """A note where a run does not go on in its own folder."""
     if checkpoint is None:
@@ -291,6 +300,13 @@ def _where(checkpoint: Path | None, out: Path) -> list[str]:
     if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
         return []
     return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
+
+
+def _debugged(config: dict[str, Any]) -> list[str]:
+    """A note on a training that is for a look only."""
+    if not config.get("debug") or (config.get("callbacks") or {}).get("checkpoints"):
+        return []
+    return [f"debug={config['debug']} writes no checkpoint, of which one could go on or sample."]
 
 
 def _classes_of(data: dict[str, Any]) -> str:
@@ -331,59 +347,3 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
         f"{trainer.precision}; everything goes to {shown(out)}"
     )
-
-
-def _fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
-    """`trainer.fit`, with errors in words and signals as `Stopped`."""
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
-
-    from zoo.core.torch_internals import COMPILER
-
-    keeper = next((c for c in trainer.callbacks if hasattr(c, "stopped_by")), None)
-    try:
-        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as error:
-        number = keeper.stopped_by if keeper is not None else None
-        if number is None and isinstance(error.__context__, KeyboardInterrupt):
-            number = signal.SIGINT  # without such a callback
-        if not trainer.is_global_zero:
-            sys.stdout.flush()
-            os._exit(130)  # the first process tells; this one must not wait for it
-        if number is None:
-            raise
-        run = argument("resume", shown(keeper.folder.parent)) if keeper is not None else ""
-        raise Stopped(number, run and f"{program()} {run}") from None
-    except MisconfigurationException as error:
-        raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
-    except RuntimeError as error:
-        if not str(error).startswith("Early stopping conditioned on metric"):
-            raise
-        metric = str(error).partition("`")[2].partition("`")[0]
-        logged = listing(sorted(trainer.callback_metrics))
-        raise ZooError(
-            f"early stopping waits for the metric {metric!r}, which is not logged; logged are: "
-            f"{logged}; callbacks=evaluate logs fid."
-        ) from error
-    except Exception as error:
-        if gan.compile_step and type(error).__module__.startswith(COMPILER):
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
-            raise ZooError(
-                f"torch.compile failed ({reason.strip()}): train without model.compile=true"
-            ) from error
-        raise
-
-
-def _quiet() -> None:
-    """Silence hints of Lightning's that do not hold for this program."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (
-        "does not have many workers",  # batches come from memory
-        "Checkpoint directory .* exists and is not empty",
-        "tensorboardX",
-        "have no `validation_step`",  # callbacks evaluate
-        r"Found \d+ module\(s\) in eval mode",  # the averaged generator is meant to be
-        "is smaller than the logging interval",  # the end of an epoch is logged always
-    ):
-        warnings.filterwarnings("ignore", message=f".*{text}.*")
-    warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

@@ -61,7 +61,7 @@ class Tune(Task):
 
     uses = (
         "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir",
-        "hparams_search",
+        "hparams_search", "tags",
     )  # fmt: skip
 
     def __init__(

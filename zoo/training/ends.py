@@ -49,6 +49,17 @@ def set_ends(settings: dict[str, Any], images_per_step: int) -> None:
         settings["max_epochs"] = -1 if ends else EPOCHS
 
 
+def count_from_here(settings: dict[str, Any], epochs: int, steps: int, images: int) -> None:
+    """Move the ends, in place, behind what was trained so far.
+
+    Args:
+        epochs, steps, images: of the checkpoint that is continued.
+    """
+    ends = given_ends(settings) or {"max_epochs": EPOCHS}
+    done = {"max_epochs": epochs, "max_steps": steps, "max_images": images}
+    settings.update({name: ends[name] + done[name] for name in COUNTED if name in ends})
+
+
 def longer(settings: dict[str, Any], epochs: int, steps: int, images: int) -> str:
     """The overrides with which a training goes on behind the ends that it has reached.
 

@@ -11,7 +11,7 @@ import shlex
 import socket
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import loggers
@@ -167,11 +167,19 @@ class WandbLogger(loggers.WandbLogger):
         save_dir: the run's folder; everything is written to `wandb/` inside it.
         project: as shown by W&B.
         offline: null finds out by looking for an API key and reaching the server.
+        tags: words to find the run by; null takes those of the training.
         options: all others of Lightning's logger.
     """
 
+    uploads: ClassVar[bool] = True
+
     def __init__(
-        self, save_dir: str, project: str = "gan-zoo", offline: bool | None = None, **options: Any
+        self,
+        save_dir: str,
+        project: str = "gan-zoo",
+        offline: bool | None = None,
+        tags: list[str] | None = None,
+        **options: Any,
     ) -> None:
         if not _PROJECT.fullmatch(project):
             raise ZooError(
@@ -189,7 +197,11 @@ class WandbLogger(loggers.WandbLogger):
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_SILENT", "true")
         super().__init__(
-            save_dir=save_dir, project=project, offline=bool(self.why_offline), **options
+            save_dir=save_dir,
+            project=project,
+            offline=bool(self.why_offline),
+            tags=tags or None,
+            **options,
         )
         wandb_options(self).pop("anonymous", None)  # with which W&B has nothing to do any more
 

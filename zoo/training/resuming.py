@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 _AVERAGE, _WEIGHTS = "ema_generator.", "generator."
+
+
+def epochs_of(file: Path) -> int:
+    """Whole epochs behind a checkpoint."""
+    loops = torch.load(file, map_location="cpu", weights_only=True, mmap=True).get("loops", {})
+    progress = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
+    return int(progress.get("processed", 0))
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

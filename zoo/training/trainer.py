@@ -55,7 +55,8 @@ def _make_all(section: str, node: dict[str, Any] | None, base: type, **filled: A
     for name, live in classes.items():
         known = inspect.signature(live).parameters
         options = {k: v for k, v in filled.items() if k in known}
-        options |= {k: v for k, v in chosen[name].items() if k != "_target_"}
+        given = {k: v for k, v in chosen[name].items() if k != "_target_"}
+        options |= {k: v for k, v in given.items() if v is not None or k not in options}
         try:
             made.append(live(**options))
         except ZooError:
@@ -109,7 +110,14 @@ def make_loggers(
     """
     from pytorch_lightning.loggers import Logger
 
-    loggers = _make_all("logger", node, Logger, save_dir=str(out))
+    tags = [str(tag) for tag in config.get("tags") or []]
+    loggers = _make_all("logger", node, Logger, save_dir=str(out), tags=tags)
+    for logger in loggers:
+        if config.get("debug") and getattr(logger, "uploads", False):
+            raise ZooError(
+                f"logger: debug={config['debug']} is a training for a look, of which nothing goes "
+                f"to a server: leave the {type(logger).__name__} out (logger=csv, tensorboard)."
+            )
     for logger in loggers:
         if resumed is not None and hasattr(logger, "go_on"):
             logger.go_on(*resumed)
@@ -140,9 +148,12 @@ def make_trainer(
     import pytorch_lightning as pl
 
     from zoo.training.lightning import CheckpointFile, NoProfiler
+    from zoo.training.profile import make_profiler
 
     gpus = settings.pop("gpus", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
+    settings.pop("ends_from_here", None)  # carried out where the checkpoint was opened
+    data.repeated = _repeated(settings.pop("overfit_batches", 0))
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
@@ -158,6 +169,8 @@ def make_trainer(
     _check_switches(settings, callbacks)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
     settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
+    if isinstance(settings.get("profiler"), str):
+        settings["profiler"] = make_profiler(settings["profiler"], out)
     settings.setdefault("profiler", NoProfiler())
     kept = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
     settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
@@ -171,6 +184,15 @@ def make_trainer(
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _repeated(batches: Any) -> int | None:
+    """How many batches the training has, which come again and again; None for all."""
+    if isinstance(batches, bool) or not isinstance(batches, int) or batches < 0:
+        raise ZooError(
+            f"trainer.overfit_batches={batches} must be a number of batches, 0 for all of them."
+        )
+    return batches or None
 
 
 def _set_matmul_precision(precision: str | None) -> None:

@@ -32,6 +32,7 @@ class Gaussians(DataModule):
     own_parts: tuple[Split, ...] = ("train", "val", "test")
 
     features: ClassVar[str | None] = "points"
+    centers: Tensor
 
     def __init__(
         self,

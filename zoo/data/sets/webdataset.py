@@ -124,6 +124,7 @@ class WebDataset(ImageFolder):
             steps=self.d_steps,
             flip=self.flip,
             position=self.images_seen,
+            repeated=self.repeated,
         )
 
     def _rows(self, split: Split) -> Rows:

@@ -14,7 +14,8 @@ import torch
 
 from zoo.core.errors import ZooError, listing
 from zoo.explore.serve.gallery import DIRECTIONS, Exhibit, truncation_limit
-from zoo.inference.images import grid, to_uint8
+from zoo.inference.dataset import modes_of
+from zoo.inference.images import grid
 from zoo.inference.latents import draw_seeds, interpolate
 from zoo.inference.load import LoadedGenerator
 from zoo.inference.locate import without_folders
@@ -91,11 +92,13 @@ class Studio:
                 other = draw_seeds(model.generator, range(seed2, seed2 + n))
                 z = interpolate(z, other, mix)
             z = z + torch.tensor(steps[: len(directions)]) @ directions
-            images = to_uint8(model.generate(z.cpu(), y, truncation=None if none else truncation))
+            images = model.generate(z.cpu(), y, truncation=None if none else truncation)
         size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
-        picture = grid(images, columns, scale=scale, padding=0 if raw else 2)
+        picture = grid(
+            images, columns, scale=scale, padding=0 if raw else 2, modes=modes_of(model.data)
+        )
         data = io.BytesIO()
         picture.save(data, format="PNG")
         return data.getvalue()

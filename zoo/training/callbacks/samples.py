@@ -12,7 +12,8 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
-from zoo.inference.images import grid, to_uint8, write_png
+from zoo.inference.dataset import modes_of
+from zoo.inference.images import grid, write_png
 from zoo.registry import at_least, callback
 from zoo.training.callbacks.base import Callback
 
@@ -97,7 +98,7 @@ class SampleGrid(Callback):
             if labels is not None
             else []
         )
-        picture = grid(to_uint8(images), self._columns(labels), heads=heads)
+        picture = grid(images, self._columns(labels), heads=heads, modes=modes_of(pl_module.data))
         self.last = write_png(picture, path)
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
