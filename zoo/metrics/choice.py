@@ -50,7 +50,7 @@ def check_metrics(
                 f"metric {name} needs a conditional generator and labelled reference images; "
                 f"{'there are no labels' if conditional else 'the generator takes no labels'}."
             )
-        if "codes" in needs and not has_codes:
+        if "latent_codes" in needs and not has_codes:
             raise ZooError(
                 f"metric {name} needs a generator whose latents have a categorical code "
                 "(model/latent=codes, experiment=infogan_mnist), and this one has none: leave it "

@@ -22,7 +22,7 @@ class CodeAccuracy(Metric):
     codes the one that fits best counts. The paper instead has Q read the codes of real images.
     """
 
-    needs = ("logits", "classes", "codes")
+    needs = ("logits", "classes", "latent_codes")
     higher_is_better = ("code_accuracy",)
     order = 75
 
