@@ -135,6 +135,9 @@ def report(rows: list[dict[str, Any]], folder: Path) -> str:
         lines += ["", f"`{common} trainer.max_steps={updates} seed=SEED`, and for each way:", ""]
         lines += [f"- {way}: `{' '.join(s) or '(nothing)'}`" for way, s in experiment.ways.items()]
         lines += ["", *dict.fromkeys(f"{r['protocol']}" for r in mine)]
+    run = {r["experiment"] for r in rows}
+    if missing := [experiment.title for name, experiment in EXPERIMENTS.items() if name not in run]:
+        lines += ["", f"Not run yet: {'; '.join(missing)}."]
     lines += ["", f"Machine: {machines_in_words(rows)}."]
     if any(r["loaded"] for r in rows):
         lines.append("Others computed beside it, which changes no figure here.")

@@ -50,4 +50,5 @@ def test_rows_are_replaced_and_shown_beside_the_paper(tmp_path):
     assert "| GAN | 0, 1 | 1,000 | 6 ± 1.4 | 0.5 ± 0 | 0.1 ± 0 | 6.3 | 0.982 | 0.45 |" in text
     assert "| PacGAN2 | 0 | 1,000 | 8 | 0.5 | 0.1 | 7.9 | 0.956 | 0.07 |" in text
     assert text.count("## Eight modes on a ring, ") == 2
+    assert "Not run yet: Twenty-five modes on a grid; A tenth of Fashion-MNIST; " in text
     assert "Others computed beside it" in text

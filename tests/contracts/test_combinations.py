@@ -165,6 +165,30 @@ def test_every_trunk_takes_every_kind_of_method(discriminator):
     trains(build_gan(chosen, data), data)
 
 
+METHODS = [
+    (kind, name)
+    for kind in ("head", "loss", "regularizer", "augmentation")
+    for name in zoo.list_parts(kind)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS, ids=["-".join(method) for method in METHODS])
+def test_every_method_takes_a_step_in_bf16(kind, name):
+    chosen: dict[str, Any] = {"conditional": None}
+    if kind == "head":
+        chosen |= {"head": node(kind, name)}
+    elif kind != "loss":
+        chosen |= {kind: {name: node(kind, name)}}
+    if getattr(REGISTRY.get(kind, name).load(), "requires_labels", False):
+        chosen |= {"conditional": True}
+    if name == "packing":  # packs have no one label
+        chosen |= {"conditional": False}
+    loss = name if kind == "loss" else "bce"
+    gan = build_gan(model("dcgan", "dcgan", loss, **chosen), DATA)
+    with torch.autocast("cpu", torch.bfloat16):
+        trains(gan)
+
+
 def generators_at(size: int) -> list[str]:
     return [g for g in zoo.list_parts("generator") if size in sizes_of("generator", g)]
 

@@ -99,7 +99,7 @@ def of_images(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
 def test_metrics_give_the_same_figures_twice(part: Part, of_images: Comparison) -> None:
     made = zoo.create(*part)
     assert isinstance(made, Metric)
-    assert set(made.needs) <= {"labels", "logits", "classes", "codes", "train", "test"}
+    assert set(made.needs) <= {"labels", "logits", "classes", "latent_codes", "train", "test"}
     data = of_images
     try:
         made.prepare()

@@ -19,7 +19,7 @@ from zoo.explore.serve.studio import Studio, truncation_limit
 from zoo.inference.export import TOLERANCE, description, export
 from zoo.inference.load import LoadedGenerator
 from zoo.inference.truncation import can_truncate, check_truncation, moves_styles, prior
-from zoo.metrics.evaluate import sampler
+from zoo.metrics.evaluate import LatentSampler
 from zoo.registry import REGISTRY, create
 from zoo.registry.places import ROOT
 
@@ -86,8 +86,8 @@ def test_truncation_of_styles_reaches_grids_the_page_and_figures(model):
     assert studio.render({"truncation": "1"}) == studio.render({})
     y = torch.zeros(5, dtype=torch.long)
     with torch.no_grad():
-        given = sampler(model.generator, seed=4, truncation=0.5)(5, y)
-        plain = sampler(model.generator, seed=4)(5, y)
+        given = LatentSampler(model.generator, seed=4, truncation=0.5)(5, y)
+        plain = LatentSampler(model.generator, seed=4)(5, y)
     z = model.generator.sample_latent(1000, torch.Generator().manual_seed(4))[:5]
     expected = model.generate(z, y, truncation=0.5)
     torch.testing.assert_close(given.clamp(-1, 1), expected, atol=1e-5, rtol=0)
