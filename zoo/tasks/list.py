@@ -15,11 +15,14 @@ from zoo.registry import REGISTRY, Part, check_kind, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
 from zoo.tasks.options_page import options_page, with_links
+from zoo.tasks.presets import presets_page, presets_text
 
 
 @task("list")
 class ListParts(Task):
     """List every part: name, options with types and defaults, what it is, paper, where it is from.
+
+    Behind the parts stand the shipped trainers, loggers, callbacks and presets of `debug`.
 
     Plugins are imported for it, so that one that cannot be is told here, with file and reason.
 
@@ -46,6 +49,8 @@ class ListParts(Task):
             print(f"{markdown_table(parts)}\n\n{options_page(parts)}")
         else:
             print(text_table(parts, min(160, shutil.get_terminal_size((120, 24)).columns)))
+        if self.kind is None:
+            print(f"\n{presets_page() if self.format == 'markdown' else presets_text()}")
         return {}
 
 
