@@ -132,6 +132,13 @@ def test_files_are_written_whole_or_not_at_all():
     assert [p for p in places if not p.startswith("zoo.core.atomic:")] == []
 
 
+@pytest.mark.parametrize("folder", ["zoo", "tests", "benchmarks", "plugins"])
+def test_a_file_of_over_400_lines_wants_to_be_two(folder):
+    lengths = {f: len(f.read_text().splitlines()) for f in (ROOT / folder).rglob("*.py")}
+    assert lengths
+    assert [f"{f.relative_to(ROOT)}: {n}" for f, n in lengths.items() if n > 400] == []
+
+
 def test_the_walls_hold():
     """The reader of imports sees them wherever they stand."""
     source = """

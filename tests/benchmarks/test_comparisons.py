@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import recipes
 
-from benchmarks import contact_sheet, equal_time
+from benchmarks import families
+from benchmarks.callbacks.processor_time import ProcessorTime
 
 
 def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
@@ -19,28 +23,43 @@ def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
 def test_equal_time_shows_the_nearest_first_with_its_spread():
     rows: list[dict] = []
     for made in (row("GAT", 0, 5.0), row("DCGAN", 1, 4.0), row("DCGAN", 0, 9.0)):
-        rows = equal_time.added(rows, made)
-    rows = equal_time.added(rows, row("DCGAN", 0, 2.0, 3000))  # measured anew
+        rows = families.added(rows, made)
+    rows = families.added(rows, row("DCGAN", 0, 2.0, 3000))  # measured anew
     assert [(r["family"], r["seed"]) for r in rows] == [("DCGAN", 0), ("DCGAN", 1), ("GAT", 0)]
-    text = equal_time.report(rows)
+    text = families.report(rows)
     assert "| DCGAN | 0, 1 | 2,000 | 3.000 ± 1.414 | 0.500 ± 0.000 |" in text
     assert text.index("| DCGAN |") < text.index("| GAT | 0 | 1,000 | 5.000 | 0.500 |")
     assert "Machine: P, 2 threads, torch 2" in text
 
 
 def test_every_row_is_a_recipe_with_labels_at_one_size():
-    for settings in equal_time.FAMILIES.values():
+    for settings in families.FAMILIES.values():
         name = settings[0].removeprefix("experiment=")
         overrides = [s for s in settings[1:] if s.startswith(("model", "datamodule"))]
-        config = recipes.composed(name, *overrides, *equal_time.ENDS)
+        config = recipes.composed(name, *overrides, *families.ENDS)
         assert config["datamodule"]["image_size"] == 32
         assert config["model"]["conditional"] is True
         assert "fashion_mnist" in config["datamodule"]["_target_"]
 
 
-def test_the_contact_sheet_names_recipes():
-    for images, settings in contact_sheet.FAMILIES.values():
-        assert images > 0
+def test_the_pictures_are_of_recipes():
+    for settings in families.PICTURES.values():
         name = settings[0].removeprefix("experiment=")
         assert name in recipes.names()
-        recipes.composed(name, *settings[1:])
+        recipes.composed(name, *settings[1:], *families.ENDS)
+
+
+def test_the_longest_run_of_the_lowest_seed_is_drawn():
+    rows = [row("GAT", 1, 5.0), row("GAT", 0, 5.0), row("GAT", 0, 5.0) | {"seconds": 60}]
+    assert families.longest(rows) == [rows[1]]
+
+
+def test_a_training_ends_after_so_much_work_and_not_after_so_much_time(monkeypatch):
+    trainer, spent = SimpleNamespace(should_stop=False), [3.0]
+    monkeypatch.setattr(time, "process_time", lambda: spent[0])
+    end = ProcessorTime(seconds=2.0)
+    end.on_train_start(trainer, None)
+    for seconds, stops in ((4.9, False), (5.0, True)):
+        spent[0] = seconds
+        end.on_train_batch_end(trainer)
+        assert trainer.should_stop is stops

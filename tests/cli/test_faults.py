@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -191,33 +192,38 @@ def test_last_is_the_newest_run_here(tmp_path, monkeypatch, capsys):
 
 
 HOLD = """
-import sys, time
+import multiprocessing, sys, time
 from pathlib import Path
 from zoo.cli.lock import locked
 with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(100)
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(100,))
+    worker.start()
+    print(worker.pid, flush=True)
+    worker.join()
 """
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path):
-    """A lock that names its process; that of a killed one is told apart."""
+    """A lock that names its process; that of a killed one is told apart, with workers alive."""
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
+    assert other.stdout is not None
+    worker = int(other.stdout.readline())
     try:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
         told = f"written by process {other.pid} on {socket.gethostname()}, and two trainings"
         with pytest.raises(ZooError, match=told), locked(tmp_path):
             pass
+        other.kill()
+        other.wait()
+        assert (tmp_path / NAME).is_file()  # left behind
+        with locked(tmp_path):
+            assert json.loads((tmp_path / NAME).read_text())["process"] == os.getpid()
+        assert not (tmp_path / NAME).exists()
     finally:
         other.kill()
+        os.kill(worker, signal.SIGKILL)
         other.communicate()
-    assert (tmp_path / NAME).is_file()  # left behind
-    with locked(tmp_path):
-        assert json.loads((tmp_path / NAME).read_text())["process"] == os.getpid()
-    assert not (tmp_path / NAME).exists()
 
 
 def test_the_lock_of_another_machine_is_not_taken(tmp_path):

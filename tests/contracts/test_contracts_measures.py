@@ -85,7 +85,8 @@ def comparison(network: str, shape: tuple[int, int, int], n: int = 60) -> Compar
     vectors, logits = extract(made, images[:n])
     tested = images_for(shape, 3 * n)[2 * n :]
     reference = Reference(network, "train", images[n:], labels, int(labels.max()) + 1, tested)
-    return Comparison(images[:n], labels, vectors, logits, reference, made)
+    codes = labels[:, None]
+    return Comparison(images[:n], labels, vectors, logits, reference, made, codes=codes)
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def of_images(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
 def test_metrics_give_the_same_figures_twice(part: Part, of_images: Comparison) -> None:
     made = zoo.create(*part)
     assert isinstance(made, Metric)
-    assert set(made.needs) <= {"labels", "logits", "classes", "train", "test"}
+    assert set(made.needs) <= {"labels", "logits", "classes", "codes", "train", "test"}
     data = of_images
     try:
         made.prepare()

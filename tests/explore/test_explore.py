@@ -27,7 +27,7 @@ from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.results import find_results, read_findings
 from zoo.tasks.explore import SECTIONS, Explore
 
-PICTURES = [name for name in SECTIONS if name != "diagnostics"]
+PICTURES = [name for name in SECTIONS if name not in ("diagnostics", "codes")]
 
 
 @pytest.fixture(scope="module")

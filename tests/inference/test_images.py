@@ -18,12 +18,3 @@ def test_long_names_stay_above_their_own_column():
     assert ink[2:34].any()
     assert not ink[36:].any()
     assert (alone[:-36] >= 128).all()
-
-
-def test_points_of_the_plane_are_drawn_where_they_are():
-    points = torch.tensor([[255, 255], [0, 0]], dtype=torch.uint8)[:, :, None, None]
-    picture = np.asarray(grid(points))
-    assert picture.shape == (512, 512)
-    assert picture[0, -1] > 0  # x to the right, y upwards
-    assert picture[-1, 0] > 0
-    assert (picture > 0).sum() == 8

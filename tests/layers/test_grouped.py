@@ -21,6 +21,8 @@ CASES = [
     ((2, 3, 6, 8), (3, 1, 4, 4), 3, 2, 1, False),
     ((1, 3, 7, 6), (3, 1, 3, 3), 3, 2, 0, False),  # rows that no stride reaches
     ((2, 3, 4, 5), (3, 1, 4, 4), 3, 2, 1, True),
+    ((2, 3, 7, 5), (3, 1, 4, 1), 3, (2, 1), (1, 0), False),  # a filter of rows alone
+    ((2, 3, 4, 5), (3, 1, 1, 4), 3, (1, 2), (0, 1), True),
 ]
 
 
@@ -39,6 +41,14 @@ def test_values_and_first_two_derivatives_are_torchs(
         found.append([out, *first, *torch.autograd.grad(penalty, (x, weight))])
     for mine, right in zip(*found, strict=True):
         torch.testing.assert_close(mine, right)
+
+
+def test_what_a_fixed_filter_takes_is_not_kept():
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    for learned in (False, True):
+        weight = torch.randn(3, 1, 4, 4, requires_grad=learned)
+        kept = grouped_conv2d(x, weight, 3).grad_fn.saved_tensors
+        assert any(t is not None and t.shape == x.shape for t in kept) == learned
 
 
 def test_gradcheck_of_both_orders():

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Iterator
 
 import numpy as np
 import prdc
 import pytest
-import scipy.linalg
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import poly_mmd
 
 import zoo
 from zoo.core.errors import ZooError
@@ -25,14 +21,10 @@ from zoo.metrics.comparison import Reference
 from zoo.metrics.distances import (
     density_coverage,
     frechet_distance,
-    inception_score,
-    kernel_distance,
     moments,
-    nearest_rows,
     precision_recall,
-    random_rows,
 )
-from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
+from zoo.metrics.evaluate import LatentSampler, default_features, evaluate, reference_of
 from zoo.metrics.features.base import Features, create_features, extract
 
 
@@ -67,12 +59,6 @@ def held_out(network: Features, reference: Reference) -> Tensor:
     return extract(network, reference.test_images)[0]
 
 
-def blobs(n: int, width: int = 16, seed: int = 0, shift: float = 0.0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    scale = torch.linspace(0.5, 2, width)
-    return torch.randn(n, width, generator=generator) * scale + shift
-
-
 def real_sampler(reference: Reference, noise: float = 0.0, seed: int = 0):
     """A "generator" that shows held-out real images of the class asked for, with noise."""
     images, labels = reference.test_images, reference.test_labels
@@ -91,84 +77,6 @@ def real_sampler(reference: Reference, noise: float = 0.0, seed: int = 0):
         return x + noise * torch.randn(x.shape, generator=generator)
 
     return sample
-
-
-# Distances ---------------------------------------------------------------------------------------
-
-
-def test_frechet_distance_of_known_moments() -> None:
-    a = {"mu": np.zeros(3), "sigma": np.diag([1.0, 4.0, 9.0])}
-    b = {"mu": np.array([1.0, 2.0, 2.0]), "sigma": np.diag([4.0, 4.0, 1.0])}
-    # |mu|^2 + sum (sqrt(s1) - sqrt(s2))^2
-    assert frechet_distance(a, b) == pytest.approx(9 + 1 + 0 + 4)
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
-
-
-class Identity(nn.Module):
-    """Features that are the images: what torchmetrics is given in place of Inception."""
-
-    num_features = 16
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-
-def test_frechet_distance_agrees_with_torchmetrics_and_scipy() -> None:
-    a, b = blobs(500), blobs(400, seed=1, shift=0.3)
-    ours = frechet_distance(a, b)
-    theirs = FrechetInceptionDistance(feature=Identity(), normalize=True).set_dtype(torch.float64)
-    theirs.update(a.view(-1, 1, 4, 4).double(), real=True)
-    theirs.update(b.view(-1, 1, 4, 4).double(), real=False)
-    assert ours == pytest.approx(theirs.compute().item(), rel=1e-3)
-    one, two = moments(a), moments(b)
-    root = scipy.linalg.sqrtm(one["sigma"] @ two["sigma"]).real
-    exact = np.sum((one["mu"] - two["mu"]) ** 2)
-    exact += np.trace(one["sigma"] + two["sigma"] - 2 * root)
-    assert ours == pytest.approx(exact, rel=1e-6)
-
-
-def test_kernel_distance_agrees_with_torchmetrics() -> None:
-    a, b = blobs(200), blobs(200, seed=1, shift=0.2)
-    ours = kernel_distance(a, b, subsets=3, subset_size=500)
-    assert ours.mean == pytest.approx(poly_mmd(a.double(), b.double()).item(), rel=1e-3)
-    assert math.isnan(ours.std)  # all images of both sides: there is one subset
-    assert kernel_distance(a, blobs(300, seed=2), subsets=20).std > 1e-6
-    assert kernel_distance(a, blobs(300, seed=2), subsets=20, subset_size=100).std > 0
-
-
-def test_seeds_larger_than_those_of_numpy() -> None:
-    a, b = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
-    for estimate in (
-        lambda seed: kernel_distance(a, b, subsets=2, subset_size=32, seed=seed),
-        lambda seed: inception_score(a, splits=2, seed=seed),
-    ):
-        assert estimate(2**32 + 1) == estimate(1) != estimate(2)
-
-
-def test_inception_score_in_closed_form() -> None:
-    certain = torch.eye(10).repeat(100, 1) * 1000
-    assert inception_score(certain, splits=1).mean == pytest.approx(10)
-    assert inception_score(torch.zeros(50, 10)).mean == pytest.approx(1)
-    logits = blobs(300, 5)
-    p = logits.double().softmax(1).numpy()
-    exact = math.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean())
-    assert inception_score(logits, splits=1).mean == pytest.approx(exact, rel=1e-6)
-
-
-@pytest.mark.parametrize("nearest", [3, 5])
-def test_prdc_agrees_with_prdc(nearest: int, capsys: pytest.CaptureFixture[str]) -> None:
-    fake, real = blobs(700, 8), blobs(600, 8, seed=1, shift=0.3)
-    expected = prdc.compute_prdc(real.double().numpy(), fake.double().numpy(), nearest)
-    precision, recall = precision_recall(fake.double(), real.double(), nearest)
-    density, coverage = density_coverage(fake.double(), real.double(), nearest)
-    for name, value in [
-        ("precision", precision),
-        ("recall", recall),
-        ("density", density),
-        ("coverage", coverage),
-    ]:
-        assert value == pytest.approx(float(expected[name]), rel=1e-3), name
-    assert 0 < coverage < 1
 
 
 def test_prdc_on_features_of_real_digits(held_out: Tensor, network: Features) -> None:
@@ -194,26 +102,6 @@ def test_fid_of_real_images_is_near_zero_and_rises_with_noise(
     assert values[0] < 1
     assert values == sorted(values)
     assert values[1] > 2 * values[0]
-
-
-def test_nearest_rows_agree_with_all_distances() -> None:
-    a, b = blobs(700, 8), blobs(900, 8, seed=1)
-    distance, index = nearest_rows(a, b)
-    closest = torch.cdist(a.double(), b.double()).min(dim=1)
-    assert torch.equal(index, closest.indices)
-    torch.testing.assert_close(distance.double(), closest.values)
-    rows = random_rows(50, 900, seed=0)
-    others, _ = nearest_rows(b[rows], b, own=rows)
-    torch.testing.assert_close(
-        others, torch.cdist(b[rows], b).kthvalue(2).values, rtol=1e-3, atol=1e-3
-    )
-
-
-def test_too_few_images_are_refused() -> None:
-    with pytest.raises(ZooError, match="need more than 5 images"):
-        density_coverage(blobs(5), blobs(100))
-    with pytest.raises(ZooError, match="2 or more images"):
-        moments(blobs(1))
 
 
 # Evaluation --------------------------------------------------------------------------------------
@@ -279,18 +167,18 @@ def test_a_seed_decides_and_batches_do_not(reference: Reference) -> None:
         "generator", "dcgan", image_size=32, channels=1, latent_dim=8, num_classes=10
     ).eval()
     options = {"conditional": True, "metrics": ["fid", "kid"], "n": 250, "progress": False}
-    first = evaluate(sampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
+    first = evaluate(LatentSampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
     state = torch.get_rng_state()
-    again = evaluate(sampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
+    again = evaluate(LatentSampler(generator, seed=3), reference, seed=3, batch_size=250, **options)
     assert torch.equal(state, torch.get_rng_state())
     assert first.figures == again.figures
-    parts = evaluate(sampler(generator, seed=3), reference, seed=3, batch_size=70, **options)
+    parts = evaluate(LatentSampler(generator, seed=3), reference, seed=3, batch_size=70, **options)
     assert parts.figures == pytest.approx(first.figures, rel=1e-4)
-    other = evaluate(sampler(generator, seed=4), reference, seed=4, batch_size=250, **options)
+    other = evaluate(LatentSampler(generator, seed=4), reference, seed=4, batch_size=250, **options)
     assert other.figures != first.figures
     assert other.protocol.differences(first.protocol) == []
     with pytest.raises(ZooError, match="truncation=-1"):
-        sampler(generator, truncation=-1)
+        LatentSampler(generator, truncation=-1)
 
 
 def test_stacked_digits_have_a_thousand_modes(reference: Reference) -> None:

@@ -2,120 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
-from tape import Recorder
+from helpers_penalties import (
+    FAKE,
+    REAL,
+    SLOPES,
+    G,
+    PerImage,
+    Quadratic,
+    Stretch,
+    X,
+    make,
+    of_slopes,
+    said,
+    update_of,
+)
 from torch import nn
 
 import zoo.registry as registry
-from zoo.contracts.generator import Generator
-from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
-from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
 from zoo.layers.pixels import flip_and_shift, gather_pixels, mirrored
-from zoo.parts.regularizers.optimal_transport import OptimalTransport
-from zoo.training.cuda_graph import GraphedStep
-from zoo.training.optimizers import adam
-from zoo.training.step import AdversarialStep
-
-SLOPES = torch.tensor([[0.3, 0.4, 0], [1, 2, 2], [0, 0, 0]], dtype=torch.float64)
-REAL = torch.tensor([1.5, -0.3, 0.2, 2.0], dtype=torch.float64)
-FAKE = torch.tensor([-1.0, 0.4, 0.9, -0.6], dtype=torch.float64)
-X = torch.tensor([[0, 1, 0.5], [0.2, -0.2, 0]], dtype=torch.float64)
-G = torch.tensor([[0.5, 0.5, 0.5], [-0.8, 0.2, 1]], dtype=torch.float64)
-
-
-def make(name: str, **options) -> Regularizer:
-    return registry.create("regularizer", name, **options)
-
-
-def said(scores: torch.Tensor, features: torch.Tensor | None = None) -> DiscriminatorOutput:
-    return DiscriminatorOutput(scores, scores[:, None] if features is None else features, {})
-
-
-def images_of(values: torch.Tensor) -> torch.Tensor:
-    """Vectors (N, V) as images (N, V, 1, 1)."""
-    return values[:, :, None, None]
-
-
-class PerImage(nn.Module):
-    """D whose gradient at image i is row i of `slopes`, and whose score is `scores` besides."""
-
-    def __init__(self, slopes: torch.Tensor, scores: torch.Tensor | None = None) -> None:
-        super().__init__()
-        self.slopes = nn.Parameter(slopes.clone())
-        self.scores = scores
-
-    def outputs(self, x, y=None):
-        flat = x.flatten(1)
-        products = (flat * self.slopes).sum(1)
-        if self.scores is not None:  # the gradient, moved to the value asked for
-            products = products - products.detach() + self.scores
-        return DiscriminatorOutput(products, flat, {})
-
-
-class Quadratic(nn.Module):
-    """D(x) = a |x|^2 / 2."""
-
-    def __init__(self, a: float = 1.0) -> None:
-        super().__init__()
-        self.a = nn.Parameter(torch.tensor(a, dtype=torch.float64))
-
-    def outputs(self, x, y=None):
-        score = self.a * x.flatten(1).square().sum(1) / 2
-        return DiscriminatorOutput(score, x.flatten(1), {"twice": 2 * score[:, None]})
-
-
-def update_of(
-    critic=None,
-    real=None,
-    fake=None,
-    *,
-    side="discriminator",
-    real_output=None,
-    fake_output=None,
-    generator=None,
-    z=None,
-    generate=None,
-    differentiable=(),
-    labels=None,
-) -> Update:
-    """An update made by hand; what D says is computed where it is not given."""
-    real = images_of(X) if real is None else real.clone()
-    fake = images_of(G) if fake is None else fake
-    if "real" in differentiable:
-        real.requires_grad_()
-    if "fake" in differentiable:
-        fake = fake.clone().requires_grad_()
-    if critic is not None:
-        real_output = real_output or critic.outputs(real)
-        fake_output = fake_output or critic.outputs(fake)
-    z = fake.flatten(1) if z is None else z
-    return Update(
-        side=side,
-        generator=generator,
-        discriminator=critic,
-        real=real,
-        labels=labels,
-        generated=GeneratorOutput(fake, z, z, labels),
-        real_output=real_output,
-        fake_output=fake_output,
-        discriminate=lambda x, y, augmented=True: critic.outputs(x, y),
-        generate=generate,
-    )
-
-
-def of_slopes(slopes=SLOPES, **options) -> Update:
-    return update_of(
-        PerImage(slopes),
-        torch.zeros(3, 3, 1, 1).double(),
-        torch.ones(3, 3, 1, 1).double(),
-        **options,
-    )
-
 
 # Gradient penalties ------------------------------------------------------------------------------
 
@@ -264,17 +171,6 @@ def test_mirrored_positions():
     assert torch.equal(gather_pixels(x, rows.expand(2, 4, 5), columns.expand(2, 4, 5)), x)
 
 
-class Stretch(Generator):
-    """G(z) = scale * z as pixels."""
-
-    def __init__(self, scale: float = 2.0) -> None:
-        super().__init__((1, 1), 3, 3)
-        self.scale = nn.Parameter(torch.tensor(scale, dtype=torch.float64))
-
-    def forward(self, z, y=None):
-        return images_of(self.scale * z)
-
-
 def test_zcr_by_hand():
     torch.manual_seed(0)
     zcr = make("zcr", discriminator=5.0, generator=0.5, sigma=0.1)
@@ -296,212 +192,6 @@ def test_zcr_by_hand():
     torch.testing.assert_close(of_g, -0.5 * (2 * (z - near)).square().mean())
     of_g.backward()
     assert generator.scale.grad < 0  # descending the loss stretches G
-
-
-# Penalties of G ----------------------------------------------------------------------------------
-
-
-def test_mode_seeking_vectors():
-    z1 = torch.tensor([[1, 0, -1], [0.5, 0.5, 0]], dtype=torch.float64)
-    z2 = torch.tensor([[0, 0, 1], [0.5, -0.5, 1]], dtype=torch.float64)
-    update = update_of(
-        fake_output=said(FAKE[:2]), fake=images_of(X), z=z1, side="generator",
-        generate=lambda n, labels: GeneratorOutput(images_of(G), z2, z2, labels),
-    )  # fmt: skip
-    assert make("mode_seeking")(update).item() == pytest.approx(1.470567, abs=1e-6)
-    bounded = make("mode_seeking", form="bounded")
-    assert bounded(update).item() == pytest.approx(-0.766667, abs=1e-6)
-    bounded = make("mode_seeking", form="bounded", limit=0.5, weight=8.0)
-    assert bounded(update).item() == pytest.approx(-8 * (1 / 3 + 0.5) / 2)
-
-
-@pytest.mark.parametrize(("distance", "want"), [("squared", 0.315), ("absolute", 0.266667)])
-def test_feature_matching_vectors(distance, want):
-    matching = make("feature_matching", distance=distance)
-    assert matching.needs_real
-    assert matching.sides == ("generator",)
-    features = G.clone().requires_grad_()
-    update = update_of(real_output=said(REAL[:2], X), fake_output=said(FAKE[:2], features))
-    value = matching(update)
-    assert value.item() == pytest.approx(want, abs=1e-6)
-    value.backward()
-    assert features.grad.any()
-
-
-def test_top_k_vector_and_its_share():
-    """The two best of four: the hinge loss of G is -(0.9 + 0.4) / 2."""
-    top = make("top_k", share=0.5, decay=0.5, period=2)
-    hinge = registry.create("loss", "hinge")
-    values = []
-    for _ in range(5):
-        weights = top.weights(update_of(fake_output=said(FAKE), side="generator"))
-        assert weights.mean().item() == pytest.approx(1)
-        values.append((weights * hinge.generator(FAKE)).mean().item())
-    whole, half = -FAKE.mean().item(), -0.65
-    assert values == pytest.approx([whole, whole, half, half, half])
-
-
-def test_top_k_ranks_images_by_their_mean_score():
-    scores = torch.stack((FAKE, -2 * FAKE), 1)
-    weights = make("top_k", share=0.25, decay=0.0).weights(update_of(fake_output=said(scores)))
-    assert weights.tolist() == [4, 0, 0, 0]
-
-
-def test_optimal_transport_by_hand():
-    generator = Stretch(3.0)
-    z = torch.randn(2, 3, dtype=torch.float64)
-    critic = Quadratic()
-    transport = OptimalTransport(weight=0.2, normalize=False)
-    transport.setup(generator, None)
-    value = transport(update_of(critic, fake=generator(z), z=z, side="generator"))
-    torch.testing.assert_close(value, 0.2 * (2 * z).square().mean())
-    wrong = registry.create("generator", "mlp", image_size=8, channels=1, latent_dim=5)
-    with pytest.raises(ZooError, match=r"latent_dim=5 must be 64"):
-        transport.setup(wrong, None)
-
-
-def test_optimal_transport_brings_the_other_gradients_to_unit_rms():
-    transport = OptimalTransport(weight=0.2).double()
-    generator, squares = Stretch(3.0), []
-    for factor in (1.0, 100.0, 100.0):  # whatever the scale of D's slopes
-        z = torch.randn(2, 3, dtype=torch.float64)
-        images = generator(z)
-        update = update_of(Quadratic(factor), fake=images, z=z, side="generator")
-        total = update.fake_output.scores.mean() + transport(update)
-        got = []
-        images.register_hook(got.append)  # after that of the regularizer
-        total.backward()
-        others = factor * images.detach() / 2  # of the mean of two scores
-        squares.append(others.square().sum().item() * 6)
-        average = squares[0]
-        for square in squares[1:]:
-            average = 0.9 * average + 0.1 * square
-        own = 0.2 * 2 / 6 * (images - images_of(z)).detach()
-        torch.testing.assert_close(got[0], others / average**0.5 + own)
-
-
-def test_a_captured_step_with_transport_is_the_eager_one():
-    """The images' gradient is changed inside the backward pass, on the device."""
-
-    def made() -> AdversarialStep:
-        torch.manual_seed(0)
-        shape = {"image_size": 8, "channels": 1}
-        generator = registry.create("generator", "mlp", **shape, latent_dim=64)
-        discriminator = registry.create("discriminator", "mlp", **shape)
-        return AdversarialStep(
-            generator,
-            discriminator,
-            registry.create("loss", "afm", transport=0.2),
-            adam(generator.parameters(), 1e-3, (0.5, 0.9)),
-            adam(discriminator.parameters(), 1e-3, (0.5, 0.9)),
-        )
-
-    eager, step = made(), made()
-    captured = GraphedStep(step, warmup=1, capture=Recorder())
-    averages = []
-    for index in range(5):
-        torch.manual_seed(index)
-        images = torch.rand(4, 1, 8, 8) * 2 - 1
-        values = []
-        for call in (eager, captured):
-            torch.manual_seed(index)
-            values.append(call(images, None, index))
-        torch.testing.assert_close(*values, rtol=1e-3, atol=1e-4)
-        averages.append(step.regularizers["optimal_transport"].average.item())
-    assert captured.captured
-    assert len(set(averages)) == 5
-
-
-# Weights and tricks ------------------------------------------------------------------------------
-
-
-def test_orthogonal_vector_and_gradient():
-    layer = nn.Linear(3, 2).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1, 2, 0], [0, 1, -1]]))
-    network = nn.Sequential(layer, nn.Embedding(4, 3).double(), nn.BatchNorm1d(2).double())
-    update = update_of(fake_output=said(FAKE), generator=network, side="generator")
-    value = make("orthogonal", weight=1.0)(update)
-    assert value.item() == 8
-    value.backward()
-    want = 2 * torch.tensor([[0, 4, -4], [4, 8, 0]], dtype=torch.float64)  # twice BigGAN's code
-    torch.testing.assert_close(layer.weight.grad, want)
-
-
-def test_orthogonal_kernels_are_seen_by_their_outputs():
-    torch.manual_seed(0)
-    for layer, matrix in (
-        (nn.Conv2d(2, 4, 3), lambda w: w.flatten(1)),
-        (nn.ConvTranspose2d(2, 4, 3), lambda w: w.transpose(0, 1).flatten(1)),
-    ):
-        update = update_of(fake_output=said(FAKE), generator=layer, side="generator")
-        w = matrix(layer.weight)
-        want = ((w @ w.T) * (1 - torch.eye(4))).square().sum()
-        torch.testing.assert_close(make("orthogonal", weight=0.5)(update), 0.5 * want)
-    assert make("orthogonal", network="both").sides == ("discriminator", "generator")
-    assert make("orthogonal", network="discriminator").sides == ("discriminator",)
-
-
-def test_lookahead_vector():
-    """From 1 to 2 with alpha 1/2 gives 3/2, from where both go on."""
-    ahead = make("lookahead", every=2)
-    generator, discriminator = nn.Linear(1, 1, bias=False), nn.Linear(1, 2, bias=False)
-    for weight in (generator.weight, discriminator.weight):
-        nn.init.ones_(weight)
-    ahead.setup(generator, discriminator)
-    slow = copy.deepcopy(ahead.state_dict())
-    for value, want in ((2.0, 1.5), (2.5, 2.0)):
-        with torch.no_grad():
-            generator.weight.fill_(value)
-            discriminator.weight.fill_(value)
-            ahead.setup(generator, discriminator)  # changes nothing
-            ahead.after_update(generator)
-        assert generator.weight.item() == want
-        assert (discriminator.weight == want).all()
-    assert sorted(slow) == ["slow_0", "slow_1"]
-    assert ahead.state_dict()["slow_1"].tolist() == [[2.0], [2.0]]
-    assert not list(ahead.parameters())
-    assert ahead.sides == ("generator",)
-
-
-def test_freeze_d_freezes_the_first_stages_only():
-    made = registry.create("discriminator", "dcgan", image_size=32, channels=1, base_channels=4)
-    stages = made.stages()
-    make("freeze_d", stages=2).setup(None, made)
-    for i, stage in enumerate(stages):
-        assert {p.requires_grad for p in stage.parameters()} == {i >= 2}
-    assert all(p.requires_grad for p in made.head.parameters())
-    with pytest.raises(ZooError, match=f"more than the {len(stages)}"):
-        make("freeze_d", stages=99).setup(None, made)
-
-
-def test_logan_vectors():
-    z = torch.tensor([[0.5, -0.2, 0.1], [0.9, 0.9, -0.9]], dtype=torch.float64)
-    critic = PerImage(SLOPES[:2])
-    logan = make("logan", share=1.0, clip=1.0, cost=1.0)
-    with torch.no_grad():  # as in an update of D
-        moved = logan.latents(z, None, lambda x, y: critic.outputs(x))
-    want = [[0.551429, -0.131429, 0.1], [0.964286, 1.0, -0.771429]]
-    torch.testing.assert_close(moved, torch.tensor(want).double(), rtol=0, atol=1e-6)
-    assert not moved.requires_grad
-    assert logan(update_of(fake_output=said(FAKE))) is None
-    moved = logan.latents(z, None, lambda x, y: critic.outputs(x))
-    cost = logan(update_of(fake_output=said(FAKE), side="generator"))
-    assert cost.item() == pytest.approx(0.022270, abs=1e-6)
-    assert (moved - z).square().sum(1).mean().item() == pytest.approx(0.019005, abs=1e-6)
-    assert moved.requires_grad  # G learns through the step
-    free = make("logan", share=1.0).latents(z, None, lambda x, y: critic.outputs(x))
-    assert (free - z)[0].tolist() == pytest.approx([0.051429, 0.068571, 0.0], abs=1e-6)
-    assert (free - z)[1].tolist() == pytest.approx([0.064286, 0.128571, 0.128571], abs=1e-6)
-
-
-def test_logan_moves_a_share_of_the_values():
-    torch.manual_seed(0)
-    z = torch.zeros(1000, 3, dtype=torch.float64)
-    critic = PerImage(torch.ones(1, 3, dtype=torch.float64))
-    moved = make("logan", share=0.8).latents(z, None, lambda x, y: critic.outputs(x))
-    share = (moved != 0).double().mean().item()
-    assert share == pytest.approx(0.8, abs=6 * (0.16 / 3000) ** 0.5)
 
 
 # LeCam -------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from PIL import Image
 
 from zoo.registry import create
 
+GREY = np.full((8, 8, 3), 99, np.uint8)
+
 
 def random_images(n: int, *shape: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
@@ -67,3 +69,10 @@ def folder_data(folder: Path, tmp_path: Path, **options):
 def damage(file: Path, kind: str) -> None:
     content = file.read_bytes()
     file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"hello"}[kind])
+
+
+def lay_out(root, names):
+    """Small pictures of these names, each of one grey."""
+    for number, name in enumerate(names):
+        save(root / name, np.full((8, 8, 3), number, np.uint8))
+    return root

@@ -14,6 +14,8 @@ from typing import Any
 from zoo.core.errors import ZooError
 
 NAME = ".lock"
+_held: list[Any] = []
+"""The locks that this process holds."""
 
 
 @contextlib.contextmanager
@@ -21,7 +23,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder; of the processes of one training, the first holds it.
 
     On one machine the system releases it with the process, however that ends, so that a lock left
-    behind by a killed one is told apart. That of another machine cannot be asked.
+    behind by a killed one is told apart; workers that outlive it for a while do not hold it. That
+    of another machine cannot be asked.
 
     Raises:
         ZooError: another process writes into the folder.
@@ -47,11 +50,24 @@ def locked(folder: Path) -> Iterator[None]:
         handle.truncate()
         json.dump({"process": os.getpid(), "host": socket.gethostname()}, handle)
         handle.flush()
+        _held.append(handle)
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
-                file.unlink()
+            if handle in _held:  # which it is not in a worker
+                _held.remove(handle)
+                with contextlib.suppress(OSError):
+                    file.unlink()
+
+
+def _let_go() -> None:
+    """In a worker, which is forked with the lock's file open: the lock is not its own."""
+    while _held:
+        _held.pop().close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is forked
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _opened(file: Path) -> Any:

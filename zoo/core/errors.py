@@ -29,6 +29,10 @@ class TooFewError(ZooError):
     """There are too few images for a figure; others may be made of them."""
 
 
+class DoesNotApplyError(ZooError):
+    """What was asked for means nothing for this model, and is no loss where nobody named it."""
+
+
 class OutOfRange(ZooError):
     """A number of the right type is outside the range of its option."""
 

@@ -94,11 +94,14 @@ class DataModule(pl.LightningDataModule):
         own_parts: the parts that `load` knows.
         features: the feature network that knows its images, by name; None takes a general one.
         samples: generated images that its figures are made of, unless they are given.
+        centers: the middles (K, 2) of the modes of points of the plane, which pictures show; None
+            for images.
     """
 
     own_parts: tuple[Split, ...] = ("train", "test")
     features: ClassVar[str | None] = None
     samples: ClassVar[int] = 10_000
+    centers: Tensor | None = None
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from zoo.core.sizes import ImageSize, height_width
 
+POINT = (2, 1, 1)
+"""Channels, height and width of a point of the plane that is kept as an image."""
 _STEP = 0.00784313678741455
 """Between two levels: 2/255 in fp32, rounded down, since 255 steps must not lead beyond 1."""
 _BLACK = torch.tensor(-1.0, device="cpu")
@@ -32,6 +34,11 @@ def to_uint8(images: Tensor) -> Tensor:
     """
     scaled = images.detach().float().add(1.0).mul_(127.5)
     return scaled.clamp_(0.0, 255.0).round_().to(torch.uint8)
+
+
+def stored(images: Tensor) -> Tensor:
+    """Images of a network as data sets keep theirs: uint8, but points of the plane as floats."""
+    return images.detach().float() if images.shape[1:] == POINT else to_uint8(images)
 
 
 def centred_window(height: int, width: int, image_size: ImageSize) -> tuple[int, int, int, int]:

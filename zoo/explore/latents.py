@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
-from zoo.inference.images import grid, to_uint8
+from zoo.inference.dataset import modes_of
+from zoo.inference.images import grid
 from zoo.inference.latents import class_weights_allowed, interpolate, mix_classes
 from zoo.inference.load import LoadedGenerator
 
@@ -33,7 +34,13 @@ def interpolation_grid(
     z = interpolate(first, last, t.expand(rows, -1), how).flatten(0, 1)
     y = torch.arange(rows).repeat_interleave(columns) if model.num_classes else None
     names = model.class_names[:rows] if model.num_classes else []
-    return grid(to_uint8(model.generate(z, y, truncation=truncation)), columns, rows=names)
+    return grid(
+        model.generate(z, y, truncation=truncation),
+        columns,
+        rows=names,
+        modes=modes_of(model.data),
+        joined=True,
+    )
 
 
 def class_grid(
@@ -59,10 +66,10 @@ def class_grid(
     weights = mix_classes(first, last, t, model.num_classes)
     with class_weights_allowed(model.generator):
         z = z.repeat_interleave(columns, 0)
-        images = to_uint8(model.generate(z, weights, truncation=truncation))
+        images = model.generate(z, weights, truncation=truncation)
     classes = model.class_names
     names = [f"{classes[i]} to {classes[(i + 1) % len(classes)]}" for i in range(rows)]
-    return grid(images, columns, rows=names)
+    return grid(images, columns, rows=names, modes=modes_of(model.data), joined=True)
 
 
 SLOPES = 4
@@ -189,7 +196,7 @@ def sefa_grid(
         y = torch.full((len(moves),), label or 0) if model.num_classes else None
         return model.generate(z + moves, y)
 
-    return directions_grid(directions, along, "direction", columns, reach)
+    return directions_grid(directions, along, "direction", columns, reach, modes_of(model.data))
 
 
 def directions_grid(
@@ -198,15 +205,17 @@ def directions_grid(
     name: str,
     columns: int,
     reach: float,
+    modes: Tensor | None = None,
 ) -> Image.Image:
     """A row for each direction (K, D), from -reach to +reach times it.
 
     Args:
         along: the images (N, C, H, W) of moves (N, D).
         name: of a direction, beside its number.
+        modes: where images are points of the plane, the middles (K, 2) of the real modes.
     """
     amounts = torch.linspace(-reach, reach, columns)
     moves = (amounts[None, :, None] * directions[:, None]).flatten(0, 1)
     names = [f"{name} {i + 1}" for i in range(len(directions))]
     heads = [f"{a:+.1f}" for a in amounts.tolist()]
-    return grid(to_uint8(along(moves)), columns, rows=names, heads=heads)
+    return grid(along(moves), columns, names, heads, modes=modes, joined=True)

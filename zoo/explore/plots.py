@@ -35,8 +35,15 @@ def plot_spectra(
     return path
 
 
-def plot_points(points: Tensor, real: int, path: Path, title: str = "") -> Path:
-    """A map whose first `real` points are real images and whose others are generated."""
+def plot_points(
+    points: Tensor, real: int, path: Path, title: str = "", modes: Tensor | None = None
+) -> Path:
+    """A map whose first `real` points are real images and whose others are generated.
+
+    Args:
+        modes: the middles (K, 2) of the real modes, where the map is the plane that points lie in,
+            which then has axes with numbers.
+    """
     figure = _figure(title, 5.5, 5.5)
     axes = figure.add_subplot()
     axes.scatter(points[:real, 0], points[:real, 1], s=8, color=REAL, label="real", alpha=0.6)
@@ -49,8 +56,17 @@ def plot_points(points: Tensor, real: int, path: Path, title: str = "") -> Path:
         alpha=0.6,
         marker="^",
     )
-    axes.set(xticks=[], yticks=[])
-    axes.legend()
+    if modes is None:
+        axes.set(xticks=[], yticks=[])
+    else:
+        x, y = modes.T
+        axes.scatter(x, y, s=260, facecolors="none", edgecolors="black", label="real modes")
+        axes.set(xlabel="x", ylabel="y", aspect="equal")
+        axes.grid(alpha=0.3)
+    if modes is None:
+        axes.legend()
+    else:  # above the plane, where it hides nothing
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     figure.savefig(path)
     return path
 

@@ -12,6 +12,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.core.random import seeded
 from zoo.explore.latents import directions_grid, first_layer
+from zoo.inference.dataset import modes_of
 from zoo.inference.load import LoadedGenerator
 
 SAMPLES = 20_000
@@ -99,7 +100,7 @@ def principal_grid(
             return _of_styles(model, z, y, moves)
         return model.generate(z + moves, None if y is None else y.expand(len(moves)))
 
-    return directions_grid(found.steps, along, "component", columns, reach)
+    return directions_grid(found.steps, along, "component", columns, reach, modes_of(model.data))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.core.extras import require
-from zoo.data.pixels import to_float
+from zoo.data.pixels import POINT, to_float
 from zoo.inference.images import grid
 from zoo.inference.load import LoadedGenerator
 from zoo.metrics.distances import exact
@@ -27,21 +27,28 @@ def nearest(queries: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def neighbour_grid(
-    fake: Tensor, real: Tensor, fake_vectors: Tensor, real_vectors: Tensor, k: int = 7
+    fake: Tensor,
+    real: Tensor,
+    fake_vectors: Tensor,
+    real_vectors: Tensor,
+    k: int = 7,
+    modes: Tensor | None = None,
 ) -> tuple[Image.Image, Tensor]:
     """Each row: a generated image, then the real ones nearest to it.
 
     Args:
-        fake, real: uint8 images (N, C, H, W) and (M, C, H, W).
+        fake, real: images (N, C, H, W) and (M, C, H, W), uint8 but for points of the plane.
         fake_vectors, real_vectors: what distances are measured on, (N, D) and (M, D).
+        modes: for points, the middles (K, 2) of the real modes.
 
     Returns:
         The picture and the distances (N, k).
     """
     distances, rows = nearest(fake_vectors, real_vectors, k)
     lines = torch.cat([fake[:, None], real[rows]], dim=1).flatten(0, 1)
-    heads = ["made", *(f"real {i + 1}" for i in range(k))]
-    return grid(lines, k + 1, heads=heads), distances
+    apart = fake.shape[1:] != POINT  # points have a colour for the real ones, not columns
+    heads = ["made", *(f"real {i + 1}" if apart else "nearest real" for i in range(k))]
+    return grid(lines, k + 1, heads=heads, modes=modes), distances
 
 
 def tsne(vectors: Tensor, seed: int = 0, perplexity: float = 30.0) -> Tensor:
@@ -73,9 +80,14 @@ def spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Frequencies in cycles per pixel and power, each (S // 2,) for the shorter side S, without
         the constant.
+
+    Raises:
+        ZooError: images of one pixel a side, which have no frequency but the constant.
     """
     height, width = images.shape[-2:]
     size = min(height, width)
+    if size < 2:
+        raise ZooError(f"images of {height}×{width} pixels have no frequencies; 2×2 have.")
     gray = to_float(images).mean(dim=1)
     power = torch.fft.fft2(gray).abs().square().mean(dim=0) / (height * width)
     down, across = torch.fft.fftfreq(height) * size, torch.fft.fftfreq(width) * size

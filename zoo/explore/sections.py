@@ -19,6 +19,7 @@ TITLES = {
     "classes": "Between classes",
     "sefa": "SeFa directions",
     "pca": "Principal directions",
+    "codes": "What the codes do",
     "neighbours": "Nearest training images",
     "tsne": "Map of features",
     "spectrum": "Frequency spectrum",
@@ -80,19 +81,19 @@ class Makers:
         return run
 
     def samples(self) -> tuple[Tensor, Tensor | None]:
-        """Generated images, uint8, and their labels."""
-        from zoo.inference.images import to_uint8
+        """Generated images as they are stored, and their labels."""
+        from zoo.data.pixels import stored
 
         if self._samples is None:
             options = self.options
             z, y = self.model.draw(options.n, None, options.seed)
             images = self.model.generate(z, y, truncation=options.truncation)
-            self._samples = (to_uint8(images), y)
+            self._samples = (stored(images), y)
         return self._samples
 
     def real(self) -> tuple[Tensor, Tensor]:
-        """Training images drawn by the seed, uint8, and their labels."""
-        from zoo.inference.images import to_uint8
+        """Training images drawn by the seed, as they are stored, and their labels."""
+        from zoo.data.pixels import stored
         from zoo.metrics.distances import random_rows
 
         if self._real is None:
@@ -108,7 +109,7 @@ class Makers:
                 rows = random_rows(self.options.n_real, len(images), self.options.seed)
                 chosen = images[rows]
                 self._real = (
-                    to_uint8(chosen) if chosen.is_floating_point() else chosen,
+                    stored(chosen) if chosen.is_floating_point() else chosen,
                     labels[rows],
                 )
             except ZooError as error:
@@ -191,17 +192,33 @@ class Makers:
             "vary most (GANSpace, Härkönen et al., 2020), in standard deviations of each.",
         )
 
+    def codes(self) -> Section:
+        from zoo.explore.codes import codes_grid
+        from zoo.inference.images import write_png
+
+        write_png(codes_grid(self.model, seed=self.options.seed), self.out / "codes.png")
+        return self.section(
+            "codes",
+            "Every row keeps the noise of a latent, and every column is a value of its code: those "
+            "of a categorical one in turn, of a continuous one from -2 to 2 (InfoGAN, Chen et al., "
+            "2016).",
+        )
+
     def neighbours(self) -> Section:
         from zoo.explore.reality import neighbour_grid
+        from zoo.inference.dataset import modes_of
         from zoo.inference.images import write_png
 
         fake, real = self.samples()[0][:10], self.real()[0]
         made, given, what = self.vectors()
-        picture, distances = neighbour_grid(fake, real, made[:10], given, self.options.neighbours)
+        k = self.options.neighbours
+        picture, distances = neighbour_grid(
+            fake, real, made[:10], given, k, modes_of(self.model.data)
+        )
         write_png(picture, self.out / "neighbours.png")
         return self.section(
             "neighbours",
-            f"Generated images (first column) and the nearest of {len(real):,} training images by "
+            f"Generated images (made) and the nearest of {len(real):,} training images by "
             f"{what}; the nearest ones are {distances[:, 0].mean():.3g} away on average. A network "
             "that copies shows the same image twice.",
         )
@@ -211,9 +228,19 @@ class Makers:
 
         from zoo.explore.plots import plot_points
         from zoo.explore.reality import tsne
+        from zoo.inference.dataset import modes_of
 
         made, given, what = self.vectors()
         given = given[: len(made)]
+        if made.shape[1] == 2:  # a map already
+            points, title = torch.cat([given, made]), f"{self.title}: {what}"
+            plot_points(points, len(given), self.out / "tsne.png", title, modes_of(self.model.data))
+            return self.section(
+                "tsne",
+                f"{len(given):,} real and {len(made):,} generated images by {what}, as they lie in "
+                "the plane. Real points alone are modes that the generator leaves out.",
+                diagram=True,
+            )
         points = tsne(torch.cat([given, made]), self.options.seed)
         title = f"{self.title}: t-SNE of {what}"
         plot_points(points, len(given), self.out / "tsne.png", title)

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.sizes import height_width
+from zoo.data.pixels import POINT
 from zoo.registry import REGISTRY, create, list_parts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.data.base import DataModule
 
 
@@ -58,3 +62,22 @@ def dataset_of(
     made.prepare_data()
     made.setup()
     return made
+
+
+def modes_of(data: dict[str, Any]) -> Tensor | None:
+    """The middles (K, 2) of the modes of a data set of points; None for images, or where unknown.
+
+    Args:
+        data: what a file, or a training, says of its data.
+    """
+    shape = (data.get("channels"), *height_width(data.get("image_size") or 0))
+    name = data.get("name")
+    if shape != POINT or name not in list_parts("datamodule"):
+        return None
+    known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
+    options = {k: v for k, v in (data.get("options") or {}).items() if k in known}
+    try:
+        centers: Tensor | None = create("datamodule", name, **options).centers
+    except ZooError:  # made elsewhere, of what is not here
+        return None
+    return centers

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
-from zoo.data.pixels import to_uint8
+from zoo.data.pixels import POINT, to_uint8
+from zoo.inference.plane import scatter
 
 SMALLEST = 9
 """Size of the smallest letters in a grid, in pixels."""
@@ -56,10 +57,13 @@ def grid(
     heads: Sequence[str] = (),
     scale: int | None = None,
     padding: int = 2,
+    modes: Tensor | None = None,
+    joined: bool = False,
 ) -> Image.Image:
-    """Lay uint8 images (N, C, H, W) out row by row, with the names of rows and columns beside them.
+    """Lay images (N, C, H, W) out row by row, with the names of rows and columns beside them.
 
-    Images of one pixel with two channels are points of the plane, and drawn as such in one picture.
+    Images of one pixel with two channels are points of the plane, and drawn as such in one picture
+    (see `zoo.inference.plane`).
 
     Args:
         columns: images per row; None makes the grid about square.
@@ -67,13 +71,15 @@ def grid(
         heads: one name per column, or none.
         scale: whole factor by which pixels are repeated; None shows small images at 64 pixels.
         padding: pixels between images.
+        modes: for points, the middles (K, 2) of the real modes.
+        joined: for points, a line through those of each row.
     """
     if len(images) == 0:
         raise ZooError("a grid needs at least one image.")
+    if images.shape[1:] == POINT:
+        return scatter(images.flatten(1), columns, rows, heads, modes, joined)
     if images.is_floating_point():
         images = to_uint8(images)
-    if images.shape[1:] == (2, 1, 1):
-        return _scatter(images.flatten(1))
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     lines = -(-len(images) // columns)
     first = to_pil(images[0])
@@ -115,15 +121,6 @@ def _cut(name: str, font: Any, width: int) -> str:
     while len(name) > 1 and font.getlength(name + "…") > width:
         name = name[:-1]
     return name + "…"
-
-
-def _scatter(points: Tensor) -> Image.Image:
-    """White points (N, 2) uint8 on black, x to the right, y upwards; brighter where many lie."""
-    canvas = np.zeros((512, 512), dtype=np.uint16)
-    x, y = points.long().cpu().numpy().T * 2
-    for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        np.add.at(canvas, (510 - y + down, x + right), 120)
-    return Image.fromarray(canvas.clip(max=255).astype(np.uint8), "L")
 
 
 def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) -> Path:

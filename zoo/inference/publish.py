@@ -20,10 +20,11 @@ from zoo.core.errors import ZooError, listing
 from zoo.core.extras import require
 from zoo.core.network import reachable
 from zoo.core.tables import markdown
+from zoo.inference.dataset import modes_of
 from zoo.inference.export import Dtype, export
 from zoo.inference.files import WEIGHTS_NAME
 from zoo.inference.hub import UNREACHABLE, check_name, reason
-from zoo.inference.images import grid, to_uint8, write_png
+from zoo.inference.images import grid, write_png
 from zoo.inference.load import LoadedGenerator
 from zoo.inference.locate import pretrained_names
 from zoo.registry.spec import in_words
@@ -160,10 +161,10 @@ def _upload(made: Path, repo: str, private: bool) -> str:
 
 def _samples(model: LoadedGenerator) -> Any:
     if not model.num_classes:
-        return grid(to_uint8(model.sample(64)), 8)
+        return grid(model.sample(64), 8, modes=modes_of(model.data))
     rows = min(model.num_classes, 10)
     images = model.sample(8, label=list(range(rows)))
-    return grid(to_uint8(images), 8, rows=model.class_names[:rows])
+    return grid(images, 8, rows=model.class_names[:rows], modes=modes_of(model.data))
 
 
 def title_of(model: LoadedGenerator) -> str:

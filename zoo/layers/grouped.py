@@ -2,7 +2,8 @@
 
 torch takes the second derivative of a convolution in groups group by group, which for a filter of
 each channel is hundreds of small operations. Here the gradient of the input is itself a
-convolution, whose own gradients are one operation each.
+convolution, whose own gradients are one operation each. What passes through filters that are not
+learned is not kept for the backward, which does not need it.
 """
 
 from __future__ import annotations
@@ -13,24 +14,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Pair = tuple[int, int]
+"""Of rows and columns."""
+
 
 def grouped_conv2d(
     x: Tensor,
     weight: Tensor,
     groups: int,
-    stride: int = 1,
-    padding: int = 0,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
     transposed: bool = False,
 ) -> Tensor:
     """`F.conv2d`, or `F.conv_transpose2d`, of maps and weights of one type, in groups."""
+    pairs = _pair(stride), _pair(padding)
     if x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        made: Tensor = _Grouped.apply(x, weight, groups, stride, padding, transposed)
+        made: Tensor = _Grouped.apply(x, weight, groups, *pairs, transposed)
         return made
-    return _convolved(x, weight, groups, stride, padding, transposed)
+    return _convolved(x, weight, groups, *pairs, transposed)
+
+
+def _pair(number: int | Pair) -> Pair:
+    return (number, number) if isinstance(number, int) else number
 
 
 def _convolved(
-    x: Tensor, weight: Tensor, groups: int, stride: int, padding: int, transposed: bool
+    x: Tensor, weight: Tensor, groups: int, stride: Pair, padding: Pair, transposed: bool
 ) -> Tensor:
     if transposed:
         return F.conv_transpose2d(x, weight, stride=stride, padding=padding, groups=groups)
@@ -46,11 +55,12 @@ class _Grouped(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         groups: int,
-        stride: int,
-        padding: int,
+        stride: Pair,
+        padding: Pair,
         transposed: bool,
     ) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.sides = x.shape[2:]
         ctx.options = groups, stride, padding, transposed
         return _convolved(x, weight, *ctx.options)
 
@@ -65,18 +75,18 @@ class _Grouped(torch.autograd.Function):
         elif ctx.needs_input_grad[0]:
             # Rows of x that no stride reached have no gradient.
             left = [
-                size - ((other - 1) * stride - 2 * padding + taps)
-                for size, other, taps in zip(
-                    x.shape[2:], gradient.shape[2:], weight.shape[2:], strict=True
+                size - ((other - 1) * step - 2 * zeros + taps)
+                for size, other, taps, step, zeros in zip(
+                    ctx.sides, gradient.shape[2:], weight.shape[2:], stride, padding, strict=True
                 )
             ]
             of_x = F.conv_transpose2d(
                 gradient, weight, None, stride, padding, (left[0], left[1]), groups
             )
         if ctx.needs_input_grad[1]:
-            both = 2 * (stride,), 2 * (padding,), (1, 1)
             of_weight = torch.ops.aten.convolution_backward(
-                gradient, x, weight, None, *both, transposed, (0, 0), groups, (False, True, False)
+                *(gradient, x, weight, None, stride, padding, (1, 1), transposed, (0, 0), groups),
+                (False, True, False),
             )[1]
         return of_x, of_weight, None, None, None, None
 

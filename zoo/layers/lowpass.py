@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
 from zoo.layers.equalized import LRELU_GAIN, LRELU_SLOPE, clamp_half
+from zoo.layers.grouped import grouped_conv2d
 
 
 def design_lowpass(
@@ -96,20 +97,15 @@ class FilteredLeakyReLU(nn.Module):
         channels = x.shape[1]
         taps = self.down_filter.to(x.dtype)
         if taps.dim() == 2:
-            kernel = taps.expand(channels, 1, -1, -1)
-            return F.conv2d(x, kernel, stride=self.down, groups=channels)
+            return grouped_conv2d(x, taps.expand(channels, 1, -1, -1), channels, self.down)
         for kernel, stride in ((taps[:, None], (self.down, 1)), (taps[None], (1, self.down))):
-            x = F.conv2d(x, kernel.expand(channels, 1, -1, -1), stride=stride, groups=channels)
+            x = grouped_conv2d(x, kernel.expand(channels, 1, -1, -1), channels, stride)
         return x
 
     def _upsample(self, x: Tensor, taps: Tensor, axis: int) -> Tensor:
         rows = axis == 2
-        kernel = (taps[:, None] if rows else taps[None]).expand(x.shape[1], 1, -1, -1)
-        stride, padding = (self.up, 1), (self.crop, 0)
-        return F.conv_transpose2d(
-            x,
-            kernel,
-            stride=stride if rows else stride[::-1],
-            padding=padding if rows else padding[::-1],
-            groups=x.shape[1],
-        )
+        channels = x.shape[1]
+        kernel = (taps[:, None] if rows else taps[None]).expand(channels, 1, -1, -1)
+        stride = (self.up, 1) if rows else (1, self.up)
+        crop = (self.crop, 0) if rows else (0, self.crop)
+        return grouped_conv2d(x, kernel, channels, stride, crop, transposed=True)

@@ -30,7 +30,11 @@ def create_metric(choice: Choice | Metric) -> Metric:
 
 
 def check_metrics(
-    metrics: Sequence[Choice | Metric], network: Features, reference: Reference, conditional: bool
+    metrics: Sequence[Choice | Metric],
+    network: Features,
+    reference: Reference,
+    conditional: bool,
+    has_codes: bool = False,
 ) -> None:
     """Refuse metrics that cannot work, before anything is generated.
 
@@ -45,6 +49,11 @@ def check_metrics(
             raise ZooError(
                 f"metric {name} needs a conditional generator and labelled reference images; "
                 f"{'there are no labels' if conditional else 'the generator takes no labels'}."
+            )
+        if "latent_codes" in needs and not has_codes:
+            raise ZooError(
+                f"metric {name} needs a generator that was trained with a categorical code in its "
+                "latents, and this one has none: leave it out."
             )
         if "logits" in needs and not network.classes:
             raise ZooError(

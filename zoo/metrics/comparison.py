@@ -101,6 +101,7 @@ class Comparison:
     Attributes:
         images: generated, uint8 (N, C, S, S).
         labels: int64 (N,) that they were generated from; None for an unconditional generator.
+        codes: int64 (N, K), the values of the latents' K categorical codes; None without any.
         vectors, logits: features (N, D) and class logits (N, K) or None of the generated images.
         reference: the real images.
         network: that gave the features.
@@ -124,6 +125,7 @@ class Comparison:
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
     galleries: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    codes: Tensor | None = None
 
     @cached_property
     def reference_vectors(self) -> Tensor:

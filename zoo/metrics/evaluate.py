@@ -1,7 +1,7 @@
 """Score a generator: sample, make uint8, extract features, compute the metrics, keep the protocol.
 
 reference = reference_of(datamodule, "train")
-result = evaluate(sampler(generator, seed=0), reference, conditional=True, n=10_000)
+result = evaluate(LatentSampler(generator, seed=0), reference, conditional=True, n=10_000)
 print(result.table())
 """
 
@@ -106,34 +106,55 @@ def default_features(data: Reference | str) -> str:
     return min(general, key=lambda part: part.load().general).name
 
 
-def sampler(
-    generator: Generator,
-    seed: int = 0,
-    truncation: float | None = None,
-    refine: Callable[[Tensor, Tensor | None], Tensor] | None = None,
-) -> Sampler:
+class LatentSampler:
     """A sampler whose latents depend on the seed, and not on how many are asked for at a time.
 
     Args:
+        seed: of the latents.
+        truncation: as of `images_of`.
         refine: gives other latents in place of those drawn, for their labels.
+
+    Attributes:
+        has_codes: whether the latents have a categorical code.
     """
-    check_truncation(generator, truncation)
-    random = seeded(seed)
-    weight = next(generator.parameters())
-    drawn: list[Tensor] = []
 
-    def sample(n: int, labels: Tensor | None) -> Tensor:
-        while sum(map(len, drawn)) < n:
-            drawn.append(generator.sample_latent(LATENT_BLOCK, random))
-        z, rest = torch.cat(drawn).tensor_split([n])
-        drawn[:] = [rest]
-        if refine is not None:
+    def __init__(
+        self,
+        generator: Generator,
+        seed: int = 0,
+        truncation: float | None = None,
+        refine: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+    ) -> None:
+        check_truncation(generator, truncation)
+        self.generator = generator
+        self.truncation = truncation
+        self.refine = refine
+        latent = getattr(generator, "latent", None)  # which an exported file has not
+        codes = () if latent is None else latent.codes
+        self._codes = [code for code in codes if code.categorical]
+        self.has_codes = bool(self._codes)
+        self._random = seeded(seed)
+        self._drawn: list[Tensor] = []
+        self._values: list[Tensor] = []
+
+    def __call__(self, n: int, labels: Tensor | None) -> Tensor:
+        weight = next(self.generator.parameters())
+        while sum(map(len, self._drawn)) < n:
+            self._drawn.append(self.generator.sample_latent(LATENT_BLOCK, self._random))
+        z, rest = torch.cat(self._drawn).tensor_split([n])
+        self._drawn = [rest]
+        if self.refine is not None:
             with torch.inference_mode(False):
-                z = refine(z.cpu().clone(), labels)
+                z = self.refine(z.cpu().clone(), labels)
+        values = [z[:, c.start : c.start + c.size].argmax(dim=1) for c in self._codes]
+        if values:
+            self._values.append(torch.stack(values, dim=1).cpu())
         y = None if labels is None else labels.to(weight.device)
-        return images_of(generator, z.to(weight), y, truncation)
+        return images_of(self.generator, z.to(weight), y, self.truncation)
 
-    return sample
+    def codes(self) -> Tensor | None:
+        """The values (N, K) of the K categorical codes of all images so far."""
+        return torch.cat(self._values) if self._values else None
 
 
 def evaluate(
@@ -200,7 +221,9 @@ def evaluate(
         chosen = chosen or [
             create_metric(name) for name in default_metrics(network, reference, conditional)
         ]
-        check_metrics(chosen, network, reference, conditional)
+        latents = sample if isinstance(sample, LatentSampler) else None
+        has_codes = latents is not None and latents.has_codes
+        check_metrics(chosen, network, reference, conditional, has_codes)
         if isinstance(sample, Pictures):
             images, labels = sample.images, sample.labels
             _check_shape(images, reference, "the pictures are")
@@ -211,6 +234,7 @@ def evaluate(
         comparison = Comparison(
             images=images,
             labels=labels,
+            codes=None if latents is None else latents.codes(),
             vectors=vectors,
             logits=logits,
             reference=reference,

@@ -148,6 +148,7 @@ class Result:
         pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
         galleries: further generated images that a metric shows, by name and row: uint8
             (N, C, S, S); not kept in JSON.
+        modes: of points of the plane, their middles (K, 2) for pictures; not kept in JSON.
         seconds: time it took.
         notes: what to keep in mind, in sentences.
         generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
@@ -164,6 +165,7 @@ class Result:
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
     pictures: Tensor | None = field(default=None, repr=False, compare=False)
     galleries: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    modes: Tensor | None = field(default=None, repr=False, compare=False)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     generator_hash: str = ""
@@ -172,8 +174,10 @@ class Result:
     images_seen: int = 0
 
     def to_json(self) -> str:
-        content = dataclasses.asdict(dataclasses.replace(self, pictures=None, galleries={}))
-        del content["pictures"], content["galleries"]
+        shown: dict[str, Any] = {"pictures": None, "galleries": {}, "modes": None}
+        content = dataclasses.asdict(dataclasses.replace(self, **shown))
+        for name in shown:
+            del content[name]
         return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
 
     @classmethod

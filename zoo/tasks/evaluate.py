@@ -19,15 +19,12 @@ from zoo.registry import at_least, task
 from zoo.tasks.log_results import log_results
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zoo.inference.load import LoadedGenerator
     from zoo.metrics.comparison import Reference
     from zoo.metrics.features.base import Features
     from zoo.metrics.protocol import Result
 
 SAMPLES = 10_000
-PICTURE_COLUMNS = 16
 
 
 @task("evaluate")
@@ -122,6 +119,7 @@ class Evaluate(Task):
             ZooError: no such checkpoint, metric or feature network, or one that does not go with
                 the data.
         """
+        from zoo.explore.measured import write_pictures
         from zoo.metrics.choice import create_metric
         from zoo.metrics.curve import in_order
         from zoo.metrics.protocol import tables
@@ -138,7 +136,7 @@ class Evaluate(Task):
         for file, result in zip(written, results, strict=True):
             result.save(file)
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
-        summary |= self._write_pictures(results, out)
+        summary |= write_pictures(results, out, [file.stem for file in written])
         summary |= log_results(run, results)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
         self.printed = tuple(name for result in results for name in result.figures)
@@ -257,8 +255,9 @@ class Evaluate(Task):
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
         """The figures of one model, by default against the data set asked for."""
+        from zoo.inference.dataset import modes_of
         from zoo.inference.refine import in_words
-        from zoo.metrics.evaluate import evaluate, sampler
+        from zoo.metrics.evaluate import LatentSampler, evaluate
         from zoo.metrics.results import generator_hash, run_name
 
         if reference is None:
@@ -276,7 +275,7 @@ class Evaluate(Task):
             if refiner.note:
                 print(f"note: {refiner.note}")
         result = evaluate(
-            sampler(model.generator, self.seed, self.truncation, refiner),
+            LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
             metrics=self.metrics,
@@ -295,6 +294,7 @@ class Evaluate(Task):
         result.generator_hash = generator_hash(model.generator)
         result.images_seen = model.images_seen
         result.run = run_name(model)
+        result.modes = modes_of(model.data)
         return result
 
     def _reference_of(self, model: LoadedGenerator) -> Reference:
@@ -325,59 +325,9 @@ class Evaluate(Task):
         self._networks[name] = create_features(name, **options)
         return self._networks[name]
 
-    def _write_pictures(self, results: list[Result], out: Path) -> dict[str, Any]:
-        """The nearest pairs of each result, and a curve where they are one; what the summary says.
-
-        Returns:
-            Label -> path.
-        """
-        from zoo.explore.plots import plot_figures
-        from zoo.metrics.curve import is_curve, lines_of, write_curve
-        from zoo.metrics.protocol import heading
-
-        said: dict[str, Any] = {}
-        for i, result in enumerate(results):
-            if result.pictures is not None:
-                name = _stem(i, len(results)).replace("metrics", "nearest")
-                _write_pairs(result.pictures, out / f"{name}.png")
-                said["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
-            for gallery, rows in result.galleries.items():
-                name = _stem(i, len(results)).replace("metrics", gallery)
-                said[f"{gallery} picture"] = _write_gallery(rows, out / f"{name}.png")
-        if is_curve(results):
-            said["curve"] = listing(write_curve(results, out))
-            higher = {name for result in results for name in result.higher_is_better}
-            lines = lines_of(results)
-            titles = {name: heading(name, higher) for name in lines}
-            said["picture"] = plot_figures(lines, titles, out / "curve.png")
-        return said
-
 
 def _stem(number: int, results: int) -> str:
     return "metrics" if results == 1 else f"metrics_{number}"
-
-
-def _write_gallery(rows: dict[str, Tensor], path: Path) -> Path:
-    """Images by the name of their rows, which stands beside the first one."""
-    import torch
-
-    from zoo.inference.images import grid, write_png
-
-    names = [
-        name if start == 0 else ""
-        for name, images in rows.items()
-        for start in range(0, len(images), PICTURE_COLUMNS)
-    ]
-    return write_png(grid(torch.cat(list(rows.values())), PICTURE_COLUMNS, names), path)
-
-
-def _write_pairs(pairs: Tensor, path: Path) -> None:
-    import torch
-
-    from zoo.inference.images import grid, write_png
-
-    rows = [row.transpose(0, 1).flatten(0, 1) for row in pairs.split(PICTURE_COLUMNS)]
-    write_png(grid(torch.cat(rows), PICTURE_COLUMNS), path)
 
 
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.contracts.task import Run, Task
 from zoo.core import cache
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import DoesNotApplyError, ZooError, listing, suggest
 from zoo.explore.sections import TITLES, Makers, Options
 from zoo.registry import list_parts, task
 
@@ -24,12 +24,12 @@ class Explore(Task):
     """Interpolations, SeFa directions, neighbours, t-SNE, spectra, scores: pictures and a report.
 
     What cannot be made (no data set, no classes, no discriminator in the file) is left out, and
-    the report says why.
+    the report says why; codes are shown of models that have some.
 
     Args:
         ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
             trust, it can run code), a name, or `hf:owner/name`.
-        sections: some of `interpolation`, `classes`, `sefa`, `pca`, `neighbours`, `tsne`,
+        sections: some of `interpolation`, `classes`, `sefa`, `pca`, `codes`, `neighbours`, `tsne`,
             `spectrum`, `scores`, `curves`, `diagnostics`; null makes all.
         dataset: the data set of the real images, by name, or a folder of pictures; null takes the
             one it was trained on.
@@ -114,6 +114,8 @@ class Explore(Task):
             try:
                 sections.append(make())
             except ZooError as error:
+                if isinstance(error, DoesNotApplyError) and self.sections is None:
+                    continue
                 left_out.append(f"{name} ({error})")
                 sections.append(makers.missing(name, str(error)))
         path = write_report(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.contracts.task import Run, Task
+from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError
 from zoo.registry import task
 
@@ -122,7 +123,9 @@ class Sample(Task):
     def _pictures(self, model: LoadedGenerator, out: Path) -> dict[str, Any]:
         import torch
 
-        from zoo.inference.images import grid, to_uint8, write_png
+        from zoo.data.pixels import POINT, stored
+        from zoo.inference.dataset import modes_of
+        from zoo.inference.images import grid, write_png
 
         z, y, names = self._inputs(model)
         if self.refine is not None:
@@ -131,10 +134,13 @@ class Sample(Task):
                 print(f"note: {refined.note}")
             z = refined(z, y)
         shown = _shown(y, len(z))
-        kept = []
+        kept, points = [], []
         for i, images in _numbered(model, z, y, self.batch_size, self.truncation):
-            for j, image in enumerate(to_uint8(images), start=i):
-                if self.singles:
+            for j, image in enumerate(stored(images), start=i):
+                if image.shape == POINT:  # no picture alone, but one of all
+                    across, up = image.flatten().tolist()
+                    points.append(f"{names[j]},{across:.6g},{up:.6g}\n")
+                elif self.singles:
                     write_png(image, out / f"{names[j]}.png")
                 if j in shown:
                     kept.append(image)
@@ -147,7 +153,11 @@ class Sample(Task):
             columns = len(kept) // len(rows)
             if len(rows) == 1:
                 columns, rows = None, []
-        path = write_png(grid(torch.stack(kept), columns, rows), out / "grid.png")
+        if points and self.singles:
+            write_text(out / "points.csv", "name,x,y\n" + "".join(points))
+            summary["points"] = out / "points.csv"
+        drawn = grid(torch.stack(kept), columns, rows, modes=modes_of(model.data))
+        path = write_png(drawn, out / "grid.png")
         return summary | {"folder": out, "grid": path}
 
     def _inputs(self, model: LoadedGenerator) -> tuple[Tensor, Tensor | None, list[str]]:
@@ -172,7 +182,8 @@ class Sample(Task):
         """Write an animation of `walk_rows` walks side by side."""
         import torch
 
-        from zoo.inference.images import grid, to_uint8, write_animation
+        from zoo.inference.dataset import modes_of
+        from zoo.inference.images import grid, write_animation
         from zoo.inference.latents import class_weights_allowed, draw_labels, mix_classes, walk
 
         rows = self.walk_rows
@@ -202,8 +213,9 @@ class Sample(Task):
             if classes is not None:  # one class per walk
                 y = classes[torch.arange(rows) % len(classes)].repeat(self.frames)
         with class_weights_allowed(model.generator) if self.walk == "classes" else nullcontext():
-            images = to_uint8(model.generate(z, y, self.batch_size, self.truncation))
-        pictures = [grid(frame, columns=rows) for frame in images.split(rows)]
+            images = model.generate(z, y, self.batch_size, self.truncation)
+        modes = modes_of(model.data)
+        pictures = [grid(frame, columns=rows, modes=modes) for frame in images.split(rows)]
         return write_animation(pictures, out / f"walk_{self.walk}.{self.walk_format}", self.fps)
 
 

@@ -9,32 +9,30 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
-from zoo.registry import at_least, datamodule
-
-SPREAD = 0.02
-"""Standard deviation of every mode, where the plane reaches from -1 to 1."""
+from zoo.registry import above, at_least, datamodule
 
 
 @datamodule("gaussians")
 class Gaussians(DataModule):
     """Points of 8 modes on a ring or 25 on a grid, as images of one pixel with two channels.
 
-    The channels are x and y, floats that are not rounded to 256 levels; every mode is a normal
-    distribution of standard deviation 0.02. Takes `model/generator=mlp` and
-    `model/discriminator=mlp`, draws
-    samples as a scatter plot, and has `modes` counted by `task=evaluate`.
+    The channels are x and y in [-1, 1], floats that are not rounded to 256 levels; every mode is a
+    normal distribution. Takes `model/generator=mlp` and `model/discriminator=mlp`, draws samples as
+    a scatter plot, and has `modes` counted by `task=evaluate`.
 
     Paper: Metz, Poole, Pfau, Sohl-Dickstein (2016), arXiv:1611.02163.
     Paper: Srivastava et al. (2017), arXiv:1705.07761.
 
     Args:
-        modes: `ring` of 8, or `grid` of 5 by 5.
+        modes: `ring` of 8 at radius 0.75, or `grid` of 5 by 5 at distances of 0.4.
         train_val_test_split: how many points each split takes. The same for every seed.
+        spread: standard deviation of every mode.
     """
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
 
     features: ClassVar[str | None] = "points"
+    centers: Tensor
 
     def __init__(
         self,
@@ -43,8 +41,10 @@ class Gaussians(DataModule):
         train_val_test_split: list[Annotated[int, at_least(0)]] = [50000, 0, 10000],  # noqa: B006
         seed: int = 0,
         data_dir: str = "data",
+        spread: Annotated[float, above(0)] = 0.02,
     ) -> None:
         self.centers = centers(modes)
+        self.spread = spread
         super().__init__(
             "gaussians",
             image_size=1,
@@ -63,7 +63,7 @@ class Gaussians(DataModule):
         shape = (self.sizes[split],)
         labels = torch.randint(len(self.centers), shape, generator=generator)
         noise = torch.randn((*shape, 2), generator=generator)
-        points = self.centers[labels] + SPREAD * noise
+        points = self.centers[labels] + self.spread * noise
         return points[:, :, None, None], labels
 
 

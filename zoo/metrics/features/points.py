@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.data.pixels import POINT
 from zoo.metrics.features.base import Features
 from zoo.registry import features
-
-POINT = (2, 1, 1)
-"""Channels, height and width of a point that is kept as an image."""
 
 
 @features("points")

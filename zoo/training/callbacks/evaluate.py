@@ -11,7 +11,7 @@ from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
 from zoo.metrics.choice import check_metrics, create_metric
 from zoo.metrics.comparison import Reference
-from zoo.metrics.evaluate import default_features, evaluate, reference_of, sampler
+from zoo.metrics.evaluate import LatentSampler, default_features, evaluate, reference_of
 from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.results import generator_hash, read_results
@@ -88,7 +88,8 @@ class Evaluate(Measures):
             name = self.features or default_features(self._reference)
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
-        check_metrics(self.metrics or [], self._network, self._reference, conditional)
+        has_codes = LatentSampler(pl_module.sampler, self.seed).has_codes
+        check_metrics(self.metrics or [], self._network, self._reference, conditional, has_codes)
         self._seen = self._evaluated = pl_module.images_seen
 
     def on_train_batch_end(
@@ -140,7 +141,7 @@ class Evaluate(Measures):
         generator.eval()
         try:
             return evaluate(
-                sampler(generator, self.seed),
+                LatentSampler(generator, self.seed),
                 self._reference,
                 conditional=generator.num_classes > 0,
                 metrics=self.metrics,

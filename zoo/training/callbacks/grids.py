@@ -10,7 +10,8 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
-from zoo.inference.images import grid, to_uint8
+from zoo.inference.dataset import modes_of
+from zoo.inference.images import grid
 
 MOST = 10_000
 """Pictures of a grid, which are made together."""
@@ -54,7 +55,8 @@ class FixedGrid:
         names = pl_module.data.get("class_names") or list(map(str, range(self.max_classes)))
         columns = self.columns if labels is None else len(labels) // self.rows
         heads = [names[i] for i in labels[:columns].tolist()] if labels is not None else []
-        return grid(to_uint8(images), columns, heads=heads, scale=self.scale)
+        modes = modes_of(pl_module.data)
+        return grid(images, columns, heads=heads, scale=self.scale, modes=modes)
 
     def _sample(self, pl_module: Any) -> tuple[Tensor, Tensor | None]:
         """Images from the averaged generator, in eval mode; training's randomness is untouched."""

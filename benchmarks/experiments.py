@@ -1,0 +1,192 @@
+"""The experiments of `benchmarks.methods`: what is trained, what is read, what the paper says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One table: the same training in several ways.
+
+    Attributes:
+        title: of the table.
+        updates: of G in a run, as two cores take.
+        common: settings of every way.
+        ways: further settings by the name of the row.
+        metrics: what is measured of the last checkpoint.
+        figures: those of the table, and how they are headed.
+        evaluation: options of the evaluation beside `metrics`.
+        paper: what the paper gives for a way, in the order of the figures.
+        source: which paper, and how its training differs.
+        draws_codes: write a picture of what the categorical code does.
+    """
+
+    title: str
+    updates: int
+    common: tuple[str, ...]
+    ways: Mapping[str, tuple[str, ...]]
+    metrics: tuple[str, ...]
+    figures: Mapping[str, str]
+    paper: Mapping[str, tuple[str, ...]]
+    source: str
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    draws_codes: bool = False
+
+
+def packed(batch: int) -> dict[str, tuple[str, ...]]:
+    """A plain GAN and PacGAN2 to 4, in batches of `batch` packs."""
+    ways = {"GAN": ("model.regularizer.packing.images=1", f"datamodule.batch_size={batch}")}
+    for images in (2, 3, 4):
+        settings = f"model.regularizer.packing.images={images}"
+        ways[f"PacGAN{images}"] = (settings, f"datamodule.batch_size={images * batch}")
+    return ways
+
+
+TOY = (
+    "model.generator.width=128", "model.discriminator.width=64", "model.lr_g=1e-3",
+    "model.lr_d=1e-3", "datamodule.spread=0.02",
+)  # fmt: skip
+"""A small and quick version of PacGAN's networks of points, and wider modes."""
+TOY_SOURCE = (
+    "PacGAN (arXiv:1712.04086): 10 trials of 400 epochs of 100,000 points, Adam 1e-4, widths 400 "
+    "and 200 of G and D, standard deviation {}. Here widths are 128 and 64, the learning rate is "
+    "1e-3 and the standard deviation {}, so that so few updates show something; every way has as "
+    "many updates, in batches of 100 packs."
+)
+POINTS = {
+    "modes": "modes ↑", "high_quality": "high-quality share ↑", "mode_kl": "KL ↓",
+}  # fmt: skip
+STACKED = {"modes": "modes ↑", "mode_kl": "KL ↓"}
+
+EXPERIMENTS = {
+    "ring": Experiment(
+        title="Eight modes on a ring",
+        updates=2500,
+        common=("experiment=pacgan_ring", *TOY),
+        ways=packed(100),
+        metrics=("point_modes",),
+        figures=POINTS,
+        evaluation={"n": 2500},
+        paper={
+            "GAN": ("6.3", "0.982", "0.45"),
+            "PacGAN2": ("7.9", "0.956", "0.07"),
+            "PacGAN3": ("7.8", "0.977", "0.10"),
+            "PacGAN4": ("7.8", "0.959", "0.07"),
+        },
+        source=TOY_SOURCE.format("0.01 of the radius", "0.027 of it"),
+    ),
+    "grid": Experiment(
+        title="Twenty-five modes on a grid",
+        updates=2500,
+        common=("experiment=pacgan_grid", *TOY),
+        ways=packed(100),
+        metrics=("point_modes",),
+        figures=POINTS,
+        evaluation={"n": 2500},
+        paper={
+            "GAN": ("17.3", "0.948", "0.70"),
+            "PacGAN2": ("23.8", "0.913", "0.13"),
+            "PacGAN3": ("24.6", "0.942", "0.06"),
+            "PacGAN4": ("24.8", "0.936", "0.04"),
+        },
+        source=TOY_SOURCE.format("0.025 of the distance of two modes", "0.05 of it"),
+    ),
+    "few_images": Experiment(
+        title="A tenth of Fashion-MNIST",
+        updates=1500,
+        common=(
+            "experiment=train_fashion_mnist_gan", "logger=csv", "datamodule.image_size=28",
+            "datamodule.train_val_test_split=[6000,0,10000]",
+            "model.generator.base_channels=16", "model.discriminator.base_channels=16",
+        ),
+        ways={
+            "nothing": (),
+            "ADA": ("model/augmentation=[ada]", "model.augmentation.ada.speed=100000"),
+            "DiffAugment": ("model/augmentation=[diffaugment]",),
+            "APA": ("model/augmentation=[apa]", "model.augmentation.apa.speed=100000"),
+            "LeCam": (
+                "model/regularizer=[lecam]", "model.regularizer.lecam.weight=0.01",
+                "model.regularizer.lecam.start=200",
+            ),
+        },
+        metrics=("fid", "conditional_accuracy"),
+        figures={"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"},
+        evaluation={"features": "fashion_mnist", "split": "test"},
+        paper={},
+        source=(
+            "DCGAN-small with labels, batches of 64, the same 6,000 images for every seed, figures "
+            "by the embedded classifier's features beside the 10,000 test images, which no run has "
+            "seen. The papers have no such row: they report better FID for each of the four where "
+            "a discriminator learns few images by heart, which takes many more epochs than these. "
+            "p of ADA and APA may rise five times as fast as in the papers, and LeCam's weight is "
+            "0.01 where scores are BCE's logits without spectral norm."
+        ),
+    ),
+    "infogan_codes": Experiment(
+        title="InfoGAN's categorical code on MNIST",
+        updates=5000,
+        common=(
+            "experiment=infogan_mnist", "model/generator=infogan_small",
+            "model/discriminator=infogan_small",
+        ),
+        ways={"InfoGAN": ()},
+        metrics=("code_accuracy", "fid"),
+        figures={"code_accuracy": "accuracy of the code ↑", "fid": "FID ↓"},
+        paper={"InfoGAN": ("0.95", "")},
+        source=(
+            "InfoGAN (arXiv:1606.03657) matches Q's reading of real digits with their classes; "
+            "here the code that an image was generated from is matched with the class that the "
+            "embedded classifier sees in it. Narrower networks than the paper's."
+        ),
+        draws_codes=True,
+    ),
+    "stacked_mnist": Experiment(
+        title="Stacked MNIST, the VEEGAN setting",
+        updates=2000,
+        common=(
+            "experiment=pacgan_stacked_mnist", "model.generator.base_channels=16",
+            "model.discriminator.base_channels=16",
+        ),
+        ways=packed(64),
+        metrics=("modes",),
+        figures=STACKED,
+        paper={
+            "GAN": ("78.9 ± 6.5", "4.50 ± 0.13"),
+            "PacGAN2": ("1000", "0.06"),
+            "PacGAN3": ("1000", "0.06"),
+            "PacGAN4": ("1000", "0.07"),
+        },
+        source=(
+            "PacGAN (arXiv:1712.04086): 50 epochs of 128,000 images, widths from 64. Here widths "
+            "are a quarter of that, and every way has as many updates, in batches of 64 packs."
+        ),
+    ),
+    "stacked_mnist_unrolled": Experiment(
+        title="Stacked MNIST, unrolled GAN's setting, D a quarter of G",
+        updates=3000,
+        common=(
+            "experiment=pacgan_stacked_mnist", "model/latent=normal", "model.latent_dim=256",
+            "model.generator.setting=unrolled", "model.discriminator.setting=unrolled",
+            "model.discriminator.base_channels=2", "model.lr_g=1e-4", "model.lr_d=2e-4",
+            "model.betas=[0.5,0.99]",
+        ),
+        ways=packed(128),
+        metrics=("modes",),
+        figures=STACKED,
+        evaluation={"n": 25_600},
+        paper={
+            "GAN": ("78.5", "5.21"),
+            "PacGAN2": ("484.5", "2.61"),
+            "PacGAN3": ("601.3", "2.00"),
+            "PacGAN4": ("667.4", "1.81"),
+        },
+        source=(
+            "PacGAN (arXiv:1712.04086): the networks, latents and rates are the paper's; it "
+            "trains far longer, on new stacks for every batch. Batches of 128 packs."
+        ),
+    ),
+}  # fmt: skip
+"""By the name that `python -m benchmarks.methods` takes."""

@@ -1,0 +1,229 @@
+"""What each family of networks reaches after the same work of a processor: figures and pictures.
+
+`python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
+same processor seconds (added up over its threads), scores the last checkpoints of those that can be
+compared (Fashion-MNIST at 32x32 with labels), draws one row of pictures of each, and writes
+`results/families.json`, `.md` and `.png` after each run. Rows that are there are kept, one for each
+family, seed and time, and runs in `--runs`, so that `--families` without a name only draws again.
+Data sets come from `ZOO_DATA_DIR` (default: `data`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+import zoo
+from benchmarks.measure import ROOT, machine, machines_in_words
+from benchmarks.scored import trained_and_scored
+from zoo.inference.images import to_pil, to_uint8
+
+FAMILIES = {
+    "DCGAN": ["experiment=train_fashion_mnist_gan", "logger=csv"],
+    "SNGAN ResNet": ["experiment=sngan_fashion_mnist"],
+    "SAGAN": ["experiment=sagan_fashion_mnist"],
+    "BigGAN": ["experiment=biggan_fashion_mnist"],
+    "BigGAN-deep": ["experiment=biggan_deep_fashion_mnist"],
+    "U-Net D": ["experiment=unet_fashion_mnist"],
+    "StyleGAN2": ["experiment=stylegan2_fashion_mnist"],
+    "R3GAN": ["experiment=r3gan_fashion_mnist"],
+    "GAT": ["experiment=gat_fashion_mnist", "datamodule.image_size=32"],
+    "projected D": ["experiment=projected_fashion_mnist"],
+}
+"""Settings of a run by the name of its row: Fashion-MNIST at 32x32 with labels."""
+PICTURES = {
+    "PatchGAN": ["experiment=patchgan_fashion_mnist"],
+    "FastGAN": ["experiment=fastgan_fashion_mnist"],
+    "StyleGAN3-T": ["experiment=stylegan3_fashion_mnist"],
+    "InfoGAN": [
+        "experiment=infogan_mnist", "model/generator=infogan_small",
+        "model/discriminator=infogan_small",
+    ],
+    "PacGAN": [
+        "experiment=pacgan_stacked_mnist", "model.generator.base_channels=16",
+        "model.discriminator.base_channels=16",
+    ],
+}  # fmt: skip
+"""Families that train on other images or without labels: pictures, no figures to compare."""
+EVERY = {**FAMILIES, **PICTURES}
+ENDS = ["trainer.max_epochs=-1", "trainer.max_steps=-1", "trainer.max_images=null"]
+FIGURES = {"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"}
+LONGEST = 6 * 3600.0
+"""Seconds on the clock that a training or its scores may take."""
+CALLBACKS = Path(__file__).parent / "callbacks"
+COLUMNS = 20
+CELL = 64
+"""Pixels of a picture in the sheet."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.families", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600, help="of the processor, for each run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--families", nargs="*", choices=list(EVERY), default=list(EVERY))
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
+    parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "families")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    file = options.out / "families.json"
+    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    for seed in options.seeds if options.families else []:
+        for family in options.families:
+            run = folder(options.runs, family, seed, options.seconds)
+            row = measure(family, seed, options.seconds, options.threads, run)
+            row |= {"loaded": options.loaded}
+            print(row, flush=True)
+            rows = added(rows, row)
+            file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            write(rows, options.runs, file)
+    write(rows, options.runs, file)
+
+
+def write(rows: list[dict[str, Any]], runs: Path, file: Path) -> None:
+    """The report, and the sheet of those rows whose runs are there."""
+    file.with_suffix(".md").write_text(report(rows), encoding="utf-8")
+    drawn = [(f"{r['family']}", folder(runs, r["family"], r["seed"], r["seconds"]))
+             for r in longest(rows)]  # fmt: skip
+    drawn = [(family, run) for family, run in drawn if run.exists()]
+    if drawn:
+        sheet(drawn).save(file.with_suffix(".png"), optimize=True)
+
+
+def folder(runs: Path, family: str, seed: int, seconds: int) -> Path:
+    return runs / f"{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
+
+
+def measure(family: str, seed: int, seconds: int, threads: int, run: Path) -> dict[str, Any]:
+    """What one run of a family has seen and reached after `seconds` of the processor."""
+    end = ["+callback=processor_time", f"callbacks.processor_time.seconds={seconds}"]
+    settings = [*EVERY[family], *ENDS, *end, f"seed={seed}"]
+    metrics = list(FIGURES) if family in FAMILIES else []
+    found = trained_and_scored(
+        settings, metrics, threads, LONGEST, keep=run, ZOO_PLUGINS=str(CALLBACKS)
+    )
+    return {
+        "family": family,
+        "seed": seed,
+        "seconds": seconds,
+        "images": found["images"],
+        "figures": {name: found["figures"].get(name) for name in metrics},
+        "protocol": found["protocol"],
+        "machine": machine(torch.device("cpu")) | {"threads": threads},
+    }
+
+
+def added(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows with this one in the place of an older one, in the order of the families."""
+    key = row["family"], row["seed"], row["seconds"]
+    kept = [r for r in rows if (r["family"], r["seed"], r["seconds"]) != key]
+    order = list(EVERY)
+    return sorted([*kept, row], key=lambda r: (r["seconds"], order.index(r["family"]), r["seed"]))
+
+
+def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each family, the row of its longest time and lowest seed: the one that is drawn."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        held = best.get(row["family"])
+        if held is None or (-row["seconds"], row["seed"]) < (-held["seconds"], held["seed"]):
+            best[row["family"]] = row
+    return [best[family] for family in EVERY if family in best]
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown: for each time the families, the nearest by FID first."""
+    lines = [
+        "# Families of networks at equal time",
+        "",
+        "The small recipe of each family, the same processor seconds of training for each, added",
+        "up over its threads. Figures and pictures are of the weights that `task=sample` takes:",
+        "means and deviations over the seeds.",
+    ]
+    compared = [r for r in rows if r["family"] in FAMILIES]
+    for seconds in sorted({r["seconds"] for r in compared}):
+        lines += ["", f"## {seconds} processor seconds of Fashion-MNIST at 32x32, with labels", ""]
+        lines += [f"| family | seeds | images seen | {' | '.join(FIGURES.values())} |"]
+        lines += ["|---" * (3 + len(FIGURES)) + "|"]
+        groups = {f: [r for r in compared if (r["family"], r["seconds"]) == (f, seconds)]
+                  for f in FAMILIES}  # fmt: skip
+        for family in sorted(filter(groups.get, groups), key=lambda f: mean(groups[f], "fid")):
+            mine = groups[family]
+            images = statistics.mean(r["images"] for r in mine)
+            cells = [family, ", ".join(str(r["seed"]) for r in mine), f"{images:,.0f}"]
+            cells += [spread(mine, name) for name in FIGURES]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "## Pictures",
+        "",
+        "Twenty latents of seed 0; with labels, two of each class.",
+        "",
+        "![one row of pictures for each family](families.png)",
+        "",
+    ]
+    drawn = [f"{r['family']} ({r['images']:,} images, {r['seconds']} s)" for r in longest(rows)]
+    lines += [f"From the top: {', '.join(drawn)}."]
+    missing = [family for family in EVERY if family not in {r["family"] for r in rows}]
+    if missing:
+        lines += ["", f"Not trained yet: {', '.join(missing)}."]
+    end = "`+callback=processor_time` (of `ZOO_PLUGINS=benchmarks/callbacks`)"
+    lines += ["", f"Settings of the rows, each with {end} and `seed`:", ""]
+    lines += [f"- {f}: `{' '.join(['python run.py', *s, *ENDS])}`" for f, s in EVERY.items()]
+    lines += ["", f"Machine: {machines_in_words(rows)}."]
+    if any(r["loaded"] for r in rows):
+        lines.append(
+            "Others computed beside it: a second held less work than on an idle processor."
+        )
+    protocols = dict.fromkeys(r["protocol"] for r in compared)
+    lines += ["", *(f"{p}\n" for p in protocols)]
+    lines.append("Made by `python -m benchmarks.families` (`--help`).")
+    return "\n".join(lines) + "\n"
+
+
+def mean(rows: list[dict[str, Any]], name: str) -> float:
+    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
+    return statistics.mean(values) if values else float("inf")
+
+
+def spread(rows: list[dict[str, Any]], name: str) -> str:
+    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
+    if len(values) < 2:
+        return "".join(f"{v:.3f}" for v in values)
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+
+
+def sheet(runs: list[tuple[str, Path]]) -> Image.Image:
+    """One row of pictures for each run, drawn by seed 0; with classes, a column for each."""
+    font = ImageFont.load_default(size=14)
+    left = 8 + max(int(font.getlength(name)) for name, _ in runs) + 8
+    step = CELL + 2
+    canvas = Image.new("RGB", (left + COLUMNS * step, len(runs) * step), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, (name, run) in enumerate(runs):
+        draw.text((left - 8, i * step + CELL // 2), name, fill="black", font=font, anchor="rm")
+        for j, picture in enumerate(pictures(run)):
+            canvas.paste(picture, (left + j * step, i * step))
+    return canvas
+
+
+def pictures(run: Path) -> list[Image.Image]:
+    """`COLUMNS` pictures of a run's last checkpoint, as large as a cell allows."""
+    model = zoo.load(run)
+    z, _ = model.draw(COLUMNS, seed=0)
+    y = torch.arange(COLUMNS) % model.num_classes if model.num_classes else None
+    images = to_uint8(model.generate(z, y))
+    scale = max(1, CELL // max(images.shape[2:]))
+    size = (images.shape[3] * scale, images.shape[2] * scale)
+    return [to_pil(i).convert("RGB").resize(size, Image.Resampling.NEAREST) for i in images]
+
+
+if __name__ == "__main__":
+    main()

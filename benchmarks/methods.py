@@ -1,0 +1,154 @@
+"""What a method changes, beside what its paper says: modes caught, few images, codes.
+
+`python -m benchmarks.methods ring grid` trains the ways of each experiment named
+(`experiments.py`) for every seed, scores each last checkpoint, and writes `results/methods.json`
+and `.md` after each run, keeping the rows that are there. All in one process: these runs are short,
+and a start takes as long as some of them. `--updates` trains longer. Data sets come from
+`ZOO_DATA_DIR` (default: `data`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from benchmarks.experiments import EXPERIMENTS, Experiment
+from benchmarks.measure import ROOT, machine, machines_in_words
+from zoo.explore.codes import codes_grid
+from zoo.inference.images import write_png
+
+ENDS = ["trainer.max_epochs=-1", "trainer.max_images=null"]
+QUIET = ["callbacks.progress=null", "callbacks.samples=null", "callbacks.diagnostics=null"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
+    parser.add_argument("names", nargs="+", choices=list(EXPERIMENTS), metavar="NAME",
+                        help=", ".join(EXPERIMENTS))  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--ways", nargs="+", help="rows, instead of all of an experiment")
+    parser.add_argument("--updates", type=int, help="of G, instead of the experiment's own number")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    file = options.out / "methods.json"
+    for name in options.names:
+        experiment = EXPERIMENTS[name]
+        for seed in options.seeds:
+            for way in options.ways or experiment.ways:
+                updates = options.updates or experiment.updates
+                row = measure(name, way, seed, updates, file.parent) | {"loaded": options.loaded}
+                print(row, flush=True)
+                rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+                rows = added(rows, row)
+                file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+                file.with_suffix(".md").write_text(report(rows, file.parent), encoding="utf-8")
+
+
+def settings_of(experiment: Experiment, way: str, updates: int) -> list[str]:
+    """The settings of a run, but for its seed."""
+    return [*experiment.common, *experiment.ways[way], *ENDS, f"trainer.max_steps={updates}"]
+
+
+def measure(name: str, way: str, seed: int, updates: int, out: Path) -> dict[str, Any]:
+    """What one run of a way has seen and reached after so many updates of G."""
+    experiment = EXPERIMENTS[name]
+    settings = settings_of(experiment, way, updates)
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        model = zoo.train(*settings, *QUIET, f"seed={seed}", out=run)
+        trained = time.process_time()
+        result = zoo.evaluate(model, metrics=list(experiment.metrics), **experiment.evaluation)
+        if experiment.draws_codes and seed == 0:
+            write_png(codes_grid(model, scale=1), out / drawing(name))
+    return {
+        "experiment": name,
+        "way": way,
+        "seed": seed,
+        "updates": updates,
+        "images": model.images_seen,
+        "figures": {figure: result.figures.get(figure) for figure in experiment.figures},
+        "protocol": str(result.protocol),
+        "processor_seconds": round(trained - start),
+        "machine": machine(torch.device("cpu")),
+    }
+
+
+def added(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows with this one in the place of an older one, in the order of the tables."""
+    rows = [*(r for r in rows if _key(r) != _key(row)), row]
+    return sorted((r for r in rows if r["experiment"] in EXPERIMENTS), key=_key)
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    name = row["experiment"]
+    way = list(EXPERIMENTS[name].ways).index(row["way"]) if name in EXPERIMENTS else -1
+    return list(EXPERIMENTS).index(name), row["updates"], way, row["seed"]
+
+
+def drawing(name: str) -> str:
+    """The file of an experiment's picture."""
+    return f"methods_{name}.png"
+
+
+def report(rows: list[dict[str, Any]], folder: Path) -> str:
+    """The rows as Markdown: a table for each experiment and number of updates."""
+    lines = [
+        "# Methods beside their papers",
+        "",
+        "What each method changes in short trainings on a processor: means and deviations over",
+        "the seeds, of the weights that `task=sample` takes, and what the paper has after its own,",
+        "much longer trainings. The contrast between the rows is what can be compared.",
+    ]
+    for name, updates in dict.fromkeys((r["experiment"], r["updates"]) for r in rows):
+        experiment = EXPERIMENTS[name]
+        mine = [r for r in rows if (r["experiment"], r["updates"]) == (name, updates)]
+        lines += ["", f"## {experiment.title}, {updates:,} updates of G", ""]
+        lines += [f"{experiment.source}", ""]
+        heads = ["way", "seeds", "images seen", *experiment.figures.values()]
+        if experiment.paper:
+            heads += [f"paper: {title}" for title in experiment.figures.values()]
+        lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        for way in experiment.ways:
+            if group := [r for r in mine if r["way"] == way]:
+                cells = [way, ", ".join(str(r["seed"]) for r in group)]
+                cells += [f"{statistics.mean(r['images'] for r in group):,.0f}"]
+                cells += [spread(group, figure) for figure in experiment.figures]
+                if experiment.paper:
+                    cells += experiment.paper.get(way, ("",) * len(experiment.figures))
+                lines.append(f"| {' | '.join(cells)} |")
+        if (folder / drawing(name)).exists():
+            lines += ["", f"![columns: values of the code; rows: latents]({drawing(name)})"]
+        common = " ".join(["python run.py", *experiment.common, *ENDS])
+        lines += ["", f"`{common} trainer.max_steps={updates} seed=SEED`, and for each way:", ""]
+        lines += [f"- {way}: `{' '.join(s) or '(nothing)'}`" for way, s in experiment.ways.items()]
+        lines += ["", *dict.fromkeys(f"{r['protocol']}" for r in mine)]
+    lines += ["", f"Machine: {machines_in_words(rows)}."]
+    if any(r["loaded"] for r in rows):
+        lines.append("Others computed beside it, which changes no figure here.")
+    lines += ["", "Made by `python -m benchmarks.methods NAME…` (`--help`)."]
+    return "\n".join(lines) + "\n"
+
+
+def spread(rows: list[dict[str, Any]], name: str) -> str:
+    """The mean of a figure over rows with its deviation."""
+    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
+    if len(values) < 2:
+        return "".join(f"{v:.3g}" for v in values)
+    return f"{statistics.mean(values):.3g} ± {statistics.stdev(values):.2g}"
+
+
+if __name__ == "__main__":
+    main()
