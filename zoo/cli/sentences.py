@@ -25,7 +25,7 @@ def grammar_sentence(text: str, error: Exception) -> str:
     )
 
 
-_LIGHTNINGS = ("pytorch_lightning.", "zoo.training.loggers.")
+_LIGHTNINGS = ("pytorch_lightning.", "zoo.training.loggers.", "zoo.training.mlflow.")
 """Classes that take options of Lightning's beside those in the configuration."""
 
 

@@ -16,6 +16,7 @@ from zoo.core import cache
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing
 from zoo.registry import at_least, task
+from zoo.tasks.log_results import log_results
 
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
@@ -62,6 +63,7 @@ class Evaluate(Task):
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
+    uses = ("logger", "tags")
     instead = {  # noqa: RUF012
         "datamodule": "dataset=NAME or dataset=FOLDER names the real images",
     }
@@ -135,6 +137,7 @@ class Evaluate(Task):
             result.save(file)
         summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
         summary |= write_pictures(results, out, [file.stem for file in written])
+        summary |= log_results(run, results)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
         self.printed = tuple(name for result in results for name in result.figures)
         if len(results) == 1:

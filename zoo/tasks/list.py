@@ -15,12 +15,15 @@ from zoo.registry import REGISTRY, Part, check_kind, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
 from zoo.tasks.options_page import model_section, options_page, with_links
+from zoo.tasks.presets import presets_page, presets_text
 from zoo.training.options import model_parameters
 
 
 @task("list")
 class ListParts(Task):
     """List every part: name, options with types and defaults, what it is, paper, where it is from.
+
+    Behind the parts stand the shipped trainers, loggers, callbacks and presets of `debug`.
 
     Plugins are imported for it, so that one that cannot be is told here, with file and reason.
 
@@ -46,10 +49,10 @@ class ListParts(Task):
         width = min(160, shutil.get_terminal_size((120, 24)).columns)
         if self.format == "markdown":
             pages = [markdown_table(parts), options_page(parts)]
-            pages += [model_section()] if self.kind is None else []
+            pages += [model_section(), presets_page()] if self.kind is None else []
         else:
             pages = [text_table(parts, width)]
-            pages += [model_options(width)] if self.kind is None else []
+            pages += [model_options(width), presets_text()] if self.kind is None else []
         print("\n\n".join(pages))
         return {}
 

@@ -229,7 +229,6 @@ class Train(Task):
 
     def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
         from zoo.training.callbacks.base import Callback
-        from zoo.training.loggers import WandbLogger
 
         lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
         for callback in trainer.callbacks:
@@ -239,8 +238,8 @@ class Train(Task):
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                lines["W&B"] = logger.sync_hint()
+            if hasattr(logger, "summary"):
+                lines |= logger.summary()
         if (run.folder / PROFILE).is_file():
             lines["profile"] = shown(run.folder / PROFILE)
         if "checkpoint" in lines:

@@ -11,14 +11,17 @@ import shlex
 import socket
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
+from PIL import Image
 from pytorch_lightning import loggers
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
+from zoo.core.tables import markdown
 from zoo.training.lightning_internals import (
     set_run_id,
     set_version,
@@ -124,6 +127,21 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     def __init__(self, save_dir: str, name: str = "tensorboard", **options: Any) -> None:
         super().__init__(save_dir, name, **options)
 
+    @rank_zero_only
+    def log_image(self, key: str, images: list[Image.Image], step: int | None = None) -> None:
+        """Log pictures, with a slider over the steps."""
+        from torchvision.transforms.functional import pil_to_tensor
+
+        for image in images:
+            self.experiment.add_image(key, pil_to_tensor(image), step)
+
+    @rank_zero_only
+    def log_table(
+        self, key: str, columns: list[str], data: list[list[Any]], step: int | None = None
+    ) -> None:
+        """Log a table among the texts."""
+        self.experiment.add_text(key, markdown(columns, data), step)
+
     def go_on(self, step: int, logged: int) -> None:
         """Write beside the newest log; TensorBoard leaves out what will be trained again."""
         version = _newest_version(Path(self.root_dir))
@@ -174,6 +192,7 @@ class WandbLogger(loggers.WandbLogger):
         project: as shown by W&B.
         offline: null finds out by looking for an API key and reaching the server.
         tags: words to find the run by; null takes those of the training.
+        log_model: keep the last and the best checkpoint as artifacts; `all` for every one.
         options: all others of Lightning's logger.
     """
 
@@ -185,6 +204,7 @@ class WandbLogger(loggers.WandbLogger):
         project: str = "gan-zoo",
         offline: bool | None = None,
         tags: list[str] | None = None,
+        log_model: bool | Literal["all"] = False,
         **options: Any,
     ) -> None:
         if not _PROJECT.fullmatch(project):
@@ -200,6 +220,9 @@ class WandbLogger(loggers.WandbLogger):
             )
         if offline:
             self.why_offline = "it was asked to"
+        if log_model not in (True, False, "all"):
+            raise ZooError(f"logger.wandb.log_model={log_model} must be true, false or all.")
+        self.keeps_models = log_model
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_SILENT", "true")
         super().__init__(
@@ -218,6 +241,27 @@ class WandbLogger(loggers.WandbLogger):
         if found and wandb_options(self)["id"] is None:
             newest = max(found, key=lambda p: p.stat().st_mtime)
             set_run_id(self, newest.name.rpartition("-")[2])
+
+    @rank_zero_only
+    def log_file(self, name: str, file: Path, step: int | None = None) -> None:
+        """Log a video, and any other file as it is."""
+        if file.suffix in (".gif", ".mp4"):
+            self.log_video(name, [str(file)], step, format=[file.suffix[1:]])
+        else:
+            self.experiment.save(str(file), base_path=str(file.parent), policy="now")
+
+    @rank_zero_only
+    def log_checkpoint(self, file: Path, aliases: list[str], facts: dict[str, Any]) -> None:
+        """Keep a checkpoint as an artifact, of which W&B counts the versions."""
+        import wandb
+
+        artifact = wandb.Artifact(f"model-{self.experiment.id}", type="model", metadata=facts)
+        artifact.add_file(str(file), name="model.ckpt")
+        self.experiment.log_artifact(artifact, aliases=aliases)
+
+    def summary(self) -> dict[str, str]:
+        """Where the log is, for the end of a training."""
+        return {"W&B": self.sync_hint()}
 
     def sync_hint(self) -> str:
         """Where the log is, and how to upload one that was written offline."""

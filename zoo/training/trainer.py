@@ -81,7 +81,7 @@ def _import(target: str) -> Any:
 
 def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
     """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
-    from pytorch_lightning.callbacks import Callback
+    from pytorch_lightning.callbacks import Callback, ProgressBar
 
     parts = {p.target: p for p in REGISTRY.parts("callback")}
     made: list[pl.Callback] = []
@@ -93,7 +93,8 @@ def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
         filled = {"folder": str(out)} if any(p.name == "folder" for p in part.parameters) else {}
         given = {k: v for k, v in options.items() if k != "_target_"}
         made.append(create("callback", part.name, **{**filled, **given}))
-    return made
+    bars = [c for c in made if isinstance(c, ProgressBar)]
+    return [c for c in made if c not in bars[:-1]]  # Lightning takes one: the last one chosen
 
 
 def make_loggers(

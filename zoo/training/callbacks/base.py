@@ -25,6 +25,15 @@ class Callback(pl.Callback):
         return {}
 
 
+def bar_texts(values: Mapping[str, float]) -> dict[str, str]:
+    """What a progress bar shows of the last means: both losses, and the speed."""
+    names = {"D": "loss_d", "G": "loss_g"}
+    texts = {k: f"{values[name]:.3f}" for k, name in names.items() if name in values}
+    if "images_per_second" in values:
+        texts["images/s"] = f"{values['images_per_second']:,.0f}"
+    return texts
+
+
 def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Trainer) -> bool:
     """Whether `figures` are what a callback that monitors one of them waits for.
 

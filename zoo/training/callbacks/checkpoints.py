@@ -21,6 +21,7 @@ from zoo.core.errors import OwnError, ZooError
 from zoo.registry import at_least, callback
 from zoo.registry.spec import spec
 from zoo.training.callbacks.base import Callback, Measures, is_due
+from zoo.training.callbacks.logs import log_checkpoint
 from zoo.training.window import NonFiniteError
 
 _VOTE_EVERY = 10
@@ -134,7 +135,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
     ) -> None:
         n, seen = self.every_n_images, pl_module.images_seen
         if n is not None and seen // n > self._seen // n:
-            self.save(trainer, pl_module, self.folder / f"images_{seen:09d}.ckpt")
+            numbered = self.folder / f"images_{seen:09d}.ckpt"
+            self.save(trainer, pl_module, numbered)
+            if trainer.is_global_zero:
+                log_checkpoint(trainer, numbered, [numbered.stem], _facts(pl_module), final=False)
         self._seen = seen
         if self._told_to_stop(trainer, batch_idx):
             self.save(trainer, pl_module)
@@ -161,6 +165,12 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._release()
         self.save(trainer, pl_module)
+        best = self.folder / "best.ckpt"
+        if trainer.is_global_zero:
+            if best.is_file():
+                facts = {str(self.monitor): self.best_score}
+                log_checkpoint(trainer, best, ["best"], facts, final=True)
+            log_checkpoint(trainer, self.last, ["latest"], _facts(pl_module), final=True)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._release()
@@ -223,6 +233,18 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
             raise OwnError(
                 f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{before}"
             ) from error
+
+
+def _facts(pl_module: Any) -> dict[str, Any]:
+    """What a logger keeps beside a checkpoint."""
+    described = pl_module.describe()
+    return {
+        "images_seen": described["images_seen"],
+        "step": described["step"],
+        "generator": described["generator"]["name"],
+        "discriminator": described["discriminator"]["name"],
+        "data": described["data"]["name"],
+    }
 
 
 def _logged_later(trainer: pl.Trainer) -> bool:

@@ -14,9 +14,10 @@ from zoo.metrics.comparison import Reference
 from zoo.metrics.evaluate import LatentSampler, default_features, evaluate, reference_of
 from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
-from zoo.metrics.results import generator_hash
+from zoo.metrics.results import generator_hash, read_results
 from zoo.registry import at_least, callback
 from zoo.training.callbacks.base import Measures
+from zoo.training.callbacks.logs import log_table
 
 
 @callback("evaluate")
@@ -85,7 +86,7 @@ class Evaluate(Measures):
             name = self.features or default_features(self._reference)
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
-        has_codes = LatentSampler(pl_module.sampler, self.seed).has_codes
+        has_codes = LatentSampler(pl_module.sampled_generator, self.seed).has_codes
         check_metrics(self.metrics or [], self._network, self._reference, conditional, has_codes)
         self._seen = self._evaluated = pl_module.images_seen
 
@@ -106,6 +107,13 @@ class Evaluate(Measures):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.evaluate(trainer, pl_module)
+        if trainer.is_global_zero:  # all evaluations, those before a resume too
+            results = read_results(sorted(self.folder.glob(f"images_{'[0-9]' * 9}.json")))
+            rows = [
+                {"images_seen": int(file.stem.removeprefix("images_")), **result.figures}
+                for file, result in results.items()
+            ]
+            log_table(trainer.loggers, "figures", rows, trainer.global_step)
 
     def evaluate(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Score the generator as it is now; nothing is done twice for the same images seen."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytorch_lightning as pl
 
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Callback
+from zoo.training.callbacks.base import Callback, bar_texts
 
 
 @callback("progress")
@@ -52,9 +52,4 @@ class Progress(Callback, pl.callbacks.TQDMProgressBar):
         super().on_train_epoch_end(trainer, pl_module)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:
-        values = pl_module.shown
-        names = {"D": "loss_d", "G": "loss_g"}
-        texts = {k: f"{values[name]:.3f}" for k, name in names.items() if name in values}
-        if "images_per_second" in values:
-            texts["images/s"] = f"{values['images_per_second']:,.0f}"
-        return texts
+        return bar_texts(pl_module.shown)

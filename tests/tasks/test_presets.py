@@ -1,0 +1,34 @@
+"""`task=list` shows the shipped trainers, loggers, callbacks and presets of debug=."""
+
+from __future__ import annotations
+
+from zoo.registry.places import CONFIGS
+from zoo.tasks.list import ListParts
+from zoo.tasks.presets import GROUPS, presets, presets_page, presets_text
+
+
+def test_every_file_of_the_groups_says_what_it_is():
+    files = {(g, f.stem) for g in GROUPS for f in (CONFIGS / g).glob("*.yaml")}
+    found = list(presets())
+    assert {(p.group, p.name) for p in found} >= files
+    for preset in found:
+        assert len(preset.what) > 5, preset.name
+        assert f"  {preset.name} " in presets_text()
+
+
+def test_the_page_has_what_they_set():
+    page = presets_page()
+    for cell in ("`logger.wandb.log_model=false`", "`logger.mlflow.tracking_uri=null`",
+                 "`trainer.max_steps=1`", "`trainer.precision=16-mixed`", "`debug=overfit`",
+                 "`callbacks.evaluate.metrics=[fid]`", "`task_name=debug`"):  # fmt: skip
+        assert cell in page, cell
+    assert "_target_" not in page
+
+
+def test_the_task_prints_them_behind_all_parts_alone(tmp_path, capsys):
+    ListParts(format="markdown")(tmp_path)
+    assert capsys.readouterr().out.rstrip().endswith(presets_page())
+    ListParts()(tmp_path)
+    assert capsys.readouterr().out.rstrip().endswith(presets_text())
+    ListParts("loss")(tmp_path)
+    assert "debug=" not in capsys.readouterr().out

@@ -1,0 +1,147 @@
+"""What loggers keep beside curves: checkpoints, tables, videos, tags; MLflow as a whole."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_train import configure, train
+
+from zoo.cli.jobs import run_task
+from zoo.core.errors import ZooError
+
+MEASURED = (
+    "callbacks=evaluate", "callbacks.evaluate.n=20",
+    "callbacks.evaluate.metrics=[fid]", "callbacks.evaluate.split=train",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(place))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(place)
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
+
+
+def chunks(content: bytes) -> Iterator[bytes]:
+    """The records of a log in LevelDB's format: in blocks of 32 KiB, in parts where they are long.
+
+    A part has a checksum (4 bytes), its length (2) and what it is (1): whole, first, middle, last.
+    """
+    place, record = 7, b""  # behind W&B's own mark
+    while place + 7 <= len(content):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        record += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):
+            yield record
+            record = b""
+
+
+def records(run: Path) -> list[Any]:
+    """What W&B wrote down offline, to be uploaded; its process ends after the run has."""
+    from wandb.proto import wandb_internal_pb2
+
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    for _ in range(600):
+        found = [wandb_internal_pb2.Record.FromString(c) for c in chunks(file.read_bytes())]
+        if any(record.HasField("exit") for record in found):
+            return found
+        time.sleep(0.1)
+    pytest.fail("the end of the run was never written down")
+
+
+def artifacts(run: Path) -> list[Any]:
+    return [record.artifact for record in records(run) if record.HasField("artifact")]
+
+
+@pytest.mark.parametrize(
+    ("keeps", "aliases"),
+    [("false", []), ("true", [{"best"}, set()]), ("all", [{"images_000000096"}, {"best"}, set()])],
+)  # fmt: skip
+def test_wandb_keeps_checkpoints_as_artifacts(tmp_path, keeps, aliases):
+    train(tmp_path, "logger=wandb", f"logger.wandb.log_model={keeps}", "tags=[a,b]", *MEASURED,
+          "callbacks.checkpoints.every_n_images=96", "trainer.max_steps=7")  # fmt: skip
+    sys.modules["wandb"].finish()
+    models = [a for a in artifacts(tmp_path) if a.type == "model"]
+    assert [set(a.aliases) - {"latest"} for a in models] == aliases  # which W&B gives to each
+    for model in models:
+        (entry,) = model.manifest.contents
+        assert entry.path == "model.ckpt"
+        assert Path(entry.local_path).is_file()
+    if models:
+        assert json.loads(models[-1].metadata)["images_seen"] == 112
+        newest = Path(models[-1].manifest.contents[0].local_path)
+        assert newest.read_bytes() == (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
+    runs = [r.run for r in records(tmp_path) if r.HasField("run")]
+    assert list(runs[-1].tags) == ["a", "b"]
+    tables = list(tmp_path.glob("wandb/offline-run-*/files/media/table/figures_*.table.json"))
+    assert len(tables) == 1
+    assert json.loads(tables[0].read_text())["columns"] == ["images_seen", "fid"]
+
+
+def test_an_unknown_way_to_keep_models_is_told(tmp_path):
+    with pytest.raises(ZooError, match="log_model=best must be true, false or all"):
+        train(tmp_path, "logger=wandb", "logger.wandb.log_model=best")
+
+
+def test_mlflow_has_curves_pictures_tables_checkpoints_and_goes_on_in_its_run(tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    given = ("logger=mlflow", "logger.mlflow.log_model=true", "tags=[a,b]", *MEASURED)
+    summary = train(tmp_path, *given, "+callback=video", "trainer.max_steps=7")
+    address = f"sqlite:///{Path('outputs/mlflow.db').absolute()}"
+    assert summary["MLflow"].endswith(address)
+    client = MlflowClient(address)
+    experiment = client.get_experiment_by_name("gan-zoo")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["tags"] == "a, b"
+    assert run.data.params["model/lr_g"] == "0.001"
+    assert {"loss_d", "fid", "images_per_second"} <= run.data.metrics.keys()
+    identity = run.info.run_id
+    assert sorted(f.path for f in client.list_artifacts(identity)) == [
+        "checkpoints", "figures.md", "images", "video.gif",
+    ]  # fmt: skip
+    kept = sorted(f.path for f in client.list_artifacts(identity, "checkpoints"))
+    assert kept == ["checkpoints/best.ckpt", "checkpoints/last.ckpt"]
+    pictures = [f.path for f in client.list_artifacts(identity, "images")]
+    assert sum(p.endswith(".png") for p in pictures) == 2
+
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=12", "model.lr_g=1e-4")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_id == identity
+    steps = [m.step for m in client.get_metric_history(identity, "loss_d")]
+    assert steps[-1] == 12
+    assert (Path("outputs/mlflow") / identity).is_dir()
+
+
+def test_evaluating_logs_where_a_logger_is_asked_for(tmp_path):
+    train(tmp_path / "run", "trainer.max_steps=2")
+    given = ("task=evaluate", f"ckpt={tmp_path / 'run'}", "n=20", "metrics=[fid]")
+    more = ("logger=csv", "tags=[a]")
+    config, overrides = configure(*given, *more)
+    summary = run_task(config, tmp_path / "scores", overrides)
+    (log,) = (tmp_path / "scores").glob("csv/*/metrics.csv")
+    head, row = log.read_text().splitlines()
+    assert {"fid", "images_seen", "step"} == set(head.split(","))
+    assert row.split(",")[head.split(",").index("step")] == "32"
+    assert summary["log"] == str(log.parent)
+    config, overrides = configure(*given)
+    run_task(config, tmp_path / "plain", overrides)
+    assert not (tmp_path / "plain" / "csv").exists()

@@ -1,0 +1,61 @@
+"""The video of a training: frames at growing distances, one video over all continuations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers_train import train
+from PIL import Image
+
+from zoo.core.errors import ZooError
+from zoo.training.callbacks.video import Video
+
+CHOSEN = ("+callback=video", "callbacks.video.first=32", "callbacks.video.growth=1.5",
+          "callbacks.video.scale=2")  # fmt: skip
+
+
+def frames(run: Path) -> list[int]:
+    return [int(p.stem.rpartition("_")[2]) for p in sorted((run / "video").iterdir())]
+
+
+def test_frames_grow_apart_and_the_video_shows_each(tmp_path):
+    summary = train(tmp_path, *CHOSEN, "callbacks.video.seconds=2", "trainer.max_steps=15")
+    assert frames(tmp_path) == [0, 32, 48, 80, 112, 176, 240]  # the first step at 32 * 1.5^k
+    assert summary["video"] == str(tmp_path / "video.gif")
+    with Image.open(tmp_path / "video.gif") as video:
+        assert video.n_frames >= 7
+        lasts = []
+        for i in range(video.n_frames):
+            video.seek(i)
+            lasts.append(video.info["duration"])
+        assert 3900 < sum(lasts) < 4200  # two seconds, and two more of the last frame
+        assert video.size == Image.open(next((tmp_path / "video").iterdir())).size
+
+
+def test_a_training_that_is_continued_has_the_video_of_one_that_never_stopped(tmp_path):
+    train(tmp_path / "whole", *CHOSEN, "trainer.max_steps=15")
+    train(tmp_path / "parts", *CHOSEN, "trainer.max_steps=10")
+    late = tmp_path / "parts" / "video" / "images_000000000999.png"
+    Image.new("L", (8, 8)).save(late)  # behind the checkpoint, as after a kill
+    train(tmp_path / "parts", f"resume={tmp_path / 'parts'}", "trainer.max_steps=15")
+    assert set(frames(tmp_path / "parts")) - {160} == set(frames(tmp_path / "whole"))
+    for frame in (tmp_path / "whole" / "video").iterdir():
+        assert frame.read_bytes() == (tmp_path / "parts" / "video" / frame.name).read_bytes()
+
+
+def test_it_can_be_webp_in_a_rhythm(tmp_path):
+    rhythm = ("callbacks.video.every_n_images=50", "callbacks.video.format=webp")
+    train(tmp_path, *CHOSEN, *rhythm, "trainer.max_steps=10", "model.conditional=false")
+    assert frames(tmp_path) == [0, 64, 112, 160]
+    with Image.open(tmp_path / "video.webp") as video:
+        assert video.n_frames == 4
+
+
+@pytest.mark.parametrize("option", [{"growth": 1.0}, {"format": "avi"}, {"rows": 5000}])
+def test_wrong_options_are_told(option, tmp_path):
+    import zoo
+
+    with pytest.raises(ZooError, match=next(iter(option))):
+        zoo.create("callback", "video", folder=str(tmp_path), **option)
+    assert Video(str(tmp_path)).summary() == {}

@@ -1,0 +1,102 @@
+"""The shipped choices of groups that hold no parts: trainers, loggers, callbacks, debug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from zoo.core.tables import markdown
+from zoo.registry.places import CONFIGS, plugin_folders
+
+GROUPS = ("trainer", "logger", "callbacks", "debug")
+
+
+class Preset(NamedTuple):
+    """A file of a group.
+
+    Args:
+        what: its first comment.
+        options: its own values, by what stands on the command line.
+    """
+
+    group: str
+    name: str
+    what: str
+    options: dict[str, Any]
+
+
+def presets() -> Iterator[Preset]:
+    """Every shipped choice of the groups, those of plugins too, group by group."""
+    folders = [CONFIGS, *(folder / "configs" for folder in plugin_folders())]
+    for group in GROUPS:
+        for file in sorted(f for folder in folders for f in (folder / group).glob("*.yaml")):
+            text = file.read_text(encoding="utf-8")
+            yield Preset(group, file.stem, _comment(text), _options(text, group))
+
+
+def _comment(text: str) -> str:
+    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
+    told = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        told.append(line.lstrip("# "))
+    return " ".join(told)
+
+
+def _options(text: str, group: str) -> dict[str, Any]:
+    """The leaves of a file; those of a global one carry their section themselves."""
+    place = "" if "@package _global_" in text else f"{group}."
+    loaded = OmegaConf.create(text)
+    assert isinstance(loaded, DictConfig)
+    node = OmegaConf.to_container(loaded, resolve=False)
+    assert isinstance(node, dict)
+    own = {name: value for name, value in node.items() if name not in ("defaults", group)}
+    return dict(_leaves(own, place))
+
+
+def _leaves(node: dict[Any, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{place}{name}.")
+        elif name != "_target_":
+            yield f"{place}{name}", value
+
+
+def presets_text() -> str:
+    """A section per group for a terminal."""
+    found = list(presets())
+    lines = []
+    for group in GROUPS:
+        own = [p for p in found if p.group == group]
+        width = max(len(p.name) for p in own)
+        lines += ["", f"{group.upper()}   {group}=NAME"]
+        lines += [f"  {p.name:<{width}}  {p.what}".rstrip() for p in own]
+    return "\n".join(lines).lstrip("\n")
+
+
+def presets_page() -> str:
+    """The same in Markdown, with what each file sets."""
+    lines = []
+    for group in GROUPS:
+        rows = [
+            [
+                f"`{group}={p.name}`",
+                p.what,
+                ", ".join(f"`{key}={_written(value)}`" for key, value in p.options.items()),
+            ]
+            for p in presets()
+            if p.group == group
+        ]
+        lines += [f"## {group}", "", markdown(["choice", "what", "sets"], rows), ""]
+    return "\n".join(lines).strip()
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)

@@ -1,0 +1,137 @@
+"""MLflow's logger with a local database, one run over all continuations, pictures and files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+from pytorch_lightning import loggers
+from pytorch_lightning.utilities import rank_zero_only
+
+from zoo.core.atomic import write_text
+from zoo.core.extras import require
+from zoo.core.tables import markdown
+
+_NOTE = "mlflow_run.txt"
+"""In the run's folder: the id of its run in MLflow."""
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class MLFlowLogger(loggers.MLFlowLogger):
+    """Lightning's logger with a database in `outputs/`, which all runs share.
+
+    Args:
+        save_dir: the run's folder.
+        experiment_name: under which MLflow lists the run.
+        run_name: as shown by MLflow; null takes the folder's.
+        tracking_uri: a server or a database; null takes the environment's MLFLOW_TRACKING_URI, else
+            `outputs/mlflow.db` below the current folder.
+        log_model: keep the last and the best checkpoint as artifacts; `all` for every one.
+        tags: words to find the run by; null takes those of the training.
+        options: all others of Lightning's logger.
+    """
+
+    def __init__(
+        self,
+        save_dir: str,
+        experiment_name: str = "gan-zoo",
+        run_name: str | None = None,
+        tracking_uri: str | None = None,
+        log_model: bool | Literal["all"] = False,
+        tags: list[str] | None = None,
+        **options: Any,
+    ) -> None:
+        require("mlflow", "logger=mlflow", "mlflow", "sqlalchemy", "alembic")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.folder = Path(save_dir)
+        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        if not uri:
+            outputs = Path("outputs").absolute()
+            outputs.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{outputs / 'mlflow.db'}"
+            options.setdefault("artifact_location", (outputs / "mlflow").as_uri())
+        self.uri = uri
+        self.uploads = not uri.startswith(("sqlite:", "file:"))
+        self.keeps_models = log_model
+        super().__init__(
+            experiment_name,
+            run_name or self.folder.name,
+            uri,
+            {"tags": ", ".join(tags)} if tags else None,
+            save_dir,
+            **options,
+        )
+        from mlflow.tracking import MlflowClient
+
+        self.client = MlflowClient(uri)
+        self._make_experiment(experiment_name, options.get("artifact_location"))
+
+    @rank_zero_only
+    def _make_experiment(self, name: str, place: str | None) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self.client.get_experiment_by_name(name) is None:
+            with contextlib.suppress(MlflowException):  # another program was faster
+                self.client.create_experiment(name, place)
+
+    def go_on(self, step: int, logged: int) -> None:
+        """Log to the MLflow run of this folder."""
+        from mlflow.exceptions import MlflowException
+
+        note = self.folder / _NOTE
+        known = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+        if self._run_id is None and _ID.fullmatch(known):
+            with contextlib.suppress(MlflowException):  # it is in another database
+                self.client.update_run(known, status="RUNNING")
+                self._run_id = known
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Log settings, of which a training that goes on keeps the first values, as MLflow does."""
+        run = self.experiment.get_run(self.run_id)
+        write_text(self.folder / _NOTE, f"{self.run_id}\n")
+        flat = {k: v for k, v in _flat(dict(params)).items() if k not in run.data.params}
+        super().log_hyperparams(flat)
+
+    @rank_zero_only
+    def log_image(self, key: str, images: Sequence[Image.Image], step: int | None = None) -> None:
+        """Log pictures, with a slider over the steps."""
+        for image in images:
+            self.experiment.log_image(self.run_id, image, key=key, step=step or 0)
+
+    @rank_zero_only
+    def log_table(
+        self, key: str, columns: list[str], data: list[list[Any]], step: int | None = None
+    ) -> None:
+        """Keep a table as a Markdown file."""
+        self.experiment.log_text(self.run_id, markdown(columns, data) + "\n", f"{key}.md")
+
+    @rank_zero_only
+    def log_file(self, name: str, file: Path, step: int | None = None) -> None:
+        """Keep a file as an artifact."""
+        self.experiment.log_artifact(self.run_id, str(file))
+
+    @rank_zero_only
+    def log_checkpoint(self, file: Path, aliases: list[str], facts: dict[str, Any]) -> None:
+        """Keep a checkpoint as an artifact, in the folder `checkpoints`."""
+        self.experiment.log_artifact(self.run_id, str(file), "checkpoints")
+
+    def summary(self) -> dict[str, str]:
+        """Where the log is, for the end of a training."""
+        return {"MLflow": f"run {self.run_id}; mlflow ui --backend-store-uri {self.uri}"}
+
+
+def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{place}{name}"
+        found |= _flat(value, f"{key}/") if isinstance(value, dict) else {key: value}
+    return found
