@@ -16,11 +16,11 @@ from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.results import generator_hash
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Measures
+from zoo.training.callbacks.base import Measures, Recurring
 
 
 @callback("evaluate")
-class Evaluate(Measures):
+class Evaluate(Recurring, Measures):
     """Scores the generator while it is trained, as `task=evaluate` does afterwards.
 
     The figures are logged under their names (`fid`, `precision`, ...) and written to
@@ -67,7 +67,6 @@ class Evaluate(Measures):
         self.seed = seed
         self.batch_size = batch_size
         self.last: Result | None = None
-        self._seen = 0
         self._evaluated = -1
         self._network: Features | None = None
         self._reference: Reference | None = None
@@ -86,24 +85,10 @@ class Evaluate(Measures):
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
         check_metrics(self.metrics or [], self._network, self._reference, conditional)
-        self._seen = self._evaluated = pl_module.images_seen
+        super().on_train_start(trainer, pl_module)
+        self._evaluated = pl_module.images_seen
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        n = self.every_n_images
-        # What belongs to the last step comes before the checkpoint of it.
-        last = trainer.global_step == trainer.max_steps
-        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
-            self.evaluate(trainer, pl_module)
-        self._seen = pl_module.images_seen
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        n = self.every_n_epochs
-        if n is not None and (trainer.current_epoch + 1) % n == 0:
-            self.evaluate(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def act(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.evaluate(trainer, pl_module)
 
     def evaluate(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -15,14 +15,14 @@ from zoo.core.random import forked_random
 from zoo.inference.dataset import modes_of
 from zoo.inference.images import grid, write_png
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Callback
+from zoo.training.callbacks.base import Recurring
 
 MOST = 10_000
 """Pictures of a grid, which are made together."""
 
 
 @callback("samples")
-class SampleGrid(Callback):
+class SampleGrid(Recurring):
     """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
 
     A conditional GAN gets a column per class (the first `max_classes`), in order and named.
@@ -58,31 +58,16 @@ class SampleGrid(Callback):
         self.every_n_images = every_n_images
         self.rows, self.columns, self.max_classes, self.seed = rows, columns, max_classes, seed
         self.last: Path | None = None
-        self._seen = 0
 
     def summary(self) -> dict[str, Any]:
         return {} if self.last is None else {"pictures": self.last}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._seen = pl_module.images_seen
+        super().on_train_start(trainer, pl_module)
         if not self._seen or not any(self.folder.glob("images_*.png")):
             self.write(trainer, pl_module)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        n = self.every_n_images
-        # What belongs to the last step comes before the checkpoint of it.
-        last = trainer.global_step == trainer.max_steps
-        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
-            self.write(trainer, pl_module)
-        self._seen = pl_module.images_seen
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self.write(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def act(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.write(trainer, pl_module)
 
     @rank_zero_only
