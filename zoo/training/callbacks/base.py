@@ -34,6 +34,43 @@ def bar_texts(values: Mapping[str, float]) -> dict[str, str]:
     return texts
 
 
+class Recurring(Callback):
+    """What acts whenever so many images were seen, at the end of epochs, and of the training.
+
+    Attributes:
+        every_n_images, every_n_epochs: the rhythms; None for no such one.
+    """
+
+    every_n_images: int | None = None
+    every_n_epochs: int | None = 1
+    _seen = 0
+
+    def act(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """What is done; it is asked more than once for the same images seen."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._seen = pl_module.images_seen
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        n = self.every_n_images
+        # What belongs to the last step comes before the checkpoint of it.
+        last = trainer.global_step == trainer.max_steps
+        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
+            self.act(trainer, pl_module)
+        self._seen = pl_module.images_seen
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        n = self.every_n_epochs
+        if n is not None and (trainer.current_epoch + 1) % n == 0:
+            self.act(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.act(trainer, pl_module)
+
+
 def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Trainer) -> bool:
     """Whether `figures` are what a callback that monitors one of them waits for.
 

@@ -16,12 +16,12 @@ from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.results import generator_hash, read_results
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Measures
+from zoo.training.callbacks.base import Measures, Recurring
 from zoo.training.callbacks.logs import log_table
 
 
 @callback("evaluate")
-class Evaluate(Measures):
+class Evaluate(Recurring, Measures):
     """Scores the generator while it is trained, as `task=evaluate` does afterwards.
 
     The figures are logged under their names (`fid`, `precision`, ...) and written to
@@ -68,7 +68,6 @@ class Evaluate(Measures):
         self.seed = seed
         self.batch_size = batch_size
         self.last: Result | None = None
-        self._seen = 0
         self._evaluated = -1
         self._network: Features | None = None
         self._reference: Reference | None = None
@@ -88,25 +87,14 @@ class Evaluate(Measures):
         conditional = pl_module.generator.num_classes > 0
         has_codes = LatentSampler(pl_module.sampled_generator, self.seed).has_codes
         check_metrics(self.metrics or [], self._network, self._reference, conditional, has_codes)
-        self._seen = self._evaluated = pl_module.images_seen
+        super().on_train_start(trainer, pl_module)
+        self._evaluated = pl_module.images_seen
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        n = self.every_n_images
-        # What belongs to the last step comes before the checkpoint of it.
-        last = trainer.global_step == trainer.max_steps
-        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
-            self.evaluate(trainer, pl_module)
-        self._seen = pl_module.images_seen
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        n = self.every_n_epochs
-        if n is not None and (trainer.current_epoch + 1) % n == 0:
-            self.evaluate(trainer, pl_module)
+    def act(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.evaluate(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.evaluate(trainer, pl_module)
+        super().on_train_end(trainer, pl_module)
         if trainer.is_global_zero:  # all evaluations, those before a resume too
             results = read_results(sorted(self.folder.glob(f"images_{'[0-9]' * 9}.json")))
             rows = [

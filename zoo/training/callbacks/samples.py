@@ -10,13 +10,13 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.inference.images import write_png
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Callback
+from zoo.training.callbacks.base import Recurring
 from zoo.training.callbacks.grids import FixedGrid
 from zoo.training.callbacks.logs import log_picture
 
 
 @callback("samples")
-class SampleGrid(Callback):
+class SampleGrid(Recurring):
     """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
 
     A conditional GAN gets a column per class (the first `max_classes`), in order and named.
@@ -47,31 +47,16 @@ class SampleGrid(Callback):
         self.every_n_epochs = every_n_epochs
         self.every_n_images = every_n_images
         self.last: Path | None = None
-        self._seen = 0
 
     def summary(self) -> dict[str, Any]:
         return {} if self.last is None else {"pictures": self.last}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._seen = pl_module.images_seen
+        super().on_train_start(trainer, pl_module)
         if not self._seen or not any(self.folder.glob("images_*.png")):
             self.write(trainer, pl_module)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        n = self.every_n_images
-        # What belongs to the last step comes before the checkpoint of it.
-        last = trainer.global_step == trainer.max_steps
-        if last or (n is not None and pl_module.images_seen // n > self._seen // n):
-            self.write(trainer, pl_module)
-        self._seen = pl_module.images_seen
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self.write(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def act(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.write(trainer, pl_module)
 
     @rank_zero_only
