@@ -1,11 +1,11 @@
-"""What each family of networks reaches after the same time on a processor: figures and pictures.
+"""What each family of networks reaches after the same work of a processor: figures and pictures.
 
 `python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
-same seconds, scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with
-labels), draws one row of pictures of each, and writes `results/families.json`, `.md` and `.png`
-after each run. Rows that are there are kept, one for each family, seed and time, and runs in
-`--runs`, so that `--families` without a name only draws again. Seconds mean something on an idle
-machine only. Data sets come from `ZOO_DATA_DIR` (default: `data`).
+same processor seconds (added up over its threads), scores the last checkpoints of those that can be
+compared (Fashion-MNIST at 32x32 with labels), draws one row of pictures of each, and writes
+`results/families.json`, `.md` and `.png` after each run. Rows that are there are kept, one for each
+family, seed and time, and runs in `--runs`, so that `--families` without a name only draws again.
+Data sets come from `ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ PICTURES = {
 EVERY = {**FAMILIES, **PICTURES}
 ENDS = ["trainer.max_epochs=-1", "trainer.max_steps=-1", "trainer.max_images=null"]
 FIGURES = {"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"}
-SLACK = 1800.0
-"""Seconds that a run may take beside its training: start, pictures, checkpoints, scores."""
+LONGEST = 6 * 3600.0
+"""Seconds on the clock that a training or its scores may take."""
+CALLBACKS = Path(__file__).parent / "callbacks"
 COLUMNS = 20
 CELL = 64
 """Pixels of a picture in the sheet."""
@@ -64,7 +65,7 @@ CELL = 64
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.families", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=600, help="of training, for each run")
+    parser.add_argument("--seconds", type=int, default=600, help="of the processor, for each run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--families", nargs="*", choices=list(EVERY), default=list(EVERY))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -101,11 +102,13 @@ def folder(runs: Path, family: str, seed: int, seconds: int) -> Path:
 
 
 def measure(family: str, seed: int, seconds: int, threads: int, run: Path) -> dict[str, Any]:
-    """What one run of a family has seen and reached after `seconds` of training."""
-    time = f"00:{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    settings = [*EVERY[family], *ENDS, f"+trainer.max_time='{time}'", f"seed={seed}"]
+    """What one run of a family has seen and reached after `seconds` of the processor."""
+    end = ["+callback=processor_time", f"callbacks.processor_time.seconds={seconds}"]
+    settings = [*EVERY[family], *ENDS, *end, f"seed={seed}"]
     metrics = list(FIGURES) if family in FAMILIES else []
-    found = trained_and_scored(settings, metrics, threads, seconds + SLACK, keep=run)
+    found = trained_and_scored(
+        settings, metrics, threads, LONGEST, keep=run, ZOO_PLUGINS=str(CALLBACKS)
+    )
     return {
         "family": family,
         "seed": seed,
@@ -140,13 +143,13 @@ def report(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Families of networks at equal time",
         "",
-        "The small recipe of each family, the same seconds of training on a processor for each.",
-        "Figures and pictures are of the weights that `task=sample` takes: means and deviations",
-        "over the seeds.",
+        "The small recipe of each family, the same processor seconds of training for each, added",
+        "up over its threads. Figures and pictures are of the weights that `task=sample` takes:",
+        "means and deviations over the seeds.",
     ]
     compared = [r for r in rows if r["family"] in FAMILIES]
     for seconds in sorted({r["seconds"] for r in compared}):
-        lines += ["", f"## {seconds} seconds of Fashion-MNIST at 32x32, with labels", ""]
+        lines += ["", f"## {seconds} processor seconds of Fashion-MNIST at 32x32, with labels", ""]
         lines += [f"| family | seeds | images seen | {' | '.join(FIGURES.values())} |"]
         lines += ["|---" * (3 + len(FIGURES)) + "|"]
         groups = {f: [r for r in compared if (r["family"], r["seconds"]) == (f, seconds)]
@@ -171,11 +174,14 @@ def report(rows: list[dict[str, Any]]) -> str:
     missing = [family for family in EVERY if family not in {r["family"] for r in rows}]
     if missing:
         lines += ["", f"Not trained yet: {', '.join(missing)}."]
-    lines += ["", "Settings of the rows, each with `+trainer.max_time` and `seed`:", ""]
+    end = "`+callback=processor_time` (of `ZOO_PLUGINS=benchmarks/callbacks`)"
+    lines += ["", f"Settings of the rows, each with {end} and `seed`:", ""]
     lines += [f"- {f}: `{' '.join(['python run.py', *s, *ENDS])}`" for f, s in EVERY.items()]
     lines += ["", f"Machine: {machines_in_words(rows)}."]
     if any(r["loaded"] for r in rows):
-        lines.append("Others computed beside it: seconds were shorter for all than they look.")
+        lines.append(
+            "Others computed beside it: a second held less work than on an idle processor."
+        )
     protocols = dict.fromkeys(r["protocol"] for r in compared)
     lines += ["", *(f"{p}\n" for p in protocols)]
     lines.append("Made by `python -m benchmarks.families` (`--help`).")

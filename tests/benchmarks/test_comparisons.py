@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import recipes
 
 from benchmarks import families
+from benchmarks.callbacks.processor_time import ProcessorTime
 
 
 def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
@@ -48,3 +52,14 @@ def test_the_pictures_are_of_recipes():
 def test_the_longest_run_of_the_lowest_seed_is_drawn():
     rows = [row("GAT", 1, 5.0), row("GAT", 0, 5.0), row("GAT", 0, 5.0) | {"seconds": 60}]
     assert families.longest(rows) == [rows[1]]
+
+
+def test_a_training_ends_after_so_much_work_and_not_after_so_much_time(monkeypatch):
+    trainer, spent = SimpleNamespace(should_stop=False), [3.0]
+    monkeypatch.setattr(time, "process_time", lambda: spent[0])
+    end = ProcessorTime(seconds=2.0)
+    end.on_train_start(trainer, None)
+    for seconds, stops in ((4.9, False), (5.0, True)):
+        spent[0] = seconds
+        end.on_train_batch_end(trainer)
+        assert trainer.should_stop is stops

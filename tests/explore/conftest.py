@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from helpers import make_checkpoint
-from helpers_browser import chromium
+from helpers_browser import DESKTOP, PHONE, Page, chromium, resize, until
 
 import zoo
 from zoo.explore.serve.gallery import gallery
@@ -39,3 +39,14 @@ def browser(tmp_path_factory):
     chrome = chromium(tmp_path_factory.mktemp("chromium"), downloads)
     yield chrome
     chrome.quit()
+
+
+@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
+def page(request, browser, server):
+    browser.get("about:blank")
+    browser.get_log("browser")  # what the test before has left
+    resize(browser, request.param)
+    browser.get(server.url)
+    page = Page(browser)
+    until(lambda: page.shown(0) and page.shown(1), "the first images")
+    return page

@@ -16,84 +16,11 @@ from zoo.inference.latents import draw_seeds
 from zoo.inference.locate import pretrained_names
 from zoo.tasks.explore import Explore
 
-_SHOWN = """
-const image = document.getElementById(arguments[0]);
-if (!image || !image.complete || !image.naturalWidth) return "";
-const canvas = document.createElement("canvas");
-canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-canvas.getContext("2d").drawImage(image, 0, 0);
-return canvas.toDataURL();
-"""
-
 
 def pixels(data):
     picture = Image.open(io.BytesIO(data))
     flat = torch.tensor(list(picture.tobytes()), dtype=torch.uint8)
     return flat.view(picture.height, picture.width, -1).permute(2, 0, 1)
-
-
-class Page:
-    """What a user does on the page."""
-
-    def __init__(self, driver):
-        self.driver = driver
-
-    def run(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, name):
-        from selenium.webdriver.common.by import By
-
-        return self.driver.find_element(By.ID, name)
-
-    def all(self, selector):
-        from selenium.webdriver.common.by import By
-
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def shown(self, index=0):
-        return self.run(_SHOWN, f"image-{index}")
-
-    def changed(self, before, index=0):
-        return until(lambda: (now := self.shown(index)) and now != before and now, "a new image")
-
-    def settings(self, index=0):
-        """Of the picture that is shown."""
-        return self.run("return Object.fromEntries(panes[arguments[0]].values ?? [])", index)
-
-    def settled(self, index=0, **wanted):
-        return until(
-            lambda: wanted.items() <= self.settings(index).items(), f"a picture of {wanted}"
-        )
-
-    def type(self, name, text):
-        field = self.find(name)
-        field.clear()
-        field.send_keys(text)
-
-    def press(self, keys):
-        self.run("document.activeElement.blur()")
-        self.all("body")[0].send_keys(keys)
-
-    def pick(self, label):
-        self.run("pick(arguments[0]); update()", label)
-
-    def downloaded(self, name):
-        file = self.driver.downloads / name
-        until(file.exists, f"the downloaded {name}")
-        data = file.read_bytes()
-        file.unlink()
-        return data
-
-
-@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
-def page(request, browser, server):
-    browser.get("about:blank")
-    resize(browser, request.param)
-    browser.get(server.url)
-    page = Page(browser)
-    until(lambda: page.shown(0) and page.shown(1), "the first images")
-    return page
 
 
 def visible(page, name):
@@ -211,7 +138,9 @@ def test_the_gallery_changes_the_model(page):
     cards = page.all("#gallery button")
     assert [card.text for card in cards] == ["a", "b", *pretrained_names()]
     until(
-        lambda: page.run("return [...document.images].every((i) => i.naturalWidth)"),
+        lambda: page.run(
+            "return [...document.images].every((i) => i.naturalWidth || !i.checkVisibility())"
+        ),
         "small pictures",
     )
     cards[3].click()

@@ -20,7 +20,7 @@ import zoo
 from zoo.core.errors import ZooError
 from zoo.explore.latents import sefa
 from zoo.explore.serve.gallery import gallery
-from zoo.explore.serve.server import Server
+from zoo.explore.serve.server import MOST_BYTES, Server
 from zoo.explore.serve.studio import Studio
 from zoo.inference.images import to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
@@ -77,7 +77,8 @@ def test_many_images_use_seeds_in_a_row_and_a_class_each(server, models):
 
 def test_models_are_described(server, models):
     found = json.load(get(server, "models"))
-    assert found == {"models": ["a", "b", *pretrained_names()], "shown": 2}
+    names = ["a", "b", *pretrained_names()]
+    assert found == {"models": names, "shown": 2, "most_bytes": MOST_BYTES}
     first, second = (json.load(get(server, f"model?model={i}")) for i in (0, 1))
     assert first["classes"] == [str(i) for i in range(10)]
     assert second["classes"] == []
@@ -131,6 +132,8 @@ def test_a_damaged_model_of_the_gallery_is_told_without_its_folder(tmp_path):
         ("mix=1.5", "mix=1.5 is not a number from 0 to 1"),
         ("d0=1e9", "d0=1e9"),
         ("d9=1", "no setting 'd9'"),
+        ("found=1000", "found=1000 is not kept"),
+        ("found=x", "found=x is not a whole number"),
         ("colour=red", "no setting 'colour'"),
         ("&".join(f"a{i}=1" for i in range(200)), "fields"),
     ],
@@ -151,7 +154,7 @@ def test_nothing_else_is_served(server):
         assert caught.value.code == 404
     with pytest.raises(urllib.error.HTTPError) as caught:
         OPENER.open(server.url, data=b"x" * 1000, timeout=30)
-    assert caught.value.code == 501
+    assert caught.value.code == 404
 
 
 def test_a_foreign_host_name_is_refused(server):

@@ -37,6 +37,7 @@ VALUES = (
     "%2e%2e%2f", "1;2", "true", "None", "0x10", "%00", "\xe9", "1.5", "100", "999999999999",
     "'", '"', "${x}", "{{7*7}}", "[]", "+1", "1_0", "\u0663",
 )  # fmt: skip
+UPLOADED = "application/octet-stream"
 METHODS = (
     "POST",
     "PUT",
@@ -55,7 +56,8 @@ MOST_SECONDS = 25.0
 
 def request(rng: random.Random) -> tuple[str, bytes, set[int]]:
     """A request in words, its bytes, and the answers that are right; 0 is a closed connection."""
-    kind = rng.choice(("host", "site", "query", "query", "path", "method", "header", "rubbish"))
+    kind = rng.choice(("host", "site", "query", "query", "path", "method", "header", "rubbish",
+                       "upload", "upload"))  # fmt: skip
     path, host, extra, method = rng.choice(PATHS), "localhost", "", "GET"
     right = {200}
     if kind == "host":
@@ -76,7 +78,9 @@ def request(rng: random.Random) -> tuple[str, bytes, set[int]]:
         )  # fmt: skip
         right = {200, 400, 403, 404, 414}
     elif kind == "method":
-        method, right = rng.choice(METHODS), {400, 414, 501, 505, 0}
+        method, right = rng.choice(METHODS), {400, 404, 414, 501, 505, 0}
+    elif kind == "upload":
+        return upload(rng)
     elif kind == "header":
         extra = rng.choice(
             ("Host: evil.example\r\n", "X: y\r\n" * 500, f"X: {'y' * 70_000}\r\n", ": \r\n",
@@ -89,6 +93,22 @@ def request(rng: random.Random) -> tuple[str, bytes, set[int]]:
         return kind, data + rng.choice((b"", b"\r\n\r\n")), {0, 200, 400, 414, 431, 501, 505}
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{extra}\r\n"
     return f"{kind}: {head[:100]!r}", head.encode("utf-8", "replace"), right
+
+
+def upload(rng: random.Random) -> tuple[str, bytes, set[int]]:
+    """A picture to project that is none, or is sent as no page would send it."""
+    body = bytes(rng.randrange(256) for _ in range(rng.choice((0, 1, 3000))))
+    body = rng.choice((b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\0")) + body
+    length = rng.choice((str(len(body)), str(len(body) + 9), "-1", "x", "9" * 30, "0x10", "\u0661"))
+    kind = rng.choice((UPLOADED, "text/plain", "multipart/form-data"))
+    site = rng.choice(("", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"))
+    path = rng.choice(("/project", "/project?model=99", "/project?label=x", "/project/", "/image"))
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {length}\r\n{site}\r\n"
+    )
+    right = {403} if site else {400, 404, 411, 413, 415, 0}
+    return f"upload: {head[:100]!r}", head.encode() + body, right
 
 
 def ask(port: int, data: bytes, limit: float = MOST_SECONDS) -> tuple[int, bytes]:

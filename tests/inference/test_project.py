@@ -16,6 +16,7 @@ from zoo.core.errors import ZooError
 from zoo.inference.export import export
 from zoo.inference.images import to_uint8, write_png
 from zoo.inference.project import autocorrelation, distance_of, normalise, ramp
+from zoo.inference.target import read_target
 from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT
 
@@ -130,8 +131,23 @@ def test_what_cannot_be_projected_is_told(file, tmp_path):
         zoo.load(tmp_path / "a.onnx").project(torch.zeros(1, 1, 16, 16))
     with pytest.raises(ZooError, match="needs ckpt=… and image=…"):
         zoo.create("task", "project", ckpt=str(file))(tmp_path)
+    with pytest.raises(ZooError, match="seconds=0 must be above 0"):
+        model.project(torch.zeros(1, 1, 16, 16), seconds=0)
     with pytest.raises(ZooError, match=r"no picture at image=nowhere.png"):
         zoo.create("task", "project", ckpt=str(file), image="nowhere.png")(tmp_path)
+
+
+def test_an_oblong_model_reads_oblong_pictures(tmp_path):
+    """The largest centred window of its shape."""
+    model = zoo.load(make_checkpoint(tmp_path / "a.ckpt", "mlp", "mlp", image_size=[24, 16]))
+    picture = torch.zeros(1, 30, 48, dtype=torch.uint8)
+    picture[:, :, 14:34] = 255  # the window: 30 rows, and 20 columns in the middle
+    target = read_target(model.generator, write_png(picture, tmp_path / "a.png"))
+    assert target.shape == (1, 1, 24, 16)
+    assert target.min() > 0.99
+    found = model.project(target, 3, **QUICK)
+    assert found.images.shape == target.shape
+    assert found.origins.shape == (1, 12)
 
 
 def test_the_task_in_a_fresh_process(file, tmp_path):

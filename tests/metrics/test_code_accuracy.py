@@ -90,7 +90,7 @@ def test_codes_are_those_of_the_images_whatever_the_batch() -> None:
 def test_a_latent_without_codes_is_refused() -> None:
     generator = zoo.create("generator", "mlp", image_size=4, channels=1, latent_dim=5)
     images = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
-    with pytest.raises(ZooError, match="code_accuracy needs a generator whose latents have a cat"):
+    with pytest.raises(ZooError, match="needs a generator that was trained with a cat"):
         evaluate(
             LatentSampler(generator),
             Reference("shades", "train", images, torch.arange(6) % 3, 3),

@@ -68,3 +68,67 @@ def until(condition: Callable[[], Any], what: str) -> Any:
             return value
         time.sleep(0.05)
     raise AssertionError(f"waited in vain for {what}")
+
+
+_SHOWN = """
+const image = document.getElementById(arguments[0]);
+if (!image || !image.complete || !image.naturalWidth) return "";
+const canvas = document.createElement("canvas");
+canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+canvas.getContext("2d").drawImage(image, 0, 0);
+return canvas.toDataURL();
+"""
+
+
+class Page:
+    """What a user does on the page."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def find(self, name):
+        from selenium.webdriver.common.by import By
+
+        return self.driver.find_element(By.ID, name)
+
+    def all(self, selector):
+        from selenium.webdriver.common.by import By
+
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def shown(self, index=0):
+        return self.run(_SHOWN, f"image-{index}")
+
+    def changed(self, before, index=0):
+        return until(lambda: (now := self.shown(index)) and now != before and now, "a new image")
+
+    def settings(self, index=0):
+        """Of the picture that is shown."""
+        return self.run("return Object.fromEntries(panes[arguments[0]].values ?? [])", index)
+
+    def settled(self, index=0, **wanted):
+        return until(
+            lambda: wanted.items() <= self.settings(index).items(), f"a picture of {wanted}"
+        )
+
+    def type(self, name, text):
+        field = self.find(name)
+        field.clear()
+        field.send_keys(text)
+
+    def press(self, keys):
+        self.run("document.activeElement.blur()")
+        self.all("body")[0].send_keys(keys)
+
+    def pick(self, label):
+        self.run("pick(arguments[0]); update()", label)
+
+    def downloaded(self, name):
+        file = self.driver.downloads / name
+        until(file.exists, f"the downloaded {name}")
+        data = file.read_bytes()
+        file.unlink()
+        return data

@@ -164,6 +164,7 @@ def decode(
     channels: int,
     value_range: ValueRange | None = None,
     name: str | None = None,
+    most_pixels: int | None = None,
 ) -> Tensor:
     """One picture as uint8 (channels, height, width).
 
@@ -178,11 +179,14 @@ def decode(
         channels: 1 for grey, 3 for RGB.
         value_range: black and white of pictures of more than 8 bits; None takes the picture's own.
         name: what it is called in errors; of a file, its path.
+        most_pixels: a picture of more is refused before room is made for them; None takes any.
 
     Raises:
         ZooError: the file cannot be read as a picture.
     """
     try:
+        if most_pixels is not None:
+            _check_pixels(picture, most_pixels)
         images = _small_jpegs([picture], channels)
         if images is None:
             return _decode_any(picture, image_size, channels, value_range)
@@ -272,6 +276,16 @@ def _beginning(picture: Content) -> bytes | None:
         return os.read(descriptor, SMALL_JPEG + 1)
     finally:
         os.close(descriptor)
+
+
+def _check_pixels(picture: Content, most: int) -> None:
+    """Refuse a picture that says in its first bytes that it has more pixels."""
+    with _opened(picture) as opened:
+        width, height = opened.size
+    if width * height > most:
+        raise ValueError(
+            f"its {width} × {height} pixels are more than the {most / 1e6:.0f} million taken here"
+        )
 
 
 def _opened(picture: Content) -> Image.Image:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,12 @@ _NOISE_WEIGHT = 1e5
 _PRIOR_WEIGHT = 1e-3
 _FEATURES = "tf_efficientnet_lite0"
 _FRAMES = 8
+_BLOCK = 64
+"""Candidates that are looked at together."""
+
+Watch = Callable[[float, Tensor], None]
+"""Is told after each step how much of the search is done, 0 to 1, and the best image so far
+(1, C, H, W); what it raises ends the search."""
 
 
 @dataclass
@@ -47,6 +54,7 @@ class Projection:
         targets: (N, C, H, W), the pictures.
         errors: (N,), the distance at the end.
         first_errors: (N,), of the best of the latents drawn at random.
+        origins: (N, latent_dim), the latent drawn at random from which the search came to each.
         distance: what it is, in words.
         frames: (N, frames, C, H, W) of the way.
         noise: where the generator adds noise, the maps found for each picture, by layer.
@@ -59,6 +67,7 @@ class Projection:
     targets: Tensor
     errors: Tensor
     first_errors: Tensor
+    origins: Tensor
     distance: str
     frames: Tensor
     noise: dict[str, Tensor] = field(default_factory=dict)
@@ -114,6 +123,8 @@ def project(
     seed: int = 0,
     features: bool | None = None,
     noise: bool = True,
+    seconds: float | None = None,
+    watch: Watch | None = None,
 ) -> Projection:
     """Find the latents of pictures (N, C, H, W) in [-1, 1].
 
@@ -126,12 +137,17 @@ def project(
         seed: of everything random.
         features: see `distance_of`.
         noise: find noise maps too, where the generator has some.
+        seconds: for one picture; what `steps` would pass of them is drawn together, and of the
+            candidates as many are looked at as fit into a quarter. None for no limit.
+        watch: is told how far the search for the picture at hand is; see `Watch`.
 
     Raises:
         ZooError: pictures of another shape, or a generator without gradients.
     """
     for name, value in {"steps": steps, "starts": starts, "candidates": candidates}.items():
         at_least(1, "project: ", **{name: value})
+    if seconds is not None and not seconds > 0:
+        raise ZooError(f"project: seconds={seconds} must be above 0.")
     shape = (network.channels, network.height, network.width)
     if isinstance(network, ExportedGenerator):
         raise ZooError("project follows gradients, which an exported program has none of.")
@@ -148,7 +164,9 @@ def project(
     device = next(network.parameters()).device
     frozen = [p for p in network.parameters() if p.requires_grad]
     network.requires_grad_(False)
-    search = _Search(network, distance, steps, min(starts, candidates), candidates, lr, noise)
+    search = _Search(
+        network, distance, steps, min(starts, candidates), candidates, lr, noise, seconds, watch
+    )
     found: list[_Found] = []
     try:
         with forked_random():
@@ -169,6 +187,7 @@ def project(
         targets=targets.cpu(),
         errors=torch.tensor([f.error for f in found]),
         first_errors=torch.tensor([f.first for f in found]),
+        origins=torch.cat([f.origin for f in found]).cpu(),
         distance=words,
         frames=torch.stack([f.frames for f in found]).cpu(),
         noise={k: torch.cat([f.noise[k] for f in found]).cpu() for k in names},
@@ -178,6 +197,7 @@ def project(
 @dataclass
 class _Found:
     latent: Tensor
+    origin: Tensor
     label: Tensor | None
     frames: Tensor
     error: float
@@ -196,8 +216,11 @@ class _Search:
     candidates: int
     lr: float
     with_noise: bool
+    seconds: float | None
+    watch: Watch | None
 
     def __call__(self, target: Tensor, label: Tensor | None, random: torch.Generator) -> _Found:
+        began = time.monotonic()
         network = self.network
         z = network.sample_latent(self.candidates, random)
         y = None
@@ -207,7 +230,7 @@ class _Search:
             y = torch.randint(network.num_classes, (len(z),), generator=random).to(z.device)
         with torch.no_grad():
             latents = self._of(z, y)
-            firsts = self._errors(latents, y, target)
+            firsts = self._errors(latents, y, target, began)
         best = firsts.argsort()[: self.starts]
         maps = self._noise_maps()
         if maps:
@@ -216,7 +239,9 @@ class _Search:
         deviation = (latents - latents.mean(0)).square().sum(1).mean().sqrt()
         kept = {name: module.noise_map for name, module in maps.items()}
         try:
-            return self._descend(latents[best].clone(), labels, target, deviation, maps, firsts)
+            return self._descend(
+                latents[best].clone(), z[best], labels, target, deviation, maps, firsts, began
+            )
         finally:
             for name, module in maps.items():
                 module.noise_map = kept[name]
@@ -236,12 +261,25 @@ class _Search:
         w = latents if layers is None else latents[:, None].expand(-1, layers, -1)
         return network.synthesize(w, y).clamp(-1, 1)
 
-    def _errors(self, latents: Tensor, y: Tensor | None, target: Tensor) -> Tensor:
-        found = []
-        for i in range(0, len(latents), 64):
-            labels = None if y is None else y[i : i + 64]
-            images = self._images(latents[i : i + 64], labels)
+    def _spent(self, began: float) -> float:
+        """The share of the seconds that have passed."""
+        return 0.0 if self.seconds is None else (time.monotonic() - began) / self.seconds
+
+    def _tell(self, done: float, images: Tensor, errors: Tensor) -> None:
+        if self.watch is not None:
+            best = int(errors.argmin())
+            self.watch(done, images[best : best + 1].detach())
+
+    def _errors(self, latents: Tensor, y: Tensor | None, target: Tensor, began: float) -> Tensor:
+        """Distances of the first candidates (n,), of all where time does not press."""
+        found: list[Tensor] = []
+        for i in range(0, len(latents), _BLOCK):
+            if found and self._spent(began) > 0.25:
+                break
+            labels = None if y is None else y[i : i + _BLOCK]
+            images = self._images(latents[i : i + _BLOCK], labels)
             found.append(self.distance(images, target.expand_as(images)))
+            self._tell(0.0, images, found[-1])
         return torch.cat(found)
 
     def _noise_maps(self) -> dict[str, torch.nn.Module]:
@@ -253,11 +291,13 @@ class _Search:
     def _descend(
         self,
         start: Tensor,
+        origin: Tensor,
         y: Tensor | None,
         target: Tensor,
         deviation: Tensor,
         maps: dict[str, torch.nn.Module],
         firsts: Tensor,
+        began: float,
     ) -> _Found:
         x = start.requires_grad_()
         noises = {}
@@ -270,17 +310,16 @@ class _Search:
         if known is not None and type(known).slope is Latent.slope:
             known = None
         ways: list[Tensor] = []
-        shown = {round(i * self.steps / (_FRAMES - 1)) for i in range(_FRAMES - 1)}
-        for step in range(self.steps):
-            done = step / self.steps
+        step, done = 0, 0.0
+        while done < 1:
             optimizer.param_groups[0]["lr"] = self.lr * ramp(done)
             moved = x
             if self.network.has_mapping:
                 strength = 0.05 * deviation * max(0.0, 1 - done / 0.75) ** 2
                 moved = x + strength * torch.randn_like(x)
             images = self._images(moved, y)
-            loss = self.distance(images, targets).sum()
-            loss = loss + _NOISE_WEIGHT * sum(
+            distances = self.distance(images, targets)
+            loss = distances.sum() + _NOISE_WEIGHT * sum(
                 map(autocorrelation, noises.values()), x.new_zeros(())
             )
             optimizer.zero_grad()
@@ -289,16 +328,21 @@ class _Search:
                 assert x.grad is not None
                 x.grad -= _PRIOR_WEIGHT / x.shape[1] * known.slope(x.detach())
             optimizer.step()
-            if step in shown:
+            if done >= len(ways) / (_FRAMES - 1):
                 ways.append(images.detach())
             for value in noises.values():
                 normalise(value)
+            step += 1
+            done = max(step / self.steps, self._spent(began))
+            self._tell(min(1.0, done), images, distances)
         with torch.no_grad():
             last = self._images(x, y)
             errors = self.distance(last, targets)
+        ways.extend([last] * (_FRAMES - 1 - len(ways)))  # fewer steps than frames
         best = int(errors.argmin())
         return _Found(
             x[best : best + 1].detach(),
+            origin[best : best + 1],
             None if y is None else y[best : best + 1],
             torch.stack([way[best] for way in [*ways, last]]),
             float(errors[best]),

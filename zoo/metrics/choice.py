@@ -52,9 +52,8 @@ def check_metrics(
             )
         if "latent_codes" in needs and not has_codes:
             raise ZooError(
-                f"metric {name} needs a generator whose latents have a categorical code "
-                "(model/latent=codes, experiment=infogan_mnist), and this one has none: leave it "
-                "out."
+                f"metric {name} needs a generator that was trained with a categorical code in its "
+                "latents, and this one has none: leave it out."
             )
         if "logits" in needs and not network.classes:
             raise ZooError(

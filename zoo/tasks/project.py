@@ -25,8 +25,8 @@ class Project(Task):
     Args:
         ckpt: a checkpoint, a run's folder, a name of the embedded zoo (`mnist`), or
             `hf:owner/name`.
-        image: a picture, or a list of them; each is cropped to a square and resized as
-            `datamodule=image_folder` does.
+        image: a picture, or a list of them; each is cropped to the shape of the model's images and
+            resized as `datamodule=image_folder` does.
         label: its class by name, else by index; null takes that of the nearest of the candidates.
         steps: of Adam.
         starts: candidates that are followed; the best one is kept. A generator with noise maps
@@ -37,6 +37,7 @@ class Project(Task):
             package is installed and images have 32 pixels or more.
         noise: find noise maps too, where the generator has some, and keep them noise.
         seed: of everything random.
+        seconds: for each picture, within which the search is drawn together; null for no limit.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
@@ -53,6 +54,7 @@ class Project(Task):
         features: bool | None = None,
         noise: bool = True,
         seed: int = 0,
+        seconds: Annotated[float, above(0)] | None = None,
         weights: Literal["ema", "raw"] | None = None,
         device: str = "auto",
     ) -> None:
@@ -67,6 +69,7 @@ class Project(Task):
             "features": features,
             "noise": noise,
             "seed": seed,
+            "seconds": seconds,
         }
         self.weights = weights
         self.device = device
@@ -105,19 +108,15 @@ class Project(Task):
     def _targets(self, model: LoadedGenerator) -> Tensor:
         import torch
 
-        from zoo.data.pictures import decode
-        from zoo.data.pixels import to_float
+        from zoo.inference.target import read_target
 
-        network = model.generator
-        if network.height != network.width:
-            raise ZooError("task=project reads pictures for square images only: use model.project.")
         images = []
         for name in self.pictures:
             path = Path(name).expanduser()
             if not path.is_file():
                 raise ZooError(f"there is no picture at image={name}")
-            images.append(decode(path, network.height, network.channels))
-        return to_float(torch.stack(images))
+            images.append(read_target(model.generator, path))
+        return torch.cat(images)
 
     def _way(self, found: Projection) -> Any:
         """Every picture's way from left to right, and the picture itself at its end."""

@@ -11,6 +11,7 @@ import torch
 
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
+from zoo.data.pictures import MODES
 from zoo.explore.latents import sefa
 from zoo.inference.load import LoadedGenerator
 from zoo.inference.locate import locate, pretrained_names, public_name
@@ -74,6 +75,7 @@ class Exhibit:
             "classes": model.class_names,
             "directions": len(directions),
             "limit": truncation_limit(generator),
+            "projects": not generator.is_program and generator.channels in MODES,
         }
 
 

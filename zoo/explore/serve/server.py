@@ -1,9 +1,10 @@
-"""The page's web server: Python's own, four addresses, answers to this machine alone.
+"""The page's web server: Python's own, five addresses, answers to this machine alone.
 
-Nothing is uploaded and nothing is fetched from elsewhere, so that the page works offline and a
-hostile page in the same browser cannot use it: the Host header is checked against DNS rebinding,
-and what the browser says was asked for by another site is refused. A request has one time for all
-of it, and where too many connections wait one more ends the oldest.
+Nothing is fetched from elsewhere, so that the page works offline, and a hostile page in the same
+browser cannot use it: the Host header is checked against DNS rebinding, and what the browser says
+was asked for by another site is refused. A request has one time for all of it, and where too many
+connections wait one more ends the oldest. What is uploaded is a picture to project: one at a time,
+of so many bytes, pixels and seconds, and kept no longer than it is worked on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,10 @@ REQUEST_SECONDS = 10.0
 """In which a client has to have sent its request, however slowly it sends it."""
 ANSWER_SECONDS = 30.0
 MOST_CONNECTIONS = 64
+MOST_BYTES = 2**24
+"""Of a picture to project."""
+UPLOADED = "application/octet-stream"
+"""The type of an upload: a form of another site cannot send it, and its script has to ask first."""
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -59,6 +65,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
         self.studio = studio
         self.host = host
+        self.projecting = threading.Lock()  # held for one upload and its projection
         self._connections = 0
         self._waiting: dict[socket.socket, None] = {}  # for their request, the oldest first
         self._lock = threading.Lock()
@@ -122,6 +129,11 @@ class Server(ThreadingHTTPServer):
         """Stay silent: a client has gone, or sends what nobody reads."""
 
 
+def _values(query: str) -> dict[str, str]:
+    """The last text of each name."""
+    return {name: texts[-1] for name, texts in parse_qs(query, max_num_fields=50).items()}
+
+
 class _Timed(io.RawIOBase):
     """What a client sends, up to a moment that no client puts off by sending a little."""
 
@@ -149,43 +161,117 @@ class _Handler(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         right = super().parse_request()
+        if not right or self.command != "POST":  # which has yet to send what it uploads
+            self._has_asked()
+        return right
+
+    def _has_asked(self) -> None:
         self.server.has_asked(self.connection)
         self.connection.settimeout(ANSWER_SECONDS)
-        return right
 
     def _is_from_another_site(self) -> bool:
         """Whether the browser says so; a link to the page itself may come from anywhere."""
         site = self.headers.get("Sec-Fetch-Site", "none").lower()
         link = self.path == "/" and self.headers.get("Sec-Fetch-Mode", "").lower() == "navigate"
+        if self.command == "POST":  # an older browser says it in another way
+            link = False
+            origin = self.headers.get("Origin", "")
+            if origin and origin != f"http://{self.headers.get('Host', '')}":
+                return True
         return site not in ("none", "same-origin") and not link
 
-    def do_GET(self) -> None:
+    def _is_refused(self) -> bool:
+        """Whether the request is not for this server or not from its page, which is answered."""
         if len(self.headers.get_all("Host", [])) > 1 or not self.server.accepts(
             self.headers.get("Host", "")
         ):
             self._answer(403, "text/plain", b"this server answers to its own address only\n")
-            return
+            return True
         if self._is_from_another_site():
             self._answer(403, "text/plain", b"this server answers to its own page only\n")
+            return True
+        return False
+
+    def do_GET(self) -> None:
+        if self._is_refused():
             return
-        try:
+        with self._failures_told():
             address = urlsplit(self.path)
             if address.path == "/":
                 self._answer(200, "text/html; charset=utf-8", PAGE.read_bytes())
             elif address.path == "/models":
-                self._json(200, self.server.studio.describe())
+                self._json(200, {**self.server.studio.describe(), "most_bytes": MOST_BYTES})
             elif address.path in ("/model", "/image"):
-                query = parse_qs(address.query, max_num_fields=50)
-                values = {name: texts[-1] for name, texts in query.items()}
+                values = _values(address.query)
                 if address.path == "/model":
                     self._json(200, self.server.studio.describe_model(values))
                 else:
                     self._answer(200, "image/png", self.server.studio.render(values))
             else:
                 self._json(404, {"error": f"there is nothing at {address.path[:60]}."})
+
+    def do_POST(self) -> None:
+        if self._is_refused():
+            return
+        with self._failures_told():
+            address = urlsplit(self.path)
+            if address.path != "/project":
+                self._json(404, {"error": f"nothing is uploaded to {address.path[:60]}."})
+            elif not self.server.projecting.acquire(blocking=False):
+                self._json(503, {"error": "another picture is being projected: try again soon."})
+            else:
+                try:
+                    picture = self._upload()
+                    if picture is not None:
+                        self._project(_values(address.query), picture)
+                finally:
+                    self.server.projecting.release()
+
+    def _upload(self) -> bytes | None:
+        """What a request brings; None where that is refused, which is answered."""
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get("Content-Type", "") != UPLOADED:
+            self._json(415, {"error": f"a picture is uploaded as {UPLOADED}."})
+        elif not re.fullmatch("[0-9]{1,18}", length):
+            self._json(411, {"error": "an upload says in Content-Length how many bytes it has."})
+        elif not 1 <= int(length) <= MOST_BYTES:
+            most = f"1 to {MOST_BYTES:,} bytes ({MOST_BYTES >> 20} MB)"
+            self._json(413, {"error": f"a picture of {int(length):,} bytes is not taken: {most}."})
+        else:
+            picture = self.rfile.read(int(length))
+            self._has_asked()
+            if len(picture) == int(length):
+                return picture
+            self._json(400, {"error": f"{len(picture):,} bytes came, of {int(length):,}."})
+        return None
+
+    def _project(self, values: dict[str, str], picture: bytes) -> None:
+        """Answer with a line of JSON for each news of the search."""
+        begun = False
+
+        def tell(news: Mapping[str, Any]) -> None:
+            nonlocal begun
+            if not begun:  # the picture has been read: what goes wrong later is said in a line
+                self._head(200, "application/x-ndjson")
+                begun = True
+            self.wfile.write(json.dumps(news).encode() + b"\n")
+
+        try:
+            self.server.studio.project(values, picture, tell)
+        except OSError:  # the browser moved on
+            raise
+        except Exception as error:
+            if not begun:
+                raise
+            tell({"error": str(error)})
+
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
         except (ZooError, ValueError) as error:
             self._json(400, {"error": str(error)})
-        except (BrokenPipeError, ConnectionResetError):  # the browser moved on
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):  # the browser moved on
             self.close_connection = True
         except Exception as error:
             self._json(500, {"error": f"{type(error).__name__}: {error}"})
@@ -194,13 +280,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, "application/json", json.dumps(value).encode())
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self._head(status, kind, len(body))
+        self.wfile.write(body)
+
+    def _head(self, status: int, kind: str, length: int | None = None) -> None:
+        """The head of an answer; one without a length ends with its connection."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        if length is not None:
+            self.send_header("Content-Length", str(length))
         for name, value in _SECURITY.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent: every move of a slider is a request."""

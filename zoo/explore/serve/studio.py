@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
+from torch import Tensor
 
 from zoo.core.errors import ZooError, listing
+from zoo.explore.serve.finds import Find, Finds, moved_images
 from zoo.explore.serve.gallery import DIRECTIONS, Exhibit, truncation_limit
 from zoo.inference.dataset import modes_of
-from zoo.inference.images import grid
+from zoo.inference.images import grid, to_pil, to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
 from zoo.inference.load import LoadedGenerator
 from zoo.inference.locate import without_folders
+from zoo.inference.target import read_target
 
 MAX_IMAGES = 100
 MAX_REACH = 10.0
-_NAMES = ("model", "seed", "label", "truncation", "seed2", "mix", "n", "raw")
+MOST_PIXELS = 2**25
+"""Of a picture to project: those of any phone."""
+PROJECTION = {"steps": 300, "candidates": 512, "seconds": 30.0, "noise": False}
+"""Options of a projection. The noise maps stay the network's own, as in every picture shown."""
+_TELL_SECONDS = 0.2
+_NAMES = ("model", "seed", "label", "truncation", "seed2", "mix", "found", "n", "raw")
+
+Tell = Callable[[Mapping[str, Any]], None]
 
 
 class Studio:
@@ -38,6 +51,7 @@ class Studio:
         self.shown = shown
         # Requests come in threads; one forward pass at a time keeps the machine responsive.
         self._lock = threading.Lock()
+        self._finds = Finds()
 
     def describe(self) -> dict[str, Any]:
         """The names of the models, and how many are shown at first."""
@@ -45,7 +59,7 @@ class Studio:
 
     def describe_model(self, query: Mapping[str, str]) -> dict[str, Any]:
         """What the page must know of the model `model`, which is read where it is new."""
-        exhibit = self.exhibits[_integer(query, "model", 0, 0, len(self.exhibits) - 1)]
+        _, exhibit = self._asked(query)
         with self._lock, _named_in_public(exhibit.file):
             return exhibit.describe()
 
@@ -56,13 +70,14 @@ class Studio:
             query: texts of `model` (its place in the gallery), `seed` (image i uses seed + i),
                 `label` (name, index, or nothing for class i of image i), `truncation` (from
                 `limit` on none), `seed2` and `mix` (0 to 1: from the latent of `seed` to that of
-                `seed2`), `d0`, `d1`, … (steps along SeFa directions), `n` images, `raw` (1: pixel
-                for pixel, without margins).
+                `seed2`), `found` (the number of a latent that `project` found, in place of that
+                of `seed`), `d0`, `d1`, … (steps along SeFa directions), `n` images, `raw` (1:
+                pixel for pixel, without margins).
 
         Raises:
             ZooError: a value that is not what it should be; the sentence names it.
         """
-        exhibit = self.exhibits[_integer(query, "model", 0, 0, len(self.exhibits) - 1)]
+        at, exhibit = self._asked(query)
         with self._lock, _named_in_public(exhibit.file):
             model, directions = exhibit.open()
         moves = {f"d{i}" for i in range(DIRECTIONS)}
@@ -76,32 +91,120 @@ class Studio:
         truncation = _number(query, "truncation", math.inf, 0.0, math.inf)
         steps = [_number(query, f"d{i}", 0.0, -MAX_REACH, MAX_REACH) for i in range(DIRECTIONS)]
         raw = _integer(query, "raw", 0, 0, 1)
-        label = query.get("label", "").strip()
+        number = _integer(query, "found", 0, 0, 2**53)
+        find = self._finds.get(number, at) if number else None
+        label = _label(query, model)
         y = None
-        if label:
-            if not model.num_classes:
-                raise ZooError(f"label={label[:40]}: this model is unconditional.")
-            y = torch.full((n,), model.class_index(label[:100]))
+        if label is not None:
+            y = torch.full((n,), label)
         elif model.num_classes:
             y = torch.arange(n) % model.num_classes
         limit = truncation_limit(model.generator)
         none = math.isinf(truncation) or (limit and truncation >= limit)
         with self._lock, _named_in_public(exhibit.file):
-            z = draw_seeds(model.generator, range(seed, seed + n))
+            if find is None:
+                z = draw_seeds(model.generator, range(seed, seed + n)).cpu()
+            else:
+                z = find.z.expand(n, -1)
             if mix:
-                other = draw_seeds(model.generator, range(seed2, seed2 + n))
+                other = draw_seeds(model.generator, range(seed2, seed2 + n)).cpu()
                 z = interpolate(z, other, mix)
             z = z + torch.tensor(steps[: len(directions)]) @ directions
-            images = model.generate(z.cpu(), y, truncation=None if none else truncation)
+            amount = None if none else truncation
+            if find is None or find.offset is None:
+                images = model.generate(z, y, truncation=amount)
+            else:
+                images = moved_images(model, z, y, amount, (1 - mix) * find.offset)
         size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
         picture = grid(
             images, columns, scale=scale, padding=0 if raw else 2, modes=modes_of(model.data)
         )
-        data = io.BytesIO()
-        picture.save(data, format="PNG")
-        return data.getvalue()
+        return _png(picture)
+
+    def project(self, query: Mapping[str, str], picture: bytes, tell: Tell) -> None:
+        """Find the latent of a picture, which `render` then takes as `found`.
+
+        Args:
+            query: texts of `model`, and of `label` (a class; nothing for that of the nearest of the
+                candidates).
+            picture: the bytes of its file.
+            tell: is given, one after another: `target`, the picture as the model sees it; `done`
+                from 0 to 1 with the best `image` so far; and at last `found`, a number, with the
+                `label`, the `error`, that of the best latent drawn at random, their `distance` in
+                words and the numbers of the latent. Pictures are addresses of PNG data. What it
+                raises ends the search.
+
+        Raises:
+            ZooError: no picture, too large a one, or a model that cannot be projected to.
+        """
+        unknown = [name for name in query if name not in ("model", "label")]
+        if unknown:
+            raise ZooError(f"there is no setting {unknown[0][:40]!r}: model and label.")
+        at, exhibit = self._asked(query)
+        with self._lock, _named_in_public(exhibit.file):
+            model, _ = exhibit.open()
+        label = _label(query, model)
+        target = read_target(model.generator, picture, "the picture", MOST_PIXELS)
+        tell({"done": 0.0, "target": _address(target)})
+        told = 0.0
+
+        def watch(done: float, image: Tensor) -> None:
+            """Between two steps others get their pictures, and the page hears of it."""
+            nonlocal told
+            self._lock.release()
+            try:
+                if time.monotonic() - told > _TELL_SECONDS:
+                    tell({"done": done, "image": _address(image)})
+                    told = time.monotonic()
+                time.sleep(0.0005)  # in which whoever waits for the lock gets it
+            finally:
+                self._lock.acquire()
+
+        with self._lock, _named_in_public(exhibit.file):
+            found = model.project(target, label, watch=watch, **PROJECTION)
+            if not found.errors.isfinite().all():
+                raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
+            find = Find.of(model, at, found)
+            number = self._finds.keep(find)
+        tell(
+            {
+                "done": 1.0,
+                "found": number,
+                "label": "" if found.labels is None else model.class_names[int(found.labels[0])],
+                "error": float(found.errors[0]),
+                "drawn": float(found.first_errors[0]),
+                "distance": found.distance,
+                "latent": find.describe(),
+            }
+        )
+
+    def _asked(self, query: Mapping[str, str]) -> tuple[int, Exhibit]:
+        at = _integer(query, "model", 0, 0, len(self.exhibits) - 1)
+        return at, self.exhibits[at]
+
+
+def _label(query: Mapping[str, str], model: LoadedGenerator) -> int | None:
+    """The class asked for; None where none is."""
+    label = query.get("label", "").strip()
+    if not label:
+        return None
+    if not model.num_classes:
+        raise ZooError(f"label={label[:40]}: this model is unconditional.")
+    return model.class_index(label[:100])
+
+
+def _png(picture: Image.Image) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, format="PNG")
+    return data.getvalue()
+
+
+def _address(image: Tensor) -> str:
+    """One image (1, C, H, W) in [-1, 1] as an address that holds it."""
+    data = base64.b64encode(_png(to_pil(to_uint8(image)[0]))).decode("ascii")
+    return f"data:image/png;base64,{data}"
 
 
 @contextmanager

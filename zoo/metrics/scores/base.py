@@ -25,8 +25,9 @@ class Metric(ABC):
         protocol: raised by hand when the mathematics changes or a default does: figures of two
             numbers share no table.
         needs: what `check_metrics` demands: `labels` of generator and reference, `logits` of the
-            feature network, `classes`: that these are the data set's, `latent_codes`:
-            categorical ones, `train`: training images, `test`: real images that are none of these.
+            feature network, `classes`: that these are the data set's, `latent_codes`: a
+            categorical code in the generator's latents, `train`: training images, `test`: real
+            images that are none of these.
         higher_is_better: those of the figures that are better the higher they are.
         order: where the figures stand in tables, the smallest first.
     """
