@@ -138,7 +138,7 @@ def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> di
     if part == "curves":
         return curves.measure(device)
     if part == "drift":
-        return drift.measure(20_000)
+        return drift.measure(50_000)
     return scale.processes(60 if quick else 300)
 
 

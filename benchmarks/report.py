@@ -19,7 +19,7 @@ HEADINGS = {
     "startup": "Start-up",
     "memory": "Peak memory that three steps of 64 images add, MB",
     "scale": "Time per DCGAN step, ms",
-    "drift": "A long run of the MLP under Lightning, batch 16",
+    "drift": "A long run of the MLP under Lightning with log, evaluation and grids, batch 16",
     "allocator": "trainer.keep_memory: one update of D, batch 16, a process for each",
     "curves": "bf16 beside fp32: losses of a small DCGAN on MNIST, from one seed",
     "ddp": "Two processes: images/s of run.py",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import hmac
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +133,7 @@ EVIL = {"_target_": "torch.load", "f": "x.pt", "weights_only": False}
         ("logger.csv.save_dir", "x", "says where to read or write"),
         ("logger.csv.name", "../x", "says where to read or write"),
         ("logger.csv.version", "..", "says where to read or write"),
+        ("logger.csv.save_code", True, "which no file of this zoo has"),
         ("datamodule", {"name": "image_folder", "options": {"folder": "p"}}, "where to read"),
         ("model.discriminator", {"name": "timm", "options": {"pretrained": True}}, "where to read"),
     ],
@@ -152,4 +156,40 @@ def test_another_user_has_another_seal(tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "of another"))
     assert not is_own(settings)
     assert not is_own({"values": settings["values"], "seal": ""})
+    assert not is_own({"values": settings["values"], "seal": "é"})
     assert not is_own({"values": settings["values"]})
+
+
+def test_nothing_is_ones_own_without_a_key(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))  # where none can be kept
+    settings = settings_of(composed(*TINY))
+    assert not is_own(settings)
+    assert not is_own({**settings, "seal": "-"})
+
+
+def test_half_a_key_is_made_anew(tmp_path, monkeypatch):
+    """With an empty one, which a full disk leaves, anybody could seal settings."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    key = tmp_path / "seal.key"
+    key.touch()
+    settings = settings_of(composed(*TINY))
+    assert len(key.read_bytes()) == 32
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert is_own(settings)
+    known = hmac.new(b"", json.dumps(settings["values"], sort_keys=True).encode(), hashlib.sha256)
+    assert not is_own({**settings, "seal": known.hexdigest()})
+    assert [file.name for file in tmp_path.iterdir()] == ["seal.key"]
+
+
+def test_the_log_of_a_foreign_file_is_sent_to_nobody():
+    values = settings_of(composed(*TINY, "logger=wandb", "logger.wandb.offline=false"))["values"]
+
+    def offline(*given: str, own: bool = False) -> Any:
+        again = overrides_of(values, list(given), FILE, own=own)
+        return composed(*again, *given)["logger"]["wandb"]["offline"]
+
+    assert offline() is True
+    assert offline(own=True) is False
+    assert offline("logger.wandb.offline=false") is False
+    assert offline("logger=wandb") is None  # which the user has chosen

@@ -17,7 +17,7 @@ from helpers_data import folder_data, make_folder
 from PIL import Image
 
 from zoo.core.errors import ZooError
-from zoo.data.sources import archive, arrays
+from zoo.data.sources import arrays, base
 from zoo.data.sources.shards import shards_of
 from zoo.registry import create
 
@@ -127,7 +127,7 @@ def test_names_that_lead_out_of_an_archive_are_refused(tmp_path, name):
 
 
 def test_what_claims_to_be_huge_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(base, "MOST_BYTES", 10_000)
     bomb = b"\x89PNG\r\n" + bytes(20_000)
     file = write_zip(tmp_path / "b.zip", {"a.png": picture(7), "b.png": bomb})
     with pytest.raises(ZooError, match=r"b\.zip/b\.png cannot be read .*claims to be 0 MB large"):

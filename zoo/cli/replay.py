@@ -66,7 +66,21 @@ def overrides_of(
         ):
             continue  # chosen anew, without this one
         made += _override(key, value, base, file, own, said)
-    return [*choices, *made]
+    return [*choices, *made, *([] if own else _kept_here(values, groups, base, said))]
+
+
+def _kept_here(
+    values: dict[str, Any], groups: dict[str, str], base: dict[str, Any], said: list[str]
+) -> list[str]:
+    """Overrides by which the log of a file from elsewhere is sent to nobody, unless it is asked."""
+    if "logger" in groups:
+        return []
+    places = [f"logger.{name}.offline" for name in values.get("logger") or {}]
+    return [
+        f"{place}=true"
+        for place in places
+        if place in base and not any(_below(place, key_of(a)) for a in said)
+    ]
 
 
 def groups_of_parts(groups: dict[str, str]) -> list[str]:
@@ -252,6 +266,9 @@ def _override(
     if any(_below(key, key_of(a)) for a in given):
         return []  # the user says it
     section, _, rest = key.partition(".")
+    known = any(_below(place, key) for place in base)
+    if section == "logger" and rest.endswith(".offline") and not own:
+        return []  # the user's to say
     if section in ("callbacks", "logger"):
         name = rest.split(".")[0]
         target = base.get(f"{section}.{name}._target_")
@@ -269,7 +286,12 @@ def _override(
             f"{file} comes from elsewhere and asks for {key}={value}, which says where to read or "
             f"write: if that is right, give {argument(key, str(value))} beside resume=…"
         )
-    sign = "" if any(_below(place, key) for place in base) else "++"
+    if section == "logger" and not known and not own:  # such as one that sends the user's code
+        raise ZooError(
+            f"{file} comes from elsewhere and asks for {key}={value}, which no file of this zoo "
+            f"has: if that is right, give +{argument(key, str(value))} beside resume=…"
+        )
+    sign = "" if known else "++"
     return [f"{sign}{key}={written(value)}"]
 
 

@@ -7,12 +7,14 @@ elsewhere holds only if this user's own zoo has written it, or if it is given ag
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ SECTIONS = (
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 _ELSEWHERE_KEY = re.compile(r"(.*_)?(dir|folder|path|file|root|weights)$")
 _ELSEWHERE_VALUE = re.compile(r"[/\\~]|\.\.|^[A-Za-z]+:")
+_KEY_BYTES = 32
 _MOST = 5000
 """Values in the settings of a checkpoint."""
 _DEEPEST = 8
@@ -107,25 +110,48 @@ def _check_plain(value: Any, file: Path, count: list[int], depth: int = 0, key: 
 
 def is_own(settings: dict[str, Any]) -> bool:
     """Whether this user's zoo has written the settings, on this machine."""
-    seal = settings.get("seal")
-    return isinstance(seal, str) and hmac.compare_digest(seal, _seal(settings["values"]) or "-")
+    seal, own = settings.get("seal"), _seal(settings["values"])
+    if not isinstance(seal, str) or not own:  # without a key nothing is known to be one's own
+        return False
+    return hmac.compare_digest(seal.encode(errors="replace"), own.encode())
 
 
 def _seal(values: dict[str, Any]) -> str:
     """A keyed checksum, with a key that only this user has; empty where none can be kept."""
-    file = cache_dir() / "seal.key"
     try:
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as new:
-                new.write(secrets.token_bytes(32))
-        key = file.read_bytes()
-    except FileExistsError:  # another process was first
-        key = file.read_bytes()
+        key = _key(cache_dir() / "seal.key")
     except OSError:
         return ""
     text = json.dumps(values, sort_keys=True, default=str)
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _put(name: str, file: Path) -> None:
+    """Give a file its own name, if that is free."""
+    try:
+        os.link(name, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without links
+        os.replace(name, file)
+
+
+def _key(file: Path) -> bytes:
+    """The key in a file, which is made where there is none, or half of one."""
+    if not file.is_file() or file.stat().st_size != _KEY_BYTES:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=file.parent)  # for this user alone
+        try:
+            with os.fdopen(descriptor, "wb") as new:
+                new.write(secrets.token_bytes(_KEY_BYTES))
+            if file.is_file():  # half of one
+                file.unlink()
+            with contextlib.suppress(FileExistsError):  # another process was first
+                _put(name, file)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+    return file.read_bytes()
 
 
 def leads_elsewhere(key: str, value: Any) -> bool:

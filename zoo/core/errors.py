@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def printable(text: str, kept: str = "") -> str:
+    """A text without control characters, which would move a terminal's cursor, but those kept."""
+    return "".join(c if c.isprintable() or c in kept else "?" for c in text)
+
+
 class ZooError(Exception):
     """Bad input, told in one sentence: what was wrong, where, and what would be right.
 
@@ -17,8 +22,7 @@ class ZooError(Exception):
     """
 
     def __init__(self, sentence: object = "") -> None:
-        text = str(sentence)
-        super().__init__("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
+        super().__init__(printable(str(sentence), "\n"))
 
 
 class OwnError(ZooError):

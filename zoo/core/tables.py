@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from zoo.core.errors import printable
+
 _Row = Sequence[Any]
 
 
@@ -38,9 +40,10 @@ def aligned(head: _Row, rows: Iterable[_Row]) -> str:
 
 
 def labelled(values: dict[str, Any]) -> str:
-    """A value a line, behind its label, all in one column."""
+    """A value a line, behind its label, all in one column, without control characters."""
     width = max(map(len, values), default=0)
-    return "\n".join(f"{label:<{width}}  {value}" for label, value in values.items())
+    lines = (f"{label:<{width}}  {value}" for label, value in values.items())
+    return printable("\n".join(lines), "\n")
 
 
 def _cell(value: Any) -> str:

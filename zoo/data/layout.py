@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from zoo.core.errors import ZooError
@@ -73,14 +75,21 @@ def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | 
     try:
         text = text.removeprefix("\ufeff")
         pairs = _csv_pairs(text) if file.lower().endswith(".csv") else _json_pairs(text)
+        if pairs is None:
+            return None
+        wanted = {*names, *(name.rpartition(".")[0] for name in names)}
+        known: dict[str, str | None] = {}
+        first = "nothing"
+        for pair in pairs:
+            name = str(pair[0]).replace("\\", "/").removeprefix("./")
+            if first == "nothing":
+                first = name[:200]
+            if name in wanted:  # a list of millions may stand beside a few pictures
+                known[name] = pair[1]
     except (ValueError, TypeError, csv.Error, RecursionError) as error:
         raise unreadable_labels(file, error) from error
-    if pairs is None:
-        return None
-    known = {str(name).replace("\\", "/").removeprefix("./"): label for name, label in pairs}
     found = [known.get(name, known.get(name.rpartition(".")[0])) for name in names]
     if all(label is None for label in found):
-        first = next(iter(known), "nothing")
         raise ZooError(
             f"{file} names none of the {len(names)} pictures: its first entry is {first!r}, the "
             f"first picture {names[0]!r}; paths start below the folder of pictures."
@@ -96,30 +105,38 @@ def unreadable_labels(file: str, reason: object) -> ZooError:
     )
 
 
-def _csv_pairs(text: str) -> list[tuple[str, str | None]]:
-    rows = [row for row in csv.reader(text.splitlines(), skipinitialspace=True) if row]
-    if not rows or len(rows[0]) < 2:
+def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
+    rows: Iterator[list[str]]
+    rows = (row for row in csv.reader(_lines(text), skipinitialspace=True) if row)
+    head = next(rows, [])
+    if len(head) < 2:
         raise ValueError("there are no two columns")
-    heads = [cell.strip().casefold() for cell in rows[0]]
+    heads = [cell.strip().casefold() for cell in head]
     file = next((heads.index(c) for c in FILE_COLUMNS if c in heads), None)
     label = next((heads.index(c) for c in LABEL_COLUMNS if c in heads), None)
-    if file is not None or label is not None:
-        rows = rows[1:]
+    if file is None and label is None:
+        rows = itertools.chain([head], rows)
     first = 0 if file is None else file
     second = (1 if first == 0 else 0) if label is None else label
-    if any(len(row) <= max(first, second) for row in rows):
-        raise ValueError("a line has fewer columns than the first")
-    return [(row[first].strip(), row[second].strip() or None) for row in rows]
+    for row in rows:
+        if len(row) <= max(first, second):
+            raise ValueError("a line has fewer columns than the first")
+        yield row[first].strip(), row[second].strip() or None
 
 
-def _json_pairs(text: str) -> list[tuple[str, str | None]] | None:
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text, one at a time."""
+    return (line.rstrip("\n") for line in io.StringIO(text, newline=None))
+
+
+def _json_pairs(text: str) -> Iterator[tuple[str, str | None]] | None:
     content: Any = json.loads(text)
     if isinstance(content, dict) and "labels" in content:
         content = content["labels"]
         if content is None:
             return None
     pairs = content.items() if isinstance(content, dict) else content
-    return [(str(name), class_name(label)) for name, label in pairs]
+    return ((str(name), class_name(label)) for name, label in pairs)
 
 
 def class_name(label: Any) -> str | None:

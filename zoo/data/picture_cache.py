@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -13,10 +12,10 @@ import tempfile
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,18 +23,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.core.atomic import write_json
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, printable
 from zoo.core.sizes import ImageSize, height_width
-from zoo.data.pictures import Content, decode_into, deep_values
+from zoo.data.pictures import Content, decode_into, deep_span
 from zoo.data.sources.base import Source
-from zoo.data.value_range import Span, ValueRange, joined, range_of, span_of
+from zoo.data.value_range import Span, ValueRange, joined, range_of
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 VERSION = 3
 """Counts changes of `decode` that give other pixels."""
 CHUNK = 64
+CHUNK_BYTES = 2**26
+"""Of a chunk's pictures, after which it has no more of them."""
+WAITING_BYTES = 2**28
+"""Of the chunks that wait for a thread."""
 ABANDONED_SECONDS = 24 * 3600
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
 """Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
@@ -138,7 +140,7 @@ class PictureCache:
         if skipped:
             warnings.warn(
                 f"{len(skipped)} of {len(pictures)} pictures in {source.place} cannot be read and "
-                f"were left out, the first is {pictures[skipped[0].row].name}.",
+                f"were left out, the first is {printable(pictures[skipped[0].row].name)}.",
                 stacklevel=2,
             )
         left_out = {entry.row for entry in skipped}
@@ -222,9 +224,9 @@ class PictureCache:
 def range_of_all(source: Source) -> ValueRange | None:
     """Black and white of all pictures of more than 8 bits together; None without any."""
 
-    def spans(contents: Sequence[Content]) -> list[Span]:
-        values = [v for v in map(deep_values, contents) if v is not None]
-        return [span_of(v) for v in values]
+    def spans(chunk: Chunk) -> list[Span]:
+        contents = chunk.contents
+        return [span for span in map(deep_span, contents) if span is not None]
 
     if not source.may_be_deep:
         return None
@@ -243,8 +245,8 @@ def decode_all(
 ) -> list[Skipped]:
     """Decode the pictures of a source into `out` (N, C, H, W) on all cores; what was skipped."""
 
-    def decode_some(chunk: tuple[int, list[Content]]) -> list[Skipped]:
-        first, contents = chunk
+    def decode_some(chunk: Chunk) -> list[Skipped]:
+        first, contents, _ = chunk
         rows = range(first, first + len(contents))
         names = [source.name_of(row) for row in rows]
         errors = decode_into(out[first : rows.stop], contents, value_range, names)
@@ -258,37 +260,64 @@ def decode_all(
 
     skipped: list[Skipped] = []
     count = len(source.pictures)
-    chunks = in_chunks(source.contents(range(count)))
     # `disable=None`: no bar where nobody watches.
     hidden = None if progress else True
     with tqdm(total=count, desc="decoding", unit=" pictures", disable=hidden) as bar:
-        for done in _in_threads(decode_some, zip(range(0, count, CHUNK), chunks, strict=True)):
+        for done in _in_threads(decode_some, in_chunks(source.contents(range(count))), bar.update):
             skipped += done
-            bar.update(CHUNK)
     return skipped
 
 
-def in_chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
-    """Pictures in lists that one thread works on, read no earlier than they are asked for."""
-    iterator = iter(contents)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
-        yield chunk
+class Chunk(NamedTuple):
+    """Pictures that one thread works on: the place of the first, and how many bytes they take."""
+
+    first: int
+    contents: list[Content]
+    size: int
 
 
-def _in_threads(work: Callable[[T], R], chunks: Iterable[T]) -> Iterator[R]:
-    """The results in order, on all cores; few chunks are read ahead, since they are in memory."""
+def in_chunks(contents: Iterable[Content]) -> Iterator[Chunk]:
+    """Pictures a few at a time, read no earlier than they are asked for."""
+    first, chunk, size = 0, [], 0
+    for content in contents:
+        chunk.append(content)
+        size += content.nbytes if isinstance(content, np.ndarray) else 0
+        size += len(content) if isinstance(content, bytes) else 0
+        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
+            yield Chunk(first, chunk, size)
+            first, chunk, size = first + len(chunk), [], 0
+    if chunk:
+        yield Chunk(first, chunk, size)
+
+
+def _in_threads(
+    work: Callable[[Chunk], R], chunks: Iterable[Chunk], done: Callable[[int], Any] = int
+) -> Iterator[R]:
+    """The results in order, on all cores; few chunks are read ahead, since they are in memory.
+
+    Args:
+        done: is told of how many pictures there is a result.
+    """
     count = os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
-        waiting: deque[Future[R]] = deque()
+        waiting: deque[tuple[Future[R], int, int]] = deque()
+
+        def first() -> R:
+            future, pictures, _ = waiting.popleft()
+            result = future.result()
+            done(pictures)
+            return result
+
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(work, chunk))
-                if len(waiting) > 2 * count:
-                    yield waiting.popleft().result()
+                waiting.append((pool.submit(work, chunk), len(chunk.contents), chunk.size))
+                del chunk  # its thread has it, and lets it go
+                while len(waiting) > 2 * count or sum(w[2] for w in waiting) > WAITING_BYTES:
+                    yield first()
             while waiting:
-                yield waiting.popleft().result()
+                yield first()
         finally:
-            for future in waiting:
+            for future, *_ in waiting:
                 future.cancel()
 
 

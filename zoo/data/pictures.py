@@ -20,7 +20,7 @@ from zoo.core.errors import ZooError, listing
 from zoo.core.sizes import ImageSize, height_width
 from zoo.data.memory import PICTURE_MEMORY, Budget
 from zoo.data.pixels import centred_window, fit
-from zoo.data.value_range import ValueRange, is_deep, range_of, to_levels
+from zoo.data.value_range import Span, ValueRange, is_deep, range_of, span_of, to_levels
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -342,13 +342,16 @@ def _fit_by_pillow(picture: Image.Image, image_size: ImageSize) -> Image.Image:
     return window.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def deep_values(picture: Content) -> np.ndarray | None:
-    """The values of a picture of more than 8 bits; None for any other."""
+def deep_span(picture: Content) -> Span | None:
+    """The span of the values of a picture of more than 8 bits; None for any other."""
     try:
         if isinstance(picture, str | Path) and not stat.S_ISREG(os.stat(picture).st_mode):
             return None
         with _opened(picture) as opened:
-            return np.asarray(opened) if is_deep(opened.mode) else None
+            if not is_deep(opened.mode):
+                return None
+            with _BUDGET.take(BYTES_PER_PIXEL * opened.width * opened.height):
+                return span_of(np.asarray(opened))
     except Exception:  # decoding it tells
         return None
 

@@ -14,7 +14,12 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from zoo.core.atomic import write_text
+from zoo.core.errors import ZooError
+from zoo.core.foreign import check_file
 from zoo.core.tables import markdown
+
+MOST_COLUMNS = 200
+"""Of a log: one curve each, which a picture has to hold."""
 
 
 def compare(folder: Path) -> dict[str, Path]:
@@ -130,6 +135,8 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    from zoo.explore.plots import as_written
+
     pictures = [sorted((r["folder"] / "samples").glob("*.png")) for r in runs]
     if not any(pictures):
         return None
@@ -147,13 +154,15 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
         row, column = divmod(i, columns)
         top = axes[2 * row, column]
         named = [f"{name}={value}" for name, value in settings[i].items()]
-        top.set_title("\n".join(named) or run["folder"].name, fontsize=10)
+        title = "\n".join(named) or run["folder"].name
+        top.set_title(as_written(title), fontsize=10)
         if pictures[i]:
             top.imshow(plt.imread(pictures[i][-1]), cmap="gray")
             _curves(axes[2 * row + 1, column], run["folder"])
         else:
             reason = textwrap.shorten(run["summary"].get("error", "no samples"), 200)
-            top.text(0.5, 0.5, textwrap.fill(reason, 30), ha="center", va="center", fontsize=8)
+            words = as_written(textwrap.fill(reason, 30))
+            top.text(0.5, 0.5, words, ha="center", va="center", fontsize=8)
     path = folder / "comparison.png"
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -178,20 +187,37 @@ def read_metrics(
 
     Args:
         over: what places are; a row without images seen has its step.
+
+    Raises:
+        ZooError: one of them is no log.
     """
     curves: dict[str, tuple[list[float], list[float]]] = {}
     # version_10 comes after version_9
     files = sorted(run.glob("**/metrics.csv"), key=lambda p: (len(p.parent.name), p.parent.name))
     for file in files:
-        with file.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                place = row.get(over) or row.get("step")
-                for name, value in row.items():
-                    if name in (over, "step", "epoch", None) or not value or not place:
-                        continue
-                    with contextlib.suppress(ValueError):  # a row that was cut off
-                        point = float(place), float(value)
-                        places, values = curves.setdefault(name, ([], []))
-                        places.append(point[0])
-                        values.append(point[1])
+        try:
+            check_file(file)
+            with file.open(encoding="utf-8", newline="") as lines:
+                _add_rows(curves, csv.DictReader(lines), over)
+        except (OSError, ValueError, csv.Error) as error:
+            raise ZooError(f"{file} cannot be read as a log ({error}).") from error
     return curves
+
+
+def _add_rows(
+    curves: dict[str, tuple[list[float], list[float]]],
+    rows: csv.DictReader[str],
+    over: str,
+) -> None:
+    for row in rows:
+        if len(row) > MOST_COLUMNS:
+            raise ValueError(f"it has more than {MOST_COLUMNS} columns")
+        place = row.get(over) or row.get("step")
+        for name, value in row.items():
+            if name in (over, "step", "epoch", None) or not value or not place:
+                continue
+            with contextlib.suppress(ValueError):  # a row that was cut off
+                point = float(place), float(value)
+                places, values = curves.setdefault(name, ([], []))
+                places.append(point[0])
+                values.append(point[1])

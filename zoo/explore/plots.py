@@ -17,8 +17,13 @@ def _figure(title: str, width: float = 5.5, height: float = 3.4) -> Figure:
     figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(as_written(title), fontsize=11)
     return figure
+
+
+def as_written(text: str) -> str:
+    """A text for a diagram, in which dollar signs begin no formula."""
+    return text.replace("$", r"\$")
 
 
 def plot_spectra(
@@ -102,8 +107,8 @@ def plot_figures(
     for i, (name, runs) in enumerate(lines.items(), start=1):
         axes = figure.add_subplot(rows, columns, i)
         for run, (x, y) in runs.items():
-            axes.plot(x, y, "o-", label=run, linewidth=1.2, markersize=3)
-        axes.set_title(titles.get(name, name), fontsize=10)
+            axes.plot(x, y, "o-", label=as_written(run), linewidth=1.2, markersize=3)
+        axes.set_title(as_written(titles.get(name, name)), fontsize=10)
         axes.set_xlabel("images seen", fontsize=8)
         axes.tick_params(labelsize=8)
         if len(runs) > 1:
@@ -132,8 +137,9 @@ def plot_curves(
         for name, style in zip(names, ("-", "--", ":", "-.") * len(names), strict=False):
             # a line of one point is nothing
             marker = "o" if len(curves[name][0]) == 1 else None
-            axes.plot(*curves[name], style, label=name, linewidth=1.2, marker=marker)
-        axes.set_title(title, fontsize=10)
+            label = as_written(name)
+            axes.plot(*curves[name], style, label=label, linewidth=1.2, marker=marker)
+        axes.set_title(as_written(title), fontsize=10)
         axes.set_xlabel("images seen", fontsize=8)
         axes.tick_params(labelsize=8)
         if len(names) > 1:

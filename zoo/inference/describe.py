@@ -19,7 +19,7 @@ DEEPEST = 50
 MOST = 1_000_000
 """Values of a description."""
 LONGEST = 1000
-"""Letters of the name of a class."""
+"""Letters of the name of a class, a part or a data set."""
 LARGEST = {"image_size": 65_536, "channels": 65_536, "latent_dim": 10**7, "num_classes": 10**6}
 """Numbers that a description may give of a network or its data."""
 _PARTS = ("generator", "discriminator", "loss", "latent")
@@ -32,8 +32,8 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
         raise ZooError(f"{file} has a description that this zoo cannot read.")
     if version > FORMAT:
         raise ZooError(
-            f"{file} has format {version}, written by zoo {info.get('version')}; this zoo reads "
-            f"up to format {FORMAT}: update it."
+            f"{file} has format {str(version)[:20]}, written by zoo "
+            f"{str(info.get('version'))[:20]}; this zoo reads up to format {FORMAT}: update it."
         )
     _check_extent(info, file)
     generator, data = info.get("generator"), info.get("data")
@@ -42,6 +42,8 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
     for part in _PARTS:
         _check_part(part, info.get(part), file)
     check_numbers(data, "data", file)
+    if len(str(data.get("name"))) > LONGEST:
+        raise ZooError(f"{file} has a data set of a name that is too long in its description.")
     _check_names(data.get("class_names"), file)
     if not isinstance(data.get("options") or {}, dict):
         raise ZooError(f"{file} has data.options in its description that are no options.")
@@ -49,7 +51,9 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
     if type(seen) is not int or seen < 0:
         raise ZooError(f"{file} has images_seen={seen} in its description, which must be a count.")
     if weights not in ("ema", "raw"):
-        raise ZooError(f"{file} has weights={weights} in its description: it must be ema or raw.")
+        raise ZooError(
+            f"{file} has weights={str(weights)[:20]} in its description: it must be ema or raw."
+        )
     _check_start(info.get("start"), file)
     sources = info.get("sources") or {}
     if not isinstance(sources, dict) or not all(isinstance(s, str) for s in sources.values()):
@@ -87,6 +91,8 @@ def _check_part(part: str, spec: Any, file: Path) -> None:
         raise ZooError(f"{file} has a {part} in its description without its name or its options.")
     check_numbers(spec["options"], part, file)
     head = spec.get("head")
+    if any(len(s["name"]) > LONGEST for s in (spec, head) if is_spec(s)):
+        raise ZooError(f"{file} has a {part} of a name that is too long in its description.")
     if head is not None and not is_spec(head):
         raise ZooError(
             f"{file} has a head of the {part} in its description without its name or its options."
@@ -141,8 +147,3 @@ def _check_extent(info: dict[str, Any], file: Path) -> None:
         if not level:
             return
     raise ZooError(f"{file} has a description nested more than {DEEPEST} deep.")
-
-
-def printable(name: str) -> str:
-    """A name without control characters, which would move a terminal's cursor."""
-    return "".join(c if c.isprintable() else "?" for c in name)

@@ -21,11 +21,10 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
 from zoo.core import cache
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing, printable
 from zoo.core.random import forked_random
 from zoo.core.torch_internals import BatchNorm
 from zoo.inference.dataset import dataset_of
-from zoo.inference.describe import printable
 from zoo.inference.device import choose_device
 from zoo.inference.files import DTYPES, read, write_generator
 from zoo.inference.latents import (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing, printable
 from zoo.core.extras import require
 from zoo.core.network import reachable
 from zoo.core.tables import markdown
@@ -169,7 +169,7 @@ def _samples(model: LoadedGenerator) -> Any:
 
 def title_of(model: LoadedGenerator) -> str:
     """The heading of a model card: `dcgan on mnist`."""
-    return f"{model.info['generator']['name']} on {model.data.get('name')}"
+    return printable(f"{model.info['generator']['name']} on {model.data.get('name')}")
 
 
 def card(
@@ -186,7 +186,9 @@ def card(
     g = model.generator
     shape = g.channels, g.height, g.width
     parameters = sum(p.numel() for p in model.generator.parameters())
-    front = ["tags:", "- gan", "- gan-zoo", f"- {data.get('name')}"]
+    name = printable(str(data.get("name")))
+    tag = name if re.fullmatch(r"[\w.-]+", name) else json.dumps(name)
+    front = ["tags:", "- gan", "- gan-zoo", f"- {tag}"]
     if model.num_classes:  # for which the hub has no pipeline
         front.append("- class-conditional-image-generation")
     else:
@@ -202,7 +204,7 @@ def card(
             if info.get(k)
         ),
         ("parameters of the generator", f"{parameters:,}"),
-        ("data", f"{data.get('name')}, {'×'.join(map(str, shape))}"),
+        ("data", f"{name}, {'×'.join(map(str, shape))}"),
         ("classes", listing(model.class_names) if model.num_classes else "none (unconditional)"),
         ("trained on", f"{model.images_seen:,} images, {info.get('step', 0):,} updates"),
         *((("started from", _started(info["start"])),) if info.get("start") else ()),
@@ -215,7 +217,7 @@ def card(
     if model.num_classes:
         label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
     none = f"None yet: `{program} task=evaluate ckpt=…` makes them."
-    shown = f"```\n{figures}\n```" if figures else none
+    shown = "```\n" + figures.replace("```", "~~~") + "\n```" if figures else none
     return "\n".join(
         [
             "---",
@@ -233,7 +235,7 @@ def card(
             f"images = model.sample(64{label})  # {(64, *shape)} in [-1, 1]",
             "```",
             "",
-            markdown(["", ""], rows),
+            printable(markdown(["", ""], rows), "\n"),
             "",
             "## Figures",
             "",

@@ -55,7 +55,7 @@ def look_at(folder: Path) -> Look:
             with Image.open(folder / picture.name) as opened:
                 sizes[opened.size] += 1
                 grey &= opened.mode in ("1", "L", "LA", "I", "F", "I;16")
-        except (OSError, ValueError, SyntaxError):  # what Pillow raises for damaged files
+        except Exception:  # every format fails in its own way
             continue
     if not sizes:
         raise ZooError(f"no file in {folder} can be read as a picture.")

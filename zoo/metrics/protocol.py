@@ -199,7 +199,7 @@ class Result:
             }
             content["pairs"] = [(int(g), int(r), float(d)) for g, r, d in content["pairs"]]
             return cls(**content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ZooError(
                 f"this is no result of task=evaluate ({type(error).__name__}: {error})."
             ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
+from zoo.core.foreign import read_text
 from zoo.inference.load import LoadedGenerator
 from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.protocol import Result
@@ -18,6 +19,12 @@ def run_folder(file: Path) -> Path | None:
     """The folder of the run that wrote a checkpoint; None for one that lies elsewhere."""
     run = file.parent.parent
     return run if file.parent.name == "checkpoints" and (run / ".hydra").is_dir() else None
+
+
+def results_folder(run: Path) -> Path | None:
+    """Where the results of a run lie; None where that is a link, which leads out of the run."""
+    folder = run / "evaluations"
+    return None if folder.is_symlink() else folder
 
 
 def run_name(model: LoadedGenerator, given: str | None = None) -> str:
@@ -38,7 +45,7 @@ def read_result(file: Path) -> Result:
         ZooError: the file is missing or something else.
     """
     try:
-        return Result.from_json(file.read_text(encoding="utf-8"))
+        return Result.from_json(read_text(file))
     except (OSError, UnicodeDecodeError) as error:
         raise ZooError(f"{file} cannot be read: {error}.") from error
     except ZooError as error:
@@ -68,9 +75,10 @@ def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[
     if evaluation is not None:
         return [read_result(Path(evaluation).expanduser())]
     run = run_folder(model.file)
-    if run is None:
+    folder = None if run is None else results_folder(run)
+    if folder is None:
         return []
-    files = sorted((run / "evaluations").glob(f"images_{model.images_seen:09d}*.json"))
+    files = sorted(folder.glob(f"images_{model.images_seen:09d}*.json"))
     own = (model.weights, model.batch_norm)
     hashes = ("", generator_hash(model.generator))
     return [
@@ -88,7 +96,7 @@ def read_findings(file: Path) -> tuple[str, ...]:
         ZooError: the file is damaged.
     """
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
+        rows = json.loads(read_text(file))
         return tuple(f"epoch {row['epoch']}: {row['sentence']}" for row in rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ZooError(f"{file} cannot be read ({type(error).__name__}: {error}).") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoo.contracts.task import Run, Task
 from zoo.core import cache
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing, printable
 from zoo.registry import at_least, task
 from zoo.tasks.log_results import log_results
 
@@ -131,7 +131,7 @@ class Evaluate(Task):
         results = in_order(self.results())
         text = tables(results)
         write_text(out / "metrics.txt", text)
-        print(text)
+        print(printable(text, "\n"))
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
             result.save(file)
@@ -332,15 +332,16 @@ def _stem(number: int, results: int) -> str:
 
 def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
     """Put the result where the run's report finds it, beside its other figures by this protocol."""
-    from zoo.metrics.results import read_result, run_folder
+    from zoo.metrics.results import read_result, results_folder, run_folder
 
     run = run_folder(model.file)
-    if run is None or not os.access(run, os.W_OK):
+    folder = None if run is None else results_folder(run)
+    if folder is None or not os.access(folder.parent, os.W_OK):
         return
     key = hashlib.sha256(
         f"{result.protocol.of_the_model()} {result.generator_hash}".encode()
     ).hexdigest()[:8]
-    file = run / "evaluations" / f"images_{model.images_seen:09d}_{key}.json"
+    file = folder / f"images_{model.images_seen:09d}_{key}.json"
     with contextlib.suppress(ZooError):  # there is none yet, or it is damaged
         result = read_result(file).updated(result)
     result.save(file)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
 
 _GRID_ROW = 16  # pictures of one class in the grid
+LONGEST_NAME = 180
+"""Bytes of a class's name in that of a file, which systems bound."""
 _GRID_MAX = 256  # pictures in a grid without classes
 
 
@@ -222,6 +224,7 @@ def _as_text(label: int | str | Sequence[int | str] | None) -> str | list[str] |
 def file_names(class_names: Sequence[str]) -> list[str]:
     """Each class's name as a part of a file's name; with its index where two become the same."""
     names = [re.sub(r"[^\w.-]+", "_", name)[:60] or "_" for name in class_names]
+    names = [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in names]
     return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
 
 

@@ -18,7 +18,7 @@ from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
-from zoo.core.errors import ZooError, at_least, between, listing
+from zoo.core.errors import ZooError, at_least, between, listing, printable
 from zoo.registry import task
 from zoo.tasks.fit import fit, quiet
 from zoo.training.allocator import keep_memory
@@ -128,8 +128,8 @@ class Train(Task):
             self._log_rollback(loggers, resumed, config)
         elif trainer.is_global_zero:
             for note in [*data.notes, *gan.notes, *_where(checkpoint, out), *_debugged(config)]:
-                print(f"note: {note}")
-            print(_headline(gan, data, trainer, out), flush=True)
+                print(f"note: {printable(note)}")
+            print(printable(_headline(gan, data, trainer, out)), flush=True)
         try:
             with ends_told(trainer, gan, data, watch, self._go_on):
                 fit(trainer, gan, data, checkpoint)

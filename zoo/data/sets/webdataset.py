@@ -10,7 +10,7 @@ from zoo.core.errors import ZooError
 from zoo.core.sizes import height_width
 from zoo.data.base import SPLITS, Rows, Split
 from zoo.data.loader import EndlessLoader
-from zoo.data.pictures import deep_values
+from zoo.data.pictures import deep_span
 from zoo.data.sets.image_folder import ImageFolder
 from zoo.data.sources.base import Part
 from zoo.data.sources.shards import Shards
@@ -93,7 +93,7 @@ class WebDataset(ImageFolder):
         rows = [row for row, known in enumerate(labelled) if known]
         self._rows_of = self._divide(source.place, rows, splits)
         first = [group[0] for group in source.groups if len(group)]
-        deep = [content for content in source.contents(first) if deep_values(content) is not None]
+        deep = [content for content in source.contents(first) if deep_span(content) is not None]
         if deep and self.value_range is None:
             raise ZooError(
                 f"{source.place} has pictures of more than 8 bits, and shards are not looked "

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from zoo.core.errors import ZooError
 from zoo.data.layout import SPLIT_FOLDERS
 from zoo.data.pictures import SUFFIXES, Content, Picture
-from zoo.data.sources.base import MOST_BYTES, Source
+from zoo.data.sources.base import Source, check_unpacked
 
 ENCRYPTED = 0x1
 
@@ -73,13 +73,12 @@ class ZipArchive(Source):
         with zipfile.ZipFile(self.file) as opened:
             try:
                 return self._read(opened, name).decode("utf-8-sig")
-            except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            except Exception as error:  # damage shows in many ways
                 raise ValueError(str(error)) from error
 
     def _read(self, opened: zipfile.ZipFile, name: str) -> bytes:
         entry = self.entries[name]
-        if entry.file_size > MOST_BYTES:
-            raise ValueError(f"it claims to be {entry.file_size / 1e6:,.0f} MB large")
+        check_unpacked("it", entry.file_size, entry.compress_size)
         with opened.open(entry) as file:
             return file.read(entry.file_size)
 

@@ -11,13 +11,15 @@ import numpy as np
 
 from zoo.core.errors import ZooError, listing
 from zoo.data.pictures import Content, Picture
-from zoo.data.sources.base import MOST_BYTES, Source
+from zoo.data.sources.base import LARGE, MOST_BYTES, Source
 
 IMAGES = ("images", "arr_0", "x")
 LABELS = ("labels", "arr_1", "y")
 CLASS_NAMES = "class_names"
 SPLITS = ("train", "val", "test")
 CHANNELS = (1, 3)
+MOST_PICTURE = MOST_BYTES
+"""Of one image, all of which is read together."""
 
 
 class Arrays(Source):
@@ -44,9 +46,12 @@ class Arrays(Source):
                     _Part(opened, file, split, *names)
                     for split, names in _images_and_labels(arrays).items()
                 ]
-                names = _small_array(opened, CLASS_NAMES) if CLASS_NAMES in arrays else None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-            raise ZooError(f"{file} cannot be read as a .npz file ({error}).") from error
+                names = _small_array(opened, CLASS_NAMES, LARGE) if CLASS_NAMES in arrays else None
+        except ZooError:
+            raise
+        except Exception as error:  # damage shows in many ways
+            words = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ZooError(f"{file} cannot be read as a .npz file ({words}).") from error
         if not self.parts:
             raise ZooError(
                 f"{file} holds {listing(sorted(arrays))} and no array of images: call them images "
@@ -121,9 +126,15 @@ class _Part:
         self.split, self.images = split, images
         self.count = self.shape[0]
         self.row_bytes = int(np.prod(self.shape[1:], dtype=object))
-        size = opened.getinfo(f"{images}.npy").file_size
-        if self.count * self.row_bytes > size:
-            raise ValueError(f"{images} claims to be {_words(self.shape)} in {size:,} bytes")
+        entry = opened.getinfo(f"{images}.npy")
+        size, packed = entry.file_size, entry.compress_size
+        # However well they are packed, a picture takes a byte.
+        if (
+            self.count * self.row_bytes > size
+            or self.row_bytes > MOST_PICTURE
+            or self.count > packed
+        ):
+            raise ValueError(f"{images} claims to be {_words(self.shape)} in {packed:,} bytes")
         self.labels = None if labels is None else self._labels(opened, file, labels)
 
     def _labels(self, opened: zipfile.ZipFile, file: Path, name: str) -> list[int] | list[str]:
@@ -168,11 +179,11 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return np.lib.format.read_array_header_2_0(member)
 
 
-def _small_array(opened: zipfile.ZipFile, name: str) -> np.ndarray:
+def _small_array(opened: zipfile.ZipFile, name: str, most: int | None = None) -> np.ndarray:
     size = opened.getinfo(f"{name}.npy").file_size
     with opened.open(f"{name}.npy") as member:
         shape, _, dtype = _header(member)
-    if size > MOST_BYTES or int(np.prod(shape, dtype=object)) * dtype.itemsize > size:
+    if size > (most or MOST_BYTES) or int(np.prod(shape, dtype=object)) * dtype.itemsize > size:
         raise ValueError(f"{name} claims to be {dtype} {_words(shape)} in {size:,} bytes")
     with opened.open(f"{name}.npy") as member:
         return np.lib.format.read_array(member, allow_pickle=False)

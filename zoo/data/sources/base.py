@@ -11,6 +11,19 @@ from zoo.data.pictures import Content, Picture
 
 MOST_BYTES = 2**28
 """Of one file inside an archive; what claims to be larger is no picture."""
+MOST_UNPACKED = 50
+"""Times the bytes that a large file inside an archive takes there."""
+LARGE = 2**24
+
+
+def check_unpacked(name: str, unpacked: int, packed: int) -> None:
+    """Refuse what is far larger than the bytes it is made of, as neither pictures nor labels are.
+
+    Raises:
+        ValueError: it is.
+    """
+    if unpacked > MOST_BYTES or (unpacked > LARGE and unpacked > MOST_UNPACKED * packed):
+        raise ValueError(f"{name} claims to be {unpacked / 1e6:,.0f} MB large in {packed:,} bytes")
 
 
 class Source(ABC):

@@ -93,6 +93,11 @@ class HuggingFace(Source):
             )
         if self.class_names is None or isinstance(value, str):
             return str(value)
+        if value >= len(self.class_names):
+            raise ZooError(
+                f"{place} has the class {value} in its column {column!r}, which names "
+                f"{len(self.class_names)}: classes count from 0."
+            )
         return self.class_names[value] if value >= 0 else None  # -1: a test part without labels
 
     def contents(self, rows: Sequence[int]) -> Iterator[Content]:
@@ -101,14 +106,22 @@ class HuggingFace(Source):
             own = [row - first for row in rows if first <= row < first + len(part)]
             for at in range(0, len(own), TOGETHER):
                 for value in part[own[at : at + TOGETHER]][self.column]:
-                    yield _content(value)
+                    yield self._content(value)
             first += len(part)
 
-
-def _content(value: dict[str, Any] | None) -> Content:
-    if value is None or (value.get("bytes") is None and value.get("path") is None):
-        return ValueError("the row has no picture")
-    return value["bytes"] if value.get("bytes") is not None else value["path"]
+    def _content(self, value: dict[str, Any] | None) -> Content:
+        """A picture, which the data set of a folder holds itself, or names within the folder."""
+        if value is None or (value.get("bytes") is None and value.get("path") is None):
+            return ValueError("the row has no picture")
+        if value.get("bytes") is not None:
+            return value["bytes"]
+        path = Path(value["path"])
+        here = self.place.startswith(PREFIX) or path.resolve().is_relative_to(
+            Path(self.place).resolve()
+        )
+        if not here:
+            return ValueError("the row names a file outside of the data set")
+        return str(path)
 
 
 def _load(place: str) -> Any:

@@ -189,7 +189,7 @@ def _samples_in(file: Path) -> list[Sample]:
                     label = _label(ending, text) if ending == "cls" or label is None else label
                 opened.members = []  # type: ignore[attr-defined]  # kept for look-ups by name, which nobody does
             finish()
-    except (OSError, ValueError, tarfile.TarError, EOFError) as error:
+    except (OSError, ValueError, tarfile.TarError, EOFError, RecursionError) as error:
         packed = ": shards are read where they lie, so unpack .gz" if _is_packed(file) else ""
         raise ZooError(f"{file} cannot be read as a tar file ({error}){packed}.") from error
     return samples
