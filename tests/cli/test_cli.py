@@ -103,7 +103,7 @@ def test_shells_complete_groups_choices_and_options(line, words):
 
 def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
     done = run_py(
-        "-m", *TINY, "trainer.max_steps=4", "model.d_steps=0,1", f"hydra.sweep.dir={tmp_path}/sweep"
+        "-m", *TINY, "trainer.max_steps=4", "start=nowhere.ckpt,null", f"hydra.sweep.dir={tmp_path}/sweep"
     )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
