@@ -45,6 +45,25 @@ def test_a_preset_holds_beside_an_experiment(preset):
     assert config.model == plain.model
 
 
+SETTING_CALLBACKS = sorted(
+    file.stem
+    for file in (CONFIGS / "experiment").glob("*.yaml")
+    if "callbacks" in yaml.safe_load(file.read_text(encoding="utf-8"))
+)
+
+
+@pytest.mark.parametrize("experiment", SETTING_CALLBACKS)
+def test_options_of_callbacks_that_a_preset_leaves_out_fall_away(experiment):
+    config = check([f"experiment={experiment}", "debug=fdr"], CONFIGS)
+    assert config is not None
+    assert set(config.callbacks) == {"samples", "progress"}
+
+
+def test_options_of_callbacks_that_are_not_chosen_are_told_without_a_preset():
+    with pytest.raises(ZooError, match=r"callbacks\.evaluate names no callback"):
+        check(["experiment=comparison", "callbacks=default"], CONFIGS)
+
+
 def test_the_users_own_settings_hold_over_a_preset():
     given = ("debug=limit", "trainer.max_epochs=7", "callbacks=default", "logger=csv")
     config = composed(*given)
