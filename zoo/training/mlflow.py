@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from PIL import Image
 from pytorch_lightning import loggers
@@ -17,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from zoo.core.atomic import write_text
 from zoo.core.extras import require
 from zoo.core.tables import markdown
+from zoo.training.loggers import kept_models
 
 _NOTE = "mlflow_run.txt"
 """In the run's folder: the id of its run in MLflow."""
@@ -60,7 +63,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
             options.setdefault("artifact_location", (outputs / "mlflow").as_uri())
         self.uri = uri
         self.uploads = not uri.startswith(("sqlite:", "file:"))
-        self.keeps_models = log_model
+        self.keeps_models = kept_models("logger.mlflow", log_model)
         super().__init__(
             experiment_name,
             run_name or self.folder.name,
@@ -126,7 +129,12 @@ class MLFlowLogger(loggers.MLFlowLogger):
 
     def summary(self) -> dict[str, str]:
         """Where the log is, for the end of a training."""
-        return {"MLflow": f"run {self.run_id}; mlflow ui --backend-store-uri {self.uri}"}
+        if self.uploads:
+            parts = urlsplit(self.uri)
+            place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            return {"MLflow": f"run {self.run_id} at {place}"}
+        shows = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
+        return {"MLflow": f"run {self.run_id}; {shows}"}
 
 
 def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
