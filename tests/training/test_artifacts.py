@@ -116,6 +116,13 @@ def test_a_best_checkpoint_of_an_earlier_monitor_is_not_logged_as_this_trainings
     assert logged == [["latest"]]
 
 
+def test_local_is_this_machines_database_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example")
+    logger = MLFlowLogger(str(tmp_path), tracking_uri="local")
+    assert logger.uri == f"sqlite:///{Path('outputs/mlflow.db').absolute()}"
+    assert not logger.uploads
+
+
 def test_a_log_on_a_server_is_told_by_its_address_without_a_password(tmp_path):
     logger = MLFlowLogger(str(tmp_path), tracking_uri="sqlite:///runs.db")
     assert logger.summary()["MLflow"].endswith("; mlflow ui --backend-store-uri sqlite:///runs.db")

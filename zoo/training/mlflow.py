@@ -23,6 +23,7 @@ from zoo.training.loggers import kept_models
 
 _NOTE = "mlflow_run.txt"
 """In the run's folder: the id of its run in MLflow."""
+_LOCAL = "local"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -33,8 +34,8 @@ class MLFlowLogger(loggers.MLFlowLogger):
         save_dir: the run's folder.
         experiment_name: under which MLflow lists the run.
         run_name: as shown by MLflow; null takes the folder's.
-        tracking_uri: a server or a database; null takes the environment's MLFLOW_TRACKING_URI, else
-            `outputs/mlflow.db` below the current folder.
+        tracking_uri: a server or a database; `local` is `outputs/mlflow.db` below the current
+            folder; null takes the environment's MLFLOW_TRACKING_URI, else `local`.
         log_model: keep the last and the best checkpoint as artifacts; `all` for every one.
         tags: words to find the run by; null takes those of the training.
         options: all others of Lightning's logger.
@@ -55,8 +56,8 @@ class MLFlowLogger(loggers.MLFlowLogger):
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.folder = Path(save_dir)
-        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        if not uri:
+        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _LOCAL
+        if uri == _LOCAL:
             outputs = Path("outputs").absolute()
             outputs.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{outputs / 'mlflow.db'}"
