@@ -20,7 +20,10 @@ from zoo.tasks.list import readme_table
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-PAGES = ("README.md", "configs/README.md", "benchmarks/results/losses.md")
+PAGES = (
+    "README.md", "configs/README.md", "zoo/training/callbacks/README.md",
+    "benchmarks/results/losses.md",
+)  # fmt: skip
 """Whose commands are composed."""
 
 
@@ -71,6 +74,11 @@ def test_quick_commands_run(command: str, tmp_path: Path) -> None:
         wanted = {"task=sample": ".png", "task=new": ".py", "task=list": None}
         suffix = next((s for task, s in wanted.items() if task in arguments), ".ckpt")
         assert suffix is None or suffix in written
+
+
+def test_the_log_of_changes_says_each_thing_once() -> None:
+    entries = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n- ")[1:]
+    assert len(entries) == len({entry.partition("\n\n")[0].strip() for entry in entries})
 
 
 def test_readme_has_commands() -> None:

@@ -193,3 +193,16 @@ def test_the_log_of_a_foreign_file_is_sent_to_nobody():
     assert offline(own=True) is False
     assert offline("logger.wandb.offline=false") is False
     assert offline("logger=wandb") is None  # which the user has chosen
+
+
+def test_the_log_of_a_foreign_file_goes_to_no_server_of_mlflows():
+    given = ("logger=mlflow", "logger.mlflow.tracking_uri=databricks")
+    values = settings_of(composed(*TINY, *given))["values"]
+
+    def place(*given: str, own: bool = False) -> Any:
+        again = overrides_of(values, list(given), FILE, own=own)
+        return composed(*again, *given)["logger"]["mlflow"]["tracking_uri"]
+
+    assert place() == "local"
+    assert place(own=True) == "databricks"
+    assert place("logger.mlflow.tracking_uri=https://here") == "https://here"

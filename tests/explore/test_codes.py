@@ -8,6 +8,7 @@ import torch
 import zoo
 from zoo.core.errors import ZooError
 from zoo.explore.codes import codes_grid, moved
+from zoo.inference.plane import SIZE
 from zoo.tasks.explore import Explore
 
 
@@ -34,6 +35,15 @@ def test_the_section_is_there_for_models_with_codes_only(tmp_path):
     summary = Explore(ckpt=str(tmp_path / "run"), sections=["codes"])(tmp_path / "out")
     assert "left out" not in summary
     assert (tmp_path / "out" / "codes.png").is_file()
+
+
+def test_codes_of_points_are_drawn_in_the_plane(tmp_path):
+    model = zoo.train(
+        "datamodule=gaussians", "model/generator=mlp", "model/discriminator=mlp",
+        "model/latent=codes", "model.generator.width=8", "model.discriminator.width=8",
+        "datamodule.batch_size=16", "trainer.max_steps=1", out=tmp_path,
+    )  # fmt: skip
+    assert codes_grid(model, rows=2).size == (SIZE, SIZE)
 
 
 def test_plain_noise_has_no_codes_to_show(models, tmp_path):

@@ -15,6 +15,7 @@ from helpers_train import configure, train
 
 from zoo.cli.jobs import run_task
 from zoo.core.errors import ZooError
+from zoo.training.mlflow import MLFlowLogger
 
 MEASURED = (
     "callbacks=evaluate", "callbacks.evaluate.n=20",
@@ -95,9 +96,38 @@ def test_wandb_keeps_checkpoints_as_artifacts(tmp_path, keeps, aliases):
     assert json.loads(tables[0].read_text())["columns"] == ["images_seen", "fid"]
 
 
-def test_an_unknown_way_to_keep_models_is_told(tmp_path):
-    with pytest.raises(ZooError, match="log_model=best must be true, false or all"):
-        train(tmp_path, "logger=wandb", "logger.wandb.log_model=best")
+@pytest.mark.parametrize("logger", ["wandb", "mlflow"])
+def test_an_unknown_way_to_keep_models_is_told(tmp_path, logger):
+    with pytest.raises(ZooError, match=f"{logger}.log_model=best must be true, false or all"):
+        train(tmp_path, f"logger={logger}", f"logger.{logger}.log_model=best")
+
+
+def test_a_best_checkpoint_of_an_earlier_monitor_is_not_logged_as_this_trainings(
+    tmp_path, monkeypatch
+):
+    logged: list[list[str]] = []
+    monkeypatch.setattr(
+        "zoo.training.callbacks.checkpoints.log_checkpoint",
+        lambda trainer, file, aliases, facts, final: logged.append(aliases),
+    )
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    train(tmp_path, "trainer.max_steps=1")
+    assert logged == [["latest"]]
+
+
+def test_local_is_this_machines_database_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example")
+    logger = MLFlowLogger(str(tmp_path), tracking_uri="local")
+    assert logger.uri == f"sqlite:///{Path('outputs/mlflow.db').absolute()}"
+    assert not logger.uploads
+
+
+def test_a_log_on_a_server_is_told_by_its_address_without_a_password(tmp_path):
+    logger = MLFlowLogger(str(tmp_path), tracking_uri="sqlite:///runs.db")
+    assert logger.summary()["MLflow"].endswith("; mlflow ui --backend-store-uri sqlite:///runs.db")
+    logger.uri, logger.uploads = "https://me:secret@tracking.example:5000/a", True
+    assert logger.summary()["MLflow"].endswith(" at https://tracking.example:5000/a")
 
 
 def test_mlflow_has_curves_pictures_tables_checkpoints_and_goes_on_in_its_run(tmp_path):

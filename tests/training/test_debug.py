@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from zoo.cli.overrides import check, normalise
 from zoo.core.errors import ZooError
 from zoo.data.loader import TrainLoader
 from zoo.registry.places import CONFIGS
+from zoo.training.trainer import make_trainer
 
 PRESETS = sorted(p.stem for p in (CONFIGS / "debug").glob("*.yaml"))
 ONLY_TELLS = "traceback"
@@ -43,6 +45,31 @@ def test_a_preset_holds_beside_an_experiment(preset):
     assert (config.trainer.devices, config.trainer.strategy) == (1, "auto")
     assert (config.trainer.max_epochs, config.trainer.max_steps) != (10, -1)
     assert config.model == plain.model
+
+
+SETTING_CALLBACKS = sorted(
+    file.stem
+    for file in (CONFIGS / "experiment").glob("*.yaml")
+    if "callbacks" in yaml.safe_load(file.read_text(encoding="utf-8"))
+)
+
+
+@pytest.mark.parametrize("experiment", SETTING_CALLBACKS)
+def test_options_of_callbacks_that_a_preset_leaves_out_fall_away(experiment):
+    config = check([f"experiment={experiment}", "debug=fdr"], CONFIGS)
+    assert config is not None
+    assert set(config.callbacks) == {"samples", "progress"}
+
+
+def test_options_of_callbacks_that_are_not_chosen_are_told_without_a_preset():
+    with pytest.raises(ZooError, match=r"callbacks\.evaluate names no callback"):
+        check(["experiment=comparison", "callbacks=default"], CONFIGS)
+
+
+def test_a_misspelt_option_of_the_trainer_is_told_by_all_that_it_has(tmp_path):
+    data: Any = SimpleNamespace()
+    with pytest.raises(ZooError, match="Did you mean 'ends_from_here'"):
+        make_trainer({"ends_from_hear": True}, [], [], tmp_path, data)
 
 
 def test_the_users_own_settings_hold_over_a_preset():

@@ -52,6 +52,12 @@ def test_it_can_be_webp_in_a_rhythm(tmp_path):
         assert video.n_frames == 4
 
 
+def test_an_mp4_without_ffmpeg_is_told_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ZooError, match="an mp4 needs the program ffmpeg"):
+        Video(str(tmp_path), format="mp4")
+
+
 @pytest.mark.parametrize("option", [{"growth": 1.0}, {"format": "avi"}, {"rows": 5000}])
 def test_wrong_options_are_told(option, tmp_path):
     import zoo

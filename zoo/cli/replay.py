@@ -19,6 +19,8 @@ from zoo.registry.kinds import GROUPS, KINDS
 _CHOICES = ("trainer", "logger", "callbacks", "experiment", "debug", "model")
 """Groups of shipped files, beside those of parts."""
 _NOTHING = object()
+_SENT_NOWHERE = {"offline": "true", "tracking_uri": "local"}
+"""Options of loggers with the values under which the log stays on this machine."""
 
 
 def overrides_of(
@@ -75,10 +77,14 @@ def _kept_here(
     """Overrides by which the log of a file from elsewhere is sent to nobody, unless it is asked."""
     if "logger" in groups:
         return []
-    places = [f"logger.{name}.offline" for name in values.get("logger") or {}]
+    places = {
+        f"logger.{name}.{option}": value
+        for name in values.get("logger") or {}
+        for option, value in _SENT_NOWHERE.items()
+    }
     return [
-        f"{place}=true"
-        for place in places
+        f"{place}={value}"
+        for place, value in places.items()
         if place in base and not any(_below(place, key_of(a)) for a in said)
     ]
 
@@ -267,7 +273,7 @@ def _override(
         return []  # the user says it
     section, _, rest = key.partition(".")
     known = any(_below(place, key) for place in base)
-    if section == "logger" and rest.endswith(".offline") and not own:
+    if section == "logger" and rest.partition(".")[2] in _SENT_NOWHERE and not own:
         return []  # the user's to say
     if section in ("callbacks", "logger"):
         name = rest.split(".")[0]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.core.errors import ZooError, listing, suggest
@@ -33,7 +33,8 @@ def validate(config: DictConfig) -> str:
     """Check every value that a signature knows, and every `_target_`.
 
     Args:
-        config: composed by Hydra; its node `hydra` is not looked at.
+        config: composed by Hydra; its node `hydra` is not looked at. What it sets of callbacks and
+            loggers that a preset of `debug` has left out is taken off it.
 
     Returns:
         The name of the task.
@@ -42,6 +43,7 @@ def validate(config: DictConfig) -> str:
         ZooError: a missing value, an unknown option, a wrong type, a `_target_` that is not
             registered or stands where no part belongs; the sentence names the key.
     """
+    _leave_out(config)
     plain: dict[str, Any] = {str(k): _plain(config, str(k)) for k in config if k != "hydra"}
     for name, value in plain.items():
         _check_numbers(value, name)
@@ -77,6 +79,18 @@ def validate(config: DictConfig) -> str:
         if place not in places:
             raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
     return part.name
+
+
+def _leave_out(config: DictConfig) -> None:
+    """Drop what an experiment sets of callbacks and loggers that a preset of debug= has not."""
+    for section in ("callbacks", "logger") if config.get("debug") else ():
+        nodes = config.get(section)
+        if not OmegaConf.is_dict(nodes):
+            continue
+        for name in list(nodes):
+            if OmegaConf.is_dict(nodes[name]) and "_target_" not in nodes[name]:
+                with open_dict(config):
+                    del nodes[name]
 
 
 def _check_numbers(value: Any, place: str) -> None:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from zoo.contracts.latent import Code
 from zoo.core.errors import DoesNotApplyError
-from zoo.inference.images import grid, to_uint8
+from zoo.inference.dataset import modes_of
+from zoo.inference.images import grid
 from zoo.inference.load import LoadedGenerator
 
 REACH = 2.0
@@ -48,7 +49,7 @@ def codes_grid(
             labels += [] if y is None else [y[row].expand(columns)]
             names.append(f"code {number}" if row == 0 else "")
     images = model.generate(torch.cat(latents), torch.cat(labels) if labels else None)
-    return grid(to_uint8(images), columns, rows=names, scale=scale)
+    return grid(images, columns, rows=names, scale=scale, modes=modes_of(model.data))
 
 
 def moved(z: Tensor, code: Code, columns: int) -> Tensor:

@@ -153,13 +153,23 @@ def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) 
     return path
 
 
-def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
+def find_ffmpeg() -> str:
+    """The program that makes an mp4.
+
+    Raises:
+        ZooError: it is not installed.
+    """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise ZooError(
             "an mp4 needs the program ffmpeg, which is not on the PATH: install it, or use "
-            "walk_format=gif, webp or png."
+            "another format (gif, webp)."
         )
+    return ffmpeg
+
+
+def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
+    ffmpeg = find_ffmpeg()
     # H.264 in yuv420p, which every player takes, wants even sides: the last row or column goes.
     width, height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
     command = [ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.latent import Latent
-from zoo.core.errors import ZooError, at_least
+from zoo.core.errors import ZooError, above, at_least
 from zoo.core.random import forked_random, seeded
 from zoo.inference.exported import ExportedGenerator
 from zoo.inference.truncation import prior
@@ -146,8 +146,7 @@ def project(
     """
     for name, value in {"steps": steps, "starts": starts, "candidates": candidates}.items():
         at_least(1, "project: ", **{name: value})
-    if seconds is not None and not seconds > 0:
-        raise ZooError(f"project: seconds={seconds} must be above 0.")
+    above(0, "project: ", seconds=seconds)
     shape = (network.channels, network.height, network.width)
     if isinstance(network, ExportedGenerator):
         raise ZooError("project follows gradients, which an exported program has none of.")

@@ -220,9 +220,7 @@ class WandbLogger(loggers.WandbLogger):
             )
         if offline:
             self.why_offline = "it was asked to"
-        if log_model not in (True, False, "all"):
-            raise ZooError(f"logger.wandb.log_model={log_model} must be true, false or all.")
-        self.keeps_models = log_model
+        self.keeps_models = kept_models("logger.wandb", log_model)
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_SILENT", "true")
         super().__init__(
@@ -270,6 +268,17 @@ class WandbLogger(loggers.WandbLogger):
             return str(self.experiment.url or folder)
         upload = f"wandb sync {shlex.quote(str(folder))}"
         return f"logged offline, because {self.why_offline}; upload with: {upload}"
+
+
+def kept_models(place: str, log_model: bool | Literal["all"]) -> bool | Literal["all"]:
+    """Which checkpoints a logger keeps.
+
+    Raises:
+        ZooError: `log_model` is none of its choices.
+    """
+    if log_model not in (True, False, "all"):
+        raise ZooError(f"{place}.log_model={log_model} must be true, false or all.")
+    return log_model
 
 
 def reason_to_stay_offline(host: str = "api.wandb.ai", timeout: float = 2.0) -> str:

@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from PIL import Image
 from pytorch_lightning import loggers
@@ -17,9 +19,11 @@ from pytorch_lightning.utilities import rank_zero_only
 from zoo.core.atomic import write_text
 from zoo.core.extras import require
 from zoo.core.tables import markdown
+from zoo.training.loggers import kept_models
 
 _NOTE = "mlflow_run.txt"
 """In the run's folder: the id of its run in MLflow."""
+_LOCAL = "local"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -30,8 +34,8 @@ class MLFlowLogger(loggers.MLFlowLogger):
         save_dir: the run's folder.
         experiment_name: under which MLflow lists the run.
         run_name: as shown by MLflow; null takes the folder's.
-        tracking_uri: a server or a database; null takes the environment's MLFLOW_TRACKING_URI, else
-            `outputs/mlflow.db` below the current folder.
+        tracking_uri: a server or a database; `local` is `outputs/mlflow.db` below the current
+            folder; null takes the environment's MLFLOW_TRACKING_URI, else `local`.
         log_model: keep the last and the best checkpoint as artifacts; `all` for every one.
         tags: words to find the run by; null takes those of the training.
         options: all others of Lightning's logger.
@@ -52,15 +56,15 @@ class MLFlowLogger(loggers.MLFlowLogger):
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.folder = Path(save_dir)
-        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        if not uri:
+        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _LOCAL
+        if uri == _LOCAL:
             outputs = Path("outputs").absolute()
             outputs.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{outputs / 'mlflow.db'}"
             options.setdefault("artifact_location", (outputs / "mlflow").as_uri())
         self.uri = uri
         self.uploads = not uri.startswith(("sqlite:", "file:"))
-        self.keeps_models = log_model
+        self.keeps_models = kept_models("logger.mlflow", log_model)
         super().__init__(
             experiment_name,
             run_name or self.folder.name,
@@ -126,7 +130,12 @@ class MLFlowLogger(loggers.MLFlowLogger):
 
     def summary(self) -> dict[str, str]:
         """Where the log is, for the end of a training."""
-        return {"MLflow": f"run {self.run_id}; mlflow ui --backend-store-uri {self.uri}"}
+        if self.uploads:
+            parts = urlsplit(self.uri)
+            place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            return {"MLflow": f"run {self.run_id} at {place}"}
+        shows = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
+        return {"MLflow": f"run {self.run_id}; {shows}"}
 
 
 def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, create
 from zoo.training.ends import check_ends, set_ends
+from zoo.training.options import TRAINER_PARAMETERS
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -161,7 +162,7 @@ def make_trainer(
     known = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
         if name not in (*known, "max_images"):
-            choices = [*known, "gpus", "max_images", "keep_memory", "matmul_precision"]
+            choices = [p.name for p in TRAINER_PARAMETERS]
             raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
     _check_settings(settings)
     set_ends(settings, data.images_per_step)

@@ -167,7 +167,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         self.save(trainer, pl_module)
         best = self.folder / "best.ckpt"
         if trainer.is_global_zero:
-            if best.is_file():
+            if best.is_file() and math.isfinite(self.best_score):  # else an earlier monitor's
                 facts = {str(self.monitor): self.best_score}
                 log_checkpoint(trainer, best, ["best"], facts, final=True)
             log_checkpoint(trainer, self.last, ["latest"], _facts(pl_module), final=True)

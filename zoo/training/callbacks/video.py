@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning.utilities import rank_zero_only
 
-from zoo.inference.images import write_animation, write_png
+from zoo.inference.images import find_ffmpeg, write_animation, write_png
 from zoo.registry import above, at_least, callback
 from zoo.training.callbacks.base import Callback
 from zoo.training.callbacks.grids import FixedGrid
@@ -56,6 +56,8 @@ class Video(Callback):
         scale: Annotated[int, at_least(1)] | None = None,
         seed: int = 0,
     ) -> None:
+        if format == "mp4":  # now rather than at the end
+            find_ffmpeg()
         self.grid = FixedGrid("video", rows, columns, max_classes, seed, scale)
         self.frames = Path(folder) / "video"
         self.file = Path(folder) / f"video.{format}"
