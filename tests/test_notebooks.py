@@ -41,6 +41,14 @@ def test_a_notebook_is_committed_without_outputs(file: Path):
         assert cell.get("execution_count") is None
 
 
+def test_pictures_of_ones_own_need_no_other_change():
+    """Classes of the pictures that stand in are named where these are made, and nowhere else."""
+    notebook = nbformat.read(ROOT / "plugins/notebooks/own_pictures.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    naming = [source for source in code if "circle" in source or "square" in source]
+    assert naming == [code[1]]
+
+
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_a_notebook_runs_and_shows_pictures(file: Path, kernel_environment: Path):
     notebook = nbformat.read(file, as_version=4)

@@ -298,3 +298,11 @@ def test_pixels_are_clamped_or_refused(tmp_path):
     factor[0] = float("nan")
     with pytest.raises(ZooError, match="NaN or infinite pixels"):
         model.sample(4)
+
+
+@pytest.mark.parametrize("task", ["sample", "evaluate", "explore", "export", "serve"])
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch, task):
+    make_checkpoint(tmp_path / "last.ckpt", "mlp", "mlp")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZooError, match=r"an empty name is no checkpoint.*mnist"):
+        zoo.create("task", task, ckpt="")(tmp_path / "out")

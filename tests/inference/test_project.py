@@ -12,6 +12,7 @@ from helpers import make_checkpoint
 from safetensors.torch import load_file
 
 import zoo
+from zoo.contracts.task import Run
 from zoo.core.errors import ZooError
 from zoo.inference.export import export
 from zoo.inference.images import to_uint8, write_png
@@ -148,6 +149,21 @@ def test_an_oblong_model_reads_oblong_pictures(tmp_path):
     found = model.project(target, 3, **QUICK)
     assert found.images.shape == target.shape
     assert found.origins.shape == (1, 12)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image": ""}, "task=project needs ckpt=… and image=…, a picture or a list of them"),
+        ({"image": ["a.png", ""]}, "task=project needs ckpt=… and image=…, a picture or a list"),
+        ({"image": "a.png", "ckpt": ""}, "task=project needs ckpt=… and image=…"),
+        ({"image": "a.png"}, "there is no picture at image=a.png"),
+    ],
+)
+def test_pictures_are_looked_for_before_the_model_is_read(monkeypatch, tmp_path, options, words):
+    monkeypatch.setattr("zoo.inference.load.load", lambda *_, **__: pytest.fail("was read"))
+    with pytest.raises(ZooError, match=words):
+        zoo.create("task", "project", **{"ckpt": "mnist", **options}).run(Run(folder=tmp_path))
 
 
 def test_the_task_in_a_fresh_process(file, tmp_path):

@@ -16,10 +16,11 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 import zoo
 from zoo.core.errors import ZooError
 from zoo.layers.pretrained import file_hash
-from zoo.metrics.features.base import create_features, extract
+from zoo.metrics.features.base import as_rgb, create_features, extract
 from zoo.metrics.features.classifier import SmallClassifier, fit_input, predict, train_classifier
 from zoo.metrics.features.dinov2 import positions, scaled
 from zoo.metrics.features.embedded import WEIGHTS
+from zoo.registry import REGISTRY, Part
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,35 @@ def test_extract_refuses_floats_and_too_many_channels() -> None:
         extract(network, torch.zeros(1, 1, 32, 32))
     with pytest.raises(ZooError, match="1 to 3 channels"):
         extract(network, random_images(1, 4, 32))
+
+
+@pytest.mark.parametrize(
+    "part",
+    REGISTRY.having(
+        "features", lambda live: live.tiny or live.plane or (live.offline and live.is_available())
+    ),
+    ids=lambda part: part.name,
+)
+def test_features_read_the_numbers_of_channels_that_they_say(part: Part) -> None:
+    network = create_features(part.name, **part.load().tiny)
+    _, height, width = part.load().tiny_shape
+    for channels in range(1, 6):
+        images = torch.zeros(2, channels, height, width, dtype=torch.uint8)
+        if channels in part.load().channels:
+            assert len(network(images)[0]) == 2
+        else:
+            with pytest.raises(ZooError, match="channel"):
+                network(images)
+
+
+def test_other_numbers_of_channels_name_the_features_that_read_them() -> None:
+    two = r"1 or 3 channels, these have 2: choose features=fashion_mnist or features=mnist\.$"
+    with pytest.raises(ZooError, match=two):
+        as_rgb(random_images(1, 2, 32))
+    with pytest.raises(ZooError, match=r"1 or 3 channels, these have 4: no features read so many"):
+        as_rgb(random_images(1, 4, 32))
+    with pytest.raises(ZooError, match=r"1 to 3 channels, these have 4: no features read so many"):
+        create_features("mnist")(random_images(1, 4, 32))
 
 
 def test_unknown_names_and_options_are_told() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import pytorch_lightning as pl
 import torch
 
 from zoo.training.lightning_internals import (
     RUNNING_HOOK,
+    RichBar,
     end_epochs_whole,
     remember_batch_hooks,
     set_run_id,
@@ -92,3 +94,14 @@ def test_loggers_go_on_in_the_folder_and_the_run_that_are_set(tmp_path) -> None:
     wandb = pl.loggers.WandbLogger(save_dir=tmp_path, offline=True)
     set_run_id(wandb, "abc")
     assert wandb.version == wandb_options(wandb)["id"] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"), [({"max_steps": 3}, "Epoch 0   "), ({"max_epochs": 12}, "Epoch 0/11")]
+)
+def test_the_rich_bar_says_no_number_of_epochs_that_there_is_not(tmp_path, ends, said) -> None:
+    options = {"logger": False, "accelerator": "cpu", "default_root_dir": tmp_path}
+    bar = RichBar()
+    trainer = pl.Trainer(**ends, **options, enable_checkpointing=False, callbacks=[bar])
+    bar.setup(trainer, Module(), "fit")
+    assert bar._get_train_description(0) == said

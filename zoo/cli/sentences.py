@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.grammar import key_of
+from zoo.cli.not_installed import not_installed
 from zoo.cli.store import experiments
 from zoo.core.errors import listing, suggest
 from zoo.registry import REGISTRY
@@ -57,7 +58,11 @@ def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
     if kind:
         choices = sorted({*choices, *(p.name for p in REGISTRY.parts(kind))} - {"options"})
         broken = "".join(f" (Plugin {place} is broken: {why})" for place, why in REGISTRY.problems)
-    hint = suggest(name, choices) or _elsewhere(name, config_dir)
+    hint = (
+        not_installed(group, name, choices)
+        or suggest(name, choices)
+        or _elsewhere(name, config_dir)
+    )
     return f"{group}={name}: there is no such choice.{hint} Choices: {listing(choices)}.{broken}"
 
 

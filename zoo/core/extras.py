@@ -20,7 +20,9 @@ def require(extra: str, what: str, *modules: str) -> None:
         except ImportError:
             missing.append(module)
     if missing:
-        raise ZooError(
-            f"{what} needs {listing(missing)}, not installed here: "
-            f"pip install 'gan-zoo[{extra}]' (or pip install -e '.[{extra}]' in the repository)."
-        )
+        raise ZooError(f"{what} needs {listing(missing)}, not installed here: {command(extra)}.")
+
+
+def command(extra: str) -> str:
+    """What installs the packages of `extra`."""
+    return f"pip install 'gan-zoo[{extra}]' (or pip install -e '.[{extra}]' in the repository)"

@@ -28,6 +28,11 @@ def locate(path: str | os.PathLike[str]) -> Path:
         ZooError: there is none; the sentence shows the nearest ones.
     """
     text = os.fspath(path)
+    if not text:  # as a path it would be the current folder
+        raise ZooError(
+            "an empty name is no checkpoint: give a file, a run's folder, or one of "
+            f"{listing(pretrained_names())}."
+        )
     if text.startswith("hf:"):
         from zoo.inference.hub import fetch
 

@@ -83,8 +83,11 @@ class Project(Task):
         from zoo.inference.images import to_uint8, write_png
         from zoo.inference.load import load
 
-        if self.ckpt is None or not self.pictures:
+        if not self.ckpt or not self.pictures or not all(self.pictures):
             raise ZooError("task=project needs ckpt=… and image=…, a picture or a list of them.")
+        for name in self.pictures:  # before the model is read, which takes longer
+            if not Path(name).expanduser().is_file():
+                raise ZooError(f"there is no picture at image={name}")
         model = load(self.ckpt, weights=self.weights, device=self.device)
         targets = self._targets(model)
         found = model.project(targets, self.label, **self.options)
@@ -110,13 +113,8 @@ class Project(Task):
 
         from zoo.inference.target import read_target
 
-        images = []
-        for name in self.pictures:
-            path = Path(name).expanduser()
-            if not path.is_file():
-                raise ZooError(f"there is no picture at image={name}")
-            images.append(read_target(model.generator, path))
-        return torch.cat(images)
+        paths = [Path(name).expanduser() for name in self.pictures]
+        return torch.cat([read_target(model.generator, path) for path in paths])
 
     def _way(self, found: Projection) -> Any:
         """Every picture's way from left to right, and the picture itself at its end."""

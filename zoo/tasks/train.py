@@ -300,7 +300,7 @@ def _debugged(config: dict[str, Any]) -> list[str]:
     """A note on a training that is for a look only."""
     if not config.get("debug") or (config.get("callbacks") or {}).get("checkpoints"):
         return []
-    return [f"debug={config['debug']} writes no checkpoint, of which one could go on or sample."]
+    return [f"debug={config['debug']} writes no checkpoint: nothing to continue or to sample."]
 
 
 def _classes_of(data: dict[str, Any]) -> str:

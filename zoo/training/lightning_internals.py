@@ -55,3 +55,11 @@ def set_run_id(logger: pl.loggers.WandbLogger, name: str) -> None:
 def wandb_options(logger: pl.loggers.WandbLogger) -> dict[str, Any]:
     """What the logger will hand to `wandb.init`; changes count until the run is made."""
     return logger._wandb_init
+
+
+class RichBar(pl.callbacks.RichProgressBar):
+    """Lightning's bar, which says `Epoch 3`, not `3/-2`, where no number of epochs ends it."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        text = super()._get_train_description(current_epoch)
+        return text.replace("/-2", "").ljust(len(self.validation_description))

@@ -34,6 +34,7 @@ class Features(nn.Module, ABC):
         test_accuracy: of those logits on the real test images; None where it is not known.
         general: its rank among those for images of any kind, the lowest of which is taken for data
             without features of its own; None for none.
+        channels: how many of them an image may have.
         offline: its weights come with the zoo or with a package.
         plane: its vectors are the images' own points of the plane.
         standard_for: metrics that were published on these vectors, and change their name on others.
@@ -49,6 +50,7 @@ class Features(nn.Module, ABC):
     labels_of: ClassVar[tuple[str, ...]] = ()
     general: ClassVar[int | None] = None
     test_accuracy: float | None = None
+    channels: ClassVar[tuple[int, ...]] = (1, 3)
     offline: ClassVar[bool] = False
     plane: ClassVar[bool] = False
     standard_for: ClassVar[frozenset[str]] = frozenset()
@@ -99,6 +101,14 @@ def offline_features() -> list[Part]:
     return REGISTRY.having("features", lambda live: live.offline)
 
 
+def unreadable(who: str, channels: int) -> ZooError:
+    """That `who` does not read images of `channels` channels, and which features do."""
+    able = REGISTRY.having("features", lambda live: channels in live.channels and not live.plane)
+    names = [f"features={part.name}" for part in able]
+    advice = f"choose {' or '.join(names)}" if names else "no features read so many"
+    return ZooError(f"{who}, these have {channels}: {advice}.")
+
+
 def as_rgb(images: Tensor) -> Tensor:
     """Images (N, 1 or 3, H, W) with three channels.
 
@@ -106,11 +116,8 @@ def as_rgb(images: Tensor) -> Tensor:
         ZooError: another number of channels.
     """
     channels = images.shape[1]
-    if channels not in (1, 3):
-        raise ZooError(
-            f"ImageNet features take images of 1 or 3 channels, these have {channels}: "
-            "choose features=mnist, which reads each channel on its own."
-        )
+    if channels not in Features.channels:
+        raise unreadable("ImageNet features take images of 1 or 3 channels", channels)
     return images.expand(-1, 3, -1, -1)
 
 

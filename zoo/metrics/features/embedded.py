@@ -9,14 +9,12 @@ from typing import ClassVar
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.core.errors import ZooError
 from zoo.layers.pretrained import file_hash
-from zoo.metrics.features.base import Features
+from zoo.metrics.features.base import Features, unreadable
 from zoo.metrics.features.classifier import INPUT_SIZE, SmallClassifier
 from zoo.registry import features
 
 WEIGHTS = Path(__file__).parent / "weights"
-MAX_CHANNELS = 3
 
 
 class _Embedded(Features):
@@ -29,6 +27,7 @@ class _Embedded(Features):
 
     dataset: ClassVar[str]
     classes = 10
+    channels = (1, 2, 3)
     offline = True
 
     def __init__(self) -> None:
@@ -47,11 +46,9 @@ class _Embedded(Features):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         n, channels = images.shape[:2]
-        if channels > MAX_CHANNELS:
-            raise ZooError(
-                f"features={self.name} reads images of 1 to {MAX_CHANNELS} channels, "
-                f"these have {channels}."
-            )
+        if channels not in self.channels:
+            most = max(self.channels)
+            raise unreadable(f"features={self.name} reads images of 1 to {most} channels", channels)
         planes = images.reshape(n * channels, 1, *images.shape[2:])
         vectors, logits = self.network(planes.float() / 255)
         each = logits.log_softmax(dim=1).unflatten(0, (n, channels))

@@ -16,6 +16,7 @@ class Points(Features):
     """The coordinates in [-1, 1] of images of one pixel with two channels."""
 
     plane = True
+    channels = (POINT[0],)
     takes_floats = True
     tiny_shape = POINT
     middle: Tensor

@@ -9,10 +9,11 @@ import pytorch_lightning as pl
 from zoo.core.extras import require
 from zoo.registry import callback
 from zoo.training.callbacks.base import Callback, bar_texts
+from zoo.training.lightning_internals import RichBar
 
 
 @callback("rich_progress")
-class RichProgress(Callback, pl.callbacks.RichProgressBar):
+class RichProgress(Callback, RichBar):
     """A coloured bar with `D`, `G` and `images/s`, renewed once a second; needs the package rich.
 
     It takes the place of `callbacks.progress`: of several bars the last one chosen is shown.
