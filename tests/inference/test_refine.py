@@ -98,6 +98,21 @@ def test_figures_are_of_refined_images_and_say_so(file):
     assert plain.figures != refined.figures
 
 
+def test_refining_and_measuring_leave_the_model_as_it_was(file):
+    model = zoo.load(file)
+    state = {k: v.clone() for k, v in model.generator.state_dict().items()}
+    needs = [p.requires_grad for p in model.generator.parameters()]
+    assert any(needs)
+    options = {"n": 20, "metrics": ["fid"], "data": "mnist_subset", "batch_size": 10}
+    plain = zoo.evaluate(model, **options)
+    standing = zoo.evaluate(model, **options, standing_statistics=2, refine=QUICK["ddls"])
+    assert standing.protocol.batch_norm != plain.protocol.batch_norm == model.batch_norm
+    model.sample(2, refine=QUICK["ddls"])
+    assert [p.requires_grad for p in model.generator.parameters()] == needs
+    assert all(torch.equal(v, state[k]) for k, v in model.generator.state_dict().items())
+    assert zoo.evaluate(model, **options).figures == plain.figures
+
+
 PLUGIN = '''
 from zoo import Sampler, sampler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import Tensor
@@ -80,7 +81,7 @@ class Refiner:
         self._data = data
         self.note = self._note(loss)
         random = seeded((seed + 2**61) % 2**63)  # another stream than the first latents'
-        network = generator.requires_grad_(False)
+        network = copy.deepcopy(generator).requires_grad_(False)  # the caller's stays as it is
         self.scene = Scene(
             draw=lambda n: generator.sample_latent(n, random).cpu(),
             images=lambda z, y: network(z, y).clamp(-1, 1),

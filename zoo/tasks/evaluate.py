@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -260,6 +261,15 @@ class Evaluate(Task):
         from zoo.metrics.evaluate import LatentSampler, evaluate
         from zoo.metrics.results import generator_hash, run_name
 
+        if self.standing_statistics:
+            model = copy.copy(model)  # the caller's stays as it is
+            model.generator = copy.deepcopy(model.generator)
+            model.use_standing_statistics(self.standing_statistics, seed=self.seed)
+        refiner = None
+        if self.refine is not None:
+            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
+            if refiner.note:
+                print(f"note: {refiner.note}")
         if reference is None:
             reference = self._reference_of(model)
         if model.num_classes and model.num_classes != reference.num_classes:
@@ -267,13 +277,6 @@ class Evaluate(Task):
                 f"{model.file} has {model.num_classes} classes, and {reference.name} has "
                 f"{reference.num_classes}: compare it with data of its own classes."
             )
-        if self.standing_statistics:
-            model.use_standing_statistics(self.standing_statistics, seed=self.seed)
-        refiner = None
-        if self.refine is not None:
-            refiner = model.refiner(self.refine, self.seed, self.batch_size, self.truncation)
-            if refiner.note:
-                print(f"note: {refiner.note}")
         result = evaluate(
             LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
