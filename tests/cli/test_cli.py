@@ -102,9 +102,8 @@ def test_shells_complete_groups_choices_and_options(line, words):
 
 
 def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
-    done = run_py(
-        "-m", *TINY, "trainer.max_steps=4", "start=nowhere.ckpt,null", f"hydra.sweep.dir={tmp_path}/sweep"
-    )  # fmt: skip
+    swept = ("start=nowhere.ckpt,null", f"hydra.sweep.dir={tmp_path}/sweep")
+    done = run_py("-m", *TINY, "trainer.max_steps=4", *swept)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "error: run 0: " in done.stderr
