@@ -15,6 +15,7 @@ import pytest
 from zoo.cli import overrides
 from zoo.cli.lock import NAME, locked
 from zoo.cli.newest import name_newest
+from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError, suggest
 from zoo.registry.places import ROOT
@@ -255,3 +256,10 @@ def test_the_version_and_a_completion_by_hand(tmp_path):
     done = run("-sc", "query=bash")
     assert done.returncode == 1
     assert done.stderr.startswith("error: completion answers a shell")
+
+
+@pytest.mark.parametrize("key", ["resume", "model.start"])
+def test_an_empty_name_of_a_run_begins_no_other_training(key):
+    with pytest.raises(ZooError, match=f"{key}= names no run: give {key}=outputs/train/RUN"):
+        continue_run([f"{key}=", "seed=1"], None)
+    assert continue_run(["resume=null", "seed=1"], None) == ["resume=null", "seed=1"]

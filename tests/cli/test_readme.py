@@ -48,6 +48,22 @@ def test_commands_compose(command: str) -> None:
     overrides.check(arguments, CONFIGS, only_prints="--help" in arguments)
 
 
+def room_commands() -> list[str]:
+    """What follows `run.py` in the pages of the rooms, but for blanks to fill in."""
+    pages = sorted({*(ROOT / "zoo").rglob("README.md"), ROOT / "benchmarks/README.md"})
+    texts = [page.read_text(encoding="utf-8").replace("\\\n", " ") for page in pages]
+    found = [rest for text in texts for rest in re.findall(r"(?<=run\.py )[^`|\n]*", text)]
+    found = [rest.split("  #")[0].strip() for rest in found]
+    blanks = ("…", "my_loss")  # a path, and a plugin that the reader has just written
+    return list(dict.fromkeys(rest for rest in found if not any(b in rest for b in blanks)))
+
+
+@pytest.mark.parametrize("rest", room_commands())
+def test_commands_of_the_rooms_compose(rest: str) -> None:
+    store_parts()
+    overrides.check(overrides.collect_space(overrides.normalise(shlex.split(rest))), CONFIGS)
+
+
 QUICK = ("task=sample", "task=list", "--help", "task=new", "model.generator.base_channels=32")
 """What of README's commands takes no network, no extra package and no time, or little training."""
 

@@ -30,6 +30,9 @@ def continue_run(arguments: list[str], config_dir: str | None = None) -> list[st
     path = value_of(arguments, "resume") or (
         value_of(arguments, "ckpt") if task == "train" else None
     )
+    for key in ("resume", "model.start"):
+        if value_of(arguments, key) == "":  # of a shell's variable that was never set
+            raise ZooError(f"{key}= names no run: give {key}=outputs/train/RUN, or leave it out.")
     if task != "train" or not path or path == "null":
         return arguments
     sweep = "-m" in arguments or "--multirun" in arguments
