@@ -65,3 +65,12 @@ def test_wrong_options_are_told(option, tmp_path):
     with pytest.raises(ZooError, match=next(iter(option))):
         zoo.create("callback", "video", folder=str(tmp_path), **option)
     assert Video(str(tmp_path)).summary() == {}
+
+
+@pytest.mark.parametrize("growth", [1.1, 1.5, 1 + 1e-9])
+def test_the_next_frame_lies_behind_what_was_seen(tmp_path, growth):
+    video = Video(str(tmp_path), growth=growth, first=100)
+    assert video._next(0) == video._next(99) == 100
+    for seen in (100, 12_345, 10**9):
+        due = video._next(seen)
+        assert seen < due <= seen * growth * (1 + 1e-6)

@@ -96,7 +96,9 @@ class Evaluate(Recurring, Measures):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_train_end(trainer, pl_module)
         if trainer.is_global_zero:  # all evaluations, those before a resume too
-            results = read_results(sorted(self.folder.glob(f"images_{'[0-9]' * 9}.json")))
+            results = read_results(
+                sorted(f for f in self.folder.glob("images_*.json") if f.stem[7:].isdigit())
+            )
             rows = [
                 {"images_seen": int(file.stem.removeprefix("images_")), **result.figures}
                 for file, result in results.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,10 +96,11 @@ class Video(Callback):
         """Images seen at the frame that follows; the same wherever a training is continued."""
         if self.every_n_images is not None:
             return (seen // self.every_n_images + 1) * self.every_n_images
-        due = float(self.first)
-        while due <= seen:
-            due *= self.growth
-        return due
+        if seen < self.first:
+            return float(self.first)
+        passed = math.floor(math.log(seen / self.first) / math.log(self.growth))
+        due = self.first * self.growth ** (passed + 1)
+        return due if due > seen else due * self.growth  # where the logarithm was rounded
 
     @rank_zero_only
     def take(self, pl_module: Any) -> None:
