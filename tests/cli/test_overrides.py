@@ -104,6 +104,8 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("logger=wandbb", "logger=wandbb: there is no such choice. Did you mean 'wandb'?"),
         ("model/regularizer=[r3]", "model/regularizer=r3: there is no such choice."),
         # keys
+        ("modle=x", "Did you mean 'model'?"),
+        ("experimnt=quick", "Did you mean 'experiment'?"),
         ("seeed=3", "the configuration has no option 'seeed'. Did you mean 'seed'?"),
         ("modle.lr_g=1", "there is no option 'modle.lr_g'. Did you mean 'model'?"),
         ("model.lrg=1", "model has no option 'lrg'. Did you mean 'lr_g'?"),

@@ -102,6 +102,9 @@ def test_missing_and_empty_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ZooError, match=f"no picture in {tmp_path / 'empty'}"):
         folder_data(tmp_path / "empty", tmp_path).prepare_data()
+    without = create("datamodule", "image_folder", data_dir=str(tmp_path / "empty"))
+    with pytest.raises(ZooError, match=r"needs datamodule.folder=.*in \S+/empty and its folders"):
+        without.prepare_data()
 
 
 def test_channels_other_than_grey_and_rgb(folder, tmp_path):

@@ -75,10 +75,17 @@ def _elsewhere(name: str, config_dir: Path) -> str:
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
+ALL_GROUPS = (
+    *GROUPS.values(), "trainer", "logger", "callbacks", "experiment", "hparams_search",
+)  # fmt: skip
+"""Groups of which one chooses."""
+_HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging")
+
+
 def _no_group(key: str) -> str:
     return (
-        f"{key} is no group of choices.{suggest(key, GROUPS.values())} "
-        f"Groups: {listing(GROUPS.values())}."
+        f"{key} is no group of choices.{suggest(key, [*ALL_GROUPS, *_HYDRAS])} "
+        f"Groups: {listing(ALL_GROUPS)}."
     )
 
 
@@ -99,7 +106,8 @@ def _no_key(key: str, overrides: list[str]) -> str:
         top = [str(k) for k in compose("config")]
         first = key.split(".")[0]
         return (
-            f"there is no option {key!r}.{suggest(first, top)} Top-level options: {listing(top)}."
+            f"there is no option {key!r}.{suggest(first, [*top, *ALL_GROUPS])} "
+            f"Top-level options: {listing(top)}."
         )
     if not OmegaConf.is_dict(node):
         return f"{parent} is a single value, so {key!r} does not exist."
@@ -108,7 +116,8 @@ def _no_key(key: str, overrides: list[str]) -> str:
     further = ""
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
         further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
-    return f"{place} has no option {name!r}.{suggest(name, keys)} It has: {listing(keys)}.{further}"
+    near = keys if parent else [*keys, *ALL_GROUPS]
+    return f"{place} has no option {name!r}.{suggest(name, near)} It has: {listing(keys)}.{further}"
 
 
 def omegaconf_sentence(error: Exception) -> str:

@@ -35,7 +35,7 @@ from zoo.inference.latents import (
     parse_labels,
     standing_statistics,
 )
-from zoo.inference.locate import locate, pretrained_names
+from zoo.inference.locate import locate, pretrained_names, public_name
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import latent_of, network_of
 from zoo.inference.refine import Choice, Refiner, create_sampler
@@ -331,8 +331,8 @@ class LoadedGenerator:
         """
         if not self._state:
             raise ZooError(
-                f"{self.file} holds no discriminator (exported and published files hold the "
-                "generator alone): load the training checkpoint."
+                f"{public_name(self.file)} holds the generator alone, as published and exported "
+                "files do; a discriminator is in the .ckpt of a training, or its run's folder."
             )
         state, prefix = self._state, "discriminator."
         network = network_of("discriminator", self.info, state, prefix, self.file)

@@ -141,7 +141,16 @@ class ImageFolder(DataModule):
 
     def _find(self) -> tuple[Source, list[str] | None, Tensor, list[bool]]:
         """The pictures, the split of each, its label, and whether it has one."""
-        source = open_source(self.place, self.labels)
+        try:
+            source = open_source(self.place, self.labels)
+        except ZooError as error:
+            if self.folder:
+                raise
+            raise ZooError(
+                "datamodule image_folder needs datamodule.folder=… (a folder of pictures, a .zip, "
+                f".npz or .tar file, or hf:OWNER/NAME); without it pictures are looked for in "
+                f"{self.data_dir} and its folders, and there are none."
+            ) from error
         splits = splits_of([picture.name for picture in source.pictures])
         labels, labelled = self._read_labels(source, 0 if splits is None else 1)
         if source.others:
