@@ -207,7 +207,7 @@ def test_export_task_and_its_errors(model, tmp_path):
         ({}, "needs ckpt="),
         ({"ckpt": str(model.file), "name": "../up"}, "without folders"),
         ({"ckpt": str(model.file), "dtype": "fp16"}, "for format=safetensors"),
-        ({"ckpt": str(model.file), "format": "tflite"}, "must be onnx, pt2 or safetensors"),
+        ({"ckpt": str(model.file), "format": "tflite"}, "is not one of onnx, pt2, safetensors"),
     ]:
         with pytest.raises(ZooError, match=message):
             Export(**options)(tmp_path)

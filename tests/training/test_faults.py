@@ -300,7 +300,9 @@ def test_a_killed_process_is_named_and_the_others_end(tmp_path, plugin, killed):
     )  # fmt: skip
     try:
         wait_until((run / "checkpoints" / "last.ckpt").exists, process, 400)
-        numbers = [int((tmp_path / f"rank{rank}").read_text()) for rank in (0, 1)]
+        files = [tmp_path / f"rank{rank}" for rank in (0, 1)]
+        wait_until(lambda: all(f.is_file() and f.read_text() for f in files), process, 60)
+        numbers = [int(file.read_text()) for file in files]
         assert numbers[0] == process.pid
         os.kill(numbers[killed], signal.SIGKILL)
         _, errors = process.communicate(timeout=120)  # both have closed their output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import signal
 import subprocess
@@ -250,7 +251,7 @@ def test_compile_trains_to_the_same_weights(tmp_path, capsys, monkeypatch):
 
     By the compiler's front end alone: machine code takes a minute to make.
     """
-    defaults = zoo.AdversarialStep.__init__.__kwdefaults__
+    defaults = inspect.unwrap(zoo.AdversarialStep.__init__).__kwdefaults__
     monkeypatch.setitem(defaults, "compile_backend", "eager")
     common = ["trainer.max_steps=3", "model/regularizer=[r1]", "model.regularizer.r1.every=2"]
     train(tmp_path / "eager", *common)

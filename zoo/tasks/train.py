@@ -239,7 +239,7 @@ class Train(Task):
             lines["log"] = listing(shown(folder) for folder in logs)
         for logger in trainer.loggers:
             if hasattr(logger, "summary"):
-                lines |= logger.summary()
+                lines |= logger.summary() or {}  # Lightning's stand-in of fast_dev_run says None
         if (run.folder / PROFILE).is_file():
             lines["profile"] = shown(run.folder / PROFILE)
         if "checkpoint" in lines:
