@@ -217,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             address = urlsplit(self.path)
             if address.path != "/project":
                 self._json(404, {"error": f"nothing is uploaded to {address.path[:60]}."})
+                self._read_the_rest()
             elif not self.server.projecting.acquire(blocking=False):
                 self._json(503, {"error": "another picture is being projected: try again soon."})
             else:
@@ -232,11 +233,13 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if self.headers.get("Content-Type", "") != UPLOADED:
             self._json(415, {"error": f"a picture is uploaded as {UPLOADED}."})
+            self._read_the_rest()
         elif not re.fullmatch("[0-9]{1,18}", length):
             self._json(411, {"error": "an upload says in Content-Length how many bytes it has."})
         elif not 1 <= int(length) <= MOST_BYTES:
             most = f"1 to {MOST_BYTES:,} bytes ({MOST_BYTES >> 20} MB)"
             self._json(413, {"error": f"a picture of {int(length):,} bytes is not taken: {most}."})
+            self._read_the_rest()
         else:
             picture = self.rfile.read(int(length))
             self._has_asked()
@@ -244,6 +247,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return picture
             self._json(400, {"error": f"{len(picture):,} bytes came, of {int(length):,}."})
         return None
+
+    def _read_the_rest(self) -> None:
+        """Read a small body that was refused: closing before that can lose the answer."""
+        length = self.headers.get("Content-Length", "")
+        if re.fullmatch("[0-9]{1,4}", length):
+            self.rfile.read(int(length))
 
     def _project(self, values: dict[str, str], picture: bytes) -> None:
         """Answer with a line of JSON for each news of the search."""
