@@ -61,15 +61,28 @@ POINTS = {
 }  # fmt: skip
 STACKED = {"modes": "modes ↑", "mode_kl": "KL ↓"}
 
-EXPERIMENTS = {
-    "ring": Experiment(
-        title="Eight modes on a ring",
+
+def of_points(
+    title: str, recipe: str, paper: dict[str, tuple[str, ...]], source: str
+) -> Experiment:
+    """What packing changes on points of the plane."""
+    return Experiment(
+        title=title,
         updates=2500,
-        common=("experiment=pacgan_ring", *TOY),
+        common=(f"experiment={recipe}", *TOY),
         ways=packed(100),
         metrics=("point_modes",),
         figures=POINTS,
         evaluation={"n": 2500},
+        paper=paper,
+        source=source,
+    )
+
+
+EXPERIMENTS = {
+    "ring": of_points(
+        title="Eight modes on a ring",
+        recipe="pacgan_ring",
         paper={
             "GAN": ("6.3", "0.982", "0.45"),
             "PacGAN2": ("7.9", "0.956", "0.07"),
@@ -78,14 +91,9 @@ EXPERIMENTS = {
         },
         source=TOY_SOURCE.format("0.01 of the radius", "0.027 of it"),
     ),
-    "grid": Experiment(
+    "grid": of_points(
         title="Twenty-five modes on a grid",
-        updates=2500,
-        common=("experiment=pacgan_grid", *TOY),
-        ways=packed(100),
-        metrics=("point_modes",),
-        figures=POINTS,
-        evaluation={"n": 2500},
+        recipe="pacgan_grid",
         paper={
             "GAN": ("17.3", "0.948", "0.70"),
             "PacGAN2": ("23.8", "0.913", "0.13"),

@@ -159,15 +159,19 @@ def outside(kind: Any) -> Any:
     return [outside(inner)] if get_origin(kind) is list else outside(inner)
 
 
+def required_by(live):
+    """None for each argument without a default, in which nothing is looked at."""
+    parameters = inspect.signature(live).parameters.items()
+    return {name: None for name, p in parameters if p.default is p.empty}
+
+
 @pytest.mark.parametrize(
     ("part", "option"), RANGED, ids=[f"{p.kind}-{p.name}-{o.name}" for p, o in RANGED]
 )
 def test_every_range_holds_by_name_and_by_class(part, option):
     """Made by the registry or by its class, in which nothing else is looked at before."""
     live = part.load()
-    required = {
-        name: None for name, p in inspect.signature(live).parameters.items() if p.default is p.empty
-    }
+    required = required_by(live)
     value = outside(option.type)
     item = value[0] if isinstance(value, list) else value
     assert isinstance(item, Real)
@@ -197,9 +201,7 @@ CHOSEN = [(p, o) for p in REGISTRY.parts() for o in p.options if has_choices(o.t
 )
 def test_words_that_are_no_choice_are_refused_by_the_class_as_by_the_registry(part, option):
     live = part.load()
-    required = {
-        name: None for name, p in inspect.signature(live).parameters.items() if p.default is p.empty
-    }
+    required = required_by(live)
     with pytest.raises(ZooError, match=rf"{option.name}=nonsense is not (one of|true|an integer)"):
         live(**{**required, option.name: "nonsense"})
     with pytest.raises(ZooError, match=rf"{option.name}=nonsense is not (one of|true|an integer)"):
