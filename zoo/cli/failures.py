@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
+from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
 """Whether tracebacks are shown, for processes that a training starts."""
@@ -19,7 +20,6 @@ _SIGNALS = {
     "SIGHUP": "stopped by SIGHUP, since the terminal was closed",
     "SIGUSR1": "stopped by SIGUSR1, with which SLURM warns that the time is over",
 }
-_NO_PRESET = ("", "false", "null")
 _full = False  # show tracebacks
 
 
@@ -39,6 +39,11 @@ class Stopped(KeyboardInterrupt):
         super().__init__(what + saved)
 
 
+def _presets() -> set[str]:
+    """What `debug=` takes; a word that is none has no traceback to show."""
+    return {"true", *(file.stem for file in (CONFIGS / "debug").glob("*.yaml"))}
+
+
 def shows_tracebacks() -> bool:
     return _full
 
@@ -48,7 +53,7 @@ def exit_with_sentence() -> Iterator[None]:
     """Print an error as one sentence and exit with 1; `debug=…` shows its traceback."""
     global _full
     asked = os.environ.get(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
-    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() not in _NO_PRESET
+    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() in _presets()
     try:
         # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
         # processes of a DDP training inherit that, and need another way to tell what the user said.

@@ -123,13 +123,18 @@ def ends_run(file: Path, info: dict[str, Any]) -> bool:
 def check_no_links(folder: Path) -> None:
     """Refuse a run's folder, perhaps from somebody else, through which files elsewhere are written.
 
+    Links between its own files stay inside, as those that W&B makes.
+
     Raises:
-        ZooError: something in it is a link, or neither file nor folder.
+        ZooError: something in it is a link that leads out of it, or neither file nor folder.
     """
+    own = Path(os.path.realpath(folder))
     for where, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(where, name)
             kind = path.lstat().st_mode
+            if stat.S_ISLNK(kind) and Path(os.path.realpath(path)).is_relative_to(own):
+                continue
             if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
                 what = "a link" if stat.S_ISLNK(kind) else "no file"
                 raise ZooError(
