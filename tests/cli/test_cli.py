@@ -163,7 +163,7 @@ def test_what_is_no_preset_shows_none(how, monkeypatch, capsys):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit):
         cli.main(_fail)
-    assert capsys.readouterr().err == "error: wrong.\n"
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def _fail():
