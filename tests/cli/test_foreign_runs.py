@@ -55,6 +55,7 @@ def test_links_inside_of_a_run_are_its_own(run):
     links = [run / "wandb" / "latest-run", run / "wandb" / "debug.log"]
     links[0].symlink_to("offline-run-1")
     links[1].symlink_to("offline-run-1/logs/debug.log")
+    (log / "debug-core.log").symlink_to("/nowhere/wandb/logs/core-debug.log")
     assert continue_run([f"resume={run}"])
     links[1].unlink()
     links[1].symlink_to("../../debug.log")
