@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,12 @@ from torch.nn.modules.module import (
 )
 
 from zoo.contracts.latent import Latent
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.inference.describe import is_spec
 from zoo.layers.product import route_products
 from zoo.registry import create, factory
 
+Weights = Literal["ema", "raw"]
 _MODULES_PER_TENSOR = 20
 _MODULES = 1000
 """Parts of a network that need no tensor in the file, and parameters made again on the way."""
@@ -178,3 +179,17 @@ def _check_finite(network: nn.Module, own: dict[str, Tensor], prefix: str, file:
                 f"{file} holds a network whose training diverged: {prefix}{name} has NaN or "
                 "infinite values; take an earlier checkpoint."
             )
+
+
+def choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
+    """The weights asked for, else the best that a file holds.
+
+    Raises:
+        ZooError: it does not hold those.
+    """
+    held: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
+    if "weights" in info:  # an exported file holds one kind
+        held = [info["weights"]]
+    if weights is not None and weights not in held:
+        raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
+    return weights or held[0]
