@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
+from zoo.core.faults import is_disk_full
 
 FULL_ERROR = "ZOO_FULL_ERROR"
 """Whether tracebacks are shown, for processes that a training starts."""
@@ -88,6 +89,8 @@ def error_sentence(error: Exception) -> str:
     """What the user reads of an error."""
     if isinstance(error, ZooError):
         return str(error)
+    if is_disk_full(error) and isinstance(error, OSError):
+        return f"cannot write {error.filename or 'to the disk'}: {error.strerror}; make room."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
     return (

@@ -19,6 +19,7 @@ from zoo.core.errors import ZooError
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.registry.spec import spec
+from zoo.training.batches import slices_of_step
 from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
@@ -91,7 +92,7 @@ class TrainingModule(LeanModule):
     @property
     def batches_per_step(self) -> int:
         """Batches of a step: one for each update of D, and G's own where it has one."""
-        return self.d_steps + self.own_batch_for_g
+        return slices_of_step(self.d_steps, self.own_batch_for_g)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
