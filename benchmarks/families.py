@@ -101,6 +101,7 @@ def main() -> None:
             print(family, found, flush=True)
         about = {"seed": seed, "seconds": options.seconds, "loaded": options.loaded}
         about["machine"] = machine(device) | {"threads": options.threads}
+        about["scored_on"] = name_of(about["machine"])
         with ThreadPoolExecutor(options.scorers) as pool:
             figures = pool.map(lambda item: score(*item, options.threads), runs.items())
             for family, found in zip(runs, figures, strict=True):
@@ -123,6 +124,10 @@ def write(rows: list[dict[str, Any]], runs: Path, file: Path, device: torch.devi
 
 def folder(runs: Path, family: str, seed: int, seconds: int) -> Path:
     return runs / f"{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
+
+
+def name_of(machine: dict[str, Any]) -> str:
+    return str(machine["processor"] if machine["device"] == "cpu" else machine["device"])
 
 
 def end_after(seconds: int, device: torch.device) -> list[str]:
@@ -203,6 +208,11 @@ def report(rows: list[dict[str, Any]], device: torch.device, picture: str) -> st
     lines += ["", f"Settings of the rows, each with `{always}`, an end as {end}, and `seed`:", ""]
     lines += [f"- {f}: `{' '.join(['python run.py', *s])}`" for f, s in EVERY.items()]
     lines += ["", f"Machine: {machines_in_words(rows)}."]
+    elsewhere = dict.fromkeys(
+        r["scored_on"] for r in compared if r["scored_on"] != name_of(r["machine"])
+    )
+    if elsewhere:
+        lines.append(f"Scored on another: {', '.join(elsewhere)}.")
     if any(r["loaded"] for r in rows):
         lines.append(
             "Others computed beside it: a second held less work than on an idle processor."

@@ -20,7 +20,7 @@ def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
     return {
         "family": family, "seed": seed, "seconds": 600, "images": images, "loaded": False,
         "figures": {"fid": fid, "conditional_accuracy": 0.5}, "protocol": "as is",
-        "machine": machine,
+        "machine": machine, "scored_on": "P",
     }  # fmt: skip
 
 
@@ -42,6 +42,11 @@ def test_on_a_gpu_the_seconds_are_of_the_clock():
     assert "## 600 seconds on one GPU of" in text
     assert "+trainer.max_time=00:00:10:00" in text
     assert "processor" not in text
+    elsewhere = families.report(
+        [row("GAT", 0, 5.0) | {"scored_on": "Q"}], torch.device("cuda"), "x.png"
+    )
+    assert "Scored on another: Q." in elsewhere
+    assert "another" not in text
 
 
 def test_every_row_is_a_recipe_with_labels_at_one_size():
