@@ -11,9 +11,7 @@ Data sets come from `ZOO_DATA_DIR` (default: `data`).
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import zoo
+from benchmarks import rows as table
 from benchmarks.measure import ROOT, machine, machines_in_words
 from benchmarks.scored import trained_and_scored
+from zoo.core.tables import markdown
 from zoo.inference.images import to_pil, to_uint8
 
 FAMILIES = {
@@ -74,22 +74,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     file = options.out / "families.json"
-    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    rows = table.read(file)
     for seed in options.seeds if options.families else []:
         for family in options.families:
             run = folder(options.runs, family, seed, options.seconds)
             row = measure(family, seed, options.seconds, options.threads, run)
             row |= {"loaded": options.loaded}
             print(row, flush=True)
-            rows = added(rows, row)
-            file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            rows = table.added(rows, row, key)
             write(rows, options.runs, file)
     write(rows, options.runs, file)
 
 
-def write(rows: list[dict[str, Any]], runs: Path, file: Path) -> None:
-    """The report, and the sheet of those rows whose runs are there."""
-    file.with_suffix(".md").write_text(report(rows), encoding="utf-8")
+def write(rows: list[table.Row], runs: Path, file: Path) -> None:
+    """The rows with their report, and the sheet of those whose runs are there."""
+    table.write(file, rows, report(rows))
     drawn = [(f"{r['family']}", folder(runs, r["family"], r["seed"], r["seconds"]))
              for r in longest(rows)]  # fmt: skip
     drawn = [(family, run) for family, run in drawn if run.exists()]
@@ -101,7 +100,7 @@ def folder(runs: Path, family: str, seed: int, seconds: int) -> Path:
     return runs / f"{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
 
 
-def measure(family: str, seed: int, seconds: int, threads: int, run: Path) -> dict[str, Any]:
+def measure(family: str, seed: int, seconds: int, threads: int, run: Path) -> table.Row:
     """What one run of a family has seen and reached after `seconds` of the processor."""
     end = ["+callback=processor_time", f"callbacks.processor_time.seconds={seconds}"]
     settings = [*EVERY[family], *ENDS, *end, f"seed={seed}"]
@@ -120,17 +119,14 @@ def measure(family: str, seed: int, seconds: int, threads: int, run: Path) -> di
     }
 
 
-def added(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows with this one in the place of an older one, in the order of the families."""
-    key = row["family"], row["seed"], row["seconds"]
-    kept = [r for r in rows if (r["family"], r["seed"], r["seconds"]) != key]
-    order = list(EVERY)
-    return sorted([*kept, row], key=lambda r: (r["seconds"], order.index(r["family"]), r["seed"]))
+def key(row: table.Row) -> tuple[Any, ...]:
+    """What a row is the only one of, and by what the rows are in order: that of the families."""
+    return row["seconds"], list(EVERY).index(row["family"]), row["seed"]
 
 
-def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def longest(rows: list[table.Row]) -> list[table.Row]:
     """For each family, the row of its longest time and lowest seed: the one that is drawn."""
-    best: dict[str, dict[str, Any]] = {}
+    best: dict[str, table.Row] = {}
     for row in rows:
         held = best.get(row["family"])
         if held is None or (-row["seconds"], row["seed"]) < (-held["seconds"], held["seed"]):
@@ -138,7 +134,7 @@ def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [best[family] for family in EVERY if family in best]
 
 
-def report(rows: list[dict[str, Any]]) -> str:
+def report(rows: list[table.Row]) -> str:
     """The rows as Markdown: for each time the families, the nearest by FID first."""
     lines = [
         "# Families of networks at equal time",
@@ -150,16 +146,15 @@ def report(rows: list[dict[str, Any]]) -> str:
     compared = [r for r in rows if r["family"] in FAMILIES]
     for seconds in sorted({r["seconds"] for r in compared}):
         lines += ["", f"## {seconds} processor seconds of Fashion-MNIST at 32x32, with labels", ""]
-        lines += [f"| family | seeds | images seen | {' | '.join(FIGURES.values())} |"]
-        lines += ["|---" * (3 + len(FIGURES)) + "|"]
         groups = {f: [r for r in compared if (r["family"], r["seconds"]) == (f, seconds)]
                   for f in FAMILIES}  # fmt: skip
-        for family in sorted(filter(groups.get, groups), key=lambda f: mean(groups[f], "fid")):
-            mine = groups[family]
-            images = statistics.mean(r["images"] for r in mine)
-            cells = [family, ", ".join(str(r["seed"]) for r in mine), f"{images:,.0f}"]
-            cells += [spread(mine, name) for name in FIGURES]
-            lines.append(f"| {' | '.join(cells)} |")
+        nearest = sorted(filter(groups.get, groups), key=lambda f: table.mean(groups[f], "fid"))
+        shown = [
+            [f, table.seeds(groups[f]), table.images(groups[f]),
+             *(table.spread(groups[f], name) for name in FIGURES)]
+            for f in nearest
+        ]  # fmt: skip
+        lines.append(markdown(["family", "seeds", "images seen", *FIGURES.values()], shown))
     lines += [
         "",
         "## Pictures",
@@ -186,18 +181,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     lines += ["", *(f"{p}\n" for p in protocols)]
     lines.append("Made by `python -m benchmarks.families` (`--help`).")
     return "\n".join(lines) + "\n"
-
-
-def mean(rows: list[dict[str, Any]], name: str) -> float:
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    return statistics.mean(values) if values else float("inf")
-
-
-def spread(rows: list[dict[str, Any]], name: str) -> str:
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    if len(values) < 2:
-        return "".join(f"{v:.3f}" for v in values)
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
 def sheet(runs: list[tuple[str, Path]]) -> Image.Image:
