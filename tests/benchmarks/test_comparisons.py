@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import recipes
+import torch
 
 from benchmarks import families, first_minute
 from benchmarks import rows as table
@@ -13,7 +14,10 @@ from benchmarks.callbacks.processor_time import ProcessorTime
 
 
 def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
-    machine = {"processor": "P", "threads": 2, "torch": "2", "python": "3", "date": "2026-11-26"}
+    machine = {
+        "processor": "P", "device": "cpu", "threads": 2, "torch": "2", "python": "3",
+        "date": "2026-11-26",
+    }  # fmt: skip
     return {
         "family": family, "seed": seed, "seconds": 600, "images": images, "loaded": False,
         "figures": {"fid": fid, "conditional_accuracy": 0.5}, "protocol": "as is",
@@ -27,10 +31,18 @@ def test_equal_time_shows_the_nearest_first_with_its_spread():
         rows = table.added(rows, made, families.key)
     rows = table.added(rows, row("DCGAN", 0, 2.0, 3000), families.key)  # measured anew
     assert [(r["family"], r["seed"]) for r in rows] == [("DCGAN", 0), ("DCGAN", 1), ("GAT", 0)]
-    text = families.report(rows)
+    text = families.report(rows, torch.device("cpu"), "families.png")
+    assert "## 600 processor seconds of" in text
     assert "| DCGAN | 0, 1 | 2,000 | 3 ± 1.4 | 0.5 ± 0 |" in text
     assert text.index("| DCGAN |") < text.index("| GAT | 0 | 1,000 | 5 | 0.5 |")
     assert "Machine: P, 2 threads, torch 2" in text
+
+
+def test_on_a_gpu_the_seconds_are_of_the_clock():
+    text = families.report([row("GAT", 0, 5.0)], torch.device("cuda"), "families_cuda.png")
+    assert "## 600 seconds on one GPU of" in text
+    assert "+trainer.max_time=00:00:10:00" in text
+    assert "processor" not in text
 
 
 def test_the_first_minute_shows_each_seed_and_their_spread(tmp_path):

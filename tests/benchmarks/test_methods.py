@@ -32,7 +32,14 @@ def test_packs_keep_the_number_of_packs():
 
 
 def row(way: str, seed: int, modes: int, updates: int = 2500) -> dict:
-    machine = {"processor": "P", "threads": 1, "torch": "2", "python": "3", "date": "2026-11-26"}
+    machine = {
+        "processor": "P",
+        "device": "cpu",
+        "threads": 1,
+        "torch": "2",
+        "python": "3",
+        "date": "2026-11-26",
+    }
     return {
         "experiment": "ring", "way": way, "seed": seed, "updates": updates, "images": 1000,
         "figures": {"modes": modes, "high_quality": 0.5, "mode_kl": 0.1}, "protocol": "as is",

@@ -151,7 +151,7 @@ def test_captured_equals_eager_on_cuda(card, bf16):
     for graphed in (False, True):
         torch.manual_seed(0)
         g, d = (m.cuda() for m in (networks() if card == "tiny" else CARDS[card].zoo()))
-        regularizers = [registry.create("regularizer", "lecam", start=2)]
+        regularizers = [registry.create("regularizer", "lecam", start=2).cuda()]
         if not d.has_batch_statistics:
             regularizers.append(registry.create("regularizer", "r1", every=4))
         step = make_step(
@@ -194,6 +194,11 @@ def test_a_capture_that_fails_on_cuda_is_said_with_its_first_reason():
         assert all(value.isfinite() for value in failing(images, labels, index).values())
     assert told == [failing.note]
     assert "captur" in failing.note.partition(": ")[2]
+    assert torch.rand(3, device="cuda").unique().numel() == 3
+    again = GraphedStep(make_step(*(network.cuda() for network in networks()), "hinge"))
+    for index in range(6):
+        again(*(t.cuda() for t in batch(index)), index)
+    assert again.captured == 1
 
 
 @needs_cuda
