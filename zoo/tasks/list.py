@@ -55,7 +55,7 @@ class ListParts(Task):
             pages += [model_section(), models_page(), presets_page()] if whole else []
         else:
             pages = [text_table(parts, width)]
-            pages += [model_options(width), models_text(), presets_text()] if whole else []
+            pages += [model_options(width), models_text(width), presets_text()] if whole else []
         print("\n\n".join(pages))
         return {}
 

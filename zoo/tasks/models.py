@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 
 from zoo.core.tables import markdown
@@ -25,11 +26,15 @@ def models() -> Iterator[tuple[str, str]]:
         yield file.parent.name, " ".join(filter(None, [what, info.get("note")]))
 
 
-def models_text() -> str:
-    """The section for a terminal."""
+def models_text(width: int = 120) -> str:
+    """The section for a terminal of `width` columns."""
     found = list(models())
-    width = max(len(name) for name, _ in found)
-    return "\n".join(["MODELS   ckpt=NAME", *(f"  {name:<{width}}  {w}" for name, w in found)])
+    names = max(len(name) for name, _ in found)
+    lines = ["MODELS   ckpt=NAME"]
+    for name, what in found:
+        head = f"  {name:<{names}}  "
+        lines += textwrap.wrap(what, width, initial_indent=head, subsequent_indent=" " * len(head))
+    return "\n".join(lines)
 
 
 def models_page() -> str:
