@@ -12,9 +12,7 @@ Data sets come from `ZOO_DATA_DIR` (default: `data`).
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import zoo
+from benchmarks import rows as table
 from benchmarks.measure import ROOT, machine, machines_in_words
 from benchmarks.scored import scored, trained
+from zoo.core.tables import markdown
 from zoo.inference.images import to_pil, to_uint8
 
 FAMILIES = {
@@ -88,7 +88,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stem = "families" if device.type == "cpu" else f"families_{device.type}"
     file = options.out / f"{stem}.json"
-    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    rows = table.read(file)
     for seed in options.seeds if options.families else []:
         runs = {f: folder(options.runs, f, seed, options.seconds) for f in options.families}
         images = {}
@@ -105,16 +105,16 @@ def main() -> None:
         with ThreadPoolExecutor(options.scorers) as pool:
             figures = pool.map(lambda item: score(*item, options.threads), runs.items())
             for family, found in zip(runs, figures, strict=True):
-                rows = added(rows, {"family": family, "images": images[family], **found, **about})
-        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+                row = {"family": family, "images": images[family], **found, **about}
+                rows = table.added(rows, row, key)
         write(rows, options.runs, file, device)
     write(rows, options.runs, file, device)
 
 
-def write(rows: list[dict[str, Any]], runs: Path, file: Path, device: torch.device) -> None:
-    """The report, and the sheet of those rows whose runs are there."""
+def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device) -> None:
+    """The rows with their report, and the sheet of those whose runs are there."""
     picture = file.with_suffix(".png")
-    file.with_suffix(".md").write_text(report(rows, device, picture.name), encoding="utf-8")
+    table.write(file, rows, report(rows, device, picture.name))
     drawn = [(f"{r['family']}", folder(runs, r["family"], r["seed"], r["seconds"]))
              for r in longest(rows)]  # fmt: skip
     drawn = [(family, run) for family, run in drawn if run.exists()]
@@ -138,24 +138,21 @@ def end_after(seconds: int, device: torch.device) -> list[str]:
     return [f"+trainer.max_time=00:{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"]
 
 
-def score(family: str, run: Path, threads: int) -> dict[str, Any]:
+def score(family: str, run: Path, threads: int) -> table.Row:
     """The figures of a run, for those families that can be compared."""
     metrics = list(FIGURES) if family in FAMILIES else []
     found = scored(run, metrics, threads, LONGEST)
     return found | {"figures": {name: found["figures"].get(name) for name in metrics}}
 
 
-def added(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows with this one in the place of an older one, in the order of the families."""
-    key = row["family"], row["seed"], row["seconds"]
-    kept = [r for r in rows if (r["family"], r["seed"], r["seconds"]) != key]
-    order = list(EVERY)
-    return sorted([*kept, row], key=lambda r: (r["seconds"], order.index(r["family"]), r["seed"]))
+def key(row: table.Row) -> tuple[Any, ...]:
+    """What a row is the only one of, and by what the rows are in order: that of the families."""
+    return row["seconds"], list(EVERY).index(row["family"]), row["seed"]
 
 
-def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def longest(rows: list[table.Row]) -> list[table.Row]:
     """For each family, the row of its longest time and lowest seed: the one that is drawn."""
-    best: dict[str, dict[str, Any]] = {}
+    best: dict[str, table.Row] = {}
     for row in rows:
         held = best.get(row["family"])
         if held is None or (-row["seconds"], row["seed"]) < (-held["seconds"], held["seed"]):
@@ -163,7 +160,7 @@ def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [best[family] for family in EVERY if family in best]
 
 
-def report(rows: list[dict[str, Any]], device: torch.device, picture: str) -> str:
+def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
     """The rows as Markdown: for each time the families, the nearest by FID first."""
     on_cpu = device.type == "cpu"
     unit = "processor seconds" if on_cpu else "seconds on one GPU"
@@ -178,16 +175,15 @@ def report(rows: list[dict[str, Any]], device: torch.device, picture: str) -> st
     compared = [r for r in rows if r["family"] in FAMILIES]
     for seconds in sorted({r["seconds"] for r in compared}):
         lines += ["", f"## {seconds} {unit} of Fashion-MNIST at 32x32, with labels", ""]
-        lines += [f"| family | seeds | images seen | {' | '.join(FIGURES.values())} |"]
-        lines += ["|---" * (3 + len(FIGURES)) + "|"]
         groups = {f: [r for r in compared if (r["family"], r["seconds"]) == (f, seconds)]
                   for f in FAMILIES}  # fmt: skip
-        for family in sorted(filter(groups.get, groups), key=lambda f: mean(groups[f], "fid")):
-            mine = groups[family]
-            images = statistics.mean(r["images"] for r in mine)
-            cells = [family, ", ".join(str(r["seed"]) for r in mine), f"{images:,.0f}"]
-            cells += [spread(mine, name) for name in FIGURES]
-            lines.append(f"| {' | '.join(cells)} |")
+        nearest = sorted(filter(groups.get, groups), key=lambda f: table.mean(groups[f], "fid"))
+        shown = [
+            [f, table.seeds(groups[f]), table.images(groups[f]),
+             *(table.spread(groups[f], name) for name in FIGURES)]
+            for f in nearest
+        ]  # fmt: skip
+        lines.append(markdown(["family", "seeds", "images seen", *FIGURES.values()], shown))
     lines += [
         "",
         "## Pictures",
@@ -221,18 +217,6 @@ def report(rows: list[dict[str, Any]], device: torch.device, picture: str) -> st
     lines += ["", *(f"{p}\n" for p in protocols)]
     lines.append("Made by `python -m benchmarks.families` (`--help`).")
     return "\n".join(lines) + "\n"
-
-
-def mean(rows: list[dict[str, Any]], name: str) -> float:
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    return statistics.mean(values) if values else float("inf")
-
-
-def spread(rows: list[dict[str, Any]], name: str) -> str:
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    if len(values) < 2:
-        return "".join(f"{v:.3f}" for v in values)
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
 def sheet(runs: list[tuple[str, Path]]) -> Image.Image:

@@ -6,6 +6,7 @@ import pytest
 import recipes
 
 from benchmarks import methods
+from benchmarks import rows as table
 from benchmarks.experiments import EXPERIMENTS
 from zoo.registry import list_parts
 
@@ -49,8 +50,8 @@ def row(way: str, seed: int, modes: int, updates: int = 2500) -> dict:
 def test_rows_are_replaced_and_shown_beside_the_paper(tmp_path):
     rows: list[dict] = []
     for made in (row("PacGAN2", 0, 8), row("GAN", 1, 5), row("GAN", 0, 3), row("GAN", 0, 7)):
-        rows = methods.added(rows, made)
-    rows = methods.added(rows, row("GAN", 0, 6, updates=100))
+        rows = table.added(rows, made, methods.key)
+    rows = table.added(rows, row("GAN", 0, 6, updates=100), methods.key)
     kept = [(r["way"], r["seed"], r["updates"]) for r in rows]
     assert kept == [("GAN", 0, 100), ("GAN", 0, 2500), ("GAN", 1, 2500), ("PacGAN2", 0, 2500)]
     text = methods.report(rows, tmp_path)

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from importlib.metadata import version
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
@@ -19,6 +20,9 @@ _SIGNALS = {
     "SIGHUP": "stopped by SIGHUP, since the terminal was closed",
     "SIGUSR1": "stopped by SIGUSR1, with which SLURM warns that the time is over",
 }
+_OTHER_BUILD = "operator torchvision::"
+"""In torch's error where torchvision's operators are of another build, as a CPU wheel beside a CUDA
+one."""
 _NO_PRESET = ("", "false", "null")
 _full = False  # show tracebacks
 
@@ -90,6 +94,12 @@ def error_sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+    if _OTHER_BUILD in str(error):
+        return (
+            f"torch {version('torch')} and torchvision {version('torchvision')} are of different "
+            "builds: install both from one index, for example pip install --force-reinstall torch "
+            "torchvision --index-url https://download.pytorch.org/whl/cpu."
+        )
     return (
         f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
         "unforeseen input; the same command with debug=traceback shows where.)"
