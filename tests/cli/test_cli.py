@@ -163,15 +163,25 @@ def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeyp
     assert capsys.readouterr().err == printed
 
 
+@pytest.mark.parametrize("how", ["debug=1e", "debug=false", "debug=null", "debug="])
+def test_what_is_no_preset_shows_none(how, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list", how])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit):
+        cli.main(_fail)
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def _fail():
+    raise ZooError("wrong.")
+
+
 @pytest.mark.parametrize("how", ["debug=true", "debug=True", "debug=fdr", "HYDRA_FULL_ERROR=1"])
 def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
-    def fail():
-        raise ZooError("wrong.")
-
     monkeypatch.setattr(sys, "argv", ["run.py", "task=list", *([how] if "debug" in how else [])])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1" if "HYDRA" in how else "0")
     with pytest.raises(SystemExit):
-        cli.main(fail)
+        cli.main(_fail)
     printed = capsys.readouterr().err
     assert "Traceback" in printed
     assert printed.endswith("error: wrong.\n")

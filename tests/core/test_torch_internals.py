@@ -85,6 +85,11 @@ def test_an_operation_tells_of_its_outputs_and_of_what_it_changes() -> None:
     assert internals.outputs_and_mutation(aten.native_dropout.default) == (2, False)
 
 
+def test_batch_norm_refuses_the_features_of_one_image_in_these_words() -> None:
+    with pytest.raises(ValueError, match=internals.NEEDS_TWO):
+        nn.BatchNorm1d(2)(torch.zeros(1, 2))
+
+
 def test_every_batch_norm_is_one() -> None:
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
     assert all(issubclass(norm, internals.BatchNorm) for norm in norms)

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
+from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
 """Whether tracebacks are shown, for processes that a training starts."""
@@ -23,7 +24,6 @@ _SIGNALS = {
 _OTHER_BUILD = "operator torchvision::"
 """In torch's error where torchvision's operators are of another build, as a CPU wheel beside a CUDA
 one."""
-_NO_PRESET = ("", "false", "null")
 _full = False  # show tracebacks
 
 
@@ -43,6 +43,11 @@ class Stopped(KeyboardInterrupt):
         super().__init__(what + saved)
 
 
+def _presets() -> set[str]:
+    """What `debug=` takes; a word that is none has no traceback to show."""
+    return {"true", *(file.stem for file in (CONFIGS / "debug").glob("*.yaml"))}
+
+
 def shows_tracebacks() -> bool:
     return _full
 
@@ -52,7 +57,7 @@ def exit_with_sentence() -> Iterator[None]:
     """Print an error as one sentence and exit with 1; `debug=…` shows its traceback."""
     global _full
     asked = os.environ.get(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
-    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() not in _NO_PRESET
+    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() in _presets()
     try:
         # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
         # processes of a DDP training inherit that, and need another way to tell what the user said.

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode as DispatchMode
 
 __all__ = [
     "COMPILER",
+    "NEEDS_TWO",
     "BatchNorm",
     "DispatchMode",
     "add_",
@@ -35,6 +36,9 @@ __all__ = [
 
 COMPILER = ("torch._dynamo", "torch._inductor")
 """Modules from which errors of `torch.compile` come."""
+
+NEEDS_TWO = "Expected more than 1 value per channel when training"
+"""With what batch norm refuses the features of a single image."""
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 """The base of all batch norms: of one, two and three dimensions, lazy and synchronised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
@@ -10,6 +11,29 @@ from zoo.contracts.outputs import GeneratorOutput
 from zoo.core.errors import ZooError
 
 Batch = tuple[Tensor, Tensor | None]
+
+
+def pair(batch: object) -> tuple[Any, Any]:
+    """Images and labels of what a loader gives.
+
+    Raises:
+        ZooError: it is neither a list nor a tuple.
+    """
+    if isinstance(batch, list | tuple) and batch:
+        return batch[0], batch[-1]
+    raise ZooError(
+        f"a batch is a {type(batch).__name__}: a loader gives images (N, C, H, W), or pairs of "
+        "images and labels."
+    )
+
+
+def too_small(images: int) -> ZooError:
+    """The error of a batch that leaves batch norm a single value of each channel."""
+    return ZooError(
+        f"a batch of {images} image{'s' if images > 1 else ''} gives batch norm a single value of "
+        "each channel, and it needs two: raise batch_size, choose networks without batch norm, or "
+        "let a loader of your own drop its last batch (drop_last=True)."
+    )
 
 
 def slices(
