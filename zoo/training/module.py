@@ -25,7 +25,7 @@ from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
-from zoo.training.optimizers import OPTIMIZERS
+from zoo.training.optimizers import maker
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
@@ -105,7 +105,9 @@ class TrainingModule(LeanModule):
         return getattr(self.trainer, "datamodule", None)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        make = OPTIMIZERS[self.optimizer_name]
+        scheduled = not {"beta1", "beta2"}.isdisjoint(self.schedules)
+        betas_change = scheduled and self.cuda_graph is not False
+        make = maker(self.optimizer_name, self.device, betas_change)
         networks = (self.generator, self.discriminator)
         return [
             make(
