@@ -58,13 +58,14 @@ def speed() -> str:
 
 def _kind(name: str, title: str, found: dict[str, Any]) -> list[str]:
     machine = found["machine"]
-    device = machine["device"] if name == "cuda" else machine["processor"]
+    processor = f"{machine['cores']} cores of an {machine['processor']}"
+    place = processor if machine["device"] == "cpu" else f"one {machine['device']}"
     parts = [f"**{title}**", _updates(found["cases"])]
     parts += [_through_run(found["lightning"])] if "lightning" in found else []
     parts += [_beside(found)] if "pipeline" in found else []
     parts.append(
-        f"Made by `python -m benchmarks` on {machine['cores']} cores of an {device}, "
-        f"torch {machine['torch'].split('+')[0]}, Python {machine['python']}, {machine['date']}; "
+        f"Made by `python -m benchmarks` on {place}, torch {machine['torch'].split('+')[0]}, "
+        f"Python {machine['python']}, {machine['date']}; "
         f"[the whole report](benchmarks/results/{name}.md), "
         f"[as a picture](benchmarks/results/{name}.png)."
     )

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from helpers_train import TINY, configure
@@ -123,6 +124,11 @@ def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
         (KeyboardInterrupt(), 130, "error: stopped by Ctrl-C.\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
         (RuntimeError("a\nb"), 1, "error: RuntimeError: a b (This is a defect or an unforeseen"),
+        (
+            RuntimeError("operator torchvision::nms does not exist"),
+            1,
+            f"error: torch {version('torch')} and torchvision {version('torchvision')} are of diff",
+        ),
     ],
 )
 def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):
@@ -157,15 +163,25 @@ def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeyp
     assert capsys.readouterr().err == printed
 
 
+@pytest.mark.parametrize("how", ["debug=1e", "debug=false", "debug=null", "debug="])
+def test_what_is_no_preset_shows_none(how, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run.py", "task=list", how])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit):
+        cli.main(_fail)
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def _fail():
+    raise ZooError("wrong.")
+
+
 @pytest.mark.parametrize("how", ["debug=true", "debug=True", "debug=fdr", "HYDRA_FULL_ERROR=1"])
 def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
-    def fail():
-        raise ZooError("wrong.")
-
     monkeypatch.setattr(sys, "argv", ["run.py", "task=list", *([how] if "debug" in how else [])])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1" if "HYDRA" in how else "0")
     with pytest.raises(SystemExit):
-        cli.main(fail)
+        cli.main(_fail)
     printed = capsys.readouterr().err
     assert "Traceback" in printed
     assert printed.endswith("error: wrong.\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from helpers_train import train
@@ -45,6 +46,22 @@ def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name):
         if kept.exists():
             kept.rename(place)
     assert mine.read_text() == "precious"
+
+
+def test_links_inside_of_a_run_are_its_own(run):
+    """W&B makes them, also to files that are gone by now."""
+    log = run / "wandb" / "offline-run-1"
+    log.mkdir(parents=True)
+    links = [run / "wandb" / "latest-run", run / "wandb" / "debug.log"]
+    links[0].symlink_to("offline-run-1")
+    links[1].symlink_to("offline-run-1/logs/debug.log")
+    (log / "debug-core.log").symlink_to("/nowhere/wandb/logs/core-debug.log")
+    assert continue_run([f"resume={run}"])
+    links[1].unlink()
+    links[1].symlink_to("../../debug.log")
+    with pytest.raises(ZooError, match=r"wandb/debug\.log is a link"):
+        continue_run([f"resume={run}"])
+    shutil.rmtree(run / "wandb")
 
 
 def test_a_pipe_in_a_run_is_not_waited_for(run):

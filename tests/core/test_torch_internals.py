@@ -19,6 +19,11 @@ def test_lists_of_tensors_are_computed_at_once() -> None:
     assert [n.item() for n in internals.norms(pair(3.0, 4.0))] == [5, 3]
     a, b = pair(1.0, 2.0), pair(5.0, 7.0)
     assert internals.sub(b, a)[0].tolist() == [4, 5]
+    assert internals.add(a, b, alpha=2)[0].tolist() == [11, 16]
+    assert internals.mul(a, b)[0].tolist() == [5, 14]
+    assert internals.mul(a, torch.tensor(3.0))[0].tolist() == [3, 6]
+    assert internals.div(b, a)[1].tolist() == [[5]]
+    assert internals.sqrt(pair(4.0, 9.0))[0].tolist() == [2, 3]
     internals.add_(a, b)
     assert a[0].tolist() == [6, 9]
     internals.mul_(a, torch.tensor(2.0))
@@ -83,6 +88,11 @@ def test_an_operation_tells_of_its_outputs_and_of_what_it_changes() -> None:
     assert internals.outputs_and_mutation(aten.add.Tensor) == (1, False)
     assert internals.outputs_and_mutation(aten.normal_.default) == (1, True)
     assert internals.outputs_and_mutation(aten.native_dropout.default) == (2, False)
+
+
+def test_batch_norm_refuses_the_features_of_one_image_in_these_words() -> None:
+    with pytest.raises(ValueError, match=internals.NEEDS_TWO):
+        nn.BatchNorm1d(2)(torch.zeros(1, 2))
 
 
 def test_every_batch_norm_is_one() -> None:

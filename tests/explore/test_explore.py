@@ -278,8 +278,10 @@ def test_another_data_set_stands_in(tmp_path):
     assert "scores" not in summary["left out"]
     assert (tmp_path / "b" / "neighbours.png").exists()
     make_checkpoint(ckpt, channels=3)
-    summary = Explore(**given, dataset="mnist_subset", sections=["spectrum"])(tmp_path / "c")
-    assert "has images of 1×16×16, the generator makes 3×16×16" in summary["left out"]
+    with pytest.raises(ZooError, match="has images of 1×16×16, the generator makes 3×16×16"):
+        Explore(**given, dataset="mnist_subset", sections=["spectrum"])(tmp_path / "c")
+    with pytest.raises(ZooError, match="dataset=image_folder names no folder"):
+        Explore(**given, dataset="image_folder", sections=["sefa"])(tmp_path / "c")
     make_checkpoint(ckpt, num_classes=7)
     summary = Explore(**given, dataset="mnist_subset", sections=["scores"])(tmp_path / "d")
     assert "knows 7 classes, the data set has more" in summary["left out"]

@@ -71,12 +71,13 @@ class Grammar:
         for name in ("trainer", "logger", "callbacks"):
             self.groups[name] = [p.stem for p in (CONFIGS / name).glob("*.yaml")]
         self.groups["experiment"] = experiments(CONFIGS)
-        keys: set[str] = set()
+        defaults: dict[str, Any] = {}
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
             for name in self.tasks:
                 config = OmegaConf.to_container(compose("config", [f"task={name}"]))
-                keys |= set(_keys(config))
-        self.keys = sorted(keys)
+                defaults |= _leaves(config)
+        self.defaults = dict(sorted(defaults.items()))
+        self.keys = list(self.defaults)
 
     def line(self, rng: random.Random) -> list[str]:
         """One command line."""
@@ -104,20 +105,36 @@ class Grammar:
             key = rng.choice(self.keys)
             place = rng.randrange(len(key))
             key = key[:place] + rng.choice("xé_.=@/") + key[place + 1 :]
+        if key in self.defaults and rng.random() < 0.5:
+            return f"{key}={_near(self.defaults[key], rng)}"
         sign = rng.choice(SIGNS)
         if sign == "~" and rng.random() < 0.6:
             return f"~{key}"
         return f"{sign}{key}={rng.choice(VALUES)}"
 
 
-def _keys(node: Any, place: str = "") -> list[str]:
-    found = []
+def _leaves(node: Any, place: str = "") -> dict[str, Any]:
+    """All keys below a node, sections too, with the values that they have."""
+    found: dict[str, Any] = {}
     for name, value in node.items():
         key = f"{place}.{name}" if place else str(name)
-        found.append(key)
+        found[key] = value
         if isinstance(value, dict):
-            found += _keys(value, key)
+            found |= _leaves(value, key)
     return found
+
+
+def _near(default: Any, rng: random.Random) -> str:
+    """A value of the kind of a default one, which may be right."""
+    if isinstance(default, bool):
+        return rng.choice(("true", "false"))
+    if isinstance(default, int):
+        return str(rng.choice((default, default + 1, 2 * default, default // 2, 1, 7)))
+    if isinstance(default, float):
+        return repr(rng.choice((default, default / 2, 2 * default, 0.5, 1.0)))
+    if isinstance(default, list):
+        return f"[{','.join(map(str, default[: rng.randrange(len(default) + 1)]))}]"
+    return rng.choice(("null", "1", "0.5", "true", str(default) if default else "a"))
 
 
 class Hang(Exception):
@@ -165,19 +182,27 @@ def compose_and_validate(line: list[str], limit: int) -> str:
 def run_really(line: list[str], limit: int) -> str:
     """The same of a real program in an empty folder, with tasks started."""
     with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run.py"), *line],
+            cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                [sys.executable, str(ROOT / "run.py"), *line],
-                cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=limit,
-                capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return f"hang of {limit} s"
-        except ValueError as error:  # a null byte in an argument
-            return f"ValueError: {error}"
-    if "Traceback" in done.stderr or "This is a defect" in done.stderr:
-        return done.stderr.strip().splitlines()[-1][:300]
-    return "valid" if done.returncode == 0 else "refused"
+            _, told = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:  # a training, perhaps, which Ctrl-C ends
+            process.send_signal(signal.SIGINT)
+            try:
+                _, told = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                return f"hang of {limit} s"
+            if process.returncode == 130 and "Traceback" not in told:
+                return "valid"
+    shows = any(word.startswith("debug=") for word in line)  # which asks for tracebacks
+    if "This is a defect" in told or ("Traceback" in told and not shows):
+        return told.strip().splitlines()[-1][:300]
+    return "valid" if process.returncode == 0 else "refused"
 
 
 def fuzz(

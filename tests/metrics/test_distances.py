@@ -10,6 +10,7 @@ import pytest
 import scipy.linalg
 import torch
 from torch import Tensor, nn
+from torch_fidelity.metric_isc import isc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
@@ -89,6 +90,24 @@ def test_inception_score_in_closed_form() -> None:
     p = logits.double().softmax(1).numpy()
     exact = math.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean())
     assert inception_score(logits, splits=1).mean == pytest.approx(exact, rel=1e-6)
+    told = isc_features_to_metric(logits, 7, True, 3)
+    assert inception_score(logits, splits=7, seed=3) == pytest.approx(tuple(told.values()))
+
+
+def test_the_inception_score_of_probabilities_that_underflow() -> None:
+    """In each part some class has a mean probability of 0 exactly: 0 log 0 is 0."""
+    certain = torch.eye(10).repeat_interleave(6, dim=0)[torch.randperm(60)] * 1e4
+    order = np.random.RandomState(0).permutation(60)
+    present = [len(set(part.tolist())) for part in certain.argmax(dim=1)[order].split(6)]
+    assert min(present) < 10
+    found = inception_score(certain, splits=10)
+    assert math.isfinite(found.mean)
+    entropies = [
+        math.exp(-sum(s * math.log(s) for s in share if s))
+        for part in certain.argmax(dim=1)[order].split(6)
+        for share in [(part.bincount(minlength=10) / 6).tolist()]
+    ]
+    assert found.mean == pytest.approx(np.mean(entropies))
 
 
 @pytest.mark.parametrize("nearest", [3, 5])

@@ -60,6 +60,20 @@ def test_real_points_hit_every_mode_and_a_collapsed_generator_one() -> None:
         extract(create_features("points"), torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
 
 
+def test_points_that_lie_at_no_mode_have_no_shares_of_modes() -> None:
+    data = create("datamodule", "gaussians", train_val_test_split=[400, 0, 0])
+    found = evaluate(
+        lambda n, y: torch.full((n, 2, 1, 1), 0.9),
+        reference_of(data),
+        conditional=False,
+        metrics=["point_modes"],
+        n=100,
+        progress=False,
+    )
+    assert found.figures == {"modes": 0, "high_quality": 0.0}
+    assert found.notes == ["mode_kl is left out: no point lies at a mode."]
+
+
 @pytest.mark.parametrize("kind", ["ring", "grid"])
 def test_a_perfect_generator_of_points_has_perfect_figures(kind: str) -> None:
     """Points keep all their digits, and distances between them are exact."""

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import make_checkpoint
+from helpers_data import random_images, save
 from helpers_train import train
 from torch import Tensor
 
 import zoo
 from zoo.core.errors import ZooError
 from zoo.inference.load import load
+from zoo.metrics.comparison import Reference
+from zoo.metrics.evaluate import _draw_labels
 from zoo.metrics.protocol import Result, tables
 from zoo.metrics.results import find_results
 from zoo.tasks.evaluate import Evaluate
@@ -158,6 +161,24 @@ def test_other_class_counts_are_refused(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "seven.ckpt", num_classes=7)
     with pytest.raises(ZooError, match=r"has 7 classes, and mnist_subset/train.* has 10"):
         Evaluate(ckpt=str(tmp_path / "seven.ckpt"), n=20)(tmp_path / "out")
+
+
+def test_against_pictures_without_labels_all_classes_are_made_evenly(
+    run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    for i, picture in enumerate(random_images(6, 16, 16).numpy()):
+        save(folder / f"{i}.png", picture)
+    task = Evaluate(ckpt=str(run), dataset=str(folder), features="mnist", metrics=["fid"], n=30)
+    (result,) = task.results()
+    assert result.protocol.labels == "evenly over its classes"
+    assert result.figures["fid"] > 0
+    labels = _draw_labels(Reference("x", "train", random_images(6, 1, 16, 16)), 30, 0, 10)
+    assert labels.bincount().tolist() == [3] * 10
+    with pytest.raises(ZooError, match="conditional generator and labelled reference images"):
+        Evaluate(
+            ckpt=str(run), dataset=str(folder), features="mnist", metrics=["per_class_fid"], n=30
+        ).results()
 
 
 def test_exported_files_can_be_evaluated(run: Path, tmp_path: Path) -> None:

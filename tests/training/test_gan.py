@@ -82,6 +82,20 @@ def test_any_loader_of_images_and_labels_trains(kind):
     assert gan(torch.randn(3, 8), torch.tensor([1, 2, 3])).shape == (3, 1, 8, 8)
 
 
+@pytest.mark.parametrize(
+    ("batch", "sentence"),
+    [
+        ({"image": torch.zeros(4, 1, 8, 8)}, r"a batch is a dict: a loader gives images \(N, C"),
+        ([], "a batch is a list"),
+        (torch.zeros(1, 1, 8, 8), "a batch of 1 image gives batch norm a single value .*drop_last"),
+    ],
+)
+def test_batches_that_cannot_be_trained_on_are_told(batch, sentence):
+    gan = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1)
+    with pytest.raises(ZooError, match=sentence):
+        fit(gan, loader=torch.utils.data.DataLoader([batch], batch_size=None), max_steps=1)
+
+
 def test_the_average_follows_the_images_seen_through_smaller_batches():
     gan = make()
     loader = DataLoader(TensorDataset(torch.zeros(40, 1, 8, 8), torch.arange(40) % 10), 16)

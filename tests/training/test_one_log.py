@@ -13,6 +13,7 @@ from helpers_train import read, train
 
 import zoo.training.gan
 from zoo.cli.failures import Stopped, exit_with_sentence
+from zoo.cli.resume import check_no_links
 from zoo.core.errors import ZooError
 from zoo.training.loggers import CSVLogger, WandbLogger, reason_to_stay_offline
 from zoo.training.window import NonFiniteError
@@ -84,6 +85,7 @@ def test_tensorboard_and_wandb_go_on_in_their_logs(tmp_path, monkeypatch):
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     train(tmp_path, "logger=many", "trainer.max_steps=14")
+    check_no_links(tmp_path)  # as the command line does
     train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=25")
     (folder,) = (tmp_path / "tensorboard").glob("version_*")
     events = EventAccumulator(str(folder))

@@ -8,10 +8,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from importlib.metadata import version
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
 from zoo.core.faults import is_disk_full
+from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
 """Whether tracebacks are shown, for processes that a training starts."""
@@ -20,7 +22,9 @@ _SIGNALS = {
     "SIGHUP": "stopped by SIGHUP, since the terminal was closed",
     "SIGUSR1": "stopped by SIGUSR1, with which SLURM warns that the time is over",
 }
-_NO_PRESET = ("", "false", "null")
+_OTHER_BUILD = "operator torchvision::"
+"""In torch's error where torchvision's operators are of another build, as a CPU wheel beside a CUDA
+one."""
 _full = False  # show tracebacks
 
 
@@ -40,6 +44,11 @@ class Stopped(KeyboardInterrupt):
         super().__init__(what + saved)
 
 
+def _presets() -> set[str]:
+    """What `debug=` takes; a word that is none has no traceback to show."""
+    return {"true", *(file.stem for file in (CONFIGS / "debug").glob("*.yaml"))}
+
+
 def shows_tracebacks() -> bool:
     return _full
 
@@ -49,7 +58,7 @@ def exit_with_sentence() -> Iterator[None]:
     """Print an error as one sentence and exit with 1; `debug=…` shows its traceback."""
     global _full
     asked = os.environ.get(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
-    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() not in _NO_PRESET
+    _full = asked == "1" or (value_of(sys.argv[1:], "debug") or "").lower() in _presets()
     try:
         # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
         # processes of a DDP training inherit that, and need another way to tell what the user said.
@@ -93,6 +102,12 @@ def error_sentence(error: Exception) -> str:
         return f"cannot write {error.filename or 'to the disk'}: {error.strerror}; make room."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+    if _OTHER_BUILD in str(error):
+        return (
+            f"torch {version('torch')} and torchvision {version('torchvision')} are of different "
+            "builds: install both from one index, for example pip install --force-reinstall torch "
+            "torchvision --index-url https://download.pytorch.org/whl/cpu."
+        )
     return (
         f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
         "unforeseen input; the same command with debug=traceback shows where.)"

@@ -14,6 +14,9 @@ from zoo.core.errors import ZooError
 
 ONLY_TELLS = "traceback"
 """The preset of `debug` under which a training is what it is otherwise."""
+_CLOSED = "wandb/*run-*"
+"""Folders of a run into which nothing is written later: W&B makes one at each start, with a link to
+a log in its own cache."""
 
 
 def continue_run(arguments: list[str], config_dir: str | None = None) -> list[str]:
@@ -123,13 +126,22 @@ def ends_run(file: Path, info: dict[str, Any]) -> bool:
 def check_no_links(folder: Path) -> None:
     """Refuse a run's folder, perhaps from somebody else, through which files elsewhere are written.
 
+    Links between its own files, as W&B makes them, stay inside.
+
     Raises:
-        ZooError: something in it is a link, or neither file nor folder.
+        ZooError: something in it is a link that leads out of it, or neither file nor folder.
     """
+    own = Path(os.path.realpath(folder))
     for where, folders, files in os.walk(folder):
+        inside = Path(where).relative_to(folder)
+        if inside.match(_CLOSED):
+            folders.clear()
+            continue
         for name in (*folders, *files):
             path = Path(where, name)
             kind = path.lstat().st_mode
+            if stat.S_ISLNK(kind) and Path(os.path.realpath(path)).is_relative_to(own):
+                continue
             if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
                 what = "a link" if stat.S_ISLNK(kind) else "no file"
                 raise ZooError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of
+from zoo.cli.grammar import key_of, value_of
 from zoo.cli.not_installed import not_installed
 from zoo.cli.store import experiments
 from zoo.core.errors import listing, suggest
@@ -94,21 +96,13 @@ def _no_key(key: str, overrides: list[str]) -> str:
     from hydra import compose
     from hydra.errors import HydraException
 
-    parent, _, name = key.rpartition(".")
     chosen = ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
     plain = [o for o in overrides if "/" in key_of(o) or key_of(o) in (*chosen, *SECTIONS)]
     try:
         config = compose("config", overrides=plain)
-        node = OmegaConf.select(config, parent) if parent else config
     except (HydraException, OmegaConfBaseException):
-        node = None
-    if node is None:
-        top = [str(k) for k in compose("config")]
-        first = key.split(".")[0]
-        return (
-            f"there is no option {key!r}.{suggest(first, [*top, *ALL_GROUPS])} "
-            f"Top-level options: {listing(top)}."
-        )
+        config = compose("config")
+    parent, name, node = _first_unknown(key, config)
     if not OmegaConf.is_dict(node):
         return f"{parent} is a single value, so {key!r} does not exist."
     keys = [str(k) for k in node if not str(k).startswith("_")]
@@ -117,7 +111,30 @@ def _no_key(key: str, overrides: list[str]) -> str:
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
         further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
     near = keys if parent else [*keys, *ALL_GROUPS]
-    return f"{place} has no option {name!r}.{suggest(name, near)} It has: {listing(keys)}.{further}"
+    hint = _as_group(key, overrides) or suggest(name, near)
+    return f"{place} has no option {name!r}.{hint} It has: {listing(keys)}.{further}"
+
+
+def _first_unknown(key: str, config: Any) -> tuple[str, str, Any]:
+    """The place of the first name of a key that does not exist, that name, and what is there."""
+    parent, _, name = key.rpartition(".")
+    found, known = config, ""
+    for part in key.split("."):
+        if not OmegaConf.is_dict(found) or part not in found:
+            return known, part, found
+        known = f"{known}.{part}".lstrip(".")
+        found = OmegaConf.select(config, known)
+    return parent, name, OmegaConf.select(config, parent) if parent else config
+
+
+def _as_group(key: str, overrides: list[str]) -> str:
+    """`" Did you mean model/regularizer=r1?"` where a key is a group that is spelt with a dot."""
+    group = key.replace(".", "/")
+    if group == key or group not in ALL_GROUPS:
+        return ""
+    value = value_of(overrides, key) or "NAME"
+    alone = value[1:-1] if value[:1] == "[" and "," not in value else value
+    return f" Did you mean {shlex.quote(f'{group}={alone}')}?" if alone else ""
 
 
 def omegaconf_sentence(error: Exception) -> str:

@@ -15,19 +15,24 @@ from torch.utils._python_dispatch import TorchDispatchMode as DispatchMode
 
 __all__ = [
     "COMPILER",
+    "NEEDS_TWO",
     "BatchNorm",
     "DispatchMode",
+    "add",
     "add_",
     "clamp_max_",
     "clamp_min_",
     "copy_",
+    "div",
     "flatten",
     "has_linear_pointwise",
     "lerp_",
     "linear_pointwise",
+    "mul",
     "mul_",
     "norms",
     "outputs_and_mutation",
+    "sqrt",
     "sub",
     "sub_",
     "unflatten",
@@ -36,11 +41,18 @@ __all__ = [
 COMPILER = ("torch._dynamo", "torch._inductor")
 """Modules from which errors of `torch.compile` come."""
 
+NEEDS_TWO = "Expected more than 1 value per channel when training"
+"""With what batch norm refuses the features of a single image."""
+
 BatchNorm = nn.modules.batchnorm._BatchNorm
 """The base of all batch norms: of one, two and three dimensions, lazy and synchronised."""
 
 norms = torch._foreach_norm
+add = torch._foreach_add
 sub = torch._foreach_sub
+mul = torch._foreach_mul
+div = torch._foreach_div
+sqrt = torch._foreach_sqrt
 sub_ = torch._foreach_sub_
 add_ = torch._foreach_add_
 mul_ = torch._foreach_mul_

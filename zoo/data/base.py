@@ -22,7 +22,7 @@ A data set in about 15 lines, for instance in `plugins/blobs.py`:
             return shades.expand(-1, 1, self.height, self.width).clone(), labels
 """
 
-from __future__ import annotations
+# Annotations are types here, as in zoo/contracts/outputs.py: Rows stands on the pages of the API.
 
 from abc import abstractmethod
 from pathlib import Path

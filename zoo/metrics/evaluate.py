@@ -162,6 +162,7 @@ def evaluate(
     reference: Reference,
     *,
     conditional: bool,
+    num_classes: int = 0,
     metrics: Sequence[Choice | Metric] | None = None,
     features: str | Features | None = None,
     n: int = 10_000,
@@ -184,6 +185,7 @@ def evaluate(
             images themselves, all of which are taken.
         reference: real images, uint8.
         conditional: the generator gets labels, drawn at random from those of the reference.
+        num_classes: of the generator; all get as many images where the reference has no labels.
         metrics: names (`zoo.list_parts("metric")`), each alone or with options, as
             `{"name": "kid", "subsets": 50}`; None takes those that make sense here.
         features: a feature network or its name; None takes `default_features`.
@@ -205,7 +207,7 @@ def evaluate(
     if n < 2:
         raise ZooError(f"n={n} must be 2 or more images to compare.")
     at_least(1, batch_size=batch_size)
-    if conditional and reference.labels is None:
+    if conditional and reference.labels is None and not num_classes:
         raise ZooError(
             f"the generator needs labels, and {reference.name} has none: "
             "evaluate it on the data set it was trained on."
@@ -227,7 +229,7 @@ def evaluate(
             images, labels = sample.images, sample.labels
             _check_shape(images, reference, "the pictures are")
         else:
-            labels = _draw_labels(reference, n, seed) if conditional else None
+            labels = _draw_labels(reference, n, seed, num_classes) if conditional else None
             images = _generate(sample, labels, n, batch_size, reference, progress)
         vectors, logits = extract(network, images, batch_size, "features" if progress else None)
         comparison = Comparison(
@@ -263,7 +265,7 @@ def evaluate(
         resizer=network.resizer,
         weights=weights,
         batch_norm=batch_norm,
-        labels="none" if not conditional else "as in the reference" if pictures is None else "own",
+        labels=_labels_in_words(conditional, pictures is not None, reference),
         truncation="none" if truncation is None else str(truncation),
         settings={metric.name: metric.recorded() for metric in chosen},
         seed=seed,
@@ -297,13 +299,25 @@ def _pictures(comparison: Comparison) -> Tensor | None:
     )
 
 
-def _draw_labels(reference: Reference, n: int, seed: int) -> Tensor:
-    """Labels as frequent as in the reference; the same classes of it where n is its size."""
-    assert reference.labels is not None
-    rounds = -(-n // len(reference.labels))
+def _draw_labels(reference: Reference, n: int, seed: int, num_classes: int) -> Tensor:
+    """Labels as frequent as in the reference, or all equally where it has none.
+
+    They are the labels of the reference themselves where n is its size.
+    """
+    known = reference.labels
+    labels = torch.arange(num_classes) if known is None else known
+    rounds = -(-n // len(labels))
     random = seeded(seed)
-    orders = [torch.randperm(len(reference.labels), generator=random) for _ in range(rounds)]
-    return reference.labels[torch.cat(orders)[:n]]
+    orders = [torch.randperm(len(labels), generator=random) for _ in range(rounds)]
+    return labels[torch.cat(orders)[:n]]
+
+
+def _labels_in_words(conditional: bool, are_pictures: bool, reference: Reference) -> str:
+    if not conditional:
+        return "none"
+    if are_pictures:
+        return "own"
+    return "evenly over its classes" if reference.labels is None else "as in the reference"
 
 
 def _check_shape(images: Tensor, reference: Reference, they_are: str) -> None:

@@ -272,15 +272,17 @@ class Evaluate(Task):
                 print(f"note: {refiner.note}")
         if reference is None:
             reference = self._reference_of(model)
-        if model.num_classes and model.num_classes != reference.num_classes:
+        if model.num_classes and reference.num_classes not in (0, model.num_classes):
             raise ZooError(
                 f"{model.file} has {model.num_classes} classes, and {reference.name} has "
-                f"{reference.num_classes}: compare it with data of its own classes."
+                f"{reference.num_classes}: compare it with data of its own classes, or "
+                "of none."
             )
         result = evaluate(
             LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
             conditional=model.num_classes > 0,
+            num_classes=model.num_classes,
             metrics=self.metrics,
             features=self._features(reference),
             n=self.n if self.n is not None else reference.samples or SAMPLES,

@@ -106,6 +106,8 @@ class Explore(Task):
         except OSError as error:
             raise ZooError(f"cannot write into {out}: {error.strerror}.") from error
         makers = Makers(self._options(), model, out)
+        if self.dataset is not None:
+            makers.real()  # one that is asked for is there, or nothing is shown
         sections, left_out = [], []
         for name in chosen:
             make: Callable[[], Section] = getattr(makers, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import keyword
 import re
 import shlex
@@ -70,14 +71,15 @@ class New(Task):
         check_kind(self.kind)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or keyword.iskeyword(self.name):
             wish = re.sub(r"\W+", "_", self.name.lower()).strip("_0123456789")
+            wish = f"my_{wish}" if keyword.iskeyword(wish) else wish
             raise ZooError(
                 f"name={self.name} cannot name a part and its file: use small letters, digits and "
                 f"underscores, beginning with a letter, for example name={wish or 'my_part'}"
             )
-        if self.name in sys.stdlib_module_names:
+        if self.name in sys.stdlib_module_names or _is_installed(self.name):
             raise ZooError(
-                f"name={self.name} is a module of Python's, whose place the file could take: "
-                f"choose another, for example my_{self.name}."
+                f"name={self.name} is a module that Python imports, whose place the file could "
+                f"take: choose another, for example my_{self.name}."
             )
         for known in REGISTRY.parts(self.kind):
             if known.name == self.name:
@@ -85,6 +87,13 @@ class New(Task):
                     f"there is a {self.kind} {self.name!r} already ({known.file or known.source}): "
                     "choose another name=… ."
                 )
+
+
+def _is_installed(name: str) -> bool:
+    """Whether Python finds a module of this name elsewhere than in the current folder."""
+    finder = importlib.machinery.PathFinder
+    places = [place for place in sys.path if Path(place or ".").resolve() != Path.cwd()]
+    return name == "zoo" or finder.find_spec(name, places) is not None
 
 
 def _default() -> Path:

@@ -22,7 +22,7 @@ from zoo.core.errors import ZooError, at_least, between, listing, printable
 from zoo.registry import task
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import count_from_here, given_ends, longer, set_ends
+from zoo.training.ends import count_from_here, given_ends, longer, reach_back, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -96,6 +96,7 @@ class Train(Task):
 
         from zoo.training.build import build_data, build_gan, describe_data
         from zoo.training.profile import take_profile
+        from zoo.training.resuming import epochs_of
         from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
         from zoo.training.window import NonFiniteError
 
@@ -121,6 +122,8 @@ class Train(Task):
             raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
         if resumed and self._is_over(settings, data, resumed[0]):
             resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
+        if checkpoint is not None:
+            reach_back(settings, epochs_of(checkpoint))
         loggers = make_loggers(config.get("logger"), out, config, resumed)
         trainer = make_trainer(settings, callbacks, loggers, out, data)
         watch.add(trainer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
@@ -15,6 +16,29 @@ Batch = tuple[Tensor, Tensor | None]
 def slices_of_step(d_steps: int, own_batch_for_g: bool) -> int:
     """Slices of the batch of a step: one for each update of D, and G's own where it has one."""
     return d_steps + own_batch_for_g
+
+
+def pair(batch: object) -> tuple[Any, Any]:
+    """Images and labels of what a loader gives.
+
+    Raises:
+        ZooError: it is neither a list nor a tuple.
+    """
+    if isinstance(batch, list | tuple) and batch:
+        return batch[0], batch[-1]
+    raise ZooError(
+        f"a batch is a {type(batch).__name__}: a loader gives images (N, C, H, W), or pairs of "
+        "images and labels."
+    )
+
+
+def too_small(images: int) -> ZooError:
+    """The error of a batch that leaves batch norm a single value of each channel."""
+    return ZooError(
+        f"a batch of {images} image{'s' if images > 1 else ''} gives batch norm a single value of "
+        "each channel, and it needs two: raise batch_size, choose networks without batch norm, or "
+        "let a loader of your own drop its last batch (drop_last=True)."
+    )
 
 
 def slices(

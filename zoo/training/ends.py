@@ -59,6 +59,18 @@ def count_from_here(settings: dict[str, Any], epochs: int, steps: int, images: i
     settings.update({name: ends[name] + done[name] for name in COUNTED if name in ends})
 
 
+def reach_back(settings: dict[str, Any], epochs: int) -> None:
+    """Let a training that is continued end where it is if its last epoch lies behind, in place.
+
+    Lightning refuses a `max_epochs` below the epoch of the checkpoint.
+
+    Args:
+        epochs: of the checkpoint that is continued.
+    """
+    if "max_epochs" in given_ends(settings):
+        settings["max_epochs"] = max(settings["max_epochs"], epochs)
+
+
 def longer(settings: dict[str, Any], epochs: int, steps: int, images: int) -> str:
     """The overrides with which a training goes on behind the ends that it has reached.
 

@@ -16,15 +16,16 @@ from zoo.contracts.loss import Loss
 from zoo.contracts.schedule import Schedule
 from zoo.core.distributed import average_buffers, gather_objects
 from zoo.core.errors import ZooError
+from zoo.core.torch_internals import NEEDS_TWO
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.registry.spec import spec
-from zoo.training.batches import slices_of_step
+from zoo.training.batches import pair, slices_of_step, too_small
 from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
-from zoo.training.optimizers import OPTIMIZERS
+from zoo.training.optimizers import maker
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
@@ -104,7 +105,9 @@ class TrainingModule(LeanModule):
         return getattr(self.trainer, "datamodule", None)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        make = OPTIMIZERS[self.optimizer_name]
+        scheduled = not {"beta1", "beta2"}.isdisjoint(self.schedules)
+        betas_change = scheduled and self.cuda_graph is not False
+        make = maker(self.optimizer_name, self.device, betas_change)
         networks = (self.generator, self.discriminator)
         return [
             make(
@@ -200,7 +203,7 @@ class TrainingModule(LeanModule):
         return total
 
     def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
-        images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
+        images, labels = (batch, None) if isinstance(batch, Tensor) else pair(batch)
         if self._rng is not None:
             # At the first batch, since Lightning draws random numbers of its own before it.
             restore_random_state(self._rng, self.device)
@@ -213,7 +216,12 @@ class TrainingModule(LeanModule):
             images = to_float(images)
         images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
         labels = labels if self._conditional else None
-        values = self._step(images, labels, self._updates, self.images_seen)
+        try:
+            values = self._step(images, labels, self._updates, self.images_seen)
+        except ValueError as error:
+            if NEEDS_TWO not in str(error):
+                raise
+            raise too_small(len(images)) from error
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1

@@ -171,7 +171,7 @@ def make_trainer(
     gpus = settings.pop("gpus", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
     settings.pop("ends_from_here", None)  # carried out where the checkpoint was opened
-    data.repeated = _repeated(settings.pop("overfit_batches", 0))
+    data.repeated = settings.pop("overfit_batches", 0) or None  # batches that come again and again
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
@@ -204,15 +204,6 @@ def make_trainer(
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
 
 
-def _repeated(batches: Any) -> int | None:
-    """How many batches the training has, which come again and again; None for all."""
-    if isinstance(batches, bool) or not isinstance(batches, int) or batches < 0:
-        raise ZooError(
-            f"trainer.overfit_batches={batches} must be a number of batches, 0 for all of them."
-        )
-    return batches or None
-
-
 def _set_matmul_precision(precision: str | None) -> None:
     import torch
 
@@ -228,8 +219,6 @@ def _set_matmul_precision(precision: str | None) -> None:
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what Lightning would refuse in its own terms, or not at all."""
-    if settings.get("log_every_n_steps", 50) < 1:
-        raise ZooError("trainer.log_every_n_steps must be 1 or more.")
     check_ends(settings)
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32"):
@@ -261,11 +250,9 @@ def _check_switches(settings: dict[str, Any], callbacks: list[Any]) -> None:
             )
 
 
-def _devices(gpus: Any) -> dict[str, Any]:
+def _devices(gpus: int) -> dict[str, Any]:
     import torch
 
-    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
-        raise ZooError(f"trainer.gpus={gpus} must be a number of GPUs, 0 for the processor.")
     if gpus == 0:
         return {"accelerator": "cpu"}  # as many processes as the preset has
     found = torch.cuda.device_count()

@@ -16,7 +16,7 @@ from zoo.data.layout import in_order, splits_of
 from zoo.data.picture_cache import PictureCache
 from zoo.data.pictures import in_words
 from zoo.data.sources.base import Source
-from zoo.data.sources.opening import located, open_source
+from zoo.data.sources.opening import is_source, located, open_source
 from zoo.data.value_range import ValueRange
 from zoo.registry import above, at_least, below, datamodule
 
@@ -144,8 +144,13 @@ class ImageFolder(DataModule):
         try:
             source = open_source(self.place, self.labels)
         except ZooError as error:
-            if self.folder:
+            if self.folder and is_source(self.place):
                 raise
+            if self.folder:
+                raise ZooError(
+                    f"There is no folder of pictures {self.folder}, neither here nor in "
+                    f"{self.data_dir}: name one with datamodule.folder=PATH"
+                ) from error
             raise ZooError(
                 "datamodule image_folder needs datamodule.folder=… (a folder of pictures, a .zip, "
                 f".npz or .tar file, or hf:OWNER/NAME); without it pictures are looked for in "
