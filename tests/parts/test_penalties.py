@@ -23,6 +23,7 @@ from torch import nn
 import zoo.registry as registry
 from zoo.core.errors import ZooError
 from zoo.layers.pixels import flip_and_shift, gather_pixels, mirrored
+from zoo.parts.regularizers.gradient_penalty import between
 
 # Gradient penalties ------------------------------------------------------------------------------
 
@@ -295,3 +296,12 @@ def test_penalties_are_fp32_under_autocast(name):
             values.append(make(name)(update_of(Critic(), real, fake)))
     assert values[1].dtype == torch.float32
     torch.testing.assert_close(values[1], values[0], rtol=1e-6, atol=1e-7)
+
+
+def test_images_that_are_seen_as_one_lie_on_one_line():
+    """Between a pack of reals and one of fakes, as D sees them."""
+    real, fake = torch.zeros(6, 3, 1, 1), torch.ones(6, 3, 1, 1)
+    places = between(update_of(real=real, fake=fake, fake_output=said(torch.zeros(3))))
+    packs = places.reshape(3, 6)
+    torch.testing.assert_close(packs, packs[:, :1].expand(3, 6))
+    assert len(packs[:, 0].unique()) == 3

@@ -96,6 +96,13 @@ def test_batches_that_cannot_be_trained_on_are_told(batch, sentence):
         fit(gan, loader=torch.utils.data.DataLoader([batch], batch_size=None), max_steps=1)
 
 
+def test_parts_of_a_batch_that_are_too_small_are_told():
+    gan = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1, accumulate=4)
+    loader = torch.utils.data.DataLoader([torch.zeros(4, 1, 8, 8)], batch_size=None)
+    with pytest.raises(ZooError, match=r"of 4 images, shared into accumulate=4 .*lower accumulate"):
+        fit(gan, loader=loader, max_steps=1)
+
+
 def test_the_average_follows_the_images_seen_through_smaller_batches():
     gan = make()
     loader = DataLoader(TensorDataset(torch.zeros(40, 1, 8, 8), torch.arange(40) % 10), 16)

@@ -39,6 +39,8 @@ class Update:
         discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
             shows D the images as they are.
         generate: new images of G, with a graph where gradients are on and it is G's update.
+        parts: into how many the batch of the optimizer's step is shared (`accumulate`), this update
+            being one of them: what moves once an update moves by a share in each.
     """
 
     side: Side
@@ -51,6 +53,7 @@ class Update:
     fake_output: DiscriminatorOutput
     discriminate: Discriminate
     generate: Generate
+    parts: int = 1
     _gradients: dict[str, Tensor] = field(default_factory=dict)
 
     def real_gradient(self) -> Tensor:

@@ -352,6 +352,7 @@ class AdversarialStep:
             fake_output=fake_output,
             discriminate=self.passes.discriminate,
             generate=self.passes.generate,
+            parts=self.accumulate,
         )
 
     @torch.no_grad()

@@ -53,9 +53,10 @@ class AdaptiveAugmentation(Augmentation):
             return
         self.signs += update.real_output.scores.sign().mean().to(self.signs.dtype)
         self.count += 1
-        due = self.count % self.interval == 0
-        images = len(update.real) * process_count() * self.interval
-        r = mean_over_processes(self.signs) / self.interval
+        looks = self.interval * update.parts
+        due = self.count % looks == 0
+        images = len(update.real) * process_count() * looks
+        r = mean_over_processes(self.signs) / looks
         moved = (self.p + (r - self.target).sign() * (images / self.speed)).clamp(min=0)
         self.p.copy_(torch.where(due, moved, self.p))
         self.signs.mul_(~due)

@@ -56,7 +56,7 @@ class LeCam(Regularizer):
         # Tensors, also the count: a Python number would be frozen into a CUDA graph.
         self.register_buffer("average_real", torch.zeros(()))
         self.register_buffer("average_fake", torch.zeros(()))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("count", torch.zeros(()))  # a share of an update counts as such
 
     def forward(self, update: Update) -> Tensor:
         assert update.real_output is not None  # an update of D always has it
@@ -65,11 +65,12 @@ class LeCam(Regularizer):
             first = (self.count == 0) & (not self.debias)
             means = mean_over_processes(torch.stack((real.mean(), fake.mean())))
             means = means.to(self.average_real.dtype)
-            share = 1 - self.decay**self.every  # of the updates since the last time
+            passed = self.every / update.parts  # updates since the last time
+            share = 1 - self.decay**passed
             for average, mean in zip((self.average_real, self.average_fake), means, strict=True):
                 average.copy_(torch.where(first, mean, average.lerp(mean, share)))
             active = (self.count >= self.start).to(real.dtype)
-            self.count += self.every
+            self.count += passed
         # Clones: the next update changes the averages in place.
         average_real, average_fake = self.average_real.clone(), self.average_fake.clone()
         if self.debias:
