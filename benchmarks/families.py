@@ -1,9 +1,10 @@
-"""What each family of networks reaches after the same work of a processor: figures and pictures.
+"""What each family of networks reaches after the same work of a machine: figures and pictures.
 
 `python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
-same processor seconds (added up over its threads), scores the last checkpoints of those that can be
-compared (Fashion-MNIST at 32x32 with labels), draws one row of pictures of each, and writes
-`results/families.json`, `.md` and `.png` after each run. Rows that are there are kept, one for each
+same seconds: of the processor, added up over its threads, or of the clock where there is a GPU. It
+scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with labels),
+draws one row of pictures of each, and writes `results/families.json`, `.md` and `.png`, on a GPU
+`families_cuda.*`, after each seed. Rows that are there are kept, one for each
 family, seed and time, and runs in `--runs`, so that `--families` without a name only draws again.
 Data sets come from `ZOO_DATA_DIR` (default: `data`).
 """
@@ -11,9 +12,8 @@ Data sets come from `ZOO_DATA_DIR` (default: `data`).
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import zoo
+from benchmarks import rows as table
 from benchmarks.measure import ROOT, machine, machines_in_words
-from benchmarks.scored import trained_and_scored
+from benchmarks.scored import scored, trained
+from zoo.core.tables import markdown
 from zoo.inference.images import to_pil, to_uint8
 
 FAMILIES = {
@@ -54,6 +56,13 @@ PICTURES = {
 """Families that train on other images or without labels: pictures, no figures to compare."""
 EVERY = {**FAMILIES, **PICTURES}
 ENDS = ["trainer.max_epochs=-1", "trainer.max_steps=-1", "trainer.max_images=null"]
+RARELY = 1_000_000
+QUIET = [
+    f"callbacks.samples.every_n_epochs={RARELY}",
+    f"callbacks.checkpoints.every_n_epochs={RARELY}",
+    "callbacks.checkpoints.every_n_images=null",
+]
+"""Grids and checkpoints at the ends alone, so that writing takes no time from any training."""
 FIGURES = {"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"}
 LONGEST = 6 * 3600.0
 """Seconds on the clock that a training or its scores may take."""
@@ -65,72 +74,85 @@ CELL = 64
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.families", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=600, help="of the processor, for each run")
+    parser.add_argument(
+        "--seconds", type=int, default=600, help="of the processor or the GPU, for each run"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--families", nargs="*", choices=list(EVERY), default=list(EVERY))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--scorers", type=int, default=1, help="evaluations at a time")
     parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
     parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "families")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    file = options.out / "families.json"
-    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stem = "families" if device.type == "cpu" else f"families_{device.type}"
+    file = options.out / f"{stem}.json"
+    rows = table.read(file)
     for seed in options.seeds if options.families else []:
-        for family in options.families:
-            run = folder(options.runs, family, seed, options.seconds)
-            row = measure(family, seed, options.seconds, options.threads, run)
-            row |= {"loaded": options.loaded}
-            print(row, flush=True)
-            rows = added(rows, row)
-            file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            write(rows, options.runs, file)
-    write(rows, options.runs, file)
+        runs = {f: folder(options.runs, f, seed, options.seconds) for f in options.families}
+        images = {}
+        for family, run in runs.items():
+            end = [*ENDS, *QUIET, *end_after(options.seconds, device)]
+            settings = [*EVERY[family], *end, f"seed={seed}"]
+            plugins = {"ZOO_PLUGINS": str(CALLBACKS)}
+            found = trained(settings, options.threads, LONGEST, run, **plugins)
+            images[family] = found["images"]
+            print(family, found, flush=True)
+        about = {"seed": seed, "seconds": options.seconds, "loaded": options.loaded}
+        about["machine"] = machine(device) | {"threads": options.threads}
+        about["scored_on"] = name_of(about["machine"])
+        with ThreadPoolExecutor(options.scorers) as pool:
+            figures = pool.map(lambda item: score(*item, options.threads), runs.items())
+            for family, found in zip(runs, figures, strict=True):
+                row = {"family": family, "images": images[family], **found, **about}
+                rows = table.added(rows, row, key)
+        write(rows, options.runs, file, device)
+    write(rows, options.runs, file, device)
 
 
-def write(rows: list[dict[str, Any]], runs: Path, file: Path) -> None:
-    """The report, and the sheet of those rows whose runs are there."""
-    file.with_suffix(".md").write_text(report(rows), encoding="utf-8")
+def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device) -> None:
+    """The rows with their report, and the sheet of those whose runs are there."""
+    picture = file.with_suffix(".png")
+    table.write(file, rows, report(rows, device, picture.name))
     drawn = [(f"{r['family']}", folder(runs, r["family"], r["seed"], r["seconds"]))
              for r in longest(rows)]  # fmt: skip
     drawn = [(family, run) for family, run in drawn if run.exists()]
     if drawn:
-        sheet(drawn).save(file.with_suffix(".png"), optimize=True)
+        sheet(drawn).save(picture, optimize=True)
 
 
 def folder(runs: Path, family: str, seed: int, seconds: int) -> Path:
     return runs / f"{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
 
 
-def measure(family: str, seed: int, seconds: int, threads: int, run: Path) -> dict[str, Any]:
-    """What one run of a family has seen and reached after `seconds` of the processor."""
-    end = ["+callback=processor_time", f"callbacks.processor_time.seconds={seconds}"]
-    settings = [*EVERY[family], *ENDS, *end, f"seed={seed}"]
+def name_of(machine: dict[str, Any]) -> str:
+    return str(machine["processor"] if machine["device"] == "cpu" else machine["device"])
+
+
+def end_after(seconds: int, device: torch.device) -> list[str]:
+    """Settings that end a training after `seconds` of the processor, or of the clock on a GPU."""
+    if device.type == "cpu":
+        return ["+callback=processor_time", f"callbacks.processor_time.seconds={seconds}"]
+    minutes, rest = divmod(seconds, 60)
+    return [f"+trainer.max_time=00:{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"]
+
+
+def score(family: str, run: Path, threads: int) -> table.Row:
+    """The figures of a run, for those families that can be compared."""
     metrics = list(FIGURES) if family in FAMILIES else []
-    found = trained_and_scored(
-        settings, metrics, threads, LONGEST, keep=run, ZOO_PLUGINS=str(CALLBACKS)
-    )
-    return {
-        "family": family,
-        "seed": seed,
-        "seconds": seconds,
-        "images": found["images"],
-        "figures": {name: found["figures"].get(name) for name in metrics},
-        "protocol": found["protocol"],
-        "machine": machine(torch.device("cpu")) | {"threads": threads},
-    }
+    found = scored(run, metrics, threads, LONGEST)
+    return found | {"figures": {name: found["figures"].get(name) for name in metrics}}
 
 
-def added(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows with this one in the place of an older one, in the order of the families."""
-    key = row["family"], row["seed"], row["seconds"]
-    kept = [r for r in rows if (r["family"], r["seed"], r["seconds"]) != key]
-    order = list(EVERY)
-    return sorted([*kept, row], key=lambda r: (r["seconds"], order.index(r["family"]), r["seed"]))
+def key(row: table.Row) -> tuple[Any, ...]:
+    """What a row is the only one of, and by what the rows are in order: that of the families."""
+    return row["seconds"], list(EVERY).index(row["family"]), row["seed"]
 
 
-def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def longest(rows: list[table.Row]) -> list[table.Row]:
     """For each family, the row of its longest time and lowest seed: the one that is drawn."""
-    best: dict[str, dict[str, Any]] = {}
+    best: dict[str, table.Row] = {}
     for row in rows:
         held = best.get(row["family"])
         if held is None or (-row["seconds"], row["seed"]) < (-held["seconds"], held["seed"]):
@@ -138,35 +160,37 @@ def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [best[family] for family in EVERY if family in best]
 
 
-def report(rows: list[dict[str, Any]]) -> str:
+def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
     """The rows as Markdown: for each time the families, the nearest by FID first."""
+    on_cpu = device.type == "cpu"
+    unit = "processor seconds" if on_cpu else "seconds on one GPU"
+    added_up = ", added up over its threads" if on_cpu else ""
     lines = [
         "# Families of networks at equal time",
         "",
-        "The small recipe of each family, the same processor seconds of training for each, added",
-        "up over its threads. Figures and pictures are of the weights that `task=sample` takes:",
-        "means and deviations over the seeds.",
+        f"The small recipe of each family, trained for the same {unit}{added_up}.",
+        "Figures and pictures are of the weights that `task=sample` takes, the figures as mean and",
+        "deviation over the seeds.",
     ]
     compared = [r for r in rows if r["family"] in FAMILIES]
     for seconds in sorted({r["seconds"] for r in compared}):
-        lines += ["", f"## {seconds} processor seconds of Fashion-MNIST at 32x32, with labels", ""]
-        lines += [f"| family | seeds | images seen | {' | '.join(FIGURES.values())} |"]
-        lines += ["|---" * (3 + len(FIGURES)) + "|"]
+        lines += ["", f"## {seconds} {unit} of Fashion-MNIST at 32x32, with labels", ""]
         groups = {f: [r for r in compared if (r["family"], r["seconds"]) == (f, seconds)]
                   for f in FAMILIES}  # fmt: skip
-        for family in sorted(filter(groups.get, groups), key=lambda f: mean(groups[f], "fid")):
-            mine = groups[family]
-            images = statistics.mean(r["images"] for r in mine)
-            cells = [family, ", ".join(str(r["seed"]) for r in mine), f"{images:,.0f}"]
-            cells += [spread(mine, name) for name in FIGURES]
-            lines.append(f"| {' | '.join(cells)} |")
+        nearest = sorted(filter(groups.get, groups), key=lambda f: table.mean(groups[f], "fid"))
+        shown = [
+            [f, table.seeds(groups[f]), table.images(groups[f]),
+             *(table.spread(groups[f], name) for name in FIGURES)]
+            for f in nearest
+        ]  # fmt: skip
+        lines.append(markdown(["family", "seeds", "images seen", *FIGURES.values()], shown))
     lines += [
         "",
         "## Pictures",
         "",
         "Twenty latents of seed 0; with labels, two of each class.",
         "",
-        "![one row of pictures for each family](families.png)",
+        f"![one row of pictures for each family]({picture})",
         "",
     ]
     drawn = [f"{r['family']} ({r['images']:,} images, {r['seconds']} s)" for r in longest(rows)]
@@ -174,10 +198,17 @@ def report(rows: list[dict[str, Any]]) -> str:
     missing = [family for family in EVERY if family not in {r["family"] for r in rows}]
     if missing:
         lines += ["", f"Not trained yet: {', '.join(missing)}."]
-    end = "`+callback=processor_time` (of `ZOO_PLUGINS=benchmarks/callbacks`)"
-    lines += ["", f"Settings of the rows, each with {end} and `seed`:", ""]
-    lines += [f"- {f}: `{' '.join(['python run.py', *s, *ENDS])}`" for f, s in EVERY.items()]
+    plugin = " (of `ZOO_PLUGINS=benchmarks/callbacks`)" if on_cpu else ""
+    end = f"`{end_after(rows[0]['seconds'], device)[0]}`{plugin}"
+    always = " ".join([*ENDS, *QUIET])
+    lines += ["", f"Settings of the rows, each with `{always}`, an end as {end}, and `seed`:", ""]
+    lines += [f"- {f}: `{' '.join(['python run.py', *s])}`" for f, s in EVERY.items()]
     lines += ["", f"Machine: {machines_in_words(rows)}."]
+    elsewhere = dict.fromkeys(
+        r["scored_on"] for r in compared if r["scored_on"] != name_of(r["machine"])
+    )
+    if elsewhere:
+        lines.append(f"Scored on another: {', '.join(elsewhere)}.")
     if any(r["loaded"] for r in rows):
         lines.append(
             "Others computed beside it: a second held less work than on an idle processor."
@@ -186,18 +217,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     lines += ["", *(f"{p}\n" for p in protocols)]
     lines.append("Made by `python -m benchmarks.families` (`--help`).")
     return "\n".join(lines) + "\n"
-
-
-def mean(rows: list[dict[str, Any]], name: str) -> float:
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    return statistics.mean(values) if values else float("inf")
-
-
-def spread(rows: list[dict[str, Any]], name: str) -> str:
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    if len(values) < 2:
-        return "".join(f"{v:.3f}" for v in values)
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
 def sheet(runs: list[tuple[str, Path]]) -> Image.Image:

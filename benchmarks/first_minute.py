@@ -8,16 +8,16 @@ mean something on an idle machine only: `--loaded` leaves them out.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import rows as table
 from benchmarks.measure import ROOT, machine, machines_in_words
 from benchmarks.scored import trained_and_scored
+from zoo.core.tables import markdown
 
 WAYS = {
     "before": [
@@ -27,7 +27,7 @@ WAYS = {
     "after, bf16": ["trainer=cpu_bf16"],
 }  # fmt: skip
 """Settings of a run by the name of its row; `before` is what the default was."""
-FIGURES = ("fid", "conditional_accuracy")
+FIGURES = {"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"}
 LONGEST = 3600.0
 
 
@@ -47,39 +47,41 @@ def main() -> None:
                 row["seconds"] = None
             row["machine"] = machine(torch.device("cpu")) | {"threads": options.threads}
             print(row, flush=True)
-            rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-            rows = [r for r in rows if (r["way"], r["seed"]) != (way, seed)] + [row]
-            rows.sort(key=lambda r: (list(WAYS).index(r["way"]), r["seed"]))
-            file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            file.with_suffix(".md").write_text(report(rows), encoding="utf-8")
+            rows = table.added(table.read(file), row, key)
+            table.write(file, rows, report(rows))
 
 
-def measure(settings: list[str], seed: int, threads: int) -> dict[str, Any]:
+def key(row: table.Row) -> tuple[Any, ...]:
+    """What a row is the only one of, and by what the rows are in order."""
+    return list(WAYS).index(row["way"]), row["seed"]
+
+
+def measure(settings: list[str], seed: int, threads: int) -> table.Row:
     """Images, seconds of training and figures of one run of the default under `settings`."""
     conditional = "model.conditional=false" not in settings
     metrics = ["fid", *["conditional_accuracy"] * conditional]
     return trained_and_scored([*settings, f"seed={seed}"], metrics, threads, LONGEST)
 
 
-def report(rows: list[dict[str, Any]]) -> str:
+def report(rows: list[table.Row]) -> str:
     """The rows as Markdown, with means and deviations over the seeds."""
     lines = [
         "# The first minute",
         "",
         "`python run.py` as it is (after) and as it was (before), scored at its end.",
         "",
-        "| way | seed | images | seconds | FID ↓ | conditional accuracy ↑ |",
-        "|---|---|---|---|---|---|",
     ]
+    shown: list[list[str]] = []
     for way in WAYS:
         mine = [r for r in rows if r["way"] == way]
         for row in mine:
-            cells = [way, row["seed"], f"{row['images']:,}", row["seconds"] or ""]
-            cells += [_number(row["figures"].get(name)) for name in FIGURES]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
+            start = [way, table.seeds([row]), table.images([row]), str(row["seconds"] or "")]
+            shown.append(start + [table.spread([row], name) for name in FIGURES])
         if len(mine) > 1:
-            means = [_mean([r["figures"].get(name) for r in mine]) for name in FIGURES]
-            lines.append(f"| {way} | mean ± deviation | | | {' | '.join(means)} |")
+            spreads = [table.spread(mine, name) for name in FIGURES]
+            shown.append([way, "mean ± deviation", "", "", *spreads])
+    heads = ["way", "seed", "images", "seconds", *FIGURES.values()]
+    lines.append(markdown(heads, shown))
     lines += ["", "Settings of the rows:", ""]
     lines += [f"- {w}: `{' '.join(['python run.py', *s])} seed=SEED`" for w, s in WAYS.items()]
     protocols = dict.fromkeys(r["protocol"] for r in rows)
@@ -92,15 +94,6 @@ def report(rows: list[dict[str, Any]]) -> str:
         "Made by `python -m benchmarks.first_minute` (`--help`).",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _mean(values: list[float | None]) -> str:
-    known = [v for v in values if v is not None]
-    return f"{statistics.mean(known):.3f} ± {statistics.stdev(known):.3f}" if known else ""
 
 
 if __name__ == "__main__":

@@ -204,11 +204,15 @@ def machine(device: torch.device) -> dict[str, object]:
 def machines_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
     """The machines of rows, each once, by their entry `machine` with the threads used."""
     found = dict.fromkeys(
-        f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, torch {m['torch']}, "
-        f"Python {m['python']}, {m['date']}"
+        f"{_device(m)}{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, "
+        f"torch {m['torch']}, Python {m['python']}, {m['date']}"
         for m in (row["machine"] for row in rows)
     )
     return "; ".join(found)
+
+
+def _device(machine: Mapping[str, Any]) -> str:
+    return "" if machine["device"] == "cpu" else f"{machine['device']}, "
 
 
 def resident(field: Literal["VmRSS", "VmHWM"]) -> int:

@@ -10,9 +10,7 @@ and a start takes as long as some of them. `--updates` trains longer. Data sets 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -21,8 +19,10 @@ from typing import Any
 import torch
 
 import zoo
+from benchmarks import rows as table
 from benchmarks.experiments import EXPERIMENTS, Experiment
 from benchmarks.measure import ROOT, machine, machines_in_words
+from zoo.core.tables import markdown
 from zoo.explore.codes import codes_grid
 from zoo.inference.images import write_png
 
@@ -50,10 +50,9 @@ def main() -> None:
                 updates = options.updates or experiment.updates
                 row = measure(name, way, seed, updates, file.parent) | {"loaded": options.loaded}
                 print(row, flush=True)
-                rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-                rows = added(rows, row)
-                file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-                file.with_suffix(".md").write_text(report(rows, file.parent), encoding="utf-8")
+                rows = [r for r in table.read(file) if r["experiment"] in EXPERIMENTS]
+                rows = table.added(rows, row, key)
+                table.write(file, rows, report(rows, file.parent))
 
 
 def settings_of(experiment: Experiment, way: str, updates: int) -> list[str]:
@@ -61,7 +60,7 @@ def settings_of(experiment: Experiment, way: str, updates: int) -> list[str]:
     return [*experiment.common, *experiment.ways[way], *ENDS, f"trainer.max_steps={updates}"]
 
 
-def measure(name: str, way: str, seed: int, updates: int, out: Path) -> dict[str, Any]:
+def measure(name: str, way: str, seed: int, updates: int, out: Path) -> table.Row:
     """What one run of a way has seen and reached after so many updates of G."""
     experiment = EXPERIMENTS[name]
     settings = settings_of(experiment, way, updates)
@@ -86,15 +85,10 @@ def measure(name: str, way: str, seed: int, updates: int, out: Path) -> dict[str
     }
 
 
-def added(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows with this one in the place of an older one, in the order of the tables."""
-    rows = [*(r for r in rows if _key(r) != _key(row)), row]
-    return sorted((r for r in rows if r["experiment"] in EXPERIMENTS), key=_key)
-
-
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+def key(row: table.Row) -> tuple[Any, ...]:
+    """What a row is the only one of, and by what the rows are in order: that of the tables."""
     name = row["experiment"]
-    way = list(EXPERIMENTS[name].ways).index(row["way"]) if name in EXPERIMENTS else -1
+    way = list(EXPERIMENTS[name].ways).index(row["way"])
     return list(EXPERIMENTS).index(name), row["updates"], way, row["seed"]
 
 
@@ -103,7 +97,7 @@ def drawing(name: str) -> str:
     return f"methods_{name}.png"
 
 
-def report(rows: list[dict[str, Any]], folder: Path) -> str:
+def report(rows: list[table.Row], folder: Path) -> str:
     """The rows as Markdown: a table for each experiment and number of updates."""
     lines = [
         "# Methods beside their papers",
@@ -120,15 +114,15 @@ def report(rows: list[dict[str, Any]], folder: Path) -> str:
         heads = ["way", "seeds", "images seen", *experiment.figures.values()]
         if experiment.paper:
             heads += [f"paper: {title}" for title in experiment.figures.values()]
-        lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        shown: list[list[str]] = []
         for way in experiment.ways:
             if group := [r for r in mine if r["way"] == way]:
-                cells = [way, ", ".join(str(r["seed"]) for r in group)]
-                cells += [f"{statistics.mean(r['images'] for r in group):,.0f}"]
-                cells += [spread(group, figure) for figure in experiment.figures]
+                cells = [way, table.seeds(group), table.images(group)]
+                cells += [table.spread(group, figure) for figure in experiment.figures]
                 if experiment.paper:
                     cells += experiment.paper.get(way, ("",) * len(experiment.figures))
-                lines.append(f"| {' | '.join(cells)} |")
+                shown.append(cells)
+        lines.append(markdown(heads, shown))
         if (folder / drawing(name)).exists():
             lines += ["", f"![columns: values of the code; rows: latents]({drawing(name)})"]
         common = " ".join(["python run.py", *experiment.common, *ENDS])
@@ -143,14 +137,6 @@ def report(rows: list[dict[str, Any]], folder: Path) -> str:
         lines.append("Others computed beside it, which changes no figure here.")
     lines += ["", "Made by `python -m benchmarks.methods NAME…` (`--help`)."]
     return "\n".join(lines) + "\n"
-
-
-def spread(rows: list[dict[str, Any]], name: str) -> str:
-    """The mean of a figure over rows with its deviation."""
-    values = [r["figures"][name] for r in rows if r["figures"].get(name) is not None]
-    if len(values) < 2:
-        return "".join(f"{v:.3g}" for v in values)
-    return f"{statistics.mean(values):.3g} ± {statistics.stdev(values):.2g}"
 
 
 if __name__ == "__main__":

@@ -12,38 +12,49 @@ from typing import Any
 from benchmarks.measure import child
 from zoo.metrics.protocol import Result
 
+RUN = [sys.executable, "run.py"]
+
 
 def trained_and_scored(
-    settings: list[str],
-    metrics: list[str],
-    threads: int,
-    longest: float,
-    keep: Path | None = None,
-    **environment: str,
+    settings: list[str], metrics: list[str], threads: int, longest: float, **environment: str
 ) -> dict[str, Any]:
-    """Images, seconds of training and figures of one training through run.py and its evaluation.
+    """What `trained` and `scored` say of one run, which is not kept; without metrics no figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        found = trained(settings, threads, longest, run, **environment)
+        return found | scored(run, metrics, threads, longest, **environment)
+
+
+def trained(
+    settings: list[str], threads: int, longest: float, run: Path, **environment: str
+) -> dict[str, int]:
+    """Images and seconds of one training through run.py.
 
     Args:
         settings: of the training.
-        metrics: of `task=evaluate` on the last checkpoint; none: it is not evaluated.
-        longest: seconds that either of the two may take.
-        keep: folder of the run, in the place of an earlier one; None keeps nothing.
-        environment: additions to that of both processes.
+        longest: seconds that it may take.
+        run: its folder, in the place of an earlier one.
+        environment: additions to that of the process.
     """
-    run_py = [sys.executable, "run.py"]
+    if run.exists():
+        shutil.rmtree(run)
     environment["OMP_NUM_THREADS"] = str(threads)
+    text = child([*RUN, *settings, f"hydra.run.dir={run}"], longest, **environment)[2]
+    found = re.findall(r"^trained +([\d,]+) images in (\d+) s", text, re.MULTILINE)
+    images, seconds = found[-1]
+    return {"images": int(images.replace(",", "")), "seconds": int(seconds)}
+
+
+def scored(
+    run: Path, metrics: list[str], threads: int, longest: float, **environment: str
+) -> dict[str, Any]:
+    """Figures of a run's last checkpoint by `task=evaluate`, and their protocol."""
+    if not metrics:
+        return {"figures": {}, "protocol": ""}
+    environment["OMP_NUM_THREADS"] = str(threads)
+    score = [*RUN, "task=evaluate", f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
     with tempfile.TemporaryDirectory() as folder:
-        run, scores = keep or Path(folder, "run"), Path(folder, "scores")
-        if run.exists():
-            shutil.rmtree(run)
-        train = [*run_py, *settings, f"hydra.run.dir={run}"]
-        text = child(train, longest, **environment)[2]
-        found = re.findall(r"^trained +([\d,]+) images in (\d+) s", text, re.MULTILINE)
-        images, seconds = found[-1]
-        trained = {"images": int(images.replace(",", "")), "seconds": int(seconds)}
-        if not metrics:
-            return {**trained, "figures": {}, "protocol": ""}
-        score = [*run_py, "task=evaluate", f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
-        child([*score, f"hydra.run.dir={scores}"], longest, **environment)
-        result = Result.from_json((scores / "metrics.json").read_text(encoding="utf-8"))
-    return {**trained, "figures": result.figures, "protocol": str(result.protocol)}
+        child([*score, f"hydra.run.dir={folder}/scores"], longest, **environment)
+        text = Path(folder, "scores", "metrics.json").read_text(encoding="utf-8")
+    result = Result.from_json(text)
+    return {"figures": result.figures, "protocol": str(result.protocol)}

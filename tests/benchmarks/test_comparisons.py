@@ -6,30 +6,66 @@ import time
 from types import SimpleNamespace
 
 import recipes
+import torch
 
-from benchmarks import families
+from benchmarks import families, first_minute
+from benchmarks import rows as table
 from benchmarks.callbacks.processor_time import ProcessorTime
 
 
 def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
-    machine = {"processor": "P", "threads": 2, "torch": "2", "python": "3", "date": "2026-11-26"}
+    machine = {
+        "processor": "P", "device": "cpu", "threads": 2, "torch": "2", "python": "3",
+        "date": "2026-11-26",
+    }  # fmt: skip
     return {
         "family": family, "seed": seed, "seconds": 600, "images": images, "loaded": False,
         "figures": {"fid": fid, "conditional_accuracy": 0.5}, "protocol": "as is",
-        "machine": machine,
+        "machine": machine, "scored_on": "P",
     }  # fmt: skip
 
 
 def test_equal_time_shows_the_nearest_first_with_its_spread():
     rows: list[dict] = []
     for made in (row("GAT", 0, 5.0), row("DCGAN", 1, 4.0), row("DCGAN", 0, 9.0)):
-        rows = families.added(rows, made)
-    rows = families.added(rows, row("DCGAN", 0, 2.0, 3000))  # measured anew
+        rows = table.added(rows, made, families.key)
+    rows = table.added(rows, row("DCGAN", 0, 2.0, 3000), families.key)  # measured anew
     assert [(r["family"], r["seed"]) for r in rows] == [("DCGAN", 0), ("DCGAN", 1), ("GAT", 0)]
-    text = families.report(rows)
-    assert "| DCGAN | 0, 1 | 2,000 | 3.000 ± 1.414 | 0.500 ± 0.000 |" in text
-    assert text.index("| DCGAN |") < text.index("| GAT | 0 | 1,000 | 5.000 | 0.500 |")
+    text = families.report(rows, torch.device("cpu"), "families.png")
+    assert "## 600 processor seconds of" in text
+    assert "| DCGAN | 0, 1 | 2,000 | 3 ± 1.4 | 0.5 ± 0 |" in text
+    assert text.index("| DCGAN |") < text.index("| GAT | 0 | 1,000 | 5 | 0.5 |")
     assert "Machine: P, 2 threads, torch 2" in text
+
+
+def test_on_a_gpu_the_seconds_are_of_the_clock():
+    text = families.report([row("GAT", 0, 5.0)], torch.device("cuda"), "families_cuda.png")
+    assert "## 600 seconds on one GPU of" in text
+    assert "+trainer.max_time=00:00:10:00" in text
+    assert "processor" not in text
+    elsewhere = families.report(
+        [row("GAT", 0, 5.0) | {"scored_on": "Q"}], torch.device("cuda"), "x.png"
+    )
+    assert "Scored on another: Q." in elsewhere
+    assert "another" not in text
+
+
+def test_the_first_minute_shows_each_seed_and_their_spread(tmp_path):
+    rows: list[dict] = []
+    for way, seed, fid in (("after", 1, 0.6), ("before", 0, 20.0), ("after", 0, 0.5)):
+        made = row("", seed, fid) | {"way": way, "seconds": None if seed else 90}
+        rows = table.added(rows, made, first_minute.key)
+    table.write(tmp_path / "first.json", rows, first_minute.report(rows))
+    assert table.read(tmp_path / "first.json") == rows
+    lines = (tmp_path / "first.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("| ")] == [
+        "| way | seed | images | seconds | FID ↓ | conditional accuracy ↑ |",
+        "| before | 0 | 1,000 | 90 | 20 | 0.5 |",
+        "| after | 0 | 1,000 | 90 | 0.5 | 0.5 |",
+        "| after | 1 | 1,000 |  | 0.6 | 0.5 |",
+        "| after | mean ± deviation |  |  | 0.55 ± 0.071 | 0.5 ± 0 |",
+    ]
+    assert table.read(tmp_path / "none.json") == []
 
 
 def test_every_row_is_a_recipe_with_labels_at_one_size():

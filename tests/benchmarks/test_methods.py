@@ -6,6 +6,7 @@ import pytest
 import recipes
 
 from benchmarks import methods
+from benchmarks import rows as table
 from benchmarks.experiments import EXPERIMENTS
 from zoo.registry import list_parts
 
@@ -31,7 +32,14 @@ def test_packs_keep_the_number_of_packs():
 
 
 def row(way: str, seed: int, modes: int, updates: int = 2500) -> dict:
-    machine = {"processor": "P", "threads": 1, "torch": "2", "python": "3", "date": "2026-11-26"}
+    machine = {
+        "processor": "P",
+        "device": "cpu",
+        "threads": 1,
+        "torch": "2",
+        "python": "3",
+        "date": "2026-11-26",
+    }
     return {
         "experiment": "ring", "way": way, "seed": seed, "updates": updates, "images": 1000,
         "figures": {"modes": modes, "high_quality": 0.5, "mode_kl": 0.1}, "protocol": "as is",
@@ -42,8 +50,8 @@ def row(way: str, seed: int, modes: int, updates: int = 2500) -> dict:
 def test_rows_are_replaced_and_shown_beside_the_paper(tmp_path):
     rows: list[dict] = []
     for made in (row("PacGAN2", 0, 8), row("GAN", 1, 5), row("GAN", 0, 3), row("GAN", 0, 7)):
-        rows = methods.added(rows, made)
-    rows = methods.added(rows, row("GAN", 0, 6, updates=100))
+        rows = table.added(rows, made, methods.key)
+    rows = table.added(rows, row("GAN", 0, 6, updates=100), methods.key)
     kept = [(r["way"], r["seed"], r["updates"]) for r in rows]
     assert kept == [("GAN", 0, 100), ("GAN", 0, 2500), ("GAN", 1, 2500), ("PacGAN2", 0, 2500)]
     text = methods.report(rows, tmp_path)

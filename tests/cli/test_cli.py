@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from helpers_train import TINY, configure
@@ -123,6 +124,11 @@ def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
         (KeyboardInterrupt(), 130, "error: stopped by Ctrl-C.\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
         (RuntimeError("a\nb"), 1, "error: RuntimeError: a b (This is a defect or an unforeseen"),
+        (
+            RuntimeError("operator torchvision::nms does not exist"),
+            1,
+            f"error: torch {version('torch')} and torchvision {version('torchvision')} are of diff",
+        ),
     ],
 )
 def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):

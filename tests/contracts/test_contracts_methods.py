@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from helpers_contracts import (
     CHANNELS,
     CLASSES,
-    build,
-    classes_of,
-    image_size,
     live,
     parametrize,
 )
+from part_steps import step_of, tiny_step
 from tape import Recorder
 
 import zoo.registry as registry
 from zoo.training.cuda_graph import GraphedStep
-from zoo.training.optimizers import adam
-from zoo.training.passes import packs_of
 from zoo.training.step import AdversarialStep
 
 
@@ -59,32 +53,6 @@ def test_descending_a_loss_separates_scores_and_lifts_fakes(part):
     value = loss.generator(fake, torch.zeros(4) if loss.needs_real else None)
     (down,) = torch.autograd.grad(value.sum(), fake)
     assert (down < 0).all()
-
-
-def tiny_networks(packs: int = 1) -> tuple[Any, Any]:
-    """Conditional, but for a D that sees packs of images, which have no one label."""
-    classes, channels = (CLASSES, CHANNELS) if packs == 1 else (0, packs * CHANNELS)
-    options = {"base_channels": 4}
-    return (
-        build(("generator", "dcgan"), CLASSES, 16, **options),
-        build(("discriminator", "dcgan"), classes, 16, channels, per_sample=True, **options),
-    )
-
-
-def tiny_step(
-    loss: Any, regularizers: Any = (), augmentations: Any = (), networks: Any = None
-) -> AdversarialStep:
-    """A step on small networks; a regularizer joins those that the loss brings along."""
-    generator, discriminator = networks or tiny_networks(packs_of(regularizers))
-    return AdversarialStep(
-        generator,
-        discriminator,
-        loss,
-        adam(generator.parameters(), 1e-3, (0.5, 0.9), eps=1e-4),
-        adam(discriminator.parameters(), 1e-3, (0.5, 0.9), eps=1e-4),
-        regularizers=[*loss.regularizers(), *regularizers],
-        augmentations=augmentations,
-    )
 
 
 def run(step: AdversarialStep, index: int) -> dict[str, torch.Tensor]:
@@ -154,28 +122,10 @@ def test_a_captured_step_is_the_eager_one(part):
     A tape of torch's operations stands in for the graph; a part that fails here sets
     `claims_cuda_graph = False`.
     """
-    kind, _ = part
     if not live(part).claims_cuda_graph:
         return
 
-    def made() -> AdversarialStep:
-        if kind in ("generator", "discriminator"):
-            classes, size = classes_of(part, CLASSES), image_size(part)
-            other = ("discriminator" if kind == "generator" else "generator", "mlp")
-            pair = build(part, classes), build(other, classes, size)
-            networks = pair if kind == "generator" else pair[::-1]
-            return tiny_step(registry.create("loss", "bce"), networks=networks)
-        if kind == "head":
-            generator = build(("generator", "mlp"), CLASSES, 16)
-            networks = generator, build(("discriminator", "mlp"), CLASSES, 16, head=part[1])
-            return tiny_step(registry.create("loss", "bce"), networks=networks)
-        if kind == "loss":
-            return tiny_step(registry.create(*part))
-        added = [registry.create(*part)]
-        chosen = {"regularizers": added} if kind == "regularizer" else {"augmentations": added}
-        return tiny_step(registry.create("loss", "bce"), **chosen)
-
-    eager, step = made(), made()
+    eager, step = step_of(part), step_of(part)
     captured = GraphedStep(step, warmup=1, capture=Recorder())
     size = step.generator.image_size
     for index in range(2 * max((r.every for r in step.regularizers.values()), default=1) + 3):

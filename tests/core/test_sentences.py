@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from zoo.core.errors import LONGEST_SENTENCE, ZooError
+
 ZOO = Path(__file__).parents[2] / "zoo"
 HINT = re.compile(r"[a-z_][\w.]*=[^\s,;:()]*[^\s,;:().…]\.(?=\s|$)")
 """An option and its value, and a full stop that one would type as part of it."""
@@ -61,3 +63,13 @@ def test_printed_commands_are_those_that_were_typed():
         if "python run.py" in text or "gan-zoo task=" in text
     ]
     assert found == ["cli/program.py"]
+
+
+def test_a_sentence_is_never_longer_than_a_screen_or_two():
+    """A header of a safetensors file once came back with its 100,000 letters."""
+    told = str(ZooError(f"a.ckpt is damaged ({'x' * 10**6}): take another one."))
+    assert len(told) < LONGEST_SENTENCE + 50
+    assert told.startswith("a.ckpt is damaged (xxx")
+    assert told.endswith("xxx): take another one.")
+    assert "letters) …" in told
+    assert str(ZooError("x" * LONGEST_SENTENCE)) == "x" * LONGEST_SENTENCE

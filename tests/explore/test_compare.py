@@ -8,6 +8,7 @@ import shlex
 import numpy as np
 import pytest
 from helpers_train import TINY, configure
+from matplotlib.figure import Figure
 from PIL import Image
 
 import zoo
@@ -16,7 +17,16 @@ from zoo.cli.overrides import collect_space
 from zoo.cli.store import store_parts
 from zoo.contracts.task import Run
 from zoo.core.errors import ZooError
-from zoo.explore.compare import as_table, changed, compare, draw, read_metrics, read_runs, scores
+from zoo.explore.compare import (
+    as_table,
+    changed,
+    compare,
+    draw,
+    draw_curves,
+    read_metrics,
+    read_runs,
+    scores,
+)
 from zoo.metrics.protocol import Protocol, Result
 
 
@@ -96,6 +106,17 @@ def test_the_picture_has_the_values_of_the_last_sweep_as_columns(sweep, capsys):
     assert capsys.readouterr().out == (sweep / "comparison.md").read_text()
     width, height = Image.open(sweep / "comparison.png").size
     assert width < height  # two columns of two
+
+
+@pytest.mark.parametrize(("rows", "marker"), [(1, "o"), (2, "None")])
+def test_a_curve_of_one_point_is_a_dot(tmp_path, rows, marker):
+    log = tmp_path / "csv" / "version_0"
+    log.mkdir(parents=True)
+    written = "".join(f"{i},0.5\n" for i in range(rows))
+    (log / "metrics.csv").write_text("step,loss_d\n" + written)
+    axis = Figure().add_subplot()
+    draw_curves(axis, tmp_path)
+    assert [line.get_marker() for line in axis.lines] == [marker]
 
 
 def test_equal_short_names_are_told_apart(tmp_path):

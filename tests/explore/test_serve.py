@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.error
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,11 +20,13 @@ from PIL import Image
 import zoo
 from zoo.core.errors import ZooError
 from zoo.explore.latents import sefa
-from zoo.explore.serve.gallery import gallery
+from zoo.explore.principal import principal
+from zoo.explore.serve.gallery import SAMPLES, gallery
 from zoo.explore.serve.server import MOST_BYTES, Server
 from zoo.explore.serve.studio import Studio
 from zoo.inference.images import to_uint8
 from zoo.inference.latents import draw_seeds, interpolate
+from zoo.inference.load import LoadedGenerator
 from zoo.inference.locate import pretrained_names
 from zoo.tasks.serve import Serve
 
@@ -65,6 +68,32 @@ def test_mix_and_directions(server, models):
     move = 2.5 * directions[0] - directions[3]
     difference = pixels(data).int() - expected(model, 7, 2, move=move).int()
     assert difference.abs().max() <= 1
+    found = principal(model.generator, 6, SAMPLES)
+    data = get(server, "image?raw=1&seed=7&label=2&c1=-2&d0=1").read()
+    move = directions[0] - 2 * found.steps[1]
+    assert found.space == "z"
+    difference = pixels(data).int() - expected(model, 7, 2, move=move).int()
+    assert difference.abs().max() <= 1
+
+
+def test_components_of_styles_move_styles():
+    torch.manual_seed(0)
+    generator = zoo.create(
+        "generator", "stylegan2", image_size=16, channels=3, latent_dim=8, num_classes=0,
+        base=256, max_channels=8, style_dim=8, noise=False,
+    )  # fmt: skip
+    info = {"data": {"image_size": 16, "channels": 3}, "generator": {"name": "stylegan2"}}
+    studio = Studio([LoadedGenerator(generator.eval(), info, "raw", Path("a.ckpt"))])
+    seen = studio.exhibits[0].open()
+    assert seen.components.space == "w"
+    z = draw_seeds(generator, [3])
+    with torch.no_grad():
+        w = generator.map(z)
+        move = 2.5 * seen.components.steps[0]
+        images = generator.synthesize(w + (move if w.dim() == 2 else move[None, None]))
+    made = pixels(studio.render({"seed": "3", "raw": "1", "c0": "2.5"}))
+    assert torch.equal(made, to_uint8(images.clamp(-1, 1))[0])
+    assert not torch.equal(made, pixels(studio.render({"seed": "3", "raw": "1"})))
 
 
 def test_many_images_use_seeds_in_a_row_and_a_class_each(server, models):
@@ -82,7 +111,7 @@ def test_models_are_described(server, models):
     first, second = (json.load(get(server, f"model?model={i}")) for i in (0, 1))
     assert first["classes"] == [str(i) for i in range(10)]
     assert second["classes"] == []
-    assert first["directions"] == 6
+    assert first["directions"] == first["components"] == 6
     assert first["file"] == "a.ckpt"
     assert str(models[0].file.parent) not in json.dumps([found, first, second])
 

@@ -197,6 +197,7 @@ def outcome(file: Path, resumes: bool, limit: int = LIMIT) -> str:
     from zoo.cli.overrides import check
     from zoo.cli.resume import continue_run
     from zoo.cli.store import CONFIGS
+    from zoo.core.errors import LONGEST_SENTENCE
 
     def ring(number: int, frame: Any) -> None:
         raise Hang
@@ -214,7 +215,9 @@ def outcome(file: Path, resumes: bool, limit: int = LIMIT) -> str:
         text = str(error)
         if "\n" in text or not text.isprintable():
             return f"more than a line: {text[:200]!r}"
-        return "refused" if len(text) < 2500 else f"{len(text)} letters: {text[:100]}"
+        if len(text) > LONGEST_SENTENCE + 100:
+            return f"{len(text)} letters: {text[:100]}"
+        return "refused"
     except Hang:
         return f"more than {limit} s"
     except BaseException as error:

@@ -30,8 +30,8 @@ FOREIGN = (
 PATHS = (
     "/", "/models", "/model?model=0", "/image?seed=1", "/image?seed=1&n=4", "/image?raw=1&seed=3",
 )  # fmt: skip
-KEYS = ("seed", "seed2", "n", "label", "truncation", "mix", "d0", "d1", "model", "raw", "x", "",
-        "seed[]", "__proto__", "%00")  # fmt: skip
+KEYS = ("seed", "seed2", "n", "label", "truncation", "mix", "d0", "d1", "c0", "model", "raw", "x",
+        "", "seed[]", "__proto__", "%00")  # fmt: skip
 VALUES = (
     "0", "-1", "1e9", "nan", "inf", "9" * 4000, "", "abc", "%3Cscript%3E", "../../etc/passwd",
     "%2e%2e%2f", "1;2", "true", "None", "0x10", "%00", "\xe9", "1.5", "100", "999999999999",
@@ -120,7 +120,9 @@ def ask(port: int, data: bytes, limit: float = MOST_SECONDS) -> tuple[int, bytes
             answer = b""
             while part := client.recv(65536):
                 answer += part
-        except (ConnectionError, BrokenPipeError):
+        except TimeoutError:
+            raise
+        except OSError:  # the other end has closed
             return 0, b""
     words = answer.split(b" ", 2)
     return (int(words[1]) if len(words) > 1 and words[1].isdigit() else 0), answer

@@ -179,6 +179,26 @@ def test_publish_task_takes_figures_from_the_run(model, result, tmp_path):
     assert "77.7" in (tmp_path / "b" / "README.md").read_text()
 
 
+def test_the_card_names_the_data_and_has_a_note(model, result, tmp_path):
+    result.save(tmp_path / "figures.json")
+    note = "The data are a copy: a little softer."
+    first = {"ckpt": str(model.file), "dataset": "softer", "note": note}
+    Publish(**first, repo=f"file:{tmp_path / 'a'}", evaluation=str(tmp_path / "figures.json"))(
+        tmp_path
+    )
+    again = zoo.load(tmp_path / "a")
+    assert again.data["name"] == "softer"
+    assert again.data["options"] == {}
+    assert again.class_names == model.class_names
+    Publish(ckpt=str(tmp_path / "a"), repo=f"file:{tmp_path / 'b'}")(tmp_path)  # and they stay
+    for name in "ab":
+        text = (tmp_path / name / "README.md").read_text()
+        assert f"\n\n{note}\n\n## Figures" in text
+        assert "| data | softer, " in text
+        assert text.count("on softer") == 2  # the heading, and that of the figures
+        assert "- softer" in text
+
+
 def test_publish_errors(model, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "no.json").write_text("{}")

@@ -16,11 +16,19 @@ FOLDER = ROOT / "zoo" / "inference" / "pretrained"
 NAMES = sorted(p.name for p in FOLDER.iterdir() if p.is_dir())
 
 
-def test_there_are_two():
-    assert {"mnist", "fashion_mnist"} <= set(NAMES)
+CLASSIFIED = [name for name in NAMES if name in zoo.list_parts("features")]
+"""Those for whose classes the zoo has a classifier."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+def card_of(name):
+    return (FOLDER / name / "README.md").read_text(encoding="utf-8")
+
+
+def test_those_that_are_promised_are_there():
+    assert {"mnist", "fashion_mnist"} <= set(CLASSIFIED)
+
+
+@pytest.mark.parametrize("name", CLASSIFIED)
 def test_a_pretrained_generator_draws_the_class_asked_for(name):
     model = zoo.load(name)
     classes = range(model.num_classes)
@@ -29,7 +37,33 @@ def test_a_pretrained_generator_draws_the_class_asked_for(name):
     _, logits = extract(create_features(name), to_uint8(images))
     assert logits is not None
     right = (logits.argmax(dim=1) == labels).float().mean().item()
-    told = re.search(r"conditional_accuracy ↑ +([\d.]+)", (FOLDER / name / "README.md").read_text())
+    told = re.search(r"conditional_accuracy ↑ +([\d.]+)", card_of(name))
     assert told is not None
     assert right == pytest.approx(float(told[1]), abs=0.04)  # three deviations of 500 at 0.92
-    assert (FOLDER / name / "generator.safetensors").stat().st_size < 4_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pretrained_generator_makes_different_pictures_of_each_class(name):
+    model = zoo.load(name)
+    assert model.num_classes == len(model.class_names) == 10
+    z, _ = model.draw(8, seed=0)
+    images = torch.stack([model.generate(z, torch.full((8,), c)) for c in range(10)])
+    assert images.shape == (10, 8, model.generator.channels, 32, 32)
+    assert images.abs().max() <= 1
+    pixels = images.flatten(2)
+    assert pixels.std(dim=0).mean() > 0.05  # over the classes of one latent
+    assert pixels.std(dim=1).mean() > 0.05  # over the latents of one class
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pretrained_generator_is_small_and_its_card_says_what_it_is(name):
+    model, card = zoo.load(name), card_of(name)
+    assert (FOLDER / name / "generator.safetensors").stat().st_size < 5_000_000
+    assert f'zoo.load("{name}")' in card
+    assert f"| trained on | {model.images_seen:,} images, " in card
+    assert "stored as bf16" in card
+    assert re.search(r"^fid ↓ +\d", card, re.MULTILINE)
+    assert "\nProtocol: " in card
+    assert model.data["name"] in card  # which a name for `dataset=` is
+    assert model.data["name"] in zoo.list_parts("datamodule")
+    assert "/work/" not in card

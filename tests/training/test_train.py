@@ -101,7 +101,7 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("trainer=gpu_bf16", r"needs a CUDA GPU"),
         ("trainer=ddp_gpu", r"needs a CUDA GPU"),
         ("trainer=mps", r"needs an Apple GPU, and this machine has none: use trainer=cpu"),
-        ("trainer.gpus=-1", r"must be a number of GPUs, 0 for the processor"),
+        ("trainer.gpus=-1", r"trainer.gpus=-1 must be 0 or more"),
         ("trainer.gpus=all", r"trainer.gpus=all is not an integer or null"),
         ("+trainer.max_epoch=3", r"no option 'max_epoch'. Did you mean 'max_epochs'\?"),
         ("trainer.max_images=0", r"trainer.max_images=0 must be 1 or more"),

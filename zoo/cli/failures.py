@@ -8,9 +8,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from importlib.metadata import version
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
+from zoo.core.faults import is_disk_full
 from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
@@ -20,6 +22,9 @@ _SIGNALS = {
     "SIGHUP": "stopped by SIGHUP, since the terminal was closed",
     "SIGUSR1": "stopped by SIGUSR1, with which SLURM warns that the time is over",
 }
+_OTHER_BUILD = "operator torchvision::"
+"""In torch's error where torchvision's operators are of another build, as a CPU wheel beside a CUDA
+one."""
 _full = False  # show tracebacks
 
 
@@ -93,8 +98,16 @@ def error_sentence(error: Exception) -> str:
     """What the user reads of an error."""
     if isinstance(error, ZooError):
         return str(error)
+    if is_disk_full(error) and isinstance(error, OSError):
+        return f"cannot write {error.filename or 'to the disk'}: {error.strerror}; make room."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+    if _OTHER_BUILD in str(error):
+        return (
+            f"torch {version('torch')} and torchvision {version('torchvision')} are of different "
+            "builds: install both from one index, for example pip install --force-reinstall torch "
+            "torchvision --index-url https://download.pytorch.org/whl/cpu."
+        )
     return (
         f"{type(error).__name__}: {' '.join(str(error).split())} (This is a defect or an "
         "unforeseen input; the same command with debug=traceback shows where.)"

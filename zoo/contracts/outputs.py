@@ -1,8 +1,9 @@
 """The records of what the networks gave."""
 
-from __future__ import annotations
+# Annotations are types here, not words (no `from __future__ import annotations`): the pages of the
+# API look for the words of a NamedTuple where `tuple` is defined.
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class GeneratorOutput(NamedTuple):
     w: Tensor
     labels: Tensor | None
 
-    def detach(self) -> GeneratorOutput:
+    def detach(self) -> Self:
         """The same without a graph."""
         return self._replace(images=self.images.detach(), z=self.z.detach(), w=self.w.detach())
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+LONGEST_SENTENCE = 4000
+"""Letters of an error's sentence, since what it repeats of a file may be of any length."""
+
 
 def printable(text: str, kept: str = "") -> str:
     """A text without control characters, which would move a terminal's cursor, but those kept."""
@@ -18,11 +21,16 @@ class ZooError(Exception):
     """Bad input, told in one sentence: what was wrong, where, and what would be right.
 
     The command line prints the text alone and exits with 1; Python users catch it as any exception.
-    What it repeats of a file has no control characters, which would move a terminal's cursor.
+    What it repeats of a file has no control characters, which would move a terminal's cursor, and
+    of one that is far too long the middle is left out.
     """
 
     def __init__(self, sentence: object = "") -> None:
-        super().__init__(printable(str(sentence), "\n"))
+        text = str(sentence)
+        if len(text) > LONGEST_SENTENCE:
+            half = LONGEST_SENTENCE // 2
+            text = f"{text[:half]} … ({len(text) - 2 * half:,} letters) … {text[-half:]}"
+        super().__init__(printable(text, "\n"))
 
 
 class OwnError(ZooError):

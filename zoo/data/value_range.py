@@ -11,6 +11,8 @@ from zoo.core.errors import ZooError
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits of cameras and scanners, whatever the file has room for."""
+AT_A_TIME = 2**18
+"""Values that are scaled together, for which doubles are made."""
 FLOATS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
 """Ranges in which pictures of floats are usual."""
 
@@ -85,7 +87,18 @@ def range_of(values: np.ndarray | Span) -> ValueRange:
 
 
 def to_levels(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """Values of any type as uint8: black becomes 0, white 255, what lies beyond is cut."""
+    """Values of any type as uint8: black becomes 0, white 255, what lies beyond is cut.
+
+    A few rows at a time, so that it takes little more memory than `values` and the levels do.
+    """
+    levels = np.empty(values.shape, np.uint8)
+    rows = max(1, AT_A_TIME * len(values) // max(1, values.size))
+    for first in range(0, len(values), rows):
+        levels[first : first + rows] = _scaled(values[first : first + rows], value_range)
+    return levels
+
+
+def _scaled(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
     black, white = value_range
     values = np.nan_to_num(values.astype(np.float64), nan=black, posinf=white, neginf=black)
     count = white - black + 1

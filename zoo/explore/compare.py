@@ -135,7 +135,7 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from zoo.explore.plots import as_written
+    from zoo.explore.plots import as_written, save
 
     pictures = [sorted((r["folder"] / "samples").glob("*.png")) for r in runs]
     if not any(pictures):
@@ -158,23 +158,25 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
         top.set_title(as_written(title), fontsize=10)
         if pictures[i]:
             top.imshow(plt.imread(pictures[i][-1]), cmap="gray")
-            _curves(axes[2 * row + 1, column], run["folder"])
+            draw_curves(axes[2 * row + 1, column], run["folder"])
         else:
             reason = textwrap.shorten(run["summary"].get("error", "no samples"), 200)
             words = as_written(textwrap.fill(reason, 30))
             top.text(0.5, 0.5, words, ha="center", va="center", fontsize=8)
     path = folder / "comparison.png"
-    figure.savefig(path, dpi=110)
+    save(figure, path, dpi=110)
     plt.close(figure)
     return path
 
 
-def _curves(axis: Any, run: Path) -> None:
+def draw_curves(axis: Any, run: Path) -> None:
+    """The losses of a run, as its log has them."""
     curves = read_metrics(run)
     axis.axis("on")
     for name in ("loss_d", "loss_g"):
         if name in curves:
-            axis.plot(*curves[name], label=name, linewidth=1)
+            marker = "o" if len(curves[name][0]) == 1 else None  # a line of one point is nothing
+            axis.plot(*curves[name], label=name, linewidth=1, marker=marker)
     axis.set_xlabel("step")
     if axis.lines:  # a short run has none
         axis.legend(fontsize="x-small")

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from zoo.core.atomic import write_text
+from zoo.core.atomic import replacing, write_text
 from zoo.core.errors import ZooError, listing, printable
 from zoo.core.extras import require
 from zoo.core.network import reachable
@@ -88,6 +88,23 @@ def publish(
     return {"published": place, "load": f'zoo.load("{source}")', "bytes": summary["bytes"]}
 
 
+def described(
+    model: LoadedGenerator, dataset: str | None = None, note: str | None = None
+) -> LoadedGenerator:
+    """`model` with its data under another name, and with a note for its card.
+
+    Where pictures were read from a folder, that says less than the data set's name. Options that
+    belong to the folder are left out with it; a note that it has already stays where none is given.
+    """
+    model = copy.copy(model)
+    model.info = dict(model.info)
+    if dataset:
+        model.info["data"] = {**model.data, "name": dataset, "options": {}}
+    if note:
+        model.info["note"] = note
+    return model
+
+
 def _check_folder(repo: str, folder: Path) -> None:
     """Refuse to write over what is no published model."""
     if not repo.removeprefix("file:").strip():
@@ -139,7 +156,8 @@ def _copy(made: Path, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(made.iterdir()):  # the card first, by which the others are known
-            shutil.copyfile(file, folder / file.name)
+            with replacing(folder / file.name) as partial:
+                shutil.copyfile(file, partial)
     except OSError as error:
         raise ZooError(f"cannot publish into {folder}: {error.strerror or error}.") from error
 
@@ -180,7 +198,7 @@ def card(
     figures: str = "",
     program: str = "gan-zoo",
 ) -> str:
-    """The model card in Markdown: what it is, how it is loaded, parts, data, figures, a picture."""
+    """The model card in Markdown: a picture, how it is loaded, parts, data, its note, figures."""
     info, data = model.info, model.data
     title = title_of(model)
     g = model.generator
@@ -237,6 +255,7 @@ def card(
             "",
             printable(markdown(["", ""], rows), "\n"),
             "",
+            *([printable(str(info["note"])), ""] if info.get("note") else []),
             "## Figures",
             "",
             shown,

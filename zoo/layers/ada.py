@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.layers.pixels import gather_pixels, mirrored
+from zoo.layers.sampling import read_at
 
 Gate = Callable[[str], Tensor]
 """Which images a transform of that name changes, (N,) bool."""
@@ -90,13 +91,13 @@ def geometry(x: Tensor, on: Gate) -> Tensor:
 
 def _resample(x: Tensor, inverse: Tensor) -> Tensor:
     """Images whose pixel at centred coordinates q is that of `x` at inverse (N, 3, 3) q."""
-    # `grid_sample` counts from -1 to 1 between the centres of the outer pixels.
+    # `read_at` counts from -1 to 1 between the centres of the outer pixels.
     across, down = (max(size - 1, 1) / 2 for size in (x.shape[3], x.shape[2]))
     (a, b, c), (d, e, f) = (row.unbind(-1) for row in inverse[:, :2].unbind(1))
     rows = ((a, b * (down / across), c / across), (d * (across / down), e, f / down))
     theta = torch.stack([torch.stack(row, -1) for row in rows], 1)
     grid = F.affine_grid(theta, list(x.shape), align_corners=True)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
+    return read_at(x, grid)
 
 
 def _matrix(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:

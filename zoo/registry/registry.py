@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import importlib
+import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry.calls import held_to_annotations
-from zoo.registry.hooks import misspelt
+from zoo.registry.hooks import misspelt, root_of
 from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
@@ -263,10 +263,12 @@ def _filled(part: Part, options: dict[str, Any], place: str) -> dict[str, Any]:
     They are not read from a part's source, which may lie with its base.
     """
     kind = KINDS[part.kind]
-    if kind.base is None or not kind.filled & options.keys():
+    given = kind.filled & options.keys()
+    live = part.load() if given else None
+    base = root_of(live, kind.base) if inspect.isclass(live) else None
+    if base is None:
         return options
-    base = from_callable(getattr(importlib.import_module("zoo"), kind.base))
-    types = {p.name: p.type for p in base if p.name in kind.filled & options.keys()}
+    types = {p.name: p.type for p in from_callable(base) if p.name in given}
     return options | {n: convert(options[n], t, f"{place}: {n}", True) for n, t in types.items()}
 
 
@@ -299,7 +301,7 @@ def _make(part: Part, options: dict[str, Any]) -> Any:
             f"{part.kind} {part.name!r} of {place_of(part.file, error)} failed: {reason_of(error)}"
         ) from error
     base = KINDS[part.kind].base
-    if base and not isinstance(made, getattr(importlib.import_module("zoo"), base)):
+    if base and root_of(type(made), base) is None:
         raise ZooError(
             f"{part.kind} {part.name!r} of {part.source} makes a {type(made).__name__}, which must "
             f"derive from zoo.{base}."

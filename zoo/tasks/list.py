@@ -14,6 +14,7 @@ from zoo.core.tables import markdown
 from zoo.registry import REGISTRY, Part, check_kind, task
 from zoo.registry.kinds import KINDS
 from zoo.registry.places import ROOT
+from zoo.tasks.models import models_page, models_text
 from zoo.tasks.options_page import model_section, options_page, with_links
 from zoo.tasks.presets import presets_page, presets_text
 from zoo.training.options import model_parameters
@@ -23,7 +24,8 @@ from zoo.training.options import model_parameters
 class ListParts(Task):
     """List every part: name, options with types and defaults, what it is, paper, where it is from.
 
-    Behind the parts stand the shipped trainers, loggers, callbacks and presets of `debug`.
+    Behind the parts stand the models that come with the zoo (`ckpt=NAME`), and the shipped
+    trainers, loggers, callbacks and presets of `debug`.
 
     Plugins are imported for it, so that one that cannot be is told here, with file and reason.
 
@@ -47,12 +49,13 @@ class ListParts(Task):
     def run(self, run: Run) -> dict[str, Any]:
         parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
         width = min(160, shutil.get_terminal_size((120, 24)).columns)
+        whole = self.kind is None
         if self.format == "markdown":
             pages = [markdown_table(parts), options_page(parts)]
-            pages += [model_section(), presets_page()] if self.kind is None else []
+            pages += [model_section(), models_page(), presets_page()] if whole else []
         else:
             pages = [text_table(parts, width)]
-            pages += [model_options(width), presets_text()] if self.kind is None else []
+            pages += [model_options(width), models_text(width), presets_text()] if whole else []
         print("\n\n".join(pages))
         return {}
 

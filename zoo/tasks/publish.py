@@ -22,6 +22,9 @@ class Publish(Task):
         ckpt: a checkpoint, a run's folder, a safetensors file, or a name.
         repo: `owner/name` on the hub, or `file:/some/folder`.
         evaluation: a result of `task=evaluate` (JSON) that lies elsewhere.
+        dataset: what the card calls the data, where the training's own word (`image_folder`) says
+            less than a name.
+        note: a sentence for the card, for example where the data are from.
         dtype: of the weights.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
         standing_statistics: forward passes to recompute batch-norm statistics with first; 0 keeps
@@ -35,6 +38,8 @@ class Publish(Task):
         ckpt: str | None = None,
         repo: str | None = None,
         evaluation: str | None = None,
+        dataset: str | None = None,
+        note: str | None = None,
         dtype: Literal["fp32", "fp16", "bf16"] = "bf16",
         weights: Literal["ema", "raw"] | None = None,
         standing_statistics: Annotated[int, at_least(0)] = 0,
@@ -44,6 +49,8 @@ class Publish(Task):
         self.ckpt = ckpt
         self.repo = repo
         self.evaluation = evaluation
+        self.dataset = dataset
+        self.note = note
         self.dtype = dtype
         self.weights = weights
         self.standing_statistics = standing_statistics
@@ -57,13 +64,13 @@ class Publish(Task):
             ZooError: no such checkpoint or result, or the hub refuses or cannot be reached.
         """
         from zoo.inference.load import load
-        from zoo.inference.publish import publish, title_of
+        from zoo.inference.publish import described, publish, title_of
         from zoo.metrics.protocol import tables
         from zoo.metrics.results import find_results
 
         if self.ckpt is None or self.repo is None:
             raise ZooError("task=publish needs ckpt=… and repo=owner/name or repo=file:/folder.")
-        model = load(self.ckpt, weights=self.weights)
+        model = described(load(self.ckpt, weights=self.weights), self.dataset, self.note)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics)
         # Where a checkpoint was measured outside of a run, its path stands in the heading.

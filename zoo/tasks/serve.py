@@ -17,8 +17,8 @@ from zoo.registry import task
 class Serve(Task):
     """Open a local page with a gallery of the models at hand, to play with what they generate.
 
-    Seeds, classes, truncation, a loop between latents, SeFa directions, two models side by side,
-    and pictures of your own, whose latents are found.
+    Seeds, classes, truncation, a loop between latents, SeFa directions and principal components,
+    two models side by side, and pictures of your own, whose latents are found.
     The page needs nothing but this program and a browser, and no network. Ctrl-C ends it.
 
     Args:

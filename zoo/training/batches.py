@@ -13,6 +13,11 @@ from zoo.core.errors import ZooError
 Batch = tuple[Tensor, Tensor | None]
 
 
+def slices_of_step(d_steps: int, own_batch_for_g: bool) -> int:
+    """Slices of the batch of a step: one for each update of D, and G's own where it has one."""
+    return d_steps + own_batch_for_g
+
+
 def pair(batch: object) -> tuple[Any, Any]:
     """Images and labels of what a loader gives.
 
@@ -27,12 +32,16 @@ def pair(batch: object) -> tuple[Any, Any]:
     )
 
 
-def too_small(images: int) -> ZooError:
+def too_small(images: int, accumulate: int) -> ZooError:
     """The error of a batch that leaves batch norm a single value of each channel."""
+    shared = accumulate > 1
     return ZooError(
-        f"a batch of {images} image{'s' if images > 1 else ''} gives batch norm a single value of "
-        "each channel, and it needs two: raise batch_size, choose networks without batch norm, or "
-        "let a loader of your own drop its last batch (drop_last=True)."
+        f"a batch of {images} image{'s' if images > 1 else ''}"
+        + (f", shared into accumulate={accumulate} parts," if shared else "")
+        + " gives batch norm a single value of each channel, and it needs two: raise batch_size, "
+        + ("lower accumulate, " if shared else "")
+        + "choose networks without batch norm, or let a loader of your own drop its last batch "
+        "(drop_last=True)."
     )
 
 
@@ -44,7 +53,7 @@ def slices(
     Raises:
         ZooError: the batch has no equal share for each of them.
     """
-    updates = d_steps + own_batch_for_g
+    updates = slices_of_step(d_steps, own_batch_for_g)
     size, rest = divmod(len(images), updates)
     if rest or size % accumulate:
         raise ZooError(
@@ -60,11 +69,11 @@ def slices(
 
 def pieces(
     images: Tensor, labels: Tensor | None, generated: GeneratorOutput | None, accumulate: int
-) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, bool]]:
-    """The pieces of an update's batch, what G made for it already, and whether each is the last."""
+) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, int]]:
+    """The pieces of an update's batch, what G made for it already, and the number of each."""
     if accumulate == 1:
-        yield images, labels, generated, True
+        yield images, labels, generated, 0
         return
     ys = [None] * accumulate if labels is None else labels.chunk(accumulate)
     for i, (real, y) in enumerate(zip(images.chunk(accumulate), ys, strict=True)):
-        yield real, y, None, i == accumulate - 1
+        yield real, y, None, i

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
 from zoo.training.step import AdversarialStep
 
 Replay = Callable[[], Tensor]
@@ -115,7 +114,6 @@ class GraphedStep:
             self.note = f"the step could not be captured as a CUDA graph and runs eagerly: {reason}"
             if self._say is not None:
                 self._say(self.note)
-            _check_random(self._parameters[0].device, reason)
             return False
         # Held for as long as the graph: whoever looks at gradients after a replay finds those of
         # that replay, in memory that no other graph of the pool writes to.
@@ -159,11 +157,17 @@ class CudaCapture:
     def __call__(self, function: Callable[[], Tensor]) -> Replay:
         # Casts that autocast cached outside of the graph must not be baked into it.
         torch.clear_autocast_cache()
+        random = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = random.clone_state()
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads (a loader that pins memory) may go on calling CUDA meanwhile.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 result = function()
+        except BaseException:
+            # A generator that was captured and never released draws no number again.
+            random.graphsafe_set_state(before)
+            raise
         finally:
             # After a failure it would hold casts that were recorded and never computed.
             torch.clear_autocast_cache()
@@ -198,21 +202,6 @@ def _first_line(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return str(error).strip().partition("\n")[0]
-
-
-def _check_random(device: torch.device, reason: str) -> None:
-    """Refuse to go on where a failed capture leaves torch's generator behind, as up to 2.11.
-
-    Raises:
-        ZooError: no random number can be drawn on the device.
-    """
-    try:
-        torch.rand(1, device=device)
-    except RuntimeError as error:
-        raise ZooError(
-            f"the step could not be captured as a CUDA graph ({reason}), after which this version "
-            "of torch cannot go on: train with model.cuda_graph=false"
-        ) from error
 
 
 def obstacle(step: AdversarialStep) -> str:

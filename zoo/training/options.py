@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from typing import Literal
+from typing import Annotated, Literal
 
+from zoo.core.errors import at_least
 from zoo.registry.places import ZOO
 from zoo.registry.signature import Parameter, from_source
 
@@ -13,7 +14,7 @@ TRAINER_PARAMETERS = (
     Parameter("accumulate_grad_batches", int),
     Parameter("barebones", bool),
     Parameter("benchmark", bool | None),
-    Parameter("check_val_every_n_epoch", int | None),
+    Parameter("check_val_every_n_epoch", Annotated[int, at_least(1)] | None),
     Parameter("detect_anomaly", bool),
     Parameter("deterministic", bool | Literal["warn"] | None),
     Parameter("devices", int | str | list[int]),
@@ -23,29 +24,29 @@ TRAINER_PARAMETERS = (
     Parameter("enable_progress_bar", bool | None),
     Parameter("ends_from_here", bool),
     Parameter("fast_dev_run", bool | int),
-    Parameter("gpus", int | None),
+    Parameter("gpus", Annotated[int, at_least(0)] | None),
     Parameter("gradient_clip_algorithm", str | None),
-    Parameter("gradient_clip_val", float | None),
+    Parameter("gradient_clip_val", Annotated[float, at_least(0)] | None),
     Parameter("inference_mode", bool),
     Parameter("keep_memory", bool),
-    Parameter("limit_predict_batches", int | float | None),
-    Parameter("limit_test_batches", int | float | None),
-    Parameter("limit_train_batches", int | float | None),
-    Parameter("limit_val_batches", int | float | None),
-    Parameter("log_every_n_steps", int),
+    Parameter("limit_predict_batches", Annotated[int | float, at_least(0)] | None),
+    Parameter("limit_test_batches", Annotated[int | float, at_least(0)] | None),
+    Parameter("limit_train_batches", Annotated[int | float, at_least(0)] | None),
+    Parameter("limit_val_batches", Annotated[int | float, at_least(0)] | None),
+    Parameter("log_every_n_steps", Annotated[int, at_least(1)]),
     Parameter("matmul_precision", str | None),
     Parameter("max_epochs", int | None),
-    Parameter("max_images", int | None),
+    Parameter("max_images", Annotated[int, at_least(1)] | None),
     Parameter("max_steps", int),
     Parameter("max_time", str | dict | None),
-    Parameter("min_epochs", int | None),
-    Parameter("min_steps", int | None),
-    Parameter("num_nodes", int),
-    Parameter("num_sanity_val_steps", int | None),
-    Parameter("overfit_batches", int),
+    Parameter("min_epochs", Annotated[int, at_least(0)] | None),
+    Parameter("min_steps", Annotated[int, at_least(0)] | None),
+    Parameter("num_nodes", Annotated[int, at_least(1)]),
+    Parameter("num_sanity_val_steps", Annotated[int, at_least(-1)] | None),
+    Parameter("overfit_batches", Annotated[int, at_least(0)]),
     Parameter("precision", str | int),
     Parameter("profiler", Literal["simple", "advanced", "pytorch", "xla"] | None),
-    Parameter("reload_dataloaders_every_n_epochs", int),
+    Parameter("reload_dataloaders_every_n_epochs", Annotated[int, at_least(0)]),
     Parameter("strategy", str),
     Parameter("sync_batchnorm", bool),
     Parameter("use_distributed_sampler", bool),

@@ -113,13 +113,9 @@ def make_loggers(
     from pytorch_lightning.loggers import Logger
 
     tags = [str(tag) for tag in config.get("tags") or []]
+    if config.get("debug"):
+        _check_stays_here(node, str(config["debug"]))
     loggers = _make_all("logger", node, Logger, save_dir=str(out), tags=tags)
-    for logger in loggers:
-        if config.get("debug") and getattr(logger, "uploads", False):
-            raise ZooError(
-                f"logger: debug={config['debug']} is a training for a look, of which nothing goes "
-                f"to a server: leave the {type(logger).__name__} out (logger=csv, tensorboard)."
-            )
     for logger in loggers:
         if resumed is not None and hasattr(logger, "go_on"):
             logger.go_on(*resumed)
@@ -131,6 +127,26 @@ def make_loggers(
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ZooError(f"logger: {type(logger).__name__} cannot start: {reason}") from error
     return loggers
+
+
+def _check_stays_here(node: dict[str, Any] | None, preset: str) -> None:
+    """Refuse loggers that send what they log to a server, before one is made."""
+    from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+    for name, settings in (node or {}).items():
+        if settings is None:
+            continue
+        live = _class_of(f"logger.{name}", settings, Logger)
+        if hasattr(live, "uploads"):
+            sends = live.uploads(settings)
+        else:  # of Lightning's, all but two are for servers
+            ours = issubclass(live, CSVLogger | TensorBoardLogger)
+            sends = live.__module__.startswith("pytorch_lightning.") and not ours
+        if sends:
+            raise ZooError(
+                f"logger.{name}: debug={preset} is a training for a look, of which nothing goes to "
+                f"a server: leave the {live.__name__} out (logger=csv, tensorboard)."
+            )
 
 
 def make_trainer(
@@ -155,7 +171,7 @@ def make_trainer(
     gpus = settings.pop("gpus", None)
     settings.pop("keep_memory", None)  # carried out before torch was imported
     settings.pop("ends_from_here", None)  # carried out where the checkpoint was opened
-    data.repeated = _repeated(settings.pop("overfit_batches", 0))
+    data.repeated = settings.pop("overfit_batches", 0) or None  # batches that come again and again
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
@@ -188,15 +204,6 @@ def make_trainer(
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
 
 
-def _repeated(batches: Any) -> int | None:
-    """How many batches the training has, which come again and again; None for all."""
-    if isinstance(batches, bool) or not isinstance(batches, int) or batches < 0:
-        raise ZooError(
-            f"trainer.overfit_batches={batches} must be a number of batches, 0 for all of them."
-        )
-    return batches or None
-
-
 def _set_matmul_precision(precision: str | None) -> None:
     import torch
 
@@ -212,8 +219,6 @@ def _set_matmul_precision(precision: str | None) -> None:
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what Lightning would refuse in its own terms, or not at all."""
-    if settings.get("log_every_n_steps", 50) < 1:
-        raise ZooError("trainer.log_every_n_steps must be 1 or more.")
     check_ends(settings)
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32"):
@@ -245,11 +250,9 @@ def _check_switches(settings: dict[str, Any], callbacks: list[Any]) -> None:
             )
 
 
-def _devices(gpus: Any) -> dict[str, Any]:
+def _devices(gpus: int) -> dict[str, Any]:
     import torch
 
-    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
-        raise ZooError(f"trainer.gpus={gpus} must be a number of GPUs, 0 for the processor.")
     if gpus == 0:
         return {"accelerator": "cpu"}  # as many processes as the preset has
     found = torch.cuda.device_count()

@@ -5,24 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.data.pictures import MODES
 from zoo.explore.latents import sefa
+from zoo.explore.principal import Principal, principal
 from zoo.inference.load import LoadedGenerator
 from zoo.inference.locate import locate, pretrained_names, public_name
 from zoo.inference.truncation import can_truncate, moves_styles
 from zoo.layers.truncated_normal import NO_TRUNCATION
 
 DIRECTIONS = 6
+"""Sliders of each kind."""
+SAMPLES = 5_000
+"""Latents whose principal components are taken: fewer than for a report, for which nobody waits."""
 MOST = 12
 """Checkpoints of one run."""
 
 Load = Callable[[Path], LoadedGenerator]
+
+
+class Seen(NamedTuple):
+    """A model that was read.
+
+    Attributes:
+        directions: SeFa's (k, latent_dim), none where no layer with weights takes the latent.
+        components: principal ones of the styles, or of the first layer; None likewise.
+    """
+
+    model: LoadedGenerator
+    directions: Tensor
+    components: Principal | None
 
 
 @dataclass
@@ -38,7 +56,7 @@ class Exhibit:
     name: str
     file: Path
     load: Load
-    _seen: tuple[LoadedGenerator, torch.Tensor] | None = field(default=None, repr=False)
+    _seen: Seen | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, model: LoadedGenerator) -> Exhibit:
@@ -47,21 +65,21 @@ class Exhibit:
         exhibit.open()
         return exhibit
 
-    def open(self) -> tuple[LoadedGenerator, torch.Tensor]:
-        """The model, and its SeFa directions (k, latent_dim)."""
+    def open(self) -> Seen:
+        """The model and the ways to move its latents."""
         if self._seen is None:
             model = self.load(self.file)
             generator = model.generator
+            k = min(DIRECTIONS, generator.latent_dim)
             try:
-                directions = sefa(generator, min(DIRECTIONS, generator.latent_dim))[0]
+                self._seen = Seen(model, sefa(generator, k)[0], principal(generator, k, SAMPLES))
             except ZooError:  # no layer with weights takes the latent: no such sliders
-                directions = torch.zeros(0, generator.latent_dim)
-            self._seen = model, directions
+                self._seen = Seen(model, torch.zeros(0, generator.latent_dim), None)
         return self._seen
 
     def describe(self) -> dict[str, Any]:
         """What the page must know of it, as plain values."""
-        model, directions = self.open()
+        model, directions, components = self.open()
         generator = model.generator
         return {
             "name": self.name,
@@ -74,6 +92,7 @@ class Exhibit:
             "file": public_name(model.file),
             "classes": model.class_names,
             "directions": len(directions),
+            "components": 0 if components is None else len(components.steps),
             "limit": truncation_limit(generator),
             "projects": not generator.is_program and generator.channels in MODES,
         }

@@ -71,25 +71,29 @@ class Studio:
                 `label` (name, index, or nothing for class i of image i), `truncation` (from
                 `limit` on none), `seed2` and `mix` (0 to 1: from the latent of `seed` to that of
                 `seed2`), `found` (the number of a latent that `project` found, in place of that
-                of `seed`), `d0`, `d1`, … (steps along SeFa directions), `n` images, `raw` (1:
-                pixel for pixel, without margins).
+                of `seed`), `d0`, `d1`, … (steps along SeFa directions), `c0`, `c1`, … (along
+                principal components, in standard deviations), `n` images, `raw` (1: pixel for
+                pixel, without margins).
 
         Raises:
             ZooError: a value that is not what it should be; the sentence names it.
         """
         at, exhibit = self._asked(query)
         with self._lock, _named_in_public(exhibit.file):
-            model, directions = exhibit.open()
-        moves = {f"d{i}" for i in range(DIRECTIONS)}
+            seen = exhibit.open()
+        model = seen.model
+        moves = {f"{kind}{i}" for kind in "dc" for i in range(DIRECTIONS)}
         unknown = [name for name in query if name not in _NAMES and name not in moves]
         if unknown:
-            raise ZooError(f"there is no setting {unknown[0][:40]!r}: {listing(_NAMES)}, d0, d1, …")
+            raise ZooError(
+                f"there is no setting {unknown[0][:40]!r}: {listing(_NAMES)}, d0, c0, d1, …"
+            )
         n = _integer(query, "n", 1, 1, MAX_IMAGES)
         seed = _integer(query, "seed", 0, 0, 2**53)
         seed2 = _integer(query, "seed2", 0, 0, 2**53)
         mix = _number(query, "mix", 0.0, 0.0, 1.0)
         truncation = _number(query, "truncation", math.inf, 0.0, math.inf)
-        steps = [_number(query, f"d{i}", 0.0, -MAX_REACH, MAX_REACH) for i in range(DIRECTIONS)]
+        along, across = _moves(query, "d"), _moves(query, "c")
         raw = _integer(query, "raw", 0, 0, 1)
         number = _integer(query, "found", 0, 0, 2**53)
         find = self._finds.get(number, at) if number else None
@@ -109,12 +113,21 @@ class Studio:
             if mix:
                 other = draw_seeds(model.generator, range(seed2, seed2 + n)).cpu()
                 z = interpolate(z, other, mix)
-            z = z + torch.tensor(steps[: len(directions)]) @ directions
+            z = z + along[: len(seen.directions)] @ seen.directions
+            offset = None  # of the styles
+            if find is not None and find.offset is not None:
+                offset = (1 - mix) * find.offset
+            if seen.components is not None and across.any():
+                move = across[: len(seen.components.steps)] @ seen.components.steps
+                if seen.components.space == "z":
+                    z = z + move
+                else:
+                    offset = move[None] if offset is None else offset + move
             amount = None if none else truncation
-            if find is None or find.offset is None:
+            if offset is None:
                 images = model.generate(z, y, truncation=amount)
             else:
-                images = moved_images(model, z, y, amount, (1 - mix) * find.offset)
+                images = moved_images(model, z, y, amount, offset)
         size = max(images.shape[-2:])
         columns = math.ceil(math.sqrt(n))
         scale = 1 if raw else max(1, 512 // columns // size)
@@ -144,7 +157,7 @@ class Studio:
             raise ZooError(f"there is no setting {unknown[0][:40]!r}: model and label.")
         at, exhibit = self._asked(query)
         with self._lock, _named_in_public(exhibit.file):
-            model, _ = exhibit.open()
+            model = exhibit.open().model
         label = _label(query, model)
         target = read_target(model.generator, picture, "the picture", MOST_PIXELS)
         tell({"done": 0.0, "target": _address(target)})
@@ -193,6 +206,12 @@ def _label(query: Mapping[str, str], model: LoadedGenerator) -> int | None:
     if not model.num_classes:
         raise ZooError(f"label={label[:40]}: this model is unconditional.")
     return model.class_index(label[:100])
+
+
+def _moves(query: Mapping[str, str], kind: str) -> Tensor:
+    """Steps along each direction of a kind."""
+    names = [f"{kind}{i}" for i in range(DIRECTIONS)]
+    return torch.tensor([_number(query, name, 0.0, -MAX_REACH, MAX_REACH) for name in names])
 
 
 def _png(picture: Image.Image) -> bytes:

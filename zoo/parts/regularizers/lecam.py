@@ -62,18 +62,21 @@ class LeCam(Regularizer):
         assert update.real_output is not None  # an update of D always has it
         real, fake = update.real_output.scores, update.fake_output.scores
         with torch.no_grad():
-            first = (self.count == 0) & (not self.debias)
+            first = (self.count == 0) & (not self.debias and update.piece == 0)
             means = mean_over_processes(torch.stack((real.mean(), fake.mean())))
             means = means.to(self.average_real.dtype)
-            share = 1 - self.decay**self.every  # of the updates since the last time
+            # Of the updates since the last time.
+            share = update.share_of_piece(1 - self.decay**self.every)
             for average, mean in zip((self.average_real, self.average_fake), means, strict=True):
                 average.copy_(torch.where(first, mean, average.lerp(mean, share)))
             active = (self.count >= self.start).to(real.dtype)
-            self.count += self.every
+            updates = self.count + self.every * (update.piece + 1) / update.pieces
+            if update.is_last:
+                self.count += self.every
         # Clones: the next update changes the averages in place.
         average_real, average_fake = self.average_real.clone(), self.average_fake.clone()
         if self.debias:
-            known = 1 - torch.full_like(average_real, self.decay).pow(self.count)
+            known = 1 - torch.full_like(average_real, self.decay).pow(updates)
             average_real, average_fake = average_real / known, average_fake / known
         penalty = relu(real - average_fake).square() + relu(average_real - fake).square()
         return self.weight * active * penalty.mean()

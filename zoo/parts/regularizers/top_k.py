@@ -56,6 +56,7 @@ class TopK(Regularizer):
             else torch.zeros_like(scores[0])
         )
         k = (part.clamp(min=self.share) * n).floor().clamp(min=1)
-        self.count += 1
+        if update.is_last:
+            self.count += 1
         ranks = scores.argsort(descending=True).argsort()
         return (ranks < k).to(scores.dtype) * n / k

@@ -21,7 +21,8 @@ class Templates(NamedTuple):
 _IMPORT = '"""The $kind $name."""\n\nfrom __future__ import annotations\n\n'
 _DOC = "One line on what it is, for task=list.\n\n    Paper: Authors (year), title or arXiv."
 _TEST = (
-    '"""The $kind $name.\n\n`pytest --plugin $name` adds the contract tests.\n"""\n\n'
+    '"""The $kind $name.\n\n'
+    '`pytest --plugin $name`, in a clone of the zoo, adds the contract tests.\n"""\n\n'
     "from __future__ import annotations\n\n"
 )
 

@@ -126,5 +126,5 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
                 raise ZooError(
                     f"{option}={figure} is not measured.{suggest(figure, known)} Measured are: "
                     f"{listing(known)}; the figures of a metric with callbacks=evaluate and "
-                    "'callbacks.evaluate.metrics=[NAME]'."
+                    "'callbacks.evaluate.metrics=[NAME]'"
                 )
