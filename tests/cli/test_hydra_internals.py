@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 
 from zoo.cli.hydra_internals import argument_parser, run_composed, share_config_store
 from zoo.cli.store import CONFIGS, store_parts
+from zoo.core.errors import ZooError
 
 
 def test_the_parser_knows_the_flags_that_the_program_looks_at() -> None:
@@ -44,3 +46,14 @@ def test_a_composed_configuration_runs_as_a_job_in_its_folder(tmp_path) -> None:
     assert {p.name for p in (tmp_path / ".hydra").iterdir()} == {
         "config.yaml", "hydra.yaml", "overrides.yaml"
     }  # fmt: skip
+
+
+def test_a_folder_without_room_is_named(tmp_path) -> None:
+    store_parts()
+    given = ["task=list", f"hydra.run.dir={tmp_path}"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = compose("config", given, return_hydra_config=True)
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").symlink_to("/dev/full")
+    with pytest.raises(ZooError, match=rf"folder {tmp_path} cannot be written \(No space left"):
+        run_composed(config, lambda job: None)

@@ -182,6 +182,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, flag, key):
         ZooError, match=rf"cannot be written, because .*file is not a folder.*{key}"
     ):
         check(*flag, f"{key}={tmp_path}/file/run")
+    for name, target in (("gone", "nowhere"), ("round", "round")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        with pytest.raises(ZooError, match=rf"because .*{name} is a link to nowhere.*{key}"):
+            check(*flag, f"{key}={tmp_path / name}")
 
 
 def test_a_further_folder_of_configs_is_searched(tmp_path):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fake_device import DEVICE, FakeDevice, is_on_device
+from fake_device import FakeDevice
 from helpers_contracts import CHANNELS, CLASSES, live, parametrize
-from part_steps import step_of, tiny_step
+from part_steps import run_by_shapes, step_of, tiny_step
 
 import zoo.registry as registry
 from zoo.contracts.augmentation import Augmentation
@@ -15,16 +15,6 @@ from zoo.training.cuda_graph import GraphedStep, obstacle
 IN_A_STEP = ("generator", "discriminator", "head", "loss", "regularizer", "augmentation")
 """Kinds of parts that act in a step."""
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-def run_by_shapes(step, device, copies):
-    size = step.generator.image_size
-    with device.computing(copies=copies):
-        images = torch.rand(4, CHANNELS, size, size, device=DEVICE)
-        labels = torch.zeros(4, dtype=torch.int64, device=DEVICE)
-        step.prepare(4, 0, 0)
-        for index in range(2):
-            assert is_on_device(step.run(images, labels, index))
 
 
 @parametrize(*IN_A_STEP)

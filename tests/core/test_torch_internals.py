@@ -19,6 +19,11 @@ def test_lists_of_tensors_are_computed_at_once() -> None:
     assert [n.item() for n in internals.norms(pair(3.0, 4.0))] == [5, 3]
     a, b = pair(1.0, 2.0), pair(5.0, 7.0)
     assert internals.sub(b, a)[0].tolist() == [4, 5]
+    assert internals.add(a, b, alpha=2)[0].tolist() == [11, 16]
+    assert internals.mul(a, b)[0].tolist() == [5, 14]
+    assert internals.mul(a, torch.tensor(3.0))[0].tolist() == [3, 6]
+    assert internals.div(b, a)[1].tolist() == [[5]]
+    assert internals.sqrt(pair(4.0, 9.0))[0].tolist() == [2, 3]
     internals.add_(a, b)
     assert a[0].tolist() == [6, 9]
     internals.mul_(a, torch.tensor(2.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 
 import pytest
@@ -84,3 +85,22 @@ def test_idle_connections_do_not_keep_others_out(server):
     finally:
         for client in idle:
             client.close()
+
+
+def test_a_connection_for_which_no_thread_starts_is_none_any_more(server, monkeypatch):
+    """As where the system has no more of them: a page without connections left answers nobody."""
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    port, request = server.server_address[1], b"GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            assert page.ask(port, request)[0] == 0
+    end = time.monotonic() + 10
+    while server._connections and time.monotonic() < end:
+        time.sleep(0.01)
+    assert server._connections == 0
+    assert not server._waiting
+    assert page.ask(port, request)[0] == 200

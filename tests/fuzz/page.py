@@ -120,7 +120,9 @@ def ask(port: int, data: bytes, limit: float = MOST_SECONDS) -> tuple[int, bytes
             answer = b""
             while part := client.recv(65536):
                 answer += part
-        except (ConnectionError, BrokenPipeError):
+        except TimeoutError:
+            raise
+        except OSError:  # the other end has closed
             return 0, b""
     words = answer.split(b" ", 2)
     return (int(words[1]) if len(words) > 1 and words[1].isdigit() else 0), answer

@@ -16,6 +16,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 import zoo
 from zoo.core.errors import ZooError
 from zoo.layers.pretrained import file_hash
+from zoo.metrics.features import base
 from zoo.metrics.features.base import as_rgb, create_features, extract
 from zoo.metrics.features.classifier import SmallClassifier, fit_input, predict, train_classifier
 from zoo.metrics.features.dinov2 import positions, scaled
@@ -342,3 +343,17 @@ def test_missing_weights_of_dinov2_are_told(
         "dinov2_vitl14/dinov2_vitl14_pretrain.pth (no connection). Put it there or give "
         "features_weights=PATH, or 'metrics=[{name: fd_dinov2, weights: PATH}]'."
     )
+
+
+def test_what_needs_no_network_may_need_a_package(monkeypatch):
+    """`features=efficientnet_lite0` was named as what works to those who had no such package."""
+    parts = {p.name: p.load() for p in base.offline_features()}
+    for name, live in parts.items():
+        monkeypatch.setattr(live, "is_available", lambda name=name: name != "efficientnet_lite0")
+    here = ", ".join(name for name in parts if name != "efficientnet_lite0")
+    assert base.offline_choices() == (
+        f"without network, features={here} work, and with a further package efficientnet_lite0"
+    )
+    for live in parts.values():
+        monkeypatch.setattr(live, "is_available", lambda: True)
+    assert base.offline_choices() == f"without network, features={', '.join(parts)} work"

@@ -47,10 +47,12 @@ def test_path_length_of_the_given_vector():
     regularizer = registry.create("regularizer", "path_length")
     assert regularizer.every == 4
     slope = torch.tensor([[[0.3, 0.4, 0.0], [0.0, 0.0, 1.0]], [[1.0, 2.0, 2.0], [0.0, 1.0, 0.0]]])
-    assert regularizer.penalty(slope).item() == pytest.approx(5.533853, abs=1e-5)
+    assert regularizer.penalty(slope, regularizer.decay).item() == pytest.approx(5.533853, abs=1e-5)
     assert regularizer.average.item() == pytest.approx(0.015133, abs=1e-6)
     flat = registry.create("regularizer", "path_length", decay=1.0)
-    assert flat.penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]])).item() == pytest.approx(2 * 4.0)
+    assert flat.penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 1.0).item() == pytest.approx(
+        2 * 4.0
+    )
 
 
 class Linear(nn.Module):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from fake_device import DEVICE, FakeDevice, is_on_device
 from helpers_contracts import CHANNELS, CLASSES, Part, build, classes_of, image_size
 
 import zoo.registry as registry
@@ -64,3 +66,14 @@ def step_of(part: Part, **options: Any) -> AdversarialStep:
     added = [registry.create(*part)]
     chosen = {"regularizers": added} if kind == "regularizer" else {"augmentations": added}
     return tiny_step(registry.create("loss", "bce"), **chosen, **options)
+
+
+def run_by_shapes(step: AdversarialStep, device: FakeDevice, copies: bool) -> None:
+    """Two steps on a device that is not there; without `copies` none come from the host."""
+    size = step.generator.image_size
+    with device.computing(copies=copies):
+        images = torch.rand(4, CHANNELS, size, size, device=DEVICE)
+        labels = torch.zeros(4, dtype=torch.int64, device=DEVICE)
+        step.prepare(4, 0, 0)
+        for index in range(2):
+            assert is_on_device(step.run(images, labels, index))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
+from typing import Any
 
 import pytest
 import torch
 from adversarial import BATCH, CLASSES, LATENT, make_step, networks
-from helpers_penalties import Quadratic, Stretch, X, said, update_of
+from helpers_penalties import Quadratic, Stretch, X, update_of
 
 import zoo.registry as registry
+from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
+from zoo.contracts.update import Update
 from zoo.parts.regularizers.optimal_transport import OptimalTransport
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -69,63 +71,107 @@ def test_spectral_norms_iterate_once_for_all_parts():
     torch.testing.assert_close(iterated[0], iterated[1], rtol=1e-9, atol=1e-12)
 
 
-def lecam(parts: int, debias: bool = False) -> list[torch.Tensor]:
-    part = registry.create("regularizer", "lecam", start=2, decay=0.5, every=2, debias=debias)
-    scores = said(torch.full((4,), 3.0)), said(torch.full((4,), -2.0))
-    values = []
-    for _ in range(3):
-        update = update_of(real_output=scores[0], fake_output=scores[1], parts=parts)
-        values.append([part(update) for _ in range(parts)][-1])
-    return [*values, *part.buffers()]
+def pieces_of(real: float, fake: float, count: int) -> list[Update]:
+    """An update of 8 images of equal scores, in so many pieces."""
+    n = 8 // count
+    images, nothing = torch.zeros(n, 1, 2, 2), torch.zeros(n, 1)
+    said = [DiscriminatorOutput(torch.full((n,), v), nothing, {}) for v in (real, fake)]
+    given: Any = dict.fromkeys(("generator", "discriminator", "discriminate", "generate"))
+    return [
+        Update(
+            side="discriminator", real=images, labels=None, real_output=said[0],
+            generated=GeneratorOutput(images, nothing, nothing, None), fake_output=said[1],
+            piece=i, pieces=count, **given,
+        )
+        for i in range(count)
+    ]  # fmt: skip
 
 
-def path_length(parts: int) -> list[torch.Tensor]:
-    part = registry.create("regularizer", "path_length", decay=0.5)
-    for _ in range(3 * parts):
-        part.penalty(torch.full((4, 3), 2.0), parts)
-    return [*part.buffers()]
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("every", [1, 4])
+def test_lecam_counts_updates_whatever_their_pieces(debias, every):
+    kept = []
+    for count in (1, 2, 4):
+        lecam = registry.create(
+            "regularizer", "lecam", start=2 * every, decay=0.9, debias=debias, every=every
+        )
+        penalties = []
+        for real, fake in ((3.0, -1.0), (2.0, 1.0), (-1.0, 0.5), (4.0, 2.0)):
+            *_, last = [lecam(update) for update in pieces_of(real, fake, count)]
+            penalties.append(last)
+        kept.append((lecam.average_real, lecam.average_fake, *penalties))
+        assert lecam.count == 4 * every
+        assert [p.item() > 0 for p in penalties] == [False, False, True, True]
+    for other in kept[1:]:
+        torch.testing.assert_close(other, kept[0])
 
 
-def ada(parts: int) -> list[torch.Tensor]:
-    """Sure of the reals, so that p rises with the images, after every second update."""
-    part = registry.create("augmentation", "ada", interval=2, speed=100)
-    seen = []
-    for _ in range(5):
-        for _ in range(parts):
-            real = torch.zeros(8 // parts, 1, 1, 1)
-            sure = said(torch.ones(len(real)))
-            part.observe(update_of(real=real, real_output=sure, fake_output=sure, parts=parts))
-        seen.append(part.p.clone())
-    assert seen[-1] == pytest.approx(0.32)
-    return seen
+def test_top_k_counts_updates_whatever_their_pieces():
+    for count in (1, 4):
+        top_k = registry.create("regularizer", "top_k", decay=0.5, share=0.5, period=2)
+        shares = []
+        for _ in range(4):
+            shares += [u for p in pieces_of(1.0, 0.0, count) for u in [top_k.weights(p)]]
+        kept = [(weights > 0).double().mean().item() for weights in shares]
+        assert kept == [1.0] * (2 * count) + [0.5] * (2 * count)
+        assert top_k.count == 4
 
 
-def optimal_transport(parts: int) -> list[torch.Tensor]:
-    """The gradient that reaches G, whose images are the same in each part."""
-    part = OptimalTransport()
-    generator, gradients = Stretch(3.0), []
-    for factor in (1.0, 4.0):
-        for _ in range(parts):
-            images = generator(X)
-            update = update_of(Quadratic(factor), fake=images, z=X, side="generator", parts=parts)
-            total = update.fake_output.scores.mean() + part(update)
-            (total / parts).backward()
-        gradients.append(generator.scale.grad.clone())
-    return [gradients[0], *part.buffers()]  # the second's first part is not scaled as its last is
+def test_adaptive_augmentation_counts_updates_whatever_their_pieces():
+    """It moves after `interval` of them, by all of their images."""
+    for count in (1, 2, 4):
+        ada = registry.create("augmentation", "ada", p=0.25, target=0.6, interval=2, speed=160)
+        probabilities = []
+        for score in (1.0, 1.0, -1.0, 1.0):  # r = 1, then 0
+            for update in pieces_of(score, 0.0, count):
+                ada.observe(update)
+            probabilities.append(ada.p.item())
+        assert probabilities == pytest.approx([0.25, 0.35, 0.35, 0.25])
+        assert ada.count == 4
 
 
-@pytest.mark.parametrize(
-    "found", [lecam, functools.partial(lecam, debias=True), path_length, ada, optimal_transport]
-)
-def test_what_moves_once_an_update_does_so_in_parts_too(found):
-    for parts in (2, 4):
-        torch.testing.assert_close(found(parts), found(1))
+def test_a_path_length_moves_by_updates_whatever_their_pieces():
+    (whole,) = pieces_of(0.0, 0.0, 1)
+    lengths = torch.tensor([[3.0, 4.0], [3.0, 4.0]])
+    path_length = registry.create("regularizer", "path_length", decay=0.3)
+    path_length.penalty(lengths, whole.share_of_piece(0.3))
+    average = path_length.average.clone()
+    assert average.item() == pytest.approx(0.3 * 5)
+    path_length.average.zero_()
+    for update in pieces_of(0.0, 0.0, 4):
+        path_length.penalty(lengths, update.share_of_piece(0.3))
+    torch.testing.assert_close(path_length.average, average)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_top_k_counts_updates(accumulate):
-    top_k = registry.create("regularizer", "top_k")
-    step = make_step(*networks(), "bce", [top_k], accumulate=accumulate)
-    for index in range(3):
-        step(torch.zeros(BATCH, 2, 8, 8), torch.zeros(BATCH, dtype=torch.int64), index)
-    assert top_k.count == 3
+def test_the_hooks_are_told_of_the_pieces(accumulate):
+    g, d = networks(g_norm=False)
+    told = []
+    lecam = registry.create("regularizer", "lecam")
+    lecam.register_forward_pre_hook(lambda _, given: told.append((given[0].piece, given[0].pieces)))
+    step = make_step(g, d, "hinge", [lecam], accumulate=accumulate, reuse_fakes=False)
+    step(torch.zeros(BATCH, 2, 8, 8), torch.zeros(BATCH, dtype=torch.int64), 0)
+    assert told == [(i, accumulate) for i in range(accumulate)]
+    assert lecam.count == 1
+
+
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_optimal_transport_scales_gradients_whatever_their_pieces(pieces):
+    """Of what reaches G, whose images are the same in each piece."""
+
+    def found(pieces: int) -> list[torch.Tensor]:
+        part = OptimalTransport()
+        generator, gradients = Stretch(3.0), []
+        for factor in (1.0, 4.0):
+            for _ in range(pieces):
+                images = generator(X)
+                update = update_of(
+                    Quadratic(factor), fake=images, z=X, side="generator", pieces=pieces
+                )
+                total = update.fake_output.scores.mean() + part(update)
+                (total / pieces).backward()
+            gradients.append(generator.scale.grad.clone())
+        # The second's first piece is not scaled as its last is.
+        return [gradients[0], *part.buffers()]
+
+    torch.testing.assert_close(found(pieces), found(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
 import sys
 import time
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_train import configure, train
+from helpers_train import configure, read, train
 
+from zoo.cli.failures import Stopped
 from zoo.cli.jobs import run_task
 from zoo.core.errors import ZooError
 from zoo.training.mlflow import MLFlowLogger
@@ -116,17 +118,47 @@ def test_a_best_checkpoint_of_an_earlier_monitor_is_not_logged_as_this_trainings
     assert logged == [["latest"]]
 
 
+def test_a_training_that_a_signal_stops_logs_its_checkpoints_too(tmp_path, monkeypatch):
+    """With the time of a batch system over, its best checkpoint was in no log."""
+    logged: list[tuple[list[str], int]] = []
+
+    def log(trainer, file, aliases, facts, final):
+        logged.append((aliases, read(file)["zoo"]["step"]))
+
+    def told(self, trainer, batch_idx):
+        if trainer.global_step == 15:
+            self.stopped_by = signal.SIGTERM
+        return self.stopped_by is not None
+
+    monkeypatch.setattr("zoo.training.callbacks.checkpoints.log_checkpoint", log)
+    monkeypatch.setattr("zoo.training.callbacks.checkpoints.Checkpoints._told_to_stop", told)
+    with pytest.raises(Stopped, match="the training is saved"):
+        train(tmp_path, "trainer.max_steps=99", "callbacks.checkpoints.monitor=loss_g")
+    assert logged == [(["best"], 10), (["latest"], 15)]
+
+
 def test_local_is_this_machines_database_whatever_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example")
     logger = MLFlowLogger(str(tmp_path), tracking_uri="local")
     assert logger.uri == f"sqlite:///{Path('outputs/mlflow.db').absolute()}"
-    assert not logger.uploads
+    assert logger.is_local
+
+
+@pytest.mark.parametrize(
+    ("uri", "sends"),
+    [("local", False), ("sqlite:///a.db", False), ("file:///tmp/a", False), ("./mlruns", False),
+     ("https://tracking.example", True), ("databricks", True), ("postgresql://me@db/a", True)],
+)  # fmt: skip
+def test_what_leaves_this_machine_is_known_from_the_settings(monkeypatch, uri, sends):
+    assert MLFlowLogger.uploads({"tracking_uri": uri}) == sends
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert MLFlowLogger.uploads({}) == sends
 
 
 def test_a_log_on_a_server_is_told_by_its_address_without_a_password(tmp_path):
     logger = MLFlowLogger(str(tmp_path), tracking_uri="sqlite:///runs.db")
     assert logger.summary()["MLflow"].endswith("; mlflow ui --backend-store-uri sqlite:///runs.db")
-    logger.uri, logger.uploads = "https://me:secret@tracking.example:5000/a", True
+    logger.uri, logger.is_local = "https://me:secret@tracking.example:5000/a", False
     assert logger.summary()["MLflow"].endswith(" at https://tracking.example:5000/a")
 
 

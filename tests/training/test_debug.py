@@ -10,12 +10,16 @@ import pytest
 import torch
 import yaml
 from helpers_train import configure, read, train
+from omegaconf import OmegaConf
+from pytorch_lightning.profilers import SimpleProfiler
 
 from zoo.cli.overrides import check, normalise
 from zoo.core.errors import ZooError
 from zoo.data.loader import TrainLoader
 from zoo.registry.places import CONFIGS
-from zoo.training.trainer import make_trainer
+from zoo.training.lightning import NoProfiler
+from zoo.training.profile import make_profiler
+from zoo.training.trainer import _check_stays_here, make_trainer
 
 PRESETS = sorted(p.stem for p in (CONFIGS / "debug").glob("*.yaml"))
 ONLY_TELLS = "traceback"
@@ -195,11 +199,44 @@ def test_ends_that_count_from_a_checkpoint_stay_where_they_are(tmp_path):
     assert train(tmp_path, f"resume={tmp_path}") == {}
 
 
-def test_nothing_goes_to_a_server(tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["logger=wandb"],
+        ["logger=mlflow", "logger.mlflow.tracking_uri=https://tracking.example"],
+        ["+logger.comet._target_=pytorch_lightning.loggers.CometLogger"],
+    ],
+)
+def test_nothing_goes_to_a_server_and_none_is_asked(tmp_path, monkeypatch, given):
+    """A logger that is made has told its server of the run already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.training.loggers.reason_to_stay_offline", lambda: "")
+
+    def make(section, *_, **__):
+        assert section != "logger", "it is made already"
+        return []
+
+    monkeypatch.setattr("zoo.training.trainer._make_all", make)
     with pytest.raises(ZooError, match="debug=fdr is a training for a look, of which nothing goes"):
-        train(tmp_path, "debug=fdr", "logger=wandb")
-    assert not (tmp_path / "wandb").exists()
+        train(tmp_path / "run", "debug=fdr", *given)
+    assert not [p for p in tmp_path.rglob("*") if p.name in ("wandb", "mlflow.db")]
+
+
+@pytest.mark.parametrize("given", [["logger.wandb.offline=true"], []])
+def test_a_log_that_stays_here_may_be_looked_at(monkeypatch, given):
+    monkeypatch.setenv("WANDB_MODE", "online" if given else "offline")
+    config = composed("debug=fdr", "logger=wandb", *given)
+    _check_stays_here(OmegaConf.to_container(config.logger), "fdr")
+    _check_stays_here(OmegaConf.to_container(composed("logger=many").logger), "fdr")
+
+
+def test_the_first_process_alone_is_profiled(tmp_path, monkeypatch):
+    """The table of another one was read while it was written, and then deleted."""
+    assert isinstance(make_profiler("simple", tmp_path), SimpleProfiler)
+    for name in ("LOCAL_RANK", "RANK"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "1")
+            assert isinstance(make_profiler("simple", tmp_path), NoProfiler)
 
 
 # Tags ---------------------------------------------------------------------------------------------

@@ -248,6 +248,23 @@ def test_a_log_on_a_full_disk_ends_in_a_sentence(tmp_path):
     assert read(run)["zoo"]["step"] == 20
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
+def test_a_disk_that_breaks_ends_in_a_sentence(tmp_path, monkeypatch, number):
+    """As one does that the system has made read-only, since it found it broken."""
+
+    def save(self):
+        raise OSError(number, os.strerror(number), str(tmp_path / "metrics.csv"))
+
+    train(tmp_path, "trainer.max_steps=10")
+    monkeypatch.setattr(_Writer, "save", save)
+    words = f"the disk of .*metrics.csv fails: {os.strerror(number)}; mend that, then resume with"
+    with pytest.raises(OwnError, match=words):
+        train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
+    monkeypatch.undo()
+    assert read(tmp_path)["zoo"]["step"] == 10
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
+
+
 def test_half_a_row_is_taken_off_the_log(tmp_path, monkeypatch):
     file = tmp_path / "metrics.csv"
     writer = _Writer(str(tmp_path))

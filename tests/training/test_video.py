@@ -9,7 +9,8 @@ from helpers_train import train
 from PIL import Image
 
 from zoo.core.errors import ZooError
-from zoo.training.callbacks.video import Video
+from zoo.training.callbacks import video as module
+from zoo.training.callbacks.video import Video, spread
 
 CHOSEN = ("+callback=video", "callbacks.video.first=32", "callbacks.video.growth=1.5",
           "callbacks.video.scale=2")  # fmt: skip
@@ -74,3 +75,32 @@ def test_the_next_frame_lies_behind_what_was_seen(tmp_path, growth):
     for seen in (100, 12_345, 10**9):
         due = video._next(seen)
         assert seen < due <= seen * growth * (1 + 1e-6)
+
+
+def test_frames_are_taken_at_even_distances_and_the_last_one_always():
+    files = [Path(str(i)) for i in range(10)]
+    assert spread(files, 10) == spread(files, 99) == files
+    assert [f.name for f in spread(files, 5)] == ["1", "3", "5", "7", "9"]
+    assert [f.name for f in spread(files, 3)] == ["2", "5", "9"]
+    assert [f.name for f in spread(files, 1)] == [f.name for f in spread(files, 0)] == ["9"]
+
+
+def test_a_video_holds_no_more_frames_than_it_can_show_or_memory_takes(tmp_path, monkeypatch):
+    """A frame at every step of a long training would be thousands, all in memory at its end."""
+    rhythm = ("callbacks.video.every_n_images=16", "callbacks.video.scale=1")
+    given = (*CHOSEN, *rhythm, "callbacks.video.seconds=0.2", "trainer.max_steps=25")
+    read = []
+    original = module._read
+    monkeypatch.setattr(module, "_read", lambda file: read.append(file) or original(file))
+    train(tmp_path, *given)
+    assert len(frames(tmp_path)) == 26
+    assert len(read) == 10  # fifty a second
+    assert read[-1].stem == "images_000000000400"
+    with Image.open(read[-1]) as picture:
+        pixels = picture.width * picture.height
+    read.clear()
+    monkeypatch.setattr(module, "FRAMES_MEMORY", 4 * pixels)
+    (tmp_path / "video" / "images_000000000016.png").write_bytes(b"damaged")
+    train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=26")
+    assert len(read) == 4
+    assert (tmp_path / "video.gif").is_file()

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from zoo.core.errors import OwnError, ZooError
-from zoo.core.faults import is_disk_full, is_lost_peer, is_out_of_memory, smaller_batch
+from zoo.core.faults import (
+    is_disk_broken,
+    is_disk_full,
+    is_lost_peer,
+    is_out_of_memory,
+    smaller_batch,
+)
 from zoo.training.processes import Watch
 
 
@@ -34,6 +40,9 @@ def ends_told(
         if isinstance(error, OSError) and is_disk_full(error):
             where = f"cannot write {error.filename or trainer.default_root_dir}"
             raise OwnError(f"{where}: {error.strerror}; make room, then {go_on()}") from error
+        if isinstance(error, OSError) and is_disk_broken(error):
+            where = f"the disk of {error.filename or trainer.default_root_dir} fails"
+            raise OwnError(f"{where}: {error.strerror}; mend that, then {go_on()}") from error
         if is_lost_peer(error) and (lost := watch.error()) is not None:
             raise lost from error
         raise

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError
+from zoo.core.faults import is_disk_full
 from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
@@ -97,6 +98,8 @@ def error_sentence(error: Exception) -> str:
     """What the user reads of an error."""
     if isinstance(error, ZooError):
         return str(error)
+    if is_disk_full(error) and isinstance(error, OSError):
+        return f"cannot write {error.filename or 'to the disk'}: {error.strerror}; make room."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": ")
     if _OTHER_BUILD in str(error):

@@ -13,6 +13,7 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
+from zoo.core.errors import ZooError
 from zoo.registry.places import CONFIGS
 
 
@@ -49,6 +50,12 @@ def run_composed(config: DictConfig, function: Callable[[DictConfig], Any]) -> N
         callbacks = Callbacks(config)
         callbacks.on_run_start(config=config, config_name="config")
         context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
-        done = run_job(function, config, "hydra.run.dir", None, context)
+        try:
+            done = run_job(function, config, "hydra.run.dir", None, context)
+        except OSError as error:  # of the folder: those of the task are in `done`
+            raise ZooError(
+                f"the run's folder {config.hydra.run.dir} cannot be written "
+                f"({error.strerror or error}); choose another one with hydra.run.dir=…"
+            ) from error
         callbacks.on_run_end(config=config, config_name="config", job_return=done)
         done.return_value  # noqa: B018  # raises what `function` raised

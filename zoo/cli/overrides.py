@@ -280,12 +280,12 @@ def _check_folder(config: Any, task: str, sweep: bool) -> None:
     if not isinstance(named, str) or not named.strip() or "\0" in named:
         raise ZooError(f"{key}={'' if named is None else named} names no folder.")
     folder = Path(named).expanduser()
-    nearest = next(p for p in [folder, *folder.parents] if p.exists())
+    nearest = next(p for p in [folder, *folder.parents] if os.path.lexists(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        nowhere = "not a folder" if nearest.exists() else "a link to nowhere"
         raise ZooError(
             f"the run's folder {folder} cannot be written, because {nearest} is "
-            f"{'read-only' if nearest.is_dir() else 'not a folder'}; "
-            f"choose another one with {key}=…"
+            f"{'read-only' if nearest.is_dir() else nowhere}; choose another one with {key}=…"
         )
     if task != "train":
         return

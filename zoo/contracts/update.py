@@ -39,8 +39,9 @@ class Update:
         discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
             shows D the images as they are.
         generate: new images of G, with a graph where gradients are on and it is G's update.
-        parts: into how many the batch of the optimizer's step is shared (`accumulate`), this update
-            being one of them: what moves once an update moves by a share in each.
+        piece, pieces: the batch of an update may be shared into pieces, of each of which the hooks
+            are told; this is the how many-th, from 0. What counts updates counts the last one
+            (`is_last`); a moving average goes `share_of_piece` of its way at each.
     """
 
     side: Side
@@ -53,8 +54,18 @@ class Update:
     fake_output: DiscriminatorOutput
     discriminate: Discriminate
     generate: Generate
-    parts: int = 1
+    piece: int = 0
+    pieces: int = 1
     _gradients: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the update ends with this piece."""
+        return self.piece == self.pieces - 1
+
+    def share_of_piece(self, share: float) -> float:
+        """How far a moving average goes at one piece, if it goes by `share` at an update."""
+        return share if self.pieces == 1 else 1 - (1 - share) ** (1 / self.pieces)
 
     def real_gradient(self) -> Tensor:
         """d D(real) / d real, (M, C*H*W), itself differentiable; in fp32.

@@ -16,7 +16,8 @@ from typing import Any
 def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` at the end, on the disk as well.
 
-    The folder is made. After an error the partial file is removed, and `path` is as it was.
+    The folder is made. After an error the partial file is removed, `path` is as it was, and an
+    error of the disk that names no file names this one.
 
     Args:
         on_disk: wait until the disk has it; not worth its time for one of thousands of pictures.
@@ -29,6 +30,10 @@ def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
             commit(partial, path)
         else:
             os.replace(partial, path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(partial)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -9,7 +9,9 @@ _MEMORY = (
     "bad_alloc", "ALLOC_FAILED", "Unable to allocate",
 )  # fmt: skip
 """In the texts of allocators: torch's on CPU, CUDA and MPS, C++, cuBLAS and cuDNN, numpy."""
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BROKEN = (errno.EIO, errno.EROFS, getattr(errno, "ESTALE", errno.EIO))
+"""A system that finds its disk broken lets nobody write to it any more."""
 _PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL")
 """In the texts of collectives whose other end has gone."""
 
@@ -25,7 +27,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether a disk, a quota or the largest size of a file is used up."""
-    return isinstance(error, OSError) and error.errno in _DISK
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def is_disk_broken(error: BaseException) -> bool:
+    """Whether a disk, or the way to one elsewhere, fails, or may only be read."""
+    return isinstance(error, OSError) and error.errno in _BROKEN
 
 
 def is_lost_peer(error: BaseException) -> bool:

@@ -18,17 +18,21 @@ __all__ = [
     "NEEDS_TWO",
     "BatchNorm",
     "DispatchMode",
+    "add",
     "add_",
     "clamp_max_",
     "clamp_min_",
     "copy_",
+    "div",
     "flatten",
     "has_linear_pointwise",
     "lerp_",
     "linear_pointwise",
+    "mul",
     "mul_",
     "norms",
     "outputs_and_mutation",
+    "sqrt",
     "sub",
     "sub_",
     "unflatten",
@@ -44,7 +48,11 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 """The base of all batch norms: of one, two and three dimensions, lazy and synchronised."""
 
 norms = torch._foreach_norm
+add = torch._foreach_add
 sub = torch._foreach_sub
+mul = torch._foreach_mul
+div = torch._foreach_div
+sqrt = torch._foreach_sqrt
 sub_ = torch._foreach_sub_
 add_ = torch._foreach_add_
 mul_ = torch._foreach_mul_

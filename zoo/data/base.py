@@ -32,7 +32,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least
 from zoo.core.sizes import ImageSize, height_width, plain_size
 from zoo.data.checks import check_batch_size
 from zoo.data.loader import EndlessLoader, OrderedLoader, TrainLoader, take_rows
@@ -121,10 +121,7 @@ class DataModule(pl.LightningDataModule):
             height, width = height_width(image_size)
         except ZooError as error:
             raise ZooError(f"datamodule {name}: {error}") from error
-        if channels < 1:
-            raise ZooError(f"datamodule {name}: channels={channels} must be 1 or more.")
-        if batch_size < 1:
-            raise ZooError(f"datamodule {name}: batch_size={batch_size} must be 1 or more.")
+        at_least(1, f"datamodule {name}: ", channels=channels, batch_size=batch_size)
         check_batch_size(name, batch_size, channels * height * width)
         if train_val_test_split is not None and (
             len(train_val_test_split) != 3 or min(train_val_test_split) < 0

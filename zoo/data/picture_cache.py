@@ -165,8 +165,8 @@ class PictureCache:
     def _make_room(self, root: str, needed: int, place: str, own: Path) -> None:
         if needed > self.limit:
             raise ZooError(
-                f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, more than the limit "
-                f"of {self.limit / 1e9:.1f} GB: raise datamodule.cache_limit_gb, or lower "
+                f"The decoded pictures of {root} take {_gb(needed)}, more than the limit "
+                f"of {_gb(self.limit)}: raise datamodule.cache_limit_gb, or lower "
                 "datamodule.image_size."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -184,8 +184,8 @@ class PictureCache:
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise ZooError(
-                f"The decoded pictures of {root} take {needed / 1e9:.1f} GB, but {self.folder} has "
-                f"{free / 1e9:.1f} GB free: name another folder with datamodule.cache_dir=PATH"
+                f"The decoded pictures of {root} take {_gb(needed)}, but {self.folder} has "
+                f"{_gb(free)} free: name another folder with datamodule.cache_dir=PATH"
             )
 
     def _written(self, pattern: str) -> list[tuple[Path, os.stat_result]]:
@@ -331,6 +331,10 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return mapped if mapped.shape == shape and mapped.dtype == np.uint8 else None
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
 
 
 def _digest(text: str) -> str:

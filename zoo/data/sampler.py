@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least
 
 
 class EndlessSampler:
@@ -28,8 +28,7 @@ class EndlessSampler:
     def __init__(self, size: int, seed: int = 0) -> None:
         if size < 1:
             raise ZooError("There is no image to sample from: the training split is empty.")
-        if seed < 0:
-            raise ZooError(f"seed={seed} must be 0 or more.")
+        at_least(0, seed=seed)
         self.size = size
         self.seed = seed
         self._passes: dict[int, tuple[Tensor, Tensor]] = {}

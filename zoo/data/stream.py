@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least
 from zoo.data.loader import Batch, EndlessLoader, mirror_, take_rows
 from zoo.data.picture_cache import decode_all
 from zoo.data.sources.base import Part, Source
@@ -68,8 +68,7 @@ class WindowSampler:
                 f"There are {len(self.groups)} shards with training images, and each of "
                 f"{world_size} processes reads shards of its own: write more and smaller ones."
             )
-        if seed < 0:
-            raise ZooError(f"seed={seed} must be 0 or more.")
+        at_least(0, seed=seed)
         self.seed, self.window = seed, window
         self.rank, self.world_size = rank, world_size
         self._ends: list[int] = []

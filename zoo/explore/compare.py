@@ -135,7 +135,7 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from zoo.explore.plots import as_written
+    from zoo.explore.plots import as_written, save
 
     pictures = [sorted((r["folder"] / "samples").glob("*.png")) for r in runs]
     if not any(pictures):
@@ -164,7 +164,7 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
             words = as_written(textwrap.fill(reason, 30))
             top.text(0.5, 0.5, words, ha="center", va="center", fontsize=8)
     path = folder / "comparison.png"
-    figure.savefig(path, dpi=110)
+    save(figure, path, dpi=110)
     plt.close(figure)
     return path
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from zoo.core.atomic import replacing
 
 REAL, FAKE = "#1f77b4", "#d95f02"  # told apart by colour-blind readers too
 
@@ -19,6 +22,12 @@ def _figure(title: str, width: float = 5.5, height: float = 3.4) -> Figure:
     if title:
         figure.suptitle(as_written(title), fontsize=11)
     return figure
+
+
+def save(figure: Any, path: Path, **options: Any) -> None:
+    """Write a diagram, whole or not at all."""
+    with replacing(path, on_disk=False) as partial:
+        figure.savefig(partial, format=path.suffix[1:], **options)
 
 
 def as_written(text: str) -> str:
@@ -36,7 +45,7 @@ def plot_spectra(
     axes.semilogy(fake[0], fake[1], "s--", color=FAKE, label="generated", markersize=4)
     axes.set(xlabel="spatial frequency (cycles per pixel)", ylabel="power")
     axes.legend()
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
@@ -72,7 +81,7 @@ def plot_points(
         axes.legend()
     else:  # above the plane, where it hides nothing
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
@@ -86,7 +95,7 @@ def plot_scores(real: Tensor, fake: Tensor, path: Path, title: str = "") -> Path
     axes.hist(fake.numpy(), edges, color=FAKE, alpha=0.6, label="generated", hatch="//")
     axes.set(xlabel="score of the discriminator (logit)", ylabel="images")
     axes.legend()
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
@@ -113,7 +122,7 @@ def plot_figures(
         axes.tick_params(labelsize=8)
         if len(runs) > 1:
             axes.legend(fontsize=7)
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
@@ -144,5 +153,5 @@ def plot_curves(
         axes.tick_params(labelsize=8)
         if len(names) > 1:
             axes.legend(fontsize=8)
-    figure.savefig(path)
+    save(figure, path)
     return path

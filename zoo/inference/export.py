@@ -10,6 +10,7 @@ checkpoint's description as JSON, so that `zoo.load` reads it back.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from zoo.contracts.generator import Generator
+from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
 from zoo.core.extras import require
 from zoo.inference.exported import ExportedGenerator, onnx_runner, pt2_runner, quiet
@@ -174,7 +176,10 @@ def _write_program(model: LoadedGenerator, path: Path, format: Format) -> float:
             # Strict tracing reads len(z) as the batch size; the other kind would fix its value.
             program = torch.export.export(deployable, args, dynamic_shapes=(shapes,), strict=True)
             if format == "pt2":
-                torch.export.save(program, path, extra_files={"zoo.json": info})
+                content = io.BytesIO()  # torch's writer hides what is wrong with a disk
+                torch.export.save(program, content, extra_files={"zoo.json": info})
+                with replacing(path) as partial:
+                    partial.write_bytes(content.getbuffer())
             else:
                 converted = torch.onnx.export(
                     program,
@@ -186,7 +191,8 @@ def _write_program(model: LoadedGenerator, path: Path, format: Format) -> float:
                 )
                 assert converted is not None
                 converted.model.metadata_props["zoo"] = info
-                converted.save(path, external_data=False)
+                with replacing(path) as partial:
+                    converted.save(partial, external_data=False)
     except OSError:
         raise
     except Exception as error:  # the exporters raise whatever they meet

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickletools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ _CHECKSUM = "sha256"
 """In the metadata of a safetensors file: of its description and tensors; older files have none."""
 SHARED = 4
 """How many times the bytes of a file its tensors may take, where several share their memory."""
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""In an error of safetensors that is the system's."""
 _MAKES_MEMORY = {"builtins bytearray", "__builtin__ bytearray"}
 """What PyTorch's safe reader calls, and what takes any number of bytes at a few letters' cost."""
 
@@ -140,17 +144,35 @@ def write_generator(
         state: of the generator.
         dtype: in which weights are stored, a name in `DTYPES`.
     """
-    from safetensors.torch import save_file
-
     tensors = {}
     for name, value in state.items():
         kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
         tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
     text = json.dumps(info)
     metadata = {"format": "pt", "zoo": text, _CHECKSUM: checksum(text, tensors)}
-    with replacing(file) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    write_tensors(file, tensors, metadata)
     write_json(file.with_suffix(".json"), info)
+
+
+def write_tensors(
+    file: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as `.safetensors`, whole or not at all.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replacing(file) as partial:
+        try:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=metadata)
+        except SafetensorError as error:
+            if (found := _OS_ERROR.search(str(error))) is None:
+                raise
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(file)) from error
 
 
 def checksum(text: str, state: dict[str, Tensor]) -> str:

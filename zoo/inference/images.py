@@ -139,17 +139,19 @@ def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) 
     if kind not in ("gif", "webp", "png"):
         raise ZooError(f"cannot animate as {path.name!r}: the endings are gif, webp, png, mp4.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames[0].save(
-            path,
-            save_all=True,
-            append_images=list(frames[1:]),
-            duration=max(20, round(1000 / fps)),  # ms; browsers slow down what is under 20
-            loop=0,
-            lossless=True,  # heard by webp alone
-        )
+        with replacing(path) as partial:
+            frames[0].save(
+                partial,
+                format=kind,
+                save_all=True,
+                append_images=list(frames[1:]),
+                duration=max(20, round(1000 / fps)),  # ms; browsers slow down what is under 20
+                loop=0,
+                lossless=True,  # heard by webp alone
+            )
     except OSError as error:
-        raise ZooError(f"cannot write the animation {path}: {error}.") from error
+        reason = error.strerror or error
+        raise ZooError(f"cannot write the animation {path}: {reason}.") from error
     return path
 
 
@@ -174,12 +176,13 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
     width, height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
     command = [ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-", "-pix_fmt", "yuv420p"]
+    command += ["-f", "mp4"]
     raw = b"".join(f.convert("RGB").crop((0, 0, width, height)).tobytes() for f in frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([*command, str(path)], input=raw, capture_output=True, check=False)
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise ZooError(f"ffmpeg could not write {path}: {' '.join(reason)}")
+    with replacing(path) as partial:
+        done = subprocess.run([*command, str(partial)], input=raw, capture_output=True, check=False)
+        if done.returncode:
+            reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise ZooError(f"ffmpeg could not write {path}: {' '.join(reason)}")
     return path
 
 

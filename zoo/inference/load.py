@@ -21,7 +21,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
 from zoo.core import cache
-from zoo.core.errors import ZooError, listing, printable
+from zoo.core.errors import ZooError, at_least, listing, printable
 from zoo.core.random import forked_random
 from zoo.core.torch_internals import BatchNorm
 from zoo.inference.dataset import dataset_of
@@ -282,8 +282,7 @@ class LoadedGenerator:
             ZooError: a truncation that is refused, or pixels that are NaN or infinite.
         """
         check_truncation(self.generator, truncation)
-        if batch_size < 1:
-            raise ZooError(f"batch_size={batch_size} must be 1 or more.")
+        at_least(1, batch_size=batch_size)
         for i in range(0, len(z), batch_size):
             labels = None if y is None else y[i : i + batch_size].to(self.device)
             with torch.inference_mode(), forked_random():

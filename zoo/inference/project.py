@@ -24,6 +24,7 @@ from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError, above, at_least
 from zoo.core.random import forked_random, seeded
 from zoo.inference.exported import ExportedGenerator
+from zoo.inference.files import write_tensors
 from zoo.inference.truncation import prior
 from zoo.layers.perceptual import PerceptualDistance
 from zoo.layers.pretrained import lite_package
@@ -74,13 +75,10 @@ class Projection:
 
     def save(self, path: Path) -> Path:
         """Write latents, labels, errors and noise as `.safetensors`."""
-        from safetensors.torch import save_file
-
         tensors = {self.space: self.latents, "errors": self.errors}
         tensors |= {} if self.labels is None else {"labels": self.labels}
         tensors |= {f"noise.{name}": value for name, value in self.noise.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in tensors.items()}, path)
+        write_tensors(path, tensors)
         return path
 
 

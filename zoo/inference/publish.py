@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from zoo.core.atomic import write_text
+from zoo.core.atomic import replacing, write_text
 from zoo.core.errors import ZooError, listing, printable
 from zoo.core.extras import require
 from zoo.core.network import reachable
@@ -156,7 +156,8 @@ def _copy(made: Path, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(made.iterdir()):  # the card first, by which the others are known
-            shutil.copyfile(file, folder / file.name)
+            with replacing(folder / file.name) as partial:
+                shutil.copyfile(file, partial)
     except OSError as error:
         raise ZooError(f"cannot publish into {folder}: {error.strerror or error}.") from error
 

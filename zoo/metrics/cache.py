@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.core.atomic import replacing
 from zoo.core.cache import cache_dir
+from zoo.inference.files import write_tensors
 from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.features.base import Features, extract
 
@@ -56,7 +56,7 @@ def reference_features(
         return stored
     vectors, _ = extract(network, images, batch_size, "reference features" if progress else None)
     try:
-        _write(path, vectors)
+        write_tensors(path, {"features": vectors.to(torch.float32)})
     except OSError as error:
         warnings.warn(f"reference features are not kept in {path.parent}: {error}", stacklevel=2)
     return vectors
@@ -67,11 +67,3 @@ def _read(path: Path) -> Tensor | None:
         return load_file(path)["features"]
     except (OSError, SafetensorError, KeyError):
         return None
-
-
-def _write(path: Path, vectors: Tensor) -> None:
-    try:
-        with replacing(path) as partial:
-            save_file({"features": vectors.to(torch.float32).contiguous()}, partial)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error

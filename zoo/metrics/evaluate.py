@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.contracts.generator import Generator
-from zoo.core.errors import TooFewError, ZooError
+from zoo.core.errors import TooFewError, ZooError, at_least
 from zoo.core.random import forked_random, seeded
 from zoo.core.version import __version__
 from zoo.data.pixels import to_uint8
@@ -206,8 +206,7 @@ def evaluate(
     n = len(pictures.images) if pictures is not None else n
     if n < 2:
         raise ZooError(f"n={n} must be 2 or more images to compare.")
-    if batch_size < 1:
-        raise ZooError(f"batch_size={batch_size} must be 1 or more.")
+    at_least(1, batch_size=batch_size)
     if conditional and reference.labels is None and not num_classes:
         raise ZooError(
             f"the generator needs labels, and {reference.name} has none: "

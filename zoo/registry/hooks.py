@@ -1,4 +1,4 @@
-"""Hooks of a part whose names are misspelt, which nothing would call."""
+"""What a part has from the base of its kind, known by name: the bases stand on floors above."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ CLOSE = 0.8
 _WITH_HOOKS = ("zoo", "pytorch_lightning")
 
 
+def root_of(cls: type, base: str | None) -> type | None:
+    """The class of the zoo with the name `base` that `cls` derives from; None where none is."""
+    ours = (c for c in cls.__mro__ if _of_the_zoo(c))
+    return next((c for c in ours if c.__name__ == base), None)
+
+
 def misspelt(live: Any, base: str | None) -> Iterator[tuple[str, str]]:
     """Names that a class has nearly from its base, each with the base's.
 
@@ -21,12 +27,11 @@ def misspelt(live: Any, base: str | None) -> Iterator[tuple[str, str]]:
     Args:
         base: of the kind, as `Kind.base`; nothing is told of a class that does not derive from it.
     """
-    bases = inspect.getmro(live) if inspect.isclass(live) else ()
-    ours = [c for c in bases if _of_the_zoo(c)]
-    root = next((c for c in ours if c.__name__ == base), None)
+    root = root_of(live, base) if inspect.isclass(live) else None
     if root is None or _of_the_zoo(live):
         return
-    theirs = bases[: bases.index(ours[0])]
+    bases = inspect.getmro(live)
+    theirs = bases[: next(i for i, c in enumerate(bases) if _of_the_zoo(c))]
     inherited = {n for c in bases if c not in theirs for n in dir(c)}
     for method in (True, False):
         hooks = {n for c in root.__mro__ if _top(c) in _WITH_HOOKS for n in _public(c, method)}

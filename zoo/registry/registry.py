@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import importlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, listing, suggest
-from zoo.registry.hooks import misspelt
+from zoo.registry.hooks import misspelt, root_of
 from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
@@ -282,7 +281,7 @@ def _make(part: Part, options: dict[str, Any]) -> Any:
             f"{part.kind} {part.name!r} of {place_of(part.file, error)} failed: {reason_of(error)}"
         ) from error
     base = KINDS[part.kind].base
-    if base and not isinstance(made, getattr(importlib.import_module("zoo"), base)):
+    if base and root_of(type(made), base) is None:
         raise ZooError(
             f"{part.kind} {part.name!r} of {part.source} makes a {type(made).__name__}, which must "
             f"derive from zoo.{base}."

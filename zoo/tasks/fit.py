@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,18 @@ from zoo.cli.program import program
 from zoo.core.errors import ZooError, listing
 
 
+def keeper_of(callbacks: Iterable[Any]) -> Any:
+    """The callback that writes the checkpoints, also when a signal comes; None without one."""
+    return next((c for c in callbacks if hasattr(c, "stopped_by")), None)
+
+
 def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     """`trainer.fit`, with errors in words and signals as `Stopped`."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from zoo.core.torch_internals import COMPILER
 
-    keeper = next((c for c in trainer.callbacks if hasattr(c, "stopped_by")), None)
+    keeper = keeper_of(trainer.callbacks)
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:

@@ -20,7 +20,7 @@ from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
 from zoo.core.errors import ZooError, at_least, between, listing, printable
 from zoo.registry import task
-from zoo.tasks.fit import fit, quiet
+from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
 from zoo.training.ends import count_from_here, given_ends, longer, reach_back, set_ends
 from zoo.training.processes import Watch
@@ -116,7 +116,7 @@ class Train(Task):
         data.images_per_step = gan.d_steps * data.batch_size
         checkpoint, resumed = self._checkpoint(gan, out)
         callbacks = make_callbacks(config.get("callbacks"), out)
-        keeper: Any = next((c for c in callbacks if hasattr(c, "stopped_by")), None)
+        keeper = keeper_of(callbacks)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
             raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")

@@ -13,6 +13,11 @@ from zoo.core.errors import ZooError
 Batch = tuple[Tensor, Tensor | None]
 
 
+def slices_of_step(d_steps: int, own_batch_for_g: bool) -> int:
+    """Slices of the batch of a step: one for each update of D, and G's own where it has one."""
+    return d_steps + own_batch_for_g
+
+
 def pair(batch: object) -> tuple[Any, Any]:
     """Images and labels of what a loader gives.
 
@@ -48,7 +53,7 @@ def slices(
     Raises:
         ZooError: the batch has no equal share for each of them.
     """
-    updates = d_steps + own_batch_for_g
+    updates = slices_of_step(d_steps, own_batch_for_g)
     size, rest = divmod(len(images), updates)
     if rest or size % accumulate:
         raise ZooError(
@@ -64,11 +69,11 @@ def slices(
 
 def pieces(
     images: Tensor, labels: Tensor | None, generated: GeneratorOutput | None, accumulate: int
-) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, bool]]:
-    """The pieces of an update's batch, what G made for it already, and whether each is the last."""
+) -> Iterator[tuple[Tensor, Tensor | None, GeneratorOutput | None, int]]:
+    """The pieces of an update's batch, what G made for it already, and the number of each."""
     if accumulate == 1:
-        yield images, labels, generated, True
+        yield images, labels, generated, 0
         return
     ys = [None] * accumulate if labels is None else labels.chunk(accumulate)
     for i, (real, y) in enumerate(zip(images.chunk(accumulate), ys, strict=True)):
-        yield real, y, None, i == accumulate - 1
+        yield real, y, None, i

@@ -55,8 +55,7 @@ def count_from_here(settings: dict[str, Any], epochs: int, steps: int, images: i
     Args:
         epochs, steps, images: of the checkpoint that is continued.
     """
-    ends = given_ends(settings) or {"max_epochs": EPOCHS}
-    done = {"max_epochs": epochs, "max_steps": steps, "max_images": images}
+    ends, done = _ends_and_done(settings, epochs, steps, images)
     settings.update({name: ends[name] + done[name] for name in COUNTED if name in ends})
 
 
@@ -79,14 +78,21 @@ def longer(settings: dict[str, Any], epochs: int, steps: int, images: int) -> st
         settings: the trainer's, as they were given.
         epochs, steps, images: trained so far.
     """
-    done = {"max_epochs": epochs, "max_steps": steps, "max_images": images}
-    ends = given_ends(settings) or {"max_epochs": EPOCHS}
+    ends, done = _ends_and_done(settings, epochs, steps, images)
     reached = [n for n in COUNTED if n in ends and ends[n] <= done[n]]
     if not reached and "max_time" in ends:
         return f"+trainer.max_time={_twice(ends['max_time'])}"
     # Where none is reached, something else ended it: a callback, or the user.
     reached = reached or [n for n in COUNTED if n in ends] or ["max_epochs"]
     return " ".join(f"trainer.{n}={2 * max(ends.get(n, 1), done[n], 1)}" for n in reached)
+
+
+def _ends_and_done(
+    settings: dict[str, Any], epochs: int, steps: int, images: int
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """The ends that hold, and how far a training has come to each that is counted, by name."""
+    ends = given_ends(settings) or {"max_epochs": EPOCHS}
+    return ends, dict(zip(COUNTED, (epochs, steps, images), strict=True))
 
 
 def _twice(time: Any) -> str:

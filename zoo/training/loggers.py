@@ -11,7 +11,7 @@ import shlex
 import socket
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from PIL import Image
@@ -196,8 +196,6 @@ class WandbLogger(loggers.WandbLogger):
         options: all others of Lightning's logger.
     """
 
-    uploads: ClassVar[bool] = True
-
     def __init__(
         self,
         save_dir: str,
@@ -231,6 +229,11 @@ class WandbLogger(loggers.WandbLogger):
             **options,
         )
         wandb_options(self).pop("anonymous", None)  # with which W&B has nothing to do any more
+
+    @staticmethod
+    def uploads(settings: dict[str, Any]) -> bool:
+        """Whether one of such settings would send its log to a server."""
+        return not settings.get("offline") and not reason_to_stay_offline()
 
     def go_on(self, step: int, logged: int) -> None:
         """Log to the W&B run of the newest log in this folder."""

@@ -56,14 +56,14 @@ class MLFlowLogger(loggers.MLFlowLogger):
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.folder = Path(save_dir)
-        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _LOCAL
+        uri = _place(tracking_uri)
+        self.is_local = not self.uploads({"tracking_uri": tracking_uri})
         if uri == _LOCAL:
             outputs = Path("outputs").absolute()
             outputs.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{outputs / 'mlflow.db'}"
             options.setdefault("artifact_location", (outputs / "mlflow").as_uri())
         self.uri = uri
-        self.uploads = not uri.startswith(("sqlite:", "file:"))
         self.keeps_models = kept_models("logger.mlflow", log_model)
         super().__init__(
             experiment_name,
@@ -85,6 +85,13 @@ class MLFlowLogger(loggers.MLFlowLogger):
         if self.client.get_experiment_by_name(name) is None:
             with contextlib.suppress(MlflowException):  # another program was faster
                 self.client.create_experiment(name, place)
+
+    @staticmethod
+    def uploads(settings: dict[str, Any]) -> bool:
+        """Whether one of such settings would send its log to a server."""
+        uri = _place(settings.get("tracking_uri"))
+        known = uri.startswith("databricks")  # the one server that is named by a word
+        return known or not (len(urlsplit(uri).scheme) < 2 or uri.startswith(("sqlite:", "file:")))
 
     def go_on(self, step: int, logged: int) -> None:
         """Log to the MLflow run of this folder."""
@@ -130,12 +137,17 @@ class MLFlowLogger(loggers.MLFlowLogger):
 
     def summary(self) -> dict[str, str]:
         """Where the log is, for the end of a training."""
-        if self.uploads:
+        if not self.is_local:
             parts = urlsplit(self.uri)
             place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
             return {"MLflow": f"run {self.run_id} at {place}"}
         shows = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
         return {"MLflow": f"run {self.run_id}; {shows}"}
+
+
+def _place(tracking_uri: str | None) -> str:
+    """Where runs are kept: as asked for, as the environment says, or on this machine."""
+    return tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _LOCAL
 
 
 def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:

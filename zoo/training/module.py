@@ -20,12 +20,12 @@ from zoo.core.torch_internals import NEEDS_TWO
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.registry.spec import spec
-from zoo.training.batches import pair, too_small
+from zoo.training.batches import pair, slices_of_step, too_small
 from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
-from zoo.training.optimizers import OPTIMIZERS
+from zoo.training.optimizers import maker
 from zoo.training.resuming import match_average, random_state, restore_random_state
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
@@ -93,7 +93,7 @@ class TrainingModule(LeanModule):
     @property
     def batches_per_step(self) -> int:
         """Batches of a step: one for each update of D, and G's own where it has one."""
-        return self.d_steps + self.own_batch_for_g
+        return slices_of_step(self.d_steps, self.own_batch_for_g)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -105,7 +105,9 @@ class TrainingModule(LeanModule):
         return getattr(self.trainer, "datamodule", None)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        make = OPTIMIZERS[self.optimizer_name]
+        scheduled = not {"beta1", "beta2"}.isdisjoint(self.schedules)
+        betas_change = scheduled and self.cuda_graph is not False
+        make = maker(self.optimizer_name, self.device, betas_change)
         networks = (self.generator, self.discriminator)
         return [
             make(

@@ -11,6 +11,7 @@ from torch import nn
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.core import torch_internals
+from zoo.training.device_adam import DeviceAdam
 
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
 
@@ -85,8 +86,24 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": _rmsprop,
 }
 """Makers by name, of weights, learning rate, betas, eps and weight decay."""
+_ON_DEVICE: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": DeviceAdam,
+    "adamw": partial(DeviceAdam, decoupled=True),
+}
 HAS_BETAS = frozenset({"adam", "adamw", "optimistic_adam"})
 """Adam's family, whose settings lazy penalties correct."""
+
+
+def maker(name: str, device: torch.device, betas_change: bool) -> Callable[..., Any]:
+    """What makes the optimizer of a name, as in `OPTIMIZERS`.
+
+    Args:
+        device: where the weights are.
+        betas_change: they are scheduled, which on a GPU takes an Adam that a graph can hold.
+    """
+    if betas_change and device.type == "cuda" and name in _ON_DEVICE:
+        return _ON_DEVICE[name]
+    return OPTIMIZERS[name]
 
 
 def lazy_interval(regularizers: Iterable[Regularizer], update: str) -> int:

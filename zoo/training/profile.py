@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,17 @@ _NAME = "profiler"
 
 
 def make_profiler(kind: str, out: Path) -> Profiler | str:
-    """The profiler of a name of Lightning's, which writes its table, and traces, to `out`."""
+    """The profiler of a name of Lightning's, which writes its table, and traces, to `out`.
+
+    Of several processes the first one alone is looked at: all do the same, and the tables of the
+    others would be taken away half written.
+    """
     from pytorch_lightning import profilers
 
+    from zoo.training.lightning import NoProfiler
+
+    if int(os.environ.get("LOCAL_RANK", 0)) > 0 or int(os.environ.get("RANK", 0)) > 0:
+        return NoProfiler()
     known: dict[str, Any] = {
         "simple": profilers.SimpleProfiler,
         "advanced": profilers.AdvancedProfiler,
@@ -24,7 +33,7 @@ def make_profiler(kind: str, out: Path) -> Profiler | str:
 
 
 def take_profile(out: Path) -> str:
-    """The table of a training that has ended, taken out of the files of its processes.
+    """The table of a training that has ended, taken out of the profiler's files.
 
     A profiler forgets what it has measured when it has written it down.
     """

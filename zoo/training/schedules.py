@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.contracts.schedule import Schedule
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.training.device_adam import DeviceAdam
 from zoo.training.ema import EMA
 
 Write = Callable[[float], None]
@@ -107,7 +108,10 @@ class Schedules:
         place = ("beta1", "beta2").index(target)
         if any("betas" not in g for o in self._optimizers for g in o.param_groups):
             raise ZooError(f"model.schedules: {target} needs an optimizer with betas, as Adam.")
-        self.obstacle = f"a scheduled {target} is a number of Python, which a graph would freeze"
+        if not all(isinstance(o, DeviceAdam) for o in self._optimizers):
+            self.obstacle = (
+                f"a scheduled {target} is a number of Python, which a graph would freeze"
+            )
 
         def write(value: float) -> None:
             for optimizer, share in zip(self._optimizers, self._lazy, strict=True):
@@ -115,6 +119,8 @@ class Schedules:
                     betas = list(group["betas"])
                     betas[place] = value**share
                     group["betas"] = tuple(betas)
+                if isinstance(optimizer, DeviceAdam):
+                    optimizer.hold_betas()
 
         return write
 

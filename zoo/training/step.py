@@ -34,7 +34,7 @@ from zoo.layers.attention import twice_differentiable
 from zoo.layers.weights import cached_weights
 from zoo.registry.signature import held_to_signature
 from zoo.training.backend import Backend
-from zoo.training.batches import pieces, slices
+from zoo.training.batches import pieces, slices, slices_of_step
 from zoo.training.compatibility import check_scores
 from zoo.training.ema import EMA
 from zoo.training.passes import Passes, halves
@@ -167,17 +167,13 @@ class AdversarialStep:
         self.backend.count_step()
         return metrics
 
-    @property
-    def slices_per_step(self) -> int:
-        """Slices of the batch of a step: one for each update of D, and G's own where it has one."""
-        return self.d_steps + self.own_batch_for_g
-
     def prepare(self, batch_size: int, index: int, images_seen: int | None = None) -> None:
         """What depends on numbers beyond the schedule, before `run`.
 
         The schedules' values and the weight of the average, written from host numbers.
         """
-        images = batch_size * self.d_steps // self.slices_per_step * self.backend.world_size
+        shares = slices_of_step(self.d_steps, self.own_batch_for_g)
+        images = batch_size * self.d_steps // shares * self.backend.world_size
         seen = index * images if images_seen is None else images_seen
         if self.schedules is not None:
             self.schedules.prepare(seen)
@@ -227,7 +223,7 @@ class AdversarialStep:
         self.optimizer_d.zero_grad(set_to_none=True)
         rows = []
         with self._shared_weights, _derivatives(due):
-            for real, y, fakes, last in pieces(images, labels, generated, self.accumulate):
+            for real, y, fakes, i in pieces(images, labels, generated, self.accumulate):
                 if fakes is None:
                     with torch.no_grad():
                         fakes = self.passes.generate(len(real), y)
@@ -238,10 +234,10 @@ class AdversarialStep:
                 if "fake" in wanted:
                     fakes = fakes._replace(images=widen(fakes.images).requires_grad_())
                 values, real_output, fake_output = compute(real, fakes.images, y)
-                update = self._update("discriminator", real, y, fakes, real_output, fake_output)
+                update = self._update("discriminator", real, y, fakes, real_output, fake_output, i)
                 loss = self._mean(values, update)
                 total, terms = add_terms(loss, due, update)
-                self._backward(total, last)
+                self._backward(total, update.is_last)
                 self._observe(update)
                 rows.append(
                     {
@@ -273,7 +269,7 @@ class AdversarialStep:
         self.optimizer_g.zero_grad(set_to_none=True)
         rows = []
         with self.passes.frozen_discriminator(), self._shared_weights, _derivatives(due):
-            for real, y, fakes, last in pieces(images, labels, generated, self.accumulate):
+            for real, y, fakes, i in pieces(images, labels, generated, self.accumulate):
                 if fakes is None:
                     fakes = self.passes.generate(len(real), y)
                 real_output = None
@@ -282,10 +278,10 @@ class AdversarialStep:
                         real_output = self.passes.discriminate(real, y)
                 real_scores = None if real_output is None else real_output.scores
                 values, fake_output = self._g_loss(fakes.images, y, real_scores)
-                update = self._update("generator", real, y, fakes, real_output, fake_output)
+                update = self._update("generator", real, y, fakes, real_output, fake_output, i)
                 loss = self._mean(values, update)
                 total, terms = add_terms(loss, due, update)
-                self._backward(total, last)
+                self._backward(total, update.is_last)
                 rows.append({"loss_g": loss.detach(), **terms})
         self._apply(self.optimizer_g, self.generator, due)
         return mean_terms(rows)
@@ -340,6 +336,7 @@ class AdversarialStep:
         generated: GeneratorOutput,
         real_output: DiscriminatorOutput | None,
         fake_output: DiscriminatorOutput,
+        piece: int,
     ) -> Update:
         return Update(
             side=side,
@@ -352,7 +349,8 @@ class AdversarialStep:
             fake_output=fake_output,
             discriminate=self.passes.discriminate,
             generate=self.passes.generate,
-            parts=self.accumulate,
+            piece=piece,
+            pieces=self.accumulate,
         )
 
     @torch.no_grad()

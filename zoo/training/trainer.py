@@ -113,13 +113,9 @@ def make_loggers(
     from pytorch_lightning.loggers import Logger
 
     tags = [str(tag) for tag in config.get("tags") or []]
+    if config.get("debug"):
+        _check_stays_here(node, str(config["debug"]))
     loggers = _make_all("logger", node, Logger, save_dir=str(out), tags=tags)
-    for logger in loggers:
-        if config.get("debug") and getattr(logger, "uploads", False):
-            raise ZooError(
-                f"logger: debug={config['debug']} is a training for a look, of which nothing goes "
-                f"to a server: leave the {type(logger).__name__} out (logger=csv, tensorboard)."
-            )
     for logger in loggers:
         if resumed is not None and hasattr(logger, "go_on"):
             logger.go_on(*resumed)
@@ -131,6 +127,26 @@ def make_loggers(
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ZooError(f"logger: {type(logger).__name__} cannot start: {reason}") from error
     return loggers
+
+
+def _check_stays_here(node: dict[str, Any] | None, preset: str) -> None:
+    """Refuse loggers that send what they log to a server, before one is made."""
+    from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+    for name, settings in (node or {}).items():
+        if settings is None:
+            continue
+        live = _class_of(f"logger.{name}", settings, Logger)
+        if hasattr(live, "uploads"):
+            sends = live.uploads(settings)
+        else:  # of Lightning's, all but two are for servers
+            ours = issubclass(live, CSVLogger | TensorBoardLogger)
+            sends = live.__module__.startswith("pytorch_lightning.") and not ours
+        if sends:
+            raise ZooError(
+                f"logger.{name}: debug={preset} is a training for a look, of which nothing goes to "
+                f"a server: leave the {live.__name__} out (logger=csv, tensorboard)."
+            )
 
 
 def make_trainer(

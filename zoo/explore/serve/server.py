@@ -107,18 +107,25 @@ class Server(ThreadingHTTPServer):
             if accepted:
                 self._connections += 1
                 self._waiting[request] = None
-        if accepted:
-            super().process_request(request, client_address)
-        else:
+        if not accepted:
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except Exception:  # no thread could be started: the connection is none any more
+            self._give_back(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._connections -= 1
-                self._waiting.pop(request, None)
+            self._give_back(request)
+
+    def _give_back(self, request: Any) -> None:
+        with self._lock:
+            self._connections -= 1
+            self._waiting.pop(request, None)
 
     def has_asked(self, request: Any) -> None:
         """Note that a connection has sent its request, and is not to be ended for another."""

@@ -93,7 +93,10 @@ def create_features(name: str, **options: Any) -> Features:
 
 def offline_choices() -> str:
     """What could be done where weights cannot be fetched, as a part of a sentence."""
-    return f"without network, features={listing(p.name for p in offline_features())} work"
+    here = [p.name for p in offline_features() if p.load().is_available()]
+    others = [p.name for p in offline_features() if p.name not in here]
+    missing = f", and with a further package {listing(others)}" if others else ""
+    return f"without network, features={listing(here)} work{missing}"
 
 
 def offline_features() -> list[Part]:

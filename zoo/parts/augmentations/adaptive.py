@@ -51,12 +51,13 @@ class AdaptiveAugmentation(Augmentation):
     def observe(self, update: Update) -> None:
         if not self.adaptive or update.real_output is None:
             return
-        self.signs += update.real_output.scores.sign().mean().to(self.signs.dtype)
+        self.signs += update.real_output.scores.sign().mean().to(self.signs.dtype) / update.pieces
+        if not update.is_last:
+            return
         self.count += 1
-        looks = self.interval * update.parts
-        due = self.count % looks == 0
-        images = len(update.real) * process_count() * looks
-        r = mean_over_processes(self.signs) / looks
+        due = self.count % self.interval == 0
+        images = len(update.real) * update.pieces * process_count() * self.interval
+        r = mean_over_processes(self.signs) / self.interval
         moved = (self.p + (r - self.target).sign() * (images / self.speed)).clamp(min=0)
         self.p.copy_(torch.where(due, moved, self.p))
         self.signs.mul_(~due)

@@ -56,25 +56,27 @@ class LeCam(Regularizer):
         # Tensors, also the count: a Python number would be frozen into a CUDA graph.
         self.register_buffer("average_real", torch.zeros(()))
         self.register_buffer("average_fake", torch.zeros(()))
-        self.register_buffer("count", torch.zeros(()))  # a share of an update counts as such
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def forward(self, update: Update) -> Tensor:
         assert update.real_output is not None  # an update of D always has it
         real, fake = update.real_output.scores, update.fake_output.scores
         with torch.no_grad():
-            first = (self.count == 0) & (not self.debias)
+            first = (self.count == 0) & (not self.debias and update.piece == 0)
             means = mean_over_processes(torch.stack((real.mean(), fake.mean())))
             means = means.to(self.average_real.dtype)
-            passed = self.every / update.parts  # updates since the last time
-            share = 1 - self.decay**passed
+            # Of the updates since the last time.
+            share = update.share_of_piece(1 - self.decay**self.every)
             for average, mean in zip((self.average_real, self.average_fake), means, strict=True):
                 average.copy_(torch.where(first, mean, average.lerp(mean, share)))
             active = (self.count >= self.start).to(real.dtype)
-            self.count += passed
+            updates = self.count + self.every * (update.piece + 1) / update.pieces
+            if update.is_last:
+                self.count += self.every
         # Clones: the next update changes the averages in place.
         average_real, average_fake = self.average_real.clone(), self.average_fake.clone()
         if self.debias:
-            known = 1 - torch.full_like(average_real, self.decay).pow(self.count)
+            known = 1 - torch.full_like(average_real, self.decay).pow(updates)
             average_real, average_fake = average_real / known, average_fake / known
         penalty = relu(real - average_fake).square() + relu(average_real - fake).square()
         return self.weight * active * penalty.mean()

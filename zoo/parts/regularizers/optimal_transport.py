@@ -59,19 +59,19 @@ class OptimalTransport(Regularizer):
         move = widen(images) - widen(z).detach().view_as(images)
         if self.normalize and images.requires_grad:
             own = (2 * self.weight / images.numel() * move).detach()
-            images.register_hook(lambda gradient: self._normalized(gradient, own, update.parts))
+            images.register_hook(lambda gradient: self._normalized(gradient, own, update.pieces))
         return self.weight * move.square().mean()
 
     @torch.no_grad()
-    def _normalized(self, gradient: Tensor, own: Tensor, parts: int) -> Tensor:
+    def _normalized(self, gradient: Tensor, own: Tensor, pieces: int) -> Tensor:
         """The images' whole gradient, with all but this term's own brought to unit rms.
 
-        Of each of the parts of a batch it is that share of the part's own gradient.
+        Of each of the pieces of a batch it is that share of its own gradient.
         """
-        others = widen(gradient) * parts - own
-        share = 1 - 0.9 ** (1 / parts)
+        others = widen(gradient) * pieces - own
+        share = 1 - 0.9 ** (1 / pieces)
         square = mean_over_processes(others.square().sum() * others.numel()).to(self.average.dtype)
         self.average.copy_(torch.where(self.begun, self.average.lerp(square, share), square))
         self.begun.fill_(True)
         scale = self.average.sqrt().clamp_min(torch.finfo(self.average.dtype).tiny)
-        return ((others / scale + own) / parts).to(gradient.dtype)
+        return ((others / scale + own) / pieces).to(gradient.dtype)

@@ -59,15 +59,14 @@ class PathLength(Regularizer):
                 images = update.generator.synthesize(w, labels)  # type: ignore[operator]
             noise = torch.randn_like(images) / math.sqrt(images[0, 0].numel())
             (slope,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
-        return self.penalty(slope, update.parts)
+        return self.penalty(slope, update.share_of_piece(self.decay))
 
-    def penalty(self, slope: Tensor, parts: int = 1) -> Tensor:
-        """Of J_w^T y, (N, W) or (N, layers, W); moves the average, by a share in each part."""
+    def penalty(self, slope: Tensor, share: float) -> Tensor:
+        """Of J_w^T y, (N, W) or (N, layers, W); moves the average by `share`."""
         squares = slope.square().sum(-1)
         lengths = (squares if slope.dim() == 2 else squares.mean(1)).sqrt()
         with torch.no_grad():
             mean = mean_over_processes(lengths.mean())
-            share = 1 - (1 - self.decay) ** (1 / parts)
             self.average.lerp_(mean.to(self.average.dtype), share)
         # A clone: the next update moves the average in place.
         return self.weight * (lengths - self.average.clone()).square().mean()

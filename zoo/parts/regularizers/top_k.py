@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, image_scores
@@ -56,8 +56,7 @@ class TopK(Regularizer):
             else torch.zeros_like(scores[0])
         )
         k = (part.clamp(min=self.share) * n).floor().clamp(min=1)
+        if update.is_last:
+            self.count += 1
         ranks = scores.argsort(descending=True).argsort()
         return (ranks < k).to(scores.dtype) * n / k
-
-    def after_update(self, network: nn.Module) -> None:
-        self.count += 1

@@ -142,6 +142,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         self._seen = seen
         if self._told_to_stop(trainer, batch_idx):
             self.save(trainer, pl_module)
+            self._give_to_loggers(trainer, pl_module)
             raise KeyboardInterrupt
         if trainer.should_stop or trainer.global_step == trainer.max_steps:
             # Now rather than at the end, when Lightning has closed the epoch: a longer run goes on
@@ -165,6 +166,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._release()
         self.save(trainer, pl_module)
+        self._give_to_loggers(trainer, pl_module)
+
+    def _give_to_loggers(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Give the best and the last checkpoint to loggers that were asked to keep some."""
         best = self.folder / "best.ckpt"
         if trainer.is_global_zero:
             if best.is_file() and math.isfinite(self.best_score):  # else an earlier monitor's

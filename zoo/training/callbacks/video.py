@@ -18,6 +18,10 @@ from zoo.training.callbacks.logs import log_file
 
 _LINE = 18
 """Pixels below a grid, for the words."""
+FASTEST = 50
+"""Frames a second that are shown of a video, as browsers do."""
+FRAMES_MEMORY = 2**29
+"""Bytes that the frames of a video take while it is written."""
 
 
 @callback("video")
@@ -26,7 +30,8 @@ class Video(Callback):
 
     A frame is taken whenever `growth` times as many real images were seen as at the one before, for
     most happens early: about 25 frames for ten times as many images. They are kept as PNG in
-    `video/`, so that a training that is continued has one video from its start to its end.
+    `video/`, so that a training that is continued has one video from its start to its end. Of more
+    than can be shown in its time, 50 a second, or held in 512 MB, it takes some at even distances.
 
     Args:
         folder: the run's folder.
@@ -113,11 +118,12 @@ class Video(Callback):
     def write(self, trainer: pl.Trainer) -> None:
         """Make the video of the frames there are, and give it to loggers that keep files."""
         files = sorted(self.frames.glob("images_*.png"))
-        pictures = [_read(file) for file in files]
+        kinds = {file: kind for file in files if (kind := _kind(file)) is not None}
         # A grid of other rows or another scale, from before a resume, is no frame of this one.
-        pictures = [
-            p for p in pictures if (p.size, p.mode) == (pictures[-1].size, pictures[-1].mode)
-        ]
+        (width, height), mode = newest = list(kinds.values())[-1]
+        files = [file for file, kind in kinds.items() if kind == newest]
+        room = FRAMES_MEMORY // (width * height * len(mode))
+        pictures = [_read(file) for file in spread(files, min(int(FASTEST * self.seconds), room))]
         fps = max(1.0, len(pictures) / self.seconds)
         pictures += pictures[-1:] * round(2 * fps)
         write_animation(pictures, self.file, fps)
@@ -133,6 +139,22 @@ def with_line(picture: Image.Image, words: str) -> Image.Image:
     place = (picture.width - 6, picture.height + _LINE // 2)
     ImageDraw.Draw(canvas).text(place, words, fill=black, font=font, anchor="rm")
     return canvas
+
+
+def spread(files: list[Path], most: int) -> list[Path]:
+    """At most so many of the frames, at even distances; the last one always."""
+    count = min(len(files), max(1, most))
+    return [files[(i + 1) * len(files) // count - 1] for i in range(count)]
+
+
+def _kind(file: Path) -> tuple[tuple[int, int], str] | None:
+    """Size and mode of a picture, of which no more is read; None of a damaged one."""
+    try:
+        with Image.open(file) as picture:
+            picture.verify()
+            return picture.size, picture.mode
+    except Exception:  # every kind of damage has an error of its own
+        return None
 
 
 def _read(file: Path) -> Image.Image:
