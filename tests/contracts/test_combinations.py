@@ -258,3 +258,13 @@ def test_labels_that_the_discriminator_ignores_are_noted():
     gan = build_gan(model("dcgan", "dcgan", "bce", head=head, conditional=True), DATA)
     assert len(gan.notes) == 1
     assert "does not ask for them, so they will not matter" in gan.notes[0]
+
+
+def test_weights_of_a_loss_that_the_head_replaces_are_noted():
+    """Top-k would choose images of a loss that nobody takes."""
+    top_k = {"regularizer": {"top_k": node("regularizer", "top_k")}}
+    assert not build_gan(model("dcgan", "dcgan", "hinge", **top_k), DATA).notes
+    head = node("head", "multi_hinge")
+    gan = build_gan(model("dcgan", "dcgan", "hinge", head=head, **top_k), DATA)
+    assert len(gan.notes) == 1
+    assert "'top_k' weighs the values of the loss, but head MultiHinge" in gan.notes[0]

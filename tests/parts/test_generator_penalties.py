@@ -51,6 +51,7 @@ def test_top_k_vector_and_its_share():
     for _ in range(5):
         weights = top.weights(update_of(fake_output=said(FAKE), side="generator"))
         assert weights.mean().item() == pytest.approx(1)
+        top.after_update(None)
         values.append((weights * hinge.generator(FAKE)).mean().item())
     whole, half = -FAKE.mean().item(), -0.65
     assert values == pytest.approx([whole, whole, half, half, half])

@@ -21,8 +21,10 @@ from helpers_penalties import (
 from torch import nn
 
 import zoo.registry as registry
+from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.core.errors import ZooError
 from zoo.layers.pixels import flip_and_shift, gather_pixels, mirrored
+from zoo.parts.regularizers.gradient_penalty import between
 
 # Gradient penalties ------------------------------------------------------------------------------
 
@@ -141,6 +143,20 @@ def test_cr_holds_what_heads_read_where_asked():
     gap = (critic.outputs(2 * update.real).scores - update.real_output.scores).square().mean()
     torch.testing.assert_close(make("cr", weight=1.0)(update), gap)
     torch.testing.assert_close(make("cr", weight=1.0, extra=True)(update), gap + 4 * gap)
+
+
+@pytest.mark.parametrize("name", ["cr", "bcr"])
+def test_consistency_is_of_images_and_not_of_the_places_of_their_scores(name):
+    """Scores of pixels, and maps of them, move with an image that is flipped."""
+
+    class Pixels(nn.Module):
+        def outputs(self, x, y=None):
+            return DiscriminatorOutput(x.flatten(1), x.flatten(1).mean(1), {"pixels": x})
+
+    torch.manual_seed(0)
+    real, fake = torch.rand(2, 8, 1, 4, 4, dtype=torch.float64)  # too small to be shifted
+    value = make(name, extra=True)(update_of(Pixels(), real, fake))
+    torch.testing.assert_close(value, torch.zeros_like(value))
 
 
 def test_flip_and_shift_moves_whole_pixels_and_reflects():
@@ -295,3 +311,12 @@ def test_penalties_are_fp32_under_autocast(name):
             values.append(make(name)(update_of(Critic(), real, fake)))
     assert values[1].dtype == torch.float32
     torch.testing.assert_close(values[1], values[0], rtol=1e-6, atol=1e-7)
+
+
+def test_images_that_are_seen_as_one_lie_on_one_line():
+    """Between a pack of reals and one of fakes, as D sees them."""
+    real, fake = torch.zeros(6, 3, 1, 1), torch.ones(6, 3, 1, 1)
+    places = between(update_of(real=real, fake=fake, fake_output=said(torch.zeros(3))))
+    packs = places.reshape(3, 6)
+    torch.testing.assert_close(packs, packs[:, :1].expand(3, 6))
+    assert len(packs[:, 0].unique()) == 3

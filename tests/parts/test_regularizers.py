@@ -187,7 +187,11 @@ def test_weight_clipping():
     with torch.no_grad():
         before = network.weight.clone()
         clipping.after_update(network)
-    torch.testing.assert_close(network.weight.detach(), before.clamp(-0.1, 0.1))
+        torch.testing.assert_close(network.weight.detach(), before.clamp(-0.1, 0.1))
+        network.weight.copy_(before)
+        network.weight.requires_grad_(False)
+        clipping.after_update(network)
+        assert torch.equal(network.weight, before)  # as freeze_d asks for
     with pytest.raises(ZooError, match="clip=0"):
         registry.create("regularizer", "weight_clipping", clip=0.0)
 

@@ -72,6 +72,7 @@ def update_of(
     generate=None,
     differentiable=(),
     labels=None,
+    pieces=1,
 ) -> Update:
     """An update made by hand; what D says is computed where it is not given."""
     real = images_of(X) if real is None else real.clone()
@@ -95,6 +96,7 @@ def update_of(
         fake_output=fake_output,
         discriminate=lambda x, y, augmented=True: critic.outputs(x, y),
         generate=generate,
+        pieces=pieces,
     )
 
 

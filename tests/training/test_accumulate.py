@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 from adversarial import BATCH, CLASSES, LATENT, make_step, networks
+from helpers_penalties import Quadratic, Stretch, X, update_of
 
 import zoo.registry as registry
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.update import Update
+from zoo.parts.regularizers.optimal_transport import OptimalTransport
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -151,3 +153,25 @@ def test_the_hooks_are_told_of_the_pieces(accumulate):
     step(torch.zeros(BATCH, 2, 8, 8), torch.zeros(BATCH, dtype=torch.int64), 0)
     assert told == [(i, accumulate) for i in range(accumulate)]
     assert lecam.count == 1
+
+
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_optimal_transport_scales_gradients_whatever_their_pieces(pieces):
+    """Of what reaches G, whose images are the same in each piece."""
+
+    def found(pieces: int) -> list[torch.Tensor]:
+        part = OptimalTransport()
+        generator, gradients = Stretch(3.0), []
+        for factor in (1.0, 4.0):
+            for _ in range(pieces):
+                images = generator(X)
+                update = update_of(
+                    Quadratic(factor), fake=images, z=X, side="generator", pieces=pieces
+                )
+                total = update.fake_output.scores.mean() + part(update)
+                (total / pieces).backward()
+            gradients.append(generator.scale.grad.clone())
+        # The second's first piece is not scaled as its last is.
+        return [gradients[0], *part.buffers()]
+
+    torch.testing.assert_close(found(pieces), found(1))

@@ -6,6 +6,7 @@ import gc
 import math
 import re
 import types
+from typing import get_args, get_type_hints
 
 import pytest
 import pytorch_lightning as pl
@@ -20,6 +21,7 @@ from zoo.core.errors import ZooError
 from zoo.data.pixels import to_float
 from zoo.training.callbacks.checkpoints import Checkpoints
 from zoo.training.gan import GAN
+from zoo.training.optimizers import OPTIMIZERS
 from zoo.training.window import NonFiniteError, Window
 
 SHAPE = {"image_size": 8, "channels": 1, "num_classes": 10}
@@ -94,6 +96,13 @@ def test_batches_that_cannot_be_trained_on_are_told(batch, sentence):
     gan = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1)
     with pytest.raises(ZooError, match=sentence):
         fit(gan, loader=torch.utils.data.DataLoader([batch], batch_size=None), max_steps=1)
+
+
+def test_parts_of_a_batch_that_are_too_small_are_told():
+    gan = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1, accumulate=4)
+    loader = torch.utils.data.DataLoader([torch.zeros(4, 1, 8, 8)], batch_size=None)
+    with pytest.raises(ZooError, match=r"of 4 images, shared into accumulate=4 .*lower accumulate"):
+        fit(gan, loader=loader, max_steps=1)
 
 
 def test_the_average_follows_the_images_seen_through_smaller_batches():
@@ -252,6 +261,15 @@ def test_only_adam_is_corrected_and_only_for_lazy_penalties():
     for gan in (make(regularizers=[once]), make(regularizers=[lazy], optimizer="rmsprop")):
         assert gan.notes == []
         assert [o.param_groups[0]["lr"] for o in gan.configure_optimizers()] == [2e-4, 2e-4]
+
+
+def test_every_optimizer_takes_eps_and_weight_decay():
+    options = get_args(get_type_hints(zoo.GAN.__init__)["optimizer"])
+    assert set(options) == set(OPTIMIZERS)
+    for optimizer in options:
+        for made in make(optimizer=optimizer, eps=0.5, weight_decay=0.25).configure_optimizers():
+            (group,) = made.param_groups
+            assert (group["eps"], group["weight_decay"]) == (0.5, 0.25)
 
 
 def test_decay_without_an_end_is_refused():

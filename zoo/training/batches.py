@@ -32,12 +32,16 @@ def pair(batch: object) -> tuple[Any, Any]:
     )
 
 
-def too_small(images: int) -> ZooError:
+def too_small(images: int, accumulate: int) -> ZooError:
     """The error of a batch that leaves batch norm a single value of each channel."""
+    shared = accumulate > 1
     return ZooError(
-        f"a batch of {images} image{'s' if images > 1 else ''} gives batch norm a single value of "
-        "each channel, and it needs two: raise batch_size, choose networks without batch norm, or "
-        "let a loader of your own drop its last batch (drop_last=True)."
+        f"a batch of {images} image{'s' if images > 1 else ''}"
+        + (f", shared into accumulate={accumulate} parts," if shared else "")
+        + " gives batch norm a single value of each channel, and it needs two: raise batch_size, "
+        + ("lower accumulate, " if shared else "")
+        + "choose networks without batch norm, or let a loader of your own drop its last batch "
+        "(drop_last=True)."
     )
 
 

@@ -57,6 +57,13 @@ def check(
             f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
             f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
         )
+    weighing = [r for r in regularizers if r.overrides("weights")]
+    if weighing and head is not None and head.replaces_loss:
+        notes.append(
+            f"regularizer {_name(weighing[0])} weighs the values of the loss, but head "
+            f"{type(head).__name__} of discriminator {_name(discriminator)} has losses of its own "
+            "in its place, so it has no effect."
+        )
     return notes
 
 

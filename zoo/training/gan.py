@@ -87,8 +87,8 @@ class GAN(TrainingModule):
             it.
         betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
             Karras et al. (2020), arXiv:1912.04958, and a note says so.
-        eps: of Adam.
-        weight_decay: of AdamW; an L2 penalty in Adam.
+        eps: of the optimizer.
+        weight_decay: of AdamW; an L2 penalty in the others.
         lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
         lr_decay_start: share of the training after which the decay starts.
         average: `ema`, which forgets, or `swa`, the mean of all weights from `ema_start` on.

@@ -227,7 +227,7 @@ class TrainingModule(LeanModule):
         except ValueError as error:
             if NEEDS_TWO not in str(error):
                 raise
-            raise too_small(len(images)) from error
+            raise too_small(len(images), self.accumulate) from error
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1

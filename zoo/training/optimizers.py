@@ -73,8 +73,10 @@ class OptimisticAdam(torch.optim.Adam):
         return result
 
 
-def _rmsprop(weights: list[nn.Parameter], lr: float, *unused: Any) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(weights, lr=lr)
+def _rmsprop(
+    weights: list[nn.Parameter], lr: float, betas: Any, eps: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(weights, lr=lr, eps=eps, weight_decay=weight_decay)
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -8,16 +8,20 @@ from torch import Tensor
 
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, widen
+from zoo.contracts.update import Update, image_scores, widen
 from zoo.layers.pixels import flip_and_shift
 from zoo.registry import at_least, regularizer
 
 
 def disagreement(one: DiscriminatorOutput, other: DiscriminatorOutput, extra: bool) -> Tensor:
-    """The mean squared difference of what D said twice; with `extra` also of what heads read."""
-    total = (one.scores - other.scores).square().mean()
+    """The mean squared difference of what D said twice; with `extra` also of what heads read.
+
+    Of several scores of an image it is that of their mean, as in the loss: scores of patches and
+    maps of pixels move with the image, so that they are not to be compared place by place.
+    """
+    total = (image_scores(one.scores) - image_scores(other.scores)).square().mean()
     if extra:
-        for name in sorted(one.extra):
+        for name in sorted(n for n, value in one.extra.items() if value.dim() <= 2):
             total = total + (widen(one.extra[name]) - widen(other.extra[name])).square().mean()
     return total
 

@@ -49,10 +49,14 @@ def slope_off(penalty: float, weight: float, center: float) -> str | None:
 
 
 def between(update: Update) -> Tensor:
-    """e x + (1 - e) G(z) with one e in [0, 1) per image, (N, C, H, W) without a graph."""
+    """e x + (1 - e) G(z) with one e in [0, 1) per image, (N, C, H, W) without a graph.
+
+    Images that D sees as one, by the packing of PacGAN, have one e: they lie on one line as well.
+    """
     real, fake = widen(update.real.detach()), widen(update.generated.images.detach())
-    epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-    return torch.lerp(fake, real, epsilon)
+    seen = len(update.fake_output.scores)
+    epsilon = torch.rand(seen, 1, 1, 1, device=real.device, dtype=real.dtype)
+    return torch.lerp(fake, real, epsilon.repeat_interleave(len(real) // seen, dim=0))
 
 
 @regularizer("gradient_penalty")

@@ -24,8 +24,8 @@ class OptimalTransport(Regularizer):
     weight * E[(G(z) - z)^2], the mean over all values. So that the weight keeps its meaning while
     D's slopes change, whatever else reaches the images as a gradient is divided by the root of a
     moving average (0.9) of its squared norm times the number of values: it then has unit rms
-    relative to a mean. (Neither under the gradient scaler of fp16 nor with accumulated parts of a
-    batch, which scale the gradients without saying so.)
+    relative to a mean. (Not under the gradient scaler of fp16, which scales the gradients without
+    saying so.)
 
     Args:
         weight: lambda.
@@ -59,15 +59,19 @@ class OptimalTransport(Regularizer):
         move = widen(images) - widen(z).detach().view_as(images)
         if self.normalize and images.requires_grad:
             own = (2 * self.weight / images.numel() * move).detach()
-            images.register_hook(lambda gradient: self._normalized(gradient, own))
+            images.register_hook(lambda gradient: self._normalized(gradient, own, update.pieces))
         return self.weight * move.square().mean()
 
     @torch.no_grad()
-    def _normalized(self, gradient: Tensor, own: Tensor) -> Tensor:
-        """The images' whole gradient, with all but this term's own brought to unit rms."""
-        others = widen(gradient) - own
+    def _normalized(self, gradient: Tensor, own: Tensor, pieces: int) -> Tensor:
+        """The images' whole gradient, with all but this term's own brought to unit rms.
+
+        Of each of the pieces of a batch it is that share of its own gradient.
+        """
+        others = widen(gradient) * pieces - own
+        share = 1 - 0.9 ** (1 / pieces)
         square = mean_over_processes(others.square().sum() * others.numel()).to(self.average.dtype)
-        self.average.copy_(torch.where(self.begun, self.average.lerp(square, 0.1), square))
+        self.average.copy_(torch.where(self.begun, self.average.lerp(square, share), square))
         self.begun.fill_(True)
         scale = self.average.sqrt().clamp_min(torch.finfo(self.average.dtype).tiny)
-        return (others / scale + own).to(gradient.dtype)
+        return ((others / scale + own) / pieces).to(gradient.dtype)

@@ -30,6 +30,7 @@ class WeightClipping(Regularizer):
         self.clip = clip
 
     def after_update(self, network: nn.Module) -> None:
-        weights: list[torch.Tensor] = list(network.parameters())
+        # Frozen ones (freeze_d) stay what they are.
+        weights: list[torch.Tensor] = [p for p in network.parameters() if p.requires_grad]
         torch_internals.clamp_min_(weights, -self.clip)
         torch_internals.clamp_max_(weights, self.clip)
