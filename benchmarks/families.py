@@ -108,6 +108,8 @@ def main() -> None:
                 row = {"family": family, "images": images[family], **found, **about}
                 rows = table.added(rows, row, key)
         write(rows, options.runs, file, device)
+    if not rows:
+        parser.error(f"there are no rows in {file} to draw again: name families")
     write(rows, options.runs, file, device)
 
 

@@ -119,7 +119,8 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("+model.foo=1", "model has no option 'foo'."),
         ("+model.generator.depth=1", "model.generator (dcgan) has no option 'depth'."),
         ("+callbacks.samples.rowz=1", "no option 'rowz'. Did you mean 'rows'?"),
-        ("trainer.fast_dev_run=true", "added with a plus: +trainer.fast_dev_run=… ."),
+        ("trainer.limit_train_batches=9", "added with a plus: +trainer.limit_train_batches=9"),
+        ("trainer.fast_dev_runs=true", "added with a plus: +trainer.fast_dev_runs=… ."),
         ("logger.csv.prefix=a", "has: name. Further ones of Lightning's are added with a plus:"),
         # values
         ("model.generator.base_channels=wide", "base_channels=wide is not an integer."),

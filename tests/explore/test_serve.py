@@ -96,6 +96,13 @@ def test_components_of_styles_move_styles():
     assert not torch.equal(made, pixels(studio.render({"seed": "3", "raw": "1"})))
 
 
+def test_styles_of_few_values_leave_the_other_directions(tmp_path):
+    narrow = {"generator_options": {"style_dim": 3, "max_channels": 8}}
+    file = make_checkpoint(tmp_path / "a.ckpt", "stylegan2", **narrow)
+    described = Studio([zoo.load(file)]).describe_model({})
+    assert (described["directions"], described["components"]) == (6, 0)
+
+
 def test_many_images_use_seeds_in_a_row_and_a_class_each(server, models):
     data = pixels(get(server, "image?raw=1&seed=3&n=4").read())
     for i in range(4):

@@ -74,6 +74,28 @@ def test_a_loss_whose_scores_are_no_ratio_is_told(file, tmp_path):
     assert not zoo.load(file).refiner(QUICK["ddls"]).note
 
 
+def test_scores_are_those_that_the_loss_saw(file, tmp_path):
+    """Under gradient normalisation D(x) / (|grad D(x)| + |D(x)|), and no raw score."""
+    content = torch.load(file, weights_only=True)
+    content["zoo"]["regularizers"] = [
+        {"name": "gradient_normalization", "options": {}},
+        {"name": "NotOfTheRegistry", "options": {}},
+        "nothing of use",
+    ]
+    torch.save(content, tmp_path / "normalised.ckpt")
+    model = zoo.load(tmp_path / "normalised.ckpt")
+    z, y = model.draw(4, seed=1)
+    images = model.generate(z, y).requires_grad_()
+    raw = model.discriminator()(images, y)
+    (slope,) = torch.autograd.grad(raw.sum(), images)
+    want = raw / (slope.flatten(1).norm(dim=1) + raw.abs())
+    refiner = model.refiner(QUICK["ddls"])
+    got = refiner.scene.scores(z, y)
+    torch.testing.assert_close(got, want.detach().double(), rtol=1e-4, atol=1e-5)
+    assert refiner.scene.gradient(z, y).abs().sum() > 0
+    assert model.sample(2, refine=QUICK["ddls"]).isfinite().all()
+
+
 def test_a_discriminator_of_packs_is_refused(file, tmp_path):
     content = torch.load(file, weights_only=True)
     torch.manual_seed(0)

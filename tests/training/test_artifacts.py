@@ -185,6 +185,11 @@ def test_mlflow_has_curves_pictures_tables_checkpoints_and_goes_on_in_its_run(tm
     pictures = [f.path for f in client.list_artifacts(identity, "images")]
     assert sum(p.endswith(".png") for p in pictures) == 2
 
+    note = tmp_path / "mlflow_run.txt"
+    known = note.read_bytes()
+    note.write_bytes(b"\xff\xfe")  # no text, as of a damaged disk
+    assert MLFlowLogger(str(tmp_path)).go_on(7, 7) is None
+    note.write_bytes(known)
     train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=12", "model.lr_g=1e-4")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == identity

@@ -16,6 +16,7 @@ from zoo.cli.store import experiments
 from zoo.core.errors import listing, suggest
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, SECTIONS
+from zoo.training.options import TRAINER_PARAMETERS
 
 
 def grammar_sentence(text: str, error: Exception) -> str:
@@ -105,6 +106,9 @@ def _no_key(key: str, overrides: list[str]) -> str:
     parent, name, node = _first_unknown(key, config)
     if not OmegaConf.is_dict(node):
         return f"{parent} is a single value, so {key!r} does not exist."
+    if key in {f"trainer.{p.name}" for p in TRAINER_PARAMETERS}:
+        given = shlex.quote(f"+{key}={value_of(overrides, key) or '…'}")
+        return f"{key} is an option of Lightning's, which is added with a plus: {given}"
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
     further = ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MOST_TEXT = 2**26
 """Bytes of a text that is read as a whole."""
+MOST_COLUMNS = 200
+"""Of a log: one curve each, which a picture has to hold."""
 
 
 def check_file(file: Path) -> None:
@@ -33,3 +37,18 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
     if len(content) > most:
         raise OSError(f"it has more than {most:,} bytes")
     return content.decode("utf-8")
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """The rows of a log, one at a time: a short line may stand for a long row.
+
+    Raises:
+        ValueError: it has too many columns, or a cell that is too long.
+    """
+    rows = csv.DictReader(lines)
+    try:
+        if len(rows.fieldnames or ()) > MOST_COLUMNS:
+            raise ValueError(f"it has more than {MOST_COLUMNS} columns")
+        yield from rows
+    except csv.Error as error:
+        raise ValueError(str(error)) from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import re
 import statistics
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,8 @@ from omegaconf import OmegaConf
 
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError
-from zoo.core.foreign import check_file
+from zoo.core.foreign import check_file, read_rows
 from zoo.core.tables import markdown
-
-MOST_COLUMNS = 200
-"""Of a log: one curve each, which a picture has to hold."""
 
 
 def compare(folder: Path) -> dict[str, Path]:
@@ -200,20 +197,18 @@ def read_metrics(
         try:
             check_file(file)
             with file.open(encoding="utf-8", newline="") as lines:
-                _add_rows(curves, csv.DictReader(lines), over)
-        except (OSError, ValueError, csv.Error) as error:
+                _add_rows(curves, read_rows(lines), over)
+        except (OSError, ValueError) as error:
             raise ZooError(f"{file} cannot be read as a log ({error}).") from error
     return curves
 
 
 def _add_rows(
     curves: dict[str, tuple[list[float], list[float]]],
-    rows: csv.DictReader[str],
+    rows: Iterable[dict[str, str]],
     over: str,
 ) -> None:
     for row in rows:
-        if len(row) > MOST_COLUMNS:
-            raise ValueError(f"it has more than {MOST_COLUMNS} columns")
         place = row.get(over) or row.get("step")
         for name, value in row.items():
             if name in (over, "step", "epoch", None) or not value or not place:

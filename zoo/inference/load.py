@@ -253,6 +253,7 @@ class LoadedGenerator:
                 "corrects what it draws: give one of them."
             )
         chosen = create_sampler(choice)  # its name is looked at before the file is
+        listed = self.info.get("regularizers")
         return Refiner(
             chosen,
             self.generator,
@@ -261,6 +262,7 @@ class LoadedGenerator:
             lambda: self.dataset(cache.data_dir()),
             seed,
             batch_size,
+            listed if isinstance(listed, list) else (),
         )
 
     @held_to_annotations("model.generate")

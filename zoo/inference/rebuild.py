@@ -6,7 +6,8 @@ sketched without memory, and a sketch that outgrows the file is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +21,15 @@ from torch.nn.modules.module import (
 
 from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError, listing
+from zoo.core.random import forked_random
 from zoo.inference.describe import is_spec
+from zoo.inference.files import SHARED
 from zoo.layers.product import route_products
 from zoo.registry import create, factory
 
 Weights = Literal["ema", "raw"]
+OTHERS = 2**27
+"""Values of networks within a network that its file does not hold: half a gigabyte of them."""
 _MODULES_PER_TENSOR = 20
 _MODULES = 1000
 """Parts of a network that need no tensor in the file, and parameters made again on the way."""
@@ -45,12 +50,50 @@ def network_of(
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if kind == "generator":  # a discriminator may have a network inside that no file holds
         _sketch(info, own, prefix, file)
+    else:
+        check_extent(lambda: _rebuild(kind, info, file), own, file)
     network = _rebuild(kind, info, file)
     _check_fit(network, own, prefix, file)
     _check_finite(network, own, prefix, file)
     network.load_state_dict(own)
     route_products(network)
     return network
+
+
+def check_extent(make: Callable[[], Any], held: dict[str, Tensor], file: Path) -> None:
+    """Refuse networks that are far larger than a file's tensors, before they take their memory.
+
+    They may hold others that no file holds, such as pretrained ones, of `OTHERS` values.
+
+    Args:
+        make: makes them; what else it raises is raised again in earnest.
+
+    Raises:
+        ZooError: they would be.
+    """
+    most = SHARED * sum(value.numel() for value in held.values()) + OTHERS
+    left = [_MODULES + _MODULES_PER_TENSOR * len(held), most]
+
+    def look(module: nn.Module, name: str, part: Any) -> None:
+        left[0] -= 1
+        left[1] -= part.numel() if isinstance(part, Tensor) else 0
+        if min(left) < 0:
+            raise _TooLarge
+
+    try:
+        with torch.device("meta"), forked_random(), warnings.catch_warnings(), _registered(look):
+            warnings.simplefilter("ignore")
+            make()
+    except _TooLarge as error:
+        raise ZooError(
+            f"{file} asks for networks that are far larger than the tensors that it holds."
+        ) from error
+    except Exception:  # it cannot be sketched, or fails in earnest too
+        return
+
+
+class _TooLarge(Exception):
+    """A sketch has outgrown its file."""
 
 
 def _sketch(info: dict[str, Any], own: dict[str, Tensor], prefix: str, file: Path) -> None:
@@ -132,7 +175,14 @@ def _no_larger_than(own: dict[str, Tensor]) -> Iterator[None]:
         if isinstance(part, Tensor) and part.numel() > most:
             raise OverflowError(f"{name} has {part.numel():,} values, and no tensor has that many")
 
-    handles = [
+    with _registered(look):
+        yield
+
+
+@contextmanager
+def _registered(look: Callable[[nn.Module, str, Any], None]) -> Iterator[None]:
+    """Within it, each part that a module is given is looked at."""
+    handles: list[Any] = [
         register_module_module_registration_hook(look),
         register_module_parameter_registration_hook(look),
     ]

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from zoo.cli.failures import Stopped
 from zoo.cli.grammar import argument, shown
 from zoo.cli.program import program
 from zoo.core.errors import ZooError, listing
+from zoo.core.faults import is_lost_peer, is_out_of_memory
 
 
 def keeper_of(callbacks: Iterable[Any]) -> Any:
@@ -30,7 +32,8 @@ def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
 
     keeper = keeper_of(trainer.callbacks)
     try:
-        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with _restoring_told(checkpoint, gan):
+            trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:
         number = keeper.stopped_by if keeper is not None else None
         if number is None and isinstance(error.__context__, KeyboardInterrupt):
@@ -60,6 +63,25 @@ def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
                 f"torch.compile failed ({reason.strip()}): train without model.compile=true"
             ) from error
         raise
+
+
+@contextmanager
+def _restoring_told(checkpoint: Path | None, gan: Any) -> Iterator[None]:
+    """Turn what a checkpoint's state raises before the training goes on into one sentence.
+
+    The state of optimizers, callbacks and random numbers may be anything: nothing describes it.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        if checkpoint is None or gan.started or is_out_of_memory(e) or is_lost_peer(e):
+            raise
+        reason = " ".join(str(e).split())[:300]
+        raise ZooError(
+            f"{shown(checkpoint)} cannot be continued, since its state does not fit this training "
+            f"({type(e).__name__}: {reason}); model.start={shown(checkpoint)} begins a new one "
+            "with its weights."
+        ) from e
 
 
 def quiet() -> None:

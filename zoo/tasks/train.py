@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -106,6 +107,8 @@ class Train(Task):
         quiet()
         pl.seed_everything(self.seed, verbose=False)
         data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
+        if self.resume is not None:
+            self._check_extent(lambda: build_gan(config["model"], data))
         gan = build_gan(config["model"], data)
         options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
         gan.data = describe_data(data, options)
@@ -154,6 +157,15 @@ class Train(Task):
             _tell_nothing_left(checkpoint, gan, trainer, config)
             return {}
         return self._summary(trainer, gan, run, time.perf_counter() - gan.started)
+
+    def _check_extent(self, make: Callable[[], Any]) -> None:
+        """Refuse a file, perhaps from somebody else, that asks for networks beyond its tensors."""
+        from zoo.cli.resume import open_training
+        from zoo.inference.files import read
+        from zoo.inference.rebuild import check_extent
+
+        file, _ = open_training(str(self.resume))
+        check_extent(make, read(file)[1], file)
 
     def _checkpoint(self, gan: Any, out: Path) -> tuple[Path | None, tuple[int, int] | None]:
         """The checkpoint that is continued, and where its log goes on in the same folder."""

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import socket
+from collections.abc import Iterable, Iterator
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
+from zoo.core.foreign import read_rows
 from zoo.core.tables import markdown
 from zoo.training.lightning_internals import (
     set_run_id,
@@ -59,8 +61,7 @@ class _Writer(ExperimentWriter):
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         file = Path(self.metrics_file_path)
         with file.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        _write_rows(file, fieldnames, rows)
+            _write_rows(file, fieldnames, read_rows(lines))
         self._note_size()
 
     def _check_log_dir_exists(self) -> None:
@@ -111,7 +112,13 @@ class CSVLogger(loggers.CSVLogger):
             return
         set_version(self, version)
         if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-            _cut(Path(self.log_dir) / _Writer.NAME_METRICS_FILE, step, logged)
+            file = Path(self.log_dir) / _Writer.NAME_METRICS_FILE
+            try:
+                _cut(file, step, logged)
+            except ValueError as error:
+                raise ZooError(
+                    f"{file} cannot be gone on with as a log ({error}): move it elsewhere."
+                ) from error
             self._experiment = _Writer(self.log_dir)
 
 
@@ -162,22 +169,25 @@ def _cut(file: Path, step: int, logged: int) -> None:
         return
     text = file.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(io.StringIO(whole, newline="")))
-    kept = []
-    for row in rows:
+
+    def stays(row: dict[str, str]) -> bool:
         place = row.get("step") or ""
         means = bool(row.get("images_per_second"))
-        if place.isdecimal() and int(place) <= (logged if means else step):
-            kept.append({key: value for key, value in row.items() if key is not None})
-    if not rows:  # not even a header
+        return place.isdecimal() and int(place) <= (logged if means else step)
+
+    def rows() -> Iterator[dict[str, str]]:
+        return read_rows(io.StringIO(whole, newline=""))
+
+    first = next(rows(), None)
+    if first is None:  # at most a header
         file.unlink()
-        return
-    if len(kept) == len(rows) and whole == text:
-        return
-    _write_rows(file, [key for key in rows[0] if key is not None], kept)
+    elif whole != text or not all(map(stays, rows())):
+        names = [key for key in first if key is not None]
+        kept = ({name: row[name] for name in names} for row in rows() if stays(row))
+        _write_rows(file, names, kept)
 
 
-def _write_rows(file: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
+def _write_rows(file: Path, names: list[str], rows: Iterable[dict[str, Any]]) -> None:
     with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, fieldnames=names)
         writer.writeheader()

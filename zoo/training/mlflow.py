@@ -98,7 +98,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
         from mlflow.exceptions import MlflowException
 
         note = self.folder / _NOTE
-        known = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+        known = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
         if self._run_id is None and _ID.fullmatch(known):
             with contextlib.suppress(MlflowException):  # it is in another database
                 self.client.update_run(known, status="RUNNING")

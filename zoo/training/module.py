@@ -26,7 +26,13 @@ from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.optimizers import maker
-from zoo.training.resuming import match_average, random_state, restore_random_state
+from zoo.training.resuming import (
+    check_random_state,
+    check_state,
+    match_average,
+    random_state,
+    restore_random_state,
+)
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
 from zoo.training.step import AdversarialStep
@@ -326,6 +332,7 @@ class TrainingModule(LeanModule):
             checkpoint["settings"] = self.run_settings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_state(checkpoint)
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
         self.origin = checkpoint["zoo"].get("start")
@@ -335,6 +342,7 @@ class TrainingModule(LeanModule):
         processes = checkpoint.get("rng") or []
         if len(processes) == self.trainer.world_size:
             self._rng = processes[self.trainer.global_rank]
+            check_random_state(self._rng)
         windows = checkpoint.get("window") or []
         if len(windows) == self.trainer.world_size:
             self._rows = windows[self.trainer.global_rank]

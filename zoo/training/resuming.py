@@ -8,14 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.errors import ZooError
+
 _AVERAGE, _WEIGHTS = "ema_generator.", "generator."
 
 
 def epochs_of(file: Path) -> int:
-    """Whole epochs behind a checkpoint."""
+    """Whole epochs behind a checkpoint.
+
+    Raises:
+        ZooError: what it says of them is nothing that a training writes down.
+    """
     loops = torch.load(file, map_location="cpu", weights_only=True, mmap=True).get("loops", {})
-    progress = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
-    return int(progress.get("processed", 0))
+    try:
+        progress = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
+        return int(progress.get("processed", 0))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ZooError(f"{file} does not say how many epochs are behind it.") from error
+
+
+def check_state(content: Any) -> None:
+    """Refuse tensors, in containers, that would take more memory than they have in their file.
+
+    Raises:
+        ValueError: there is one.
+    """
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, Tensor) and value.device.type == "cpu":
+            taken, held = value.numel() * value.element_size(), value.untyped_storage().nbytes()
+            if taken > held:
+                raise ValueError("a tensor of it would take more memory than the file has for it")
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
@@ -24,6 +52,18 @@ def random_state(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
+
+
+def check_random_state(state: Any) -> None:
+    """Refuse what `restore_random_state` cannot take.
+
+    Raises:
+        ValueError: it is no such state.
+    """
+    held = state.get("cpu") if isinstance(state, dict) else None
+    now = torch.get_rng_state()
+    if not (isinstance(held, Tensor) and held.dtype == now.dtype and held.shape == now.shape):
+        raise ValueError("it has no state of random numbers")
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,10 +72,11 @@ class Exhibit:
             model = self.load(self.file)
             generator = model.generator
             k = min(DIRECTIONS, generator.latent_dim)
-            try:
-                self._seen = Seen(model, sefa(generator, k)[0], principal(generator, k, SAMPLES))
-            except ZooError:  # no layer with weights takes the latent: no such sliders
-                self._seen = Seen(model, torch.zeros(0, generator.latent_dim), None)
+            directions, components = torch.zeros(0, generator.latent_dim), None
+            with suppress(ZooError):  # no layer with weights takes the latent: no such sliders
+                directions = sefa(generator, k)[0]
+                components = principal(generator, k, SAMPLES)  # nor where styles have fewer values
+            self._seen = Seen(model, directions, components)
         return self._seen
 
     def describe(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from zoo.registry import metric
 class Modes(Metric):
     """Classes that occur, and how far their shares are from even ones, KL(p ‖ uniform).
 
-    Paper: Metz et al. (2017), arXiv:1611.02163.
+    Paper: Metz et al. (2016), arXiv:1611.02163.
     """
 
     figures = ("modes", "mode_kl")

@@ -80,7 +80,8 @@ class Video(Callback):
         seen = pl_module.images_seen
         if trainer.is_global_zero:
             for frame in self.frames.glob("images_*.png"):
-                if int(frame.stem.removeprefix("images_")) > seen:  # which are trained again
+                place = frame.stem.removeprefix("images_")
+                if not place.isdecimal() or int(place) > seen:  # which are trained again
                     frame.unlink()
         if not seen:
             self.take(pl_module)
