@@ -147,7 +147,13 @@ def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("error", "printed"),
-    [(ZooError("wrong."), ""), (OSError(28, "No space left"), "error: process 1: No space left\n")],
+    [
+        (ZooError("wrong."), ""),
+        (
+            OSError(28, "No space left"),
+            "error: process 1: cannot write to the disk: No space left; make room.\n",
+        ),
+    ],
 )
 def test_a_second_process_tells_only_what_may_be_its_own(error, printed, monkeypatch, capsys):
     def fail():
