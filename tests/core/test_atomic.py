@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
-from zoo.core.atomic import commit, keep, remove_partials, replacing, write_text
+from zoo.core.atomic import commit, keep, remove_partials, replacing, write_once, write_text
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -24,6 +27,33 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     write_text(file, "new")
     assert file.read_text() == "new"
     assert os.listdir(file.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_one_of_several_first_writers_stays(tmp_path, monkeypatch, links):
+    if not links:
+
+        def link(*given):
+            raise OSError(errno.EPERM, "no links here")
+
+        monkeypatch.setattr(os, "link", link)
+    file = tmp_path / "folder" / "key"
+    seen = []
+
+    def look(made, path):  # when the name appears, the file is whole
+        seen.append(Path(made).read_bytes())
+        return original(made, path)
+
+    name = "link" if links else "replace"
+    original = getattr(os, name)
+    monkeypatch.setattr(os, name, look)
+    write_once(file, b"first")
+    assert seen == [b"first"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    if links:
+        write_once(file, b"second")
+        assert file.read_bytes() == b"first"
+    assert os.listdir(file.parent) == ["key"]
 
 
 def test_what_killed_processes_left_is_removed(tmp_path):

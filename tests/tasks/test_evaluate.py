@@ -20,6 +20,7 @@ from zoo.metrics.comparison import Reference
 from zoo.metrics.evaluate import _draw_labels
 from zoo.metrics.protocol import Result, tables
 from zoo.metrics.results import find_results
+from zoo.registry import REGISTRY
 from zoo.tasks.evaluate import Evaluate
 
 
@@ -55,6 +56,16 @@ def test_figures_are_written_with_their_protocol(
     assert (out / "nearest.png").is_file()
     kept = list((run / "evaluations").glob("*.json"))
     assert [Result.from_json(file.read_text()) for file in kept] == [result]
+
+
+def test_every_metric_says_before_what_its_figures_are_called(run: Path) -> None:
+    own = [part.name for part in REGISTRY.parts("metric") if part.source == "zoo"]
+    metrics = {name: zoo.create("metric", name) for name in own}
+    assert all(metric.figures for metric in metrics.values())
+    chosen = ["fid", "kid", "prdc", "modes", "inception_score", "memorization", "vendi", "auth_pct"]
+    for name in chosen:
+        (result,) = Evaluate(ckpt=str(run), metrics=[name], n=100).results()
+        assert tuple(result.figures) == metrics[name].figures
 
 
 def test_raw_weights_and_standing_statistics_are_another_protocol(
@@ -257,7 +268,7 @@ def test_callback_leaves_the_training_as_it_is(tmp_path: Path) -> None:
         ("callbacks.evaluate.split=nothing", "not one of train, val, test"),
         ("callbacks.evaluate.features=mnits", "Did you mean 'mnist'"),
         ("callbacks.evaluate.metrics=[fid,cas]", "the generator takes no labels"),
-        ("callbacks.checkpoints.monitor=kid", "monitor=kid is not logged"),
+        ("callbacks.checkpoints.monitor=kid", "monitor=kid is not measured"),
     ],
 )
 def test_wrong_settings_of_the_callback_are_told(

@@ -234,9 +234,27 @@ def test_the_best_checkpoint_by_a_logged_value_is_kept(tmp_path):
     assert best == 10 * (1 + ends.index(min(ends)))
 
 
-def test_a_monitor_that_is_not_logged_is_told_after_an_epoch(tmp_path):
-    with pytest.raises(ZooError, match=r"monitor=loos_g is not logged; logged are: .*loss_g"):
+def test_a_monitor_that_nothing_measures_is_told_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.tasks.train.fit", lambda *given: pytest.fail("it began"))
+    with pytest.raises(ZooError, match=r"monitor=loos_g is not measured. Did you mean 'loss_g'"):
         train(tmp_path, "trainer.max_epochs=9", "callbacks.checkpoints.monitor=loos_g")
+
+
+def test_a_monitor_that_only_a_head_knows_is_told_after_an_epoch(tmp_path):
+    monitor = "callbacks.checkpoints.monitor=loos_g"
+    with pytest.raises(ZooError, match=r"monitor=loos_g is not logged; logged are: .*loss_g"):
+        train(tmp_path, "trainer.max_epochs=9", monitor, "model/head=acgan")
+
+
+@pytest.mark.parametrize(("loss", "penalties"), [("bce", []), ("wgan_gp", ["r1", "lecam"])])
+def test_the_names_of_what_is_logged_are_known_before(tmp_path, loss, penalties):
+    given = (f"model/loss={loss}", f"model/regularizer=[{','.join(penalties)}]")
+    train(tmp_path, "trainer.max_steps=4", *given)
+    (log,) = tmp_path.glob("csv/*/metrics.csv")
+    logged = set(log.read_text().splitlines()[0].split(",")) - {"epoch", "step", "images_seen"}
+    gan = zoo.GAN("mlp", "mlp", loss, penalties, image_size=8, channels=1, num_classes=10)
+    assert logged <= gan.figures()
+    assert {"loss_d", *penalties} <= logged
     assert not (tmp_path / "samples" / "images_000000320.png").exists()
 
 

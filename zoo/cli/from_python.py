@@ -15,6 +15,7 @@ from zoo.cli.overrides import OPTIONAL, check, normalise
 from zoo.cli.resume import continue_run
 from zoo.cli.store import store_parts
 from zoo.core.errors import ZooError
+from zoo.registry.calls import held_to_annotations
 from zoo.registry.kinds import GROUPS
 from zoo.registry.places import CONFIGS
 
@@ -25,6 +26,7 @@ _CHOICES = frozenset({*OPTIONAL, *GROUPS.values(), "trainer"})
 """Groups, of which a text or a list is a choice: `model={"loss": "hinge"}`."""
 
 
+@held_to_annotations("zoo.train")
 def train(
     *overrides: str, out: str | os.PathLike[str] | None = None, **options: Any
 ) -> LoadedGenerator:
@@ -80,7 +82,7 @@ def _as_overrides(options: dict[str, Any], path: tuple[str, ...] = ()) -> list[s
     """Keywords as overrides, sections of the configuration taken apart."""
     found: list[str] = []
     for name, value in options.items():
-        place = (*path, name)
+        place = (*path, str(name))
         group = "/".join(place)
         if group in _CHOICES and (value is None or isinstance(value, str | list | tuple)):
             chosen = _listed(value) if isinstance(value, list | tuple) else value

@@ -7,17 +7,15 @@ elsewhere holds only if this user's own zoo has written it, or if it is given ag
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from zoo.core.atomic import write_once
 from zoo.core.cache import cache_dir
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
@@ -126,31 +124,12 @@ def _seal(values: dict[str, Any]) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _put(name: str, file: Path) -> None:
-    """Give a file its own name, if that is free."""
-    try:
-        os.link(name, file)
-    except FileExistsError:
-        raise
-    except OSError:  # a disk without links
-        os.replace(name, file)
-
-
 def _key(file: Path) -> bytes:
     """The key in a file, which is made where there is none, or half of one."""
     if not file.is_file() or file.stat().st_size != _KEY_BYTES:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent)  # for this user alone
-        try:
-            with os.fdopen(descriptor, "wb") as new:
-                new.write(secrets.token_bytes(_KEY_BYTES))
-            if file.is_file():  # half of one
-                file.unlink()
-            with contextlib.suppress(FileExistsError):  # another process was first
-                _put(name, file)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+        if file.is_file():
+            file.unlink()
+        write_once(file, secrets.token_bytes(_KEY_BYTES))
     return file.read_bytes()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ from zoo.contracts.head import Head, HeadFactory, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import Update
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least
 from zoo.core.torch_internals import BatchNorm
 from zoo.registry import factory
 
@@ -54,8 +54,8 @@ class Discriminator(nn.Module, ABC):
     def __init__(
         self,
         image_size: ImageSize,
-        channels: int,
-        num_classes: int = 0,
+        channels: Annotated[int, at_least(1)],
+        num_classes: Annotated[int, at_least(0)] = 0,
         head: str | HeadFactory | None = None,
     ) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,11 @@ class Generator(nn.Module, ABC):
             )
 
     def __init__(
-        self, image_size: ImageSize, channels: int, latent_dim: int, num_classes: int = 0
+        self,
+        image_size: ImageSize,
+        channels: Annotated[int, at_least(1)],
+        latent_dim: Annotated[int, at_least(1)],
+        num_classes: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__()
         at_least(1, f"{type(self).__name__}: ", latent_dim=latent_dim)

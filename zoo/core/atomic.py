@@ -23,7 +23,7 @@ def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
         on_disk: wait until the disk has it; not worth its time for one of thousands of pictures.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    partial = _partial_of(path)
     try:
         yield partial
         if on_disk:
@@ -36,6 +36,11 @@ def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial_of(path: Path) -> Path:
+    """Where this thread writes a file before it has its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
 
 
 def remove_partials(folder: Path) -> None:
@@ -55,6 +60,29 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """The same with JSON; what it does not know is written as text."""
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file for this user alone where there is none yet: of several processes, one's stays.
+
+    No reader sees a part of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial_of(path)
+    try:
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+            new.write(content)
+        _sync(partial)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return
+        except OSError:  # a disk without links
+            os.replace(partial, path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def commit(partial: Path, path: Path) -> None:

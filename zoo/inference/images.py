@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoo.core.atomic import replacing
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, at_least, listing
 from zoo.data.pixels import POINT, to_uint8
 from zoo.inference.plane import scatter
+from zoo.registry.calls import held_to_annotations
 
 SMALLEST = 9
 """Size of the smallest letters in a grid, in pixels."""
@@ -186,12 +187,16 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
     return path
 
 
+_NOTHING = torch.zeros(0)
+
+
+@held_to_annotations("zoo.show")
 def show(
     images: Tensor | Sequence[Tensor],
-    columns: int | None = None,
+    columns: Annotated[int, at_least(1)] | None = None,
     rows: Sequence[str] = (),
     heads: Sequence[str] = (),
-    scale: int | None = None,
+    scale: Annotated[int, at_least(1)] | None = None,
 ) -> Image.Image:
     """Images as one picture, which a notebook shows: `zoo.show(model.sample(16, label=5))`.
 
@@ -201,12 +206,24 @@ def show(
 
     Returns:
         A PIL image; `.save("fives.png")` writes it.
+
+    Raises:
+        ZooError: they are no images, or of several sizes.
     """
-    given = images if isinstance(images, Tensor) else torch.stack(list(images))
-    if given.dim() not in (3, 4):
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise ZooError(f"zoo.show takes images of one size, and was given {listing(shapes)}.")
+    given = (
+        images if isinstance(images, Tensor) else torch.stack(list(images)) if images else _NOTHING
+    )
+    if given.dim() not in (3, 4) or not given.numel():
         raise ZooError(
-            f"zoo.show takes images (N, C, H, W) or one (C, H, W), and was given {given.dim()} "
-            "dimensions."
+            "zoo.show takes images (N, C, H, W) or one (C, H, W), and was given the shape "
+            f"{tuple(given.shape)}."
         )
+    if given.is_floating_point() and not given.isfinite().all():
+        raise ZooError("zoo.show takes finite images, and was given NaN or infinite pixels.")
+    if not given.is_floating_point() and given.dtype != torch.uint8:
+        raise ZooError(f"zoo.show takes images in [-1, 1] or uint8, and was given {given.dtype}.")
     four = given.detach() if given.dim() == 4 else given.detach()[None]
     return grid(four, columns, rows, heads, scale)

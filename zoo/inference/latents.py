@@ -35,6 +35,32 @@ def draw_latents(generator: Generator, n: int, seed: int = 0) -> Tensor:
     return generator.sample_latent(n, seeded(seed))
 
 
+def check_given(generator: Generator, z: Tensor, y: Tensor | None) -> None:
+    """Refuse latents and labels that the generator cannot take.
+
+    Args:
+        z: (N, latent_dim).
+        y: classes (N,), or weights of all classes (N, K).
+
+    Raises:
+        ZooError: they are of another shape or kind, or a class is none of its own.
+    """
+    right = f"latents are floats (N, {generator.latent_dim})"
+    if not z.is_floating_point() or z.dim() != 2 or z.shape[1] != generator.latent_dim:
+        raise ZooError(f"latents of {z.dtype} {tuple(z.shape)} were given: {right}.")
+    if not len(z):
+        raise ZooError(f"no latent was given: {right}, of which there is one or more.")
+    if y is None or not generator.num_classes:
+        return
+    right = f"labels are whole numbers (N,) from 0 to {generator.num_classes - 1}"
+    if len(y) != len(z) or (y.dim() == 1 and y.is_floating_point()):
+        raise ZooError(
+            f"labels of {y.dtype} {tuple(y.shape)} were given to {len(z)} latents: {right}."
+        )
+    if y.dim() == 1 and not bool(((y >= 0) & (y < generator.num_classes)).all()):
+        raise ZooError(f"labels of {int(y.min())} to {int(y.max())} were given: {right}.")
+
+
 def draw_seeds(generator: Generator, seeds: Sequence[int]) -> Tensor:
     """Draw one latent per seed, (len(seeds), latent_dim): image i depends on seed i alone."""
     if not seeds:

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
 from zoo.core import cache
-from zoo.core.errors import ZooError, at_least, listing, printable
+from zoo.core.errors import ZooError, at_least, printable
 from zoo.core.random import forked_random
 from zoo.core.torch_internals import BatchNorm
 from zoo.inference.dataset import dataset_of
@@ -29,6 +29,7 @@ from zoo.inference.device import choose_device
 from zoo.inference.files import DTYPES, read, write_generator
 from zoo.inference.latents import (
     Label,
+    check_given,
     class_index,
     draw_labels,
     draw_latents,
@@ -37,16 +38,16 @@ from zoo.inference.latents import (
 )
 from zoo.inference.locate import locate, pretrained_names, public_name
 from zoo.inference.project import Projection, project
-from zoo.inference.rebuild import latent_of, network_of
+from zoo.inference.rebuild import Weights, choose_weights, latent_of, network_of
 from zoo.inference.refine import Choice, Refiner, create_sampler
 from zoo.inference.truncation import check_truncation, images_of
+from zoo.registry.calls import held_to_annotations
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
 
-Weights = Literal["ema", "raw"]
 
-
+@held_to_annotations("zoo.load")
 def load(
     path: str | os.PathLike[str],
     *,
@@ -76,11 +77,11 @@ def load(
         from zoo.inference.exported import open_exported
 
         info, generator = open_exported(file)
-        chosen = _choose_weights(info, weights, file)
+        chosen = choose_weights(info, weights, file)
         generator.latent = latent_of(info, file)
         return LoadedGenerator(generator.to(target).eval(), info, chosen, file)
     info, state = read(file)
-    chosen = _choose_weights(info, weights, file)
+    chosen = choose_weights(info, weights, file)
     prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
     generator = network_of("generator", info, state, prefix, file)
     loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
@@ -156,11 +157,13 @@ class LoadedGenerator:
         images: Tensor = self.generator(z.to(self.device), None if y is None else y.to(self.device))
         return images
 
+    @held_to_annotations("model.to")
     def to(self, device: str | torch.device) -> LoadedGenerator:
         """Move it to `cpu`, `cuda`, `cuda:1`, `mps` or `auto`: `model.to("cuda").sample(64)`."""
         self.generator.to(choose_device(device))
         return self
 
+    @held_to_annotations("model.save")
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the generator as a file that `load` reads: `model.save("fives.safetensors")`.
 
@@ -184,6 +187,7 @@ class LoadedGenerator:
             raise ZooError(f"cannot write {file}: {error.strerror or error}.") from error
         return file
 
+    @held_to_annotations("model.sample")
     def sample(
         self,
         n: int = 64,
@@ -223,12 +227,14 @@ class LoadedGenerator:
             z = refined(z, y)
         return self.generate(z, y, batch_size, truncation)
 
+    @held_to_annotations("model.draw")
     def draw(self, n: int, label: Label = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
         """The latents (N, latent_dim) and labels (N,) of `sample`; arguments as there."""
         y = draw_labels(label, n, self.num_classes, self.class_names, seed)
         count = n if y is None else len(y)
         return draw_latents(self.generator, count, seed).cpu(), y
 
+    @held_to_annotations("model.refiner")
     def refiner(
         self,
         choice: Choice | Sampler,
@@ -259,6 +265,7 @@ class LoadedGenerator:
             listed if isinstance(listed, list) else (),
         )
 
+    @held_to_annotations("model.generate")
     def generate(
         self,
         z: Tensor,
@@ -269,6 +276,7 @@ class LoadedGenerator:
         """Images (N, C, H, W), float32 in [-1, 1] on the CPU, of latents and labels."""
         return torch.cat(list(self.batches(z, y, batch_size, truncation)))
 
+    @held_to_annotations("model.batches")
     def batches(
         self,
         z: Tensor,
@@ -282,6 +290,7 @@ class LoadedGenerator:
             ZooError: a truncation that is refused, or pixels that are NaN or infinite.
         """
         check_truncation(self.generator, truncation)
+        check_given(self.generator, z, y)
         at_least(1, batch_size=batch_size)
         for i in range(0, len(z), batch_size):
             labels = None if y is None else y[i : i + batch_size].to(self.device)
@@ -296,6 +305,7 @@ class LoadedGenerator:
                 )
             yield images.float().clamp(-1, 1).cpu()
 
+    @held_to_annotations("model.project")
     def project(self, images: Tensor, labels: Label = None, **options: Any) -> Projection:
         """Find the latents of images (N, C, H, W) in [-1, 1]: `model.project(images, label)`.
 
@@ -315,10 +325,12 @@ class LoadedGenerator:
             chosen = torch.tensor(found * len(images) if len(found) == 1 else found)
         return project(self.generator, images, chosen, **options)
 
+    @held_to_annotations("model.class_index")
     def class_index(self, label: int | str) -> int:
         """The index of a class given by name or index (see `zoo.inference.latents.class_index`)."""
         return class_index(label, self.num_classes, self.class_names)
 
+    @held_to_annotations("model.use_standing_statistics")
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
         """Recompute the batch-norm statistics (see `zoo.inference.latents.standing_statistics`)."""
         if standing_statistics(self.generator, forwards, batch, seed):
@@ -339,6 +351,7 @@ class LoadedGenerator:
         network = network_of("discriminator", self.info, state, prefix, self.file)
         return network.to(self.device).eval()
 
+    @held_to_annotations("model.dataset")
     def dataset(self, data_dir: str = "data", name: str | None = None) -> DataModule:
         """A data set below `data_dir`, at the generator's image size.
 
@@ -352,6 +365,7 @@ class LoadedGenerator:
         """
         return dataset_of(self.data, self.generator, self.file, data_dir, name)
 
+    @held_to_annotations("model.scores")
     def scores(
         self,
         images: Tensor,
@@ -381,17 +395,6 @@ class LoadedGenerator:
                 y = None if labels is None else labels[i : i + batch_size].to(self.device)
                 results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
         return torch.cat(results)
-
-
-def _choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
-    if weights not in (None, "ema", "raw"):
-        raise ZooError(f"weights={weights} must be ema or raw.")
-    held: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
-    if "weights" in info:  # an exported file holds one kind
-        held = [info["weights"]]
-    if weights is not None and weights not in held:
-        raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
-    return weights or held[0]
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -28,6 +28,7 @@ from zoo.inference.files import write_tensors
 from zoo.inference.truncation import prior
 from zoo.layers.perceptual import PerceptualDistance
 from zoo.layers.pretrained import lite_package
+from zoo.registry.calls import held_to_annotations
 
 _SMALLEST = 32
 """Side below which the features see too little."""
@@ -109,6 +110,7 @@ def _pixels(images: Tensor, targets: Tensor) -> Tensor:
     return (images - targets).square().flatten(1).mean(1)
 
 
+@held_to_annotations("model.project")
 def project(
     network: Generator,
     targets: Tensor,

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,14 @@ from torch.nn.modules.module import (
 )
 
 from zoo.contracts.latent import Latent
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
 from zoo.inference.describe import is_spec
 from zoo.inference.files import SHARED
 from zoo.layers.product import route_products
 from zoo.registry import create, factory
 
+Weights = Literal["ema", "raw"]
 OTHERS = 2**27
 """Values of networks within a network that its file does not hold: half a gigabyte of them."""
 _MODULES_PER_TENSOR = 20
@@ -228,3 +229,17 @@ def _check_finite(network: nn.Module, own: dict[str, Tensor], prefix: str, file:
                 f"{file} holds a network whose training diverged: {prefix}{name} has NaN or "
                 "infinite values; take an earlier checkpoint."
             )
+
+
+def choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
+    """The weights asked for, else the best that a file holds.
+
+    Raises:
+        ZooError: it does not hold those.
+    """
+    held: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
+    if "weights" in info:  # an exported file holds one kind
+        held = [info["weights"]]
+    if weights is not None and weights not in held:
+        raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
+    return weights or held[0]

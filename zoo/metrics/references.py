@@ -39,7 +39,9 @@ def loader_reference(batches: Iterable[Any], num_classes: int = 0) -> Reference:
             )
         images.append(to_uint8(pictures).cpu() if pictures.is_floating_point() else pictures.cpu())
         if pair and len(batch) > 1:
-            labels.append(torch.as_tensor(batch[1]).cpu().long())
+            if not isinstance(batch[1], Tensor) or batch[1].shape != pictures.shape[:1]:
+                raise ZooError("the loader gives labels that are no tensor (N,) beside N images.")
+            labels.append(batch[1].cpu().long())
     if not images:
         raise ZooError("the loader gives no images to compare with.")
     known = num_classes > 0 and len(labels) == len(images)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +20,13 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.registry.calls import held_to_annotations
 from zoo.registry.hooks import misspelt, root_of
 from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.places import candidates, relative
-from zoo.registry.signature import NotReadable, bind, guard
+from zoo.registry.signature import NotReadable, bind, convert, from_callable, guard
 from zoo.registry.source import describe, read_parts
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -217,6 +219,7 @@ class Factory(functools.partial):
         return _make(self.part, {**self.keywords, **filled})
 
 
+@held_to_annotations("zoo.factory")
 def factory(kind: str, name: str, /, **options: Any) -> Factory:
     """A callable that makes the part; keywords given to it later are added to `options`.
 
@@ -232,6 +235,7 @@ def factory(kind: str, name: str, /, **options: Any) -> Factory:
     return made
 
 
+@held_to_annotations("zoo.create")
 def create(kind: str, name: str, /, **options: Any) -> Any:
     """Make a part: `create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)`.
 
@@ -245,11 +249,27 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
             fails or makes something else; the sentence names its file.
     """
     part = REGISTRY.get(kind, name)
-    checked = bind(part.parameters, options, f"{check_kind(kind).called} {part.name!r}")
+    place = f"{check_kind(kind).called} {part.name!r}"
+    checked = bind(part.parameters, _filled(part, options, place), place)
     made = _make(part, checked)
     plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
     object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})
     return made
+
+
+def _filled(part: Part, options: dict[str, Any], place: str) -> dict[str, Any]:
+    """The options, where what the builder fills in is of the types that the kind's base says.
+
+    They are not read from a part's source, which may lie with its base.
+    """
+    kind = KINDS[part.kind]
+    given = kind.filled & options.keys()
+    live = part.load() if given else None
+    base = root_of(live, kind.base) if inspect.isclass(live) else None
+    if base is None:
+        return options
+    types = {p.name: p.type for p in from_callable(base) if p.name in given}
+    return options | {n: convert(options[n], t, f"{place}: {n}", True) for n, t in types.items()}
 
 
 def create_chosen(kind: str, choice: str | Mapping[str, Any], nameless: str) -> Any:
@@ -302,6 +322,7 @@ def list_parts(kind: str, pattern: str = "*") -> list[str]: ...
 def list_parts(kind: None = None, pattern: str = "*") -> dict[str, list[str]]: ...
 
 
+@held_to_annotations("zoo.list_parts")
 def list_parts(kind: str | None = None, pattern: str = "*") -> list[str] | dict[str, list[str]]:
     """The names of the parts of a kind, sorted; without a kind, of all kinds by kind.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import os
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from zoo.core.errors import OutOfRange, ZooError, listing, suggest
@@ -169,28 +170,30 @@ def _default(node: ast.expr | None) -> Any:
         raise NotReadable(ast.unparse(node)) from None
 
 
-def convert(value: Any, kind: Any, place: str) -> Any:
+def convert(value: Any, kind: Any, place: str, is_live: bool = False) -> Any:
     """`value` as the type `kind`, where nothing is lost (an int for a float, a tuple for a list).
+
+    Args:
+        is_live: Python gives the value, which may be of a class that no setting can be of.
 
     Raises:
         ZooError: it does not fit; the sentence names `place`, the type and the choices.
     """
-    shown = "null" if value is None else value
-    wrong = ZooError(f"{place}={shown} is not {_article(kind)}.{suggest(shown, _texts(kind))}")
     if kind is Any or not (isinstance(kind, type) or get_origin(kind) is not None):
         return value
+    value = _plain(value)
     origin, args = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        if value in args and type(value) in {type(a) for a in args}:
-            return value
-        raise wrong
     if origin is Annotated:
         plain, _ = ranges_of(kind)
-        fitting = convert(value, plain, place)
+        fitting = convert(value, plain, place, is_live)
         check_inside(fitting, kind, place)
         return fitting
     if origin in (Union, types.UnionType):
-        return _convert_union(value, args, place, wrong)
+        return _convert_union(value, kind, place, is_live)
+    if origin is Literal:
+        if value in args and type(value) in {type(a) for a in args}:
+            return value
+        raise _unfit(value, kind, place)
     base = origin or kind
     if base is float and type(value) is int:
         return float(value)
@@ -198,19 +201,62 @@ def convert(value: Any, kind: Any, place: str) -> Any:
         try:  # YAML reads 1e-4 as text
             return float(value)
         except ValueError:
-            raise wrong from None
-    if base in (list, tuple) and isinstance(value, list | tuple):
+            raise _unfit(value, kind, place) from None
+    if base in _LISTS and isinstance(value, list | tuple | range):
         item = args[0] if args else Any
-        return base(convert(v, item, f"{place}[{i}]") for i, v in enumerate(value))
+        made = tuple if base is tuple or (base is Sequence and isinstance(value, tuple)) else list
+        return made(convert(v, item, f"{place}[{i}]", is_live) for i, v in enumerate(value))
     if base in (int, float, str, bool, dict):
         if type(value) is base:
             return value
         if base is str and isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)  # a name made of digits
-        raise wrong
-    if base in (list, tuple):
-        raise wrong
+        raise _unfit(value, kind, place)
+    if base in _LISTS or (is_live and not isinstance(value, base)):
+        raise _unfit(value, kind, place)
     return value
+
+
+_LISTS = (list, tuple, Sequence)
+
+
+def _convert_union(value: Any, kind: Any, place: str, is_live: bool) -> Any:
+    args = get_args(kind)
+    if value is None and type(None) in args:
+        return None
+    choices = [a for a in args if a is not type(None)]
+    exact = [a for a in choices if _bare(a) is type(value)]
+    wrong: ZooError | None = None
+    for choice in [*exact, *choices]:
+        try:
+            return convert(value, choice, place, is_live)
+        except OutOfRange as error:
+            wrong = error
+        except ZooError:
+            continue
+    raise wrong or _unfit(value, kind, place)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy as Python's."""
+    if isinstance(value, bool | int) or type(value) is float:
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+def _unfit(value: Any, kind: Any, place: str) -> ZooError:
+    """The error of a value that is not of a type."""
+    if value is None or isinstance(value, str | int | float | list | tuple | dict):
+        text = "null" if value is None else str(value)
+        if not isinstance(value, str):
+            text = " ".join(text.split())
+        shown = f"={text if len(text) <= 200 else f'{text[:199]}…'} is"
+        hint = suggest(text, _texts(kind))
+    else:
+        shown, hint = f" is a {type(value).__name__} and", ""
+    return ZooError(f"{place}{shown} not {_article(kind)}.{hint}")
 
 
 def check_inside(value: Any, kind: Any, place: str) -> None:
@@ -238,21 +284,6 @@ def check_inside(value: Any, kind: Any, place: str) -> None:
                 check_inside(value, choice, place)
 
 
-def _convert_union(value: Any, args: tuple[Any, ...], place: str, wrong: ZooError) -> Any:
-    if value is None and type(None) in args:
-        return None
-    choices = [a for a in args if a is not type(None)]
-    exact = [a for a in choices if _bare(a) is type(value)]
-    for choice in [*exact, *choices]:
-        try:
-            return convert(value, choice, place)
-        except OutOfRange as error:
-            wrong = error
-        except ZooError:
-            continue
-    raise wrong
-
-
 def _bare(kind: Any) -> Any:
     """The class behind a type: `int` of `Annotated[int, …]`, `list` of `list[int]`."""
     plain, _ = ranges_of(kind)
@@ -267,7 +298,9 @@ def _article(kind: Any) -> str:
         return " or ".join(map(_article, get_args(kind)))
     nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     nouns |= {list: "a list", dict: "a mapping", type(None): "null"}
-    if get_origin(kind) is list:
+    if get_origin(kind) in (dict, Mapping, os.PathLike):
+        return "a path" if get_origin(kind) is os.PathLike else "a mapping"
+    if get_origin(kind) in (list, Sequence):
         return f"a list of {type_name(get_args(kind)[0])}"
     return nouns.get(kind, f"of type {type_name(kind)}")
 

@@ -96,6 +96,7 @@ class Train(Task):
         import pytorch_lightning as pl
 
         from zoo.training.build import build_data, build_gan, describe_data
+        from zoo.training.callbacks.base import check_watched
         from zoo.training.profile import take_profile
         from zoo.training.resuming import epochs_of
         from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
@@ -119,6 +120,7 @@ class Train(Task):
         data.images_per_step = gan.d_steps * data.batch_size
         checkpoint, resumed = self._checkpoint(gan, out)
         callbacks = make_callbacks(config.get("callbacks"), out)
+        check_watched(callbacks, gan.figures())
         keeper = keeper_of(callbacks)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":

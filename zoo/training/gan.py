@@ -25,7 +25,7 @@ from zoo.inference.latents import Label
 from zoo.inference.load import LoadedGenerator
 from zoo.layers.product import route_products
 from zoo.registry import spec_of
-from zoo.registry.signature import held_to_signature
+from zoo.registry.calls import held_to_annotations
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
 from zoo.training.description import unknown_data
@@ -40,12 +40,15 @@ from zoo.training.window import NonFiniteError
 __all__ = ["GAN", "NonFiniteError"]
 
 
+Named = str | dict[str, Any]
+"""A part by its name, alone or with options."""
+
+
 def _listed(parts: Any) -> Sequence[Any]:
     """Several parts, of which one may be given alone."""
-    return [parts] if isinstance(parts, str | dict) else parts
+    return parts if isinstance(parts, list | tuple) else [parts]
 
 
-@held_to_signature("model.")
 class GAN(TrainingModule):
     """Trains a generator against a discriminator under a loss, regularizers and augmentations.
 
@@ -110,13 +113,14 @@ class GAN(TrainingModule):
         images_seen, origin, shown: see `TrainingModule`.
     """
 
+    @held_to_annotations("zoo.GAN", "model.")
     def __init__(
         self,
-        generator: Generator | str | dict[str, Any],
-        discriminator: Discriminator | str | dict[str, Any],
-        loss: Loss | str | dict[str, Any],
-        regularizers: Sequence[Regularizer | str | dict[str, Any]] = (),
-        augmentations: Sequence[Augmentation | str | dict[str, Any]] = (),
+        generator: Generator | Named,
+        discriminator: Discriminator | Named,
+        loss: Loss | Named,
+        regularizers: Sequence[Regularizer | Named] | Regularizer | Named = (),
+        augmentations: Sequence[Augmentation | Named] | Augmentation | Named = (),
         data: dict[str, Any] | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         *,
@@ -227,6 +231,7 @@ class GAN(TrainingModule):
         """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
         return self.sampled_generator(z, y)
 
+    @held_to_annotations("gan.sample")
     def sample(
         self,
         n: int = 64,

@@ -36,7 +36,7 @@ from zoo.training.resuming import (
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
 from zoo.training.step import AdversarialStep
-from zoo.training.terms import named
+from zoo.training.terms import LOGGED, has_own_losses, metric_name, named
 from zoo.training.window import Window
 
 _LONGEST_WINDOW = 1000
@@ -175,6 +175,14 @@ class TrainingModule(LeanModule):
         if (self.cuda_graph or automatic) and not in_the_way:
             return GraphedStep(step, say=self._say)
         return step
+
+    def figures(self) -> set[str] | None:
+        """The names of what a training logs; None where a network has losses of its own."""
+        if has_own_losses(self.generator, self.discriminator):
+            return None
+        penalties = named([*self.regularizers])  # type: ignore[list-item]
+        both = {metric_name(name, "generator") for name in penalties}
+        return {*LOGGED, *penalties, *both}
 
     def _make_schedules(self) -> Schedules | None:
         if not self.schedules:

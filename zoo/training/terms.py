@@ -8,10 +8,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.head import Head
 from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, image_scores
 from zoo.registry import spec_of
+
+LOGGED = ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
+"""What every training logs."""
+
+
+def has_own_losses(generator: Generator, discriminator: Discriminator) -> bool:
+    """Whether a network, or a head, adds auxiliary losses, whose names it alone knows."""
+    pairs: list[tuple[object, type]] = [(generator, Generator), (discriminator, Discriminator)]
+    if discriminator.takes_head:
+        pairs.append((discriminator.head, Head))
+    return any(type(part).auxiliary is not base.auxiliary for part, base in pairs)  # type: ignore[attr-defined]
 
 
 def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:

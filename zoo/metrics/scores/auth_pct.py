@@ -22,6 +22,7 @@ class AuthPct(Metric):
     Paper: Alaa et al. (2022), arXiv:2102.08921.
     """
 
+    figures = ("auth_pct",)
     needs = ("train",)
     order = 110
 

@@ -28,12 +28,14 @@ class Metric(ABC):
             feature network, `classes`: that these are the data set's, `latent_codes`: a
             categorical code in the generator's latents, `train`: training images, `test`: real
             images that are none of these.
+        figures: the names that its figures may have; None where that is not known before.
         higher_is_better: those of the figures that are better the higher they are.
         order: where the figures stand in tables, the smallest first.
     """
 
     protocol: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    figures: ClassVar[tuple[str, ...] | None] = None
     higher_is_better: ClassVar[tuple[str, ...]] = ()
     order: ClassVar[int] = 1000
 

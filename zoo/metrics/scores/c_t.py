@@ -35,6 +35,7 @@ class CT(Metric):
         least: generated and test images that a cell must hold to count.
     """
 
+    figures = ("c_t",)
     needs = ("train", "test")
     order = 120
 

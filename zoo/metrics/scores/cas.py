@@ -27,6 +27,7 @@ class ClassificationAccuracyScore(Metric):
         epochs: that it is trained for.
     """
 
+    figures = ("cas",)
     needs = ("labels",)
     higher_is_better = ("cas",)
     order = 90

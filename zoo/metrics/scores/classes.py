@@ -24,6 +24,7 @@ class Modes(Metric):
     Paper: Metz et al. (2016), arXiv:1611.02163.
     """
 
+    figures = ("modes", "mode_kl")
     needs = ("logits", "classes")
     higher_is_better = ("modes",)
     order = 50
@@ -43,6 +44,7 @@ class Modes(Metric):
 class ConditionalAccuracy(Metric):
     """Share of generated images that a classifier takes for the class they were made of."""
 
+    figures = ("conditional_accuracy",)
     needs = ("labels", "logits", "classes")
     higher_is_better = ("conditional_accuracy",)
     order = 70
@@ -75,6 +77,7 @@ class ConditionalAccuracy(Metric):
 class PerClassFID(Metric):
     """The mean of FID inside each class."""
 
+    figures = ("per_class_fid",)
     needs = ("labels",)
     order = 80
 

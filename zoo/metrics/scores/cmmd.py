@@ -27,6 +27,7 @@ class CMMD(Metric):
         sigma: width of the kernel.
     """
 
+    figures = ("cmmd", "mmd_rbf")
     order = 25
 
     def __init__(self, sigma: Annotated[float, above(0)] = 10.0) -> None:

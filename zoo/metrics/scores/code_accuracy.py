@@ -22,6 +22,7 @@ class CodeAccuracy(Metric):
     codes the one that fits best counts. The paper instead has Q read the codes of real images.
     """
 
+    figures = ("code_accuracy",)
     needs = ("logits", "classes", "latent_codes")
     higher_is_better = ("code_accuracy",)
     order = 75

@@ -26,6 +26,7 @@ class FID(Metric):
     Paper: Heusel et al. (2017), arXiv:1706.08500.
     """
 
+    figures = ("fid",)
     order = 10
 
     @classmethod
@@ -53,6 +54,7 @@ class KID(Metric):
         subset_size: images in each, or as many as there are.
     """
 
+    figures = ("kid", "kid_std")
     order = 20
 
     def __init__(
@@ -92,6 +94,7 @@ class InceptionScore(Metric):
         splits: parts of the images that are averaged over.
     """
 
+    figures = ("inception_score", "inception_score_std")
     needs = ("logits",)
     higher_is_better = ("inception_score",)
     order = 30
@@ -122,6 +125,7 @@ class PRDC(Metric):
         images: of each side at most, drawn at random.
     """
 
+    figures = ("precision", "recall", "density", "coverage")
     higher_is_better = ("precision", "recall", "density", "coverage")
     order = 40
 

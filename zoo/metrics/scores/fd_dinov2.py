@@ -20,6 +20,7 @@ class FDDinoV2(FrechetOn):
     """
 
     features = "dinov2"
+    figures = ("fd_dinov2",)
     order = 17
 
     def __init__(self, weights: str | None = None) -> None:

@@ -17,6 +17,7 @@ class FDLite0(FrechetOn):
     """
 
     features = "efficientnet_lite0"
+    figures = ("fd_lite0",)
     order = 16
 
     def __init__(self) -> None:

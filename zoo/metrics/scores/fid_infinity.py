@@ -32,6 +32,7 @@ class FIDInfinity(Metric):
         smallest: of them; a tenth of the images where they are less than twice this.
     """
 
+    figures = ("fid_infinity",)
     order = 15
 
     def __init__(

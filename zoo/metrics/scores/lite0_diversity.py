@@ -25,6 +25,7 @@ class Lite0Diversity(Diversity):
         pairs: drawn at random, each of one class where there are labels.
     """
 
+    figures = ("lite0_diversity",)
     higher_is_better = ("lite0_diversity",)
     order = 140
 

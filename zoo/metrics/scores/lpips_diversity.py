@@ -26,6 +26,7 @@ class LpipsDiversity(Diversity):
             downloads it there.
     """
 
+    figures = ("lpips_diversity",)
     higher_is_better = ("lpips_diversity",)
     order = 145
 

@@ -24,6 +24,7 @@ class Memorization(Metric):
         pairs: the nearest ones that are shown as pictures.
     """
 
+    figures = ("nearest_ratio", "copies")
     needs = ("train",)
     order = 100
 

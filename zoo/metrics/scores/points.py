@@ -22,6 +22,7 @@ class PointModes(Metric):
     Paper: Srivastava et al. (2017), arXiv:1705.07761.
     """
 
+    figures = ("modes", "mode_kl", "high_quality")
     higher_is_better = ("modes", "high_quality")
     order = 60
 

@@ -30,6 +30,7 @@ class Realism(Metric):
         shown: images of either end.
     """
 
+    figures = ("realism", "realistic")
     higher_is_better = ("realism", "realistic")
     order = 45
 

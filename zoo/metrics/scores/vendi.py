@@ -28,6 +28,7 @@ class Vendi(Metric):
         q: the order of the entropy; below 1 rare images count more, above 1 less.
     """
 
+    figures = ("vendi",)
     higher_is_better = ("vendi",)
     order = 130
 

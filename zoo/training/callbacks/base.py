@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+
+from zoo.core.errors import ZooError, listing, suggest
 
 
 class Callback(pl.Callback):
@@ -19,6 +21,10 @@ class Callback(pl.Callback):
     """
 
     needs_figures: ClassVar[bool] = False
+
+    def watched(self) -> dict[str, str]:
+        """The figures that it waits for, by the options that name them."""
+        return {}
 
     def summary(self) -> dict[str, Any]:
         """Lines for the end of the training, by what they are about; a path is shown as one."""
@@ -83,6 +89,10 @@ def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Traine
 class Measures(Callback):
     """A callback that logs figures at times of its own, which need not be the end of an epoch."""
 
+    def figures(self) -> set[str] | None:
+        """The names of its figures; None where they are not known before it measures."""
+        return None
+
     def report(self, trainer: pl.Trainer, pl_module: Any, figures: dict[str, float]) -> None:
         """Log `figures` of the generator as it is; callbacks that have `on_figures` are told."""
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in figures.items()})
@@ -93,3 +103,28 @@ class Measures(Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_figures"):
                 callback.on_figures(trainer, pl_module, figures)
+
+
+def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> None:
+    """Refuse a figure to wait for that nothing will measure, before the data are loaded.
+
+    Args:
+        logged: what the training itself logs; None where that is not known before.
+
+    Raises:
+        ZooError: all that will be measured is known, since the zoo measures it, and the figure is
+            none of it.
+    """
+    sets = [logged, *(c.figures() for c in callbacks if isinstance(c, Measures))]
+    if None in sets or not all(type(c).__module__.startswith("zoo.") for c in callbacks):
+        return  # one of somebody else's may log what it likes
+    known = sorted(set().union(*(names or () for names in sets)))
+    for callback in callbacks:
+        watched = callback.watched() if isinstance(callback, Callback) else {}
+        for option, figure in watched.items():
+            if figure not in known:
+                raise ZooError(
+                    f"{option}={figure} is not measured.{suggest(figure, known)} Measured are: "
+                    f"{listing(known)}; the figures of a metric with callbacks=evaluate and "
+                    "'callbacks.evaluate.metrics=[NAME]'"
+                )

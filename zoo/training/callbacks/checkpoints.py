@@ -88,6 +88,9 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         """The one before, which resuming takes where the last one is damaged or lost."""
         return self.folder / "previous.ckpt"
 
+    def watched(self) -> dict[str, str]:
+        return {} if self.monitor is None else {"callbacks.checkpoints.monitor": self.monitor}
+
     def summary(self) -> dict[str, Any]:
         return {"checkpoint": self.last}
 

@@ -48,6 +48,9 @@ class EarlyStopping(Callback):
         self.best = math.inf if mode == "min" else -math.inf
         self.waited = 0
 
+    def watched(self) -> dict[str, str]:
+        return {"callbacks.early_stopping.monitor": self.monitor}
+
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "waited": self.waited, "of": [self.monitor, self.mode]}
 

@@ -72,6 +72,10 @@ class Evaluate(Recurring, Measures):
         self._network: Features | None = None
         self._reference: Reference | None = None
 
+    def figures(self) -> set[str] | None:
+        sets = [create_metric(choice).figures for choice in self.metrics or []]
+        return set().union(*(s or () for s in sets)) if sets and None not in sets else None
+
     def summary(self) -> dict[str, Any]:
         if self.last is None:
             return {}
