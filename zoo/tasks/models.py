@@ -17,10 +17,12 @@ def models() -> Iterator[tuple[str, str]]:
     for file in sorted(PRETRAINED.glob("*/generator.json")):
         info = json.loads(file.read_text(encoding="utf-8"))
         data = info["data"]
-        channels = info["generator"]["options"]["channels"]
+        options = info["generator"]["options"]
+        classes = options["num_classes"]
         what = (
             f"{info['generator']['name']} on {data['name']} at {data['image_size']} pixels in "
-            f"{'colour' if channels > 1 else 'grey'}, {len(data['class_names'])} classes, "
+            f"{'colour' if options['channels'] > 1 else 'grey'}, "
+            f"{f'{classes} classes' if classes else 'unconditional'}, "
             f"{info['images_seen']:,} images seen."
         )
         yield file.parent.name, " ".join(filter(None, [what, info.get("note")]))
