@@ -65,9 +65,15 @@ def expanded(content):
         state["state"][0]["exp_avg"] = torch.zeros(1).expand(10**9)
 
 
+def of_other_weights(content):
+    content["optimizer_states"][1]["state"][0]["exp_avg"] = torch.zeros(3)
+
+
 STATE = "since its state does not fit this training|does not say how many epochs are behind it"
 CHANGES = {
     "no optimizers": lambda c: c.update(optimizer_states=[{"state": {}, "param_groups": []}] * 2),
+    "one optimizer": lambda c: c.update(optimizer_states=c["optimizer_states"][:1]),
+    "other weights": of_other_weights,
     "expanded": expanded,
     "loops": lambda c: c.update(loops={"fit_loop": {"epoch_loop.batch_progress": {"total": {}}}}),
     "loops are a list": lambda c: c.update(loops=[1]),

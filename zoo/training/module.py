@@ -27,6 +27,7 @@ from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.optimizers import maker
 from zoo.training.resuming import (
+    check_optimizers,
     check_random_state,
     check_state,
     match_average,
@@ -89,6 +90,7 @@ class TrainingModule(LeanModule):
         self._window = Window(self._part_of)
         self._rng: dict[str, Any] | None = None
         self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
+        self._stored_optimizers: Any = None  # until the optimizers have taken it
         self._clock = (0.0, 0)
         self._shown_at = -1  # the last step, where its values were shown and kept
 
@@ -131,6 +133,9 @@ class TrainingModule(LeanModule):
         trainer = self.trainer
         self._world_size = trainer.world_size
         check_strategy(trainer)
+        if self._stored_optimizers is not None:
+            check_optimizers(trainer.optimizers, self._stored_optimizers)
+            self._stored_optimizers = None
         if self._world_size > 1:
             # Noise of its own on every process, also after a resume from other processes' state.
             torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
@@ -333,6 +338,7 @@ class TrainingModule(LeanModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_state(checkpoint)
+        self._stored_optimizers = checkpoint.get("optimizer_states")
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
         self.origin = checkpoint["zoo"].get("start")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from zoo.core.errors import ZooError
 
@@ -44,6 +46,25 @@ def check_state(content: Any) -> None:
             taken, held = value.numel() * value.element_size(), value.untyped_storage().nbytes()
             if taken > held:
                 raise ValueError("a tensor of it would take more memory than the file has for it")
+
+
+def check_optimizers(optimizers: Sequence[Optimizer], stored: Any) -> None:
+    """Refuse the state of other optimizers, which torch takes as it comes.
+
+    Args:
+        optimizers: of this training, after they have taken their state.
+        stored: what the checkpoint has of them.
+
+    Raises:
+        ValueError: there are more or fewer, or a moment has another shape than its weight.
+    """
+    if len(stored) != len(optimizers):
+        raise ValueError(f"it has the state of {len(stored)} optimizers, not {len(optimizers)}")
+    for optimizer in optimizers:
+        for weight, state in optimizer.state.items():
+            for value in state.values():
+                if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
+                    raise ValueError("an optimizer's state is of weights of another shape")
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
