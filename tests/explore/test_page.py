@@ -203,7 +203,7 @@ def test_a_report_is_as_wide_as_its_screen_and_names_no_folders(browser, tmp_pat
     folder.mkdir(parents=True)
     names = [f"a_class_with_a_long_name_{i}" for i in range(10)]
     file = make_checkpoint(folder / "last.ckpt", class_names=names)
-    Explore(str(file), dataset=str(tmp_path / "nothing"), n=16, n_real=64, device="cpu")(tmp_path)
+    Explore(str(file), n=16, n_real=64, device="cpu")(tmp_path)
     report = tmp_path / "report.html"
     assert str(tmp_path) not in report.read_text(encoding="utf-8")
     resize(browser, size)

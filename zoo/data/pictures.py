@@ -191,7 +191,8 @@ def decode(
         if images is None:
             return _decode_any(picture, image_size, channels, value_range)
     except Exception as error:  # every format fails in its own way
-        lines = str(error).strip().splitlines()
+        # What the system says of a file repeats its path, which may be thousands of letters.
+        lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
         raise ZooError(
             f"{name or picture!s} cannot be read as a picture "
             f"({lines[0] if lines else type(error).__name__})"

@@ -187,7 +187,7 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
     return path
 
 
-_NOTHING = torch.zeros(0)
+_NOTHING = torch.zeros(0, device="cpu")
 
 
 @held_to_annotations("zoo.show")
