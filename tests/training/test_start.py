@@ -19,6 +19,7 @@ from zoo.core.errors import ZooError
 from zoo.inference.describe import check_info
 from zoo.inference.export import export
 from zoo.inference.publish import card, without_paths
+from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT
 from zoo.training.start import Start, give
 
@@ -102,7 +103,7 @@ def test_a_layer_is_taken_whole_or_not_at_all():
 
 def test_what_a_layer_computes_from_its_settings_stays_its_own():
     """StyleGAN3's filters belong to the side of the images, whatever their shape."""
-    options = {**zoo.create.__globals__["REGISTRY"].get("generator", "stylegan3").load().tiny}
+    options = REGISTRY.get("generator", "stylegan3").load().tiny
     small, large = (
         zoo.create("generator", "stylegan3", image_size=s, channels=1, latent_dim=12, **options)
         for s in (64, 128)
