@@ -79,7 +79,7 @@ class DeviceAdam(torch.optim.Adam):
         gradients: list[Tensor] = [p.grad for p in weights]  # type: ignore[misc]
         lr, decay = group["lr"], group["weight_decay"]
         if decay and group["decoupled_weight_decay"]:
-            lists.mul_(weights, _on(beta1, 1 - lr * decay))
+            lists.mul_(weights, 1 - lr * decay)
         elif decay:
             gradients = [*lists.add(gradients, weights, alpha=decay)]
         lists.add_(counts, 1)
@@ -104,8 +104,3 @@ class DeviceAdam(torch.optim.Adam):
             state["exp_avg_sq"] = torch.zeros_like(weight)
         found: dict[str, Tensor] = state
         return found
-
-
-def _on(like: Tensor, value: float | Tensor) -> Tensor:
-    """A number as a tensor beside another; tensors as they are."""
-    return value if isinstance(value, Tensor) else torch.full_like(like, value)

@@ -90,7 +90,7 @@ class TrainingModule(LeanModule):
         self._window = Window(self._part_of)
         self._rng: dict[str, Any] | None = None
         self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
-        self._stored_optimizers: Any = None  # until the optimizers have taken it
+        self._stored_optimizers: int | None = None  # whose states a checkpoint holds
         self._clock = (0.0, 0)
         self._shown_at = -1  # the last step, where its values were shown and kept
 
@@ -338,7 +338,8 @@ class TrainingModule(LeanModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_state(checkpoint)
-        self._stored_optimizers = checkpoint.get("optimizer_states")
+        if "optimizer_states" in checkpoint:
+            self._stored_optimizers = len(checkpoint["optimizer_states"])
         self.images_seen = checkpoint["zoo"]["images_seen"]
         self._updates = checkpoint["zoo"]["step"]
         self.origin = checkpoint["zoo"].get("start")

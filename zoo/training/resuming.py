@@ -48,18 +48,18 @@ def check_state(content: Any) -> None:
                 raise ValueError("a tensor of it would take more memory than the file has for it")
 
 
-def check_optimizers(optimizers: Sequence[Optimizer], stored: Any) -> None:
+def check_optimizers(optimizers: Sequence[Optimizer], stored: int) -> None:
     """Refuse the state of other optimizers, which torch takes as it comes.
 
     Args:
         optimizers: of this training, after they have taken their state.
-        stored: what the checkpoint has of them.
+        stored: of how many the checkpoint has the state.
 
     Raises:
         ValueError: there are more or fewer, or a moment has another shape than its weight.
     """
-    if len(stored) != len(optimizers):
-        raise ValueError(f"it has the state of {len(stored)} optimizers, not {len(optimizers)}")
+    if stored != len(optimizers):
+        raise ValueError(f"it has the state of {stored} optimizers, not {len(optimizers)}")
     for optimizer in optimizers:
         for weight, state in optimizer.state.items():
             for value in state.values():
