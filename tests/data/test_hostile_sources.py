@@ -118,6 +118,9 @@ def test_a_sample_of_brackets(tmp_path):
 def test_a_sample_of_less_than_no_bytes(tmp_path, size):
     """Of -1536 bytes the next header is the same one again: it was read for ever."""
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo("0.png")
+        entry.size = len(picture())
+        archive.addfile(entry, io.BytesIO(picture()))
         entry = tarfile.TarInfo("1.png")
         entry.pax_headers = {"size": str(size)}
         entry.size = len(picture())
@@ -159,6 +162,18 @@ def test_formats_are_those_of_the_endings_whatever_a_file_is_called(tmp_path, fo
         return
     with pytest.raises(ZooError, match="cannot be read as a picture"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "dataset.json"])
+@pytest.mark.parametrize("given", [True, False])
+def test_labels_with_a_hole_are_refused(tmp_path, name, given):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(picture())
+    file = tmp_path / name if given else tmp_path / "p" / name
+    with file.open("wb") as opened:
+        opened.truncate(2**40)
+    with pytest.raises(ZooError, match="it has more than 536,870,912 bytes"):
+        load(tmp_path / "p", labels=str(file) if given else name)
 
 
 def test_a_picture_with_a_hole_is_left(tmp_path):

@@ -27,7 +27,7 @@ def check_file(file: Path) -> None:
         raise OSError("it is no file")
 
 
-def read_text(file: Path, most: int = MOST_TEXT) -> str:
+def read_text(file: Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:
     """The text of a file of at most so many bytes.
 
     Raises:
@@ -39,7 +39,7 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
         content = opened.read(most + 1)
     if len(content) > most:
         raise OSError(f"it has more than {most:,} bytes")
-    return content.decode("utf-8")
+    return content.decode(encoding)
 
 
 def read_lines(log: TextIO) -> Iterator[str]:

@@ -41,6 +41,18 @@ def bar_texts(values: Mapping[str, float]) -> dict[str, str]:
     return texts
 
 
+def held_to(kind: type, value: Any) -> Any:
+    """A value of a callback's state, which comes from a checkpoint and may be anything.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    whole = kind is float and isinstance(value, int)
+    if isinstance(value, bool) or not (whole or isinstance(value, kind)):
+        raise ValueError(f"a callback's state has a {type(value).__name__} as {kind.__name__}")
+    return value
+
+
 class Recurring(Callback):
     """What acts whenever so many images were seen, at the end of epochs, and of the training.
 
