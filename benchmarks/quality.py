@@ -5,7 +5,6 @@ A row's `curve` is a list of [images seen, FID]; its seconds are shared evenly b
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 from pathlib import Path
@@ -14,6 +13,8 @@ from benchmarks import rows as table
 from benchmarks.measure import child
 from benchmarks.scored import RUN
 from zoo.core.tables import markdown
+from zoo.metrics.curve import in_order
+from zoo.metrics.protocol import Result
 
 EVERY = 2000
 """Images between two checkpoints."""
@@ -38,11 +39,11 @@ def curve(run: Path, threads: int, longest: float) -> table.Row:
     score = [*RUN, "task=evaluate", f"ckpt={folder}", "metrics=[fid]", f"n={IMAGES}"]
     with tempfile.TemporaryDirectory() as scores:
         child([*score, f"hydra.run.dir={scores}/scores"], longest, OMP_NUM_THREADS=str(threads))
-        text = Path(scores, "scores", "curve.json").read_text(encoding="utf-8")
-    points = json.loads(text)
+        files = Path(scores, "scores").glob("metrics*.json")
+        results = in_order([Result.from_json(f.read_text(encoding="utf-8")) for f in files])
     return {
-        "curve": [[point["images_seen"], point["figures"]["fid"]] for point in points],
-        "curve_protocol": points[-1]["protocol"],
+        "curve": [[result.images_seen, result.figures["fid"]] for result in results],
+        "curve_protocol": str(results[-1].protocol),
     }
 
 
@@ -67,7 +68,7 @@ def report(rows: list[table.Row], unit: str) -> list[str]:
         for family, (seconds, group) in sorted(medians.items(), key=lambda item: item[1][0][::-1])
     ]
     heads = ["family", "seeds", *(f"FID ≤ {fid}" for fid in FIDS)]
-    protocols = dict.fromkeys(f"{row['curve_protocol']}" for row in drawn)
+    protocols = dict.fromkeys(row["curve_protocol"] for row in drawn)
     return [
         "",
         "## Time to quality",

@@ -77,9 +77,9 @@ def test_the_first_minute_shows_each_seed_and_their_spread(tmp_path):
     for way, seed, fid in (("after", 1, 0.6), ("before", 0, 20.0), ("after", 0, 0.5)):
         made = row("", seed, fid) | {"way": way, "seconds": None if seed else 90}
         rows = table.added(rows, made, first_minute.key)
-    table.write(tmp_path / "first.json", rows, first_minute.report(rows))
-    assert table.read(tmp_path / "first.json") == rows
-    lines = (tmp_path / "first.md").read_text(encoding="utf-8").splitlines()
+    table.write(tmp_path / "results" / "first.json", rows, first_minute.report(rows))
+    assert table.read(tmp_path / "results" / "first.json") == rows
+    lines = (tmp_path / "results" / "first.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("| ")] == [
         "| way | seed | images | seconds | FID ↓ | conditional accuracy ↑ |",
         "| before | 0 | 1,000 | 90 | 20 | 0.5 |",
