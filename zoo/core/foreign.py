@@ -7,11 +7,14 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 MOST_TEXT = 2**26
 """Bytes of a text that is read as a whole."""
 MOST_COLUMNS = 200
 """Of a log: one curve each, which a picture has to hold."""
+MOST_LINE = 2**20
+"""Letters of a line of a log: a file with holes may have a line far longer than its bytes."""
 
 
 def check_file(file: Path) -> None:
@@ -37,6 +40,18 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
     if len(content) > most:
         raise OSError(f"it has more than {most:,} bytes")
     return content.decode("utf-8")
+
+
+def read_lines(log: TextIO) -> Iterator[str]:
+    """The lines of a log, one at a time.
+
+    Raises:
+        ValueError: one is too long.
+    """
+    while line := log.readline(MOST_LINE):
+        if len(line) == MOST_LINE:
+            raise ValueError(f"it has a line of {MOST_LINE:,} letters or more")
+        yield line
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:

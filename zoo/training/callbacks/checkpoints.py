@@ -20,7 +20,7 @@ from zoo.core.atomic import commit, keep
 from zoo.core.errors import OwnError, ZooError
 from zoo.registry import at_least, callback
 from zoo.registry.spec import spec
-from zoo.training.callbacks.base import Callback, Measures, is_due
+from zoo.training.callbacks.base import Callback, Measures, is_due, may_log
 from zoo.training.callbacks.logs import log_checkpoint
 from zoo.training.window import NonFiniteError
 
@@ -257,11 +257,7 @@ def _facts(pl_module: Any) -> dict[str, Any]:
 
 def _logged_later(trainer: pl.Trainer) -> bool:
     """Whether a callback may log figures at times that need not be the end of this epoch."""
-    own = ("zoo.", "pytorch_lightning.")
-    return any(
-        isinstance(c, Measures) or not type(c).__module__.startswith(own)
-        for c in trainer.callbacks  # type: ignore[attr-defined]
-    )
+    return any(isinstance(c, Measures) or may_log(c) for c in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def check_weights(gan: Any) -> None:
