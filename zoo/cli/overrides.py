@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, quote, value_of, with_home
+from zoo.cli.grammar import key_of, quote, value_of, with_home, with_text
 from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
@@ -49,9 +49,9 @@ def normalise(arguments: list[str]) -> list[str]:
     short for `model.start` as `resume` stands alone, `debug=true` is a switch where `debug` is a
     group, and `model` is otherwise the group of the
     GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
-    a value begins with `~/`.
+    a value begins with `~/`, and what Hydra's grammar cannot read is text.
     """
-    arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
+    arguments = [a if a.startswith("-") else with_text(with_home(a)) for a in arguments]
     arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [SWITCHES.get(a.lower(), a) for a in arguments]
     arguments = [
@@ -142,7 +142,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         try:
             parsed = parser.parse_override(text)
         except HydraException as error:
-            raise ZooError(grammar_sentence(text, error)) from error
+            raise ZooError(grammar_sentence(text, error, config_dir)) from error
         except Exception as error:  # the grammar's own mistakes
             raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
         if not parsed.is_sweep_override():
