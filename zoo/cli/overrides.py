@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, quote, value_of, with_home
+from zoo.cli.grammar import key_of, quote, value_of, with_home, with_text
 from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
@@ -49,9 +49,9 @@ def normalise(arguments: list[str]) -> list[str]:
     short for `model.start` as `resume` stands alone, `debug=true` is a switch where `debug` is a
     group, and `model` is otherwise the group of the
     GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
-    a value begins with `~/`.
+    a value begins with `~/`, and what Hydra's grammar cannot read is text.
     """
-    arguments = [a if a.startswith("-") else with_home(a) for a in arguments]
+    arguments = [a if a.startswith("-") else with_text(with_home(a)) for a in arguments]
     arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
     arguments = [SWITCHES.get(a.lower(), a) for a in arguments]
     arguments = [
@@ -133,7 +133,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
 
     given = flags(arguments)
     _check_flags(given)
-    sets = _expanded(given.overrides, given.multirun)
+    sets = _expanded(given.overrides, given.multirun, config_dir)
     named = value_of(given.overrides, "task")
     if not only_prints and named in {p.name for p in REGISTRY.parts("task")}:
         _check_used(str(named), given.overrides)  # before what it is not to say is looked for
@@ -149,13 +149,13 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
     return None if given.multirun else config
 
 
-def _expanded(overrides: list[str], multirun: bool) -> list[list[str]]:
+def _expanded(overrides: list[str], multirun: bool, config_dir: Path) -> list[list[str]]:
     """The overrides of each run that has to be composed so that every value of a sweep is once."""
     from hydra.core.override_parser.types import Glob, IntervalSweep
 
     sets: list[list[str]] = [[]]
     for text in overrides:
-        parsed = _parsed(text)
+        parsed = _parsed(text, config_dir)
         if not parsed.is_sweep_override():
             _check_choice(text, parsed)
             sets = [[*s, text] for s in sets]
@@ -175,7 +175,7 @@ def _expanded(overrides: list[str], multirun: bool) -> list[list[str]]:
     return sets
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, config_dir: Path) -> Any:
     """An override as Hydra's grammar reads it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -183,7 +183,7 @@ def _parsed(text: str) -> Any:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ZooError(grammar_sentence(text, error)) from error
+        raise ZooError(grammar_sentence(text, error, config_dir)) from error
     except Exception as error:  # the grammar's own mistakes
         raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
 
