@@ -11,7 +11,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.sizes import size_in_words
 from zoo.core.errors import ZooError
 from zoo.registry import spec_of
-from zoo.training.passes import packs_of
+from zoo.training.passes import movers_of, packs_of
 
 
 def check(
@@ -32,6 +32,7 @@ def check(
         ZooError: the combination is wrong; the sentence says what to choose instead.
     """
     packs = packs_of(regularizers)
+    movers_of(regularizers)
     if (generator.image_size, generator.channels * packs) != (
         discriminator.image_size,
         discriminator.channels,
