@@ -55,6 +55,20 @@ def to_vector(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).flatten(1)
 
 
+def pack(images: Tensor, packs: int) -> Tensor:
+    """Stack every `packs` images on channels: (N, C, H, W) to (N / packs, packs * C, H, W).
+
+    Raises:
+        ZooError: N is no multiple of `packs`.
+    """
+    if len(images) % packs:
+        raise ZooError(
+            f"a batch of {len(images)} images cannot be packed by {packs}: datamodule.batch_size "
+            "has to be a multiple."
+        )
+    return images.reshape(len(images) // packs, -1, *images.shape[2:])
+
+
 def check_labels(part: object, y: Tensor | None) -> Tensor:
     """Return the labels `y`, or refuse their absence in the name of `part`.
 
