@@ -13,6 +13,7 @@ from zoo.core.network import reachable
 from zoo.data.layout import LABEL_COLUMNS, SPLIT_FOLDERS
 from zoo.data.pictures import Content, Picture
 from zoo.data.sources.base import Source
+from zoo.data.sources.saved import check_saved
 
 PREFIX = "hf:"
 HUB = "https://huggingface.co"
@@ -129,7 +130,8 @@ def _load(place: str) -> Any:
 
     try:
         if not place.startswith(PREFIX):
-            return datasets.load_from_disk(place)
+            check_saved(Path(place))
+            return _whole(datasets.load_from_disk(place))
         name, _, revision = place.removeprefix(PREFIX).partition("@")
         owner, _, rest = name.partition("/")
         title, _, config = rest.partition("/")
@@ -149,6 +151,17 @@ def _load(place: str) -> Any:
             f"{place} cannot be loaded as a data set of Hugging Face's "
             f"({lines[0] if lines else type(error).__name__}): {how}."
         ) from error
+
+
+def _whole(loaded: Any) -> Any:
+    """A saved data set whose tables are what they say they are, which nobody has looked at yet.
+
+    Raises:
+        ValueError: one is not, as where offsets lead out of it.
+    """
+    for part in loaded.values() if isinstance(loaded, dict) else [loaded]:
+        part.data.validate(full=True)
+    return loaded
 
 
 def _changed(parts: Any) -> tuple[int, int]:
