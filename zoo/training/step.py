@@ -37,7 +37,7 @@ from zoo.training.backend import Backend
 from zoo.training.batches import pieces, slices, slices_of_step
 from zoo.training.compatibility import check_scores
 from zoo.training.ema import EMA
-from zoo.training.passes import Passes, halves
+from zoo.training.passes import Passes, check_packs, halves
 from zoo.training.schedules import Schedules
 from zoo.training.terms import add_terms, mean_loss, mean_terms, named
 
@@ -294,6 +294,7 @@ class AdversarialStep:
         One pass over both; separate passes where D mixes the images of a batch, and where the
         gradient of one side is wanted.
         """
+        check_packs(len(real), self.passes.packs)
         if self._mixes or real.requires_grad or fake.requires_grad:
             look = self.passes.discriminate
             real_output = look(real, labels, precise=real.requires_grad)
