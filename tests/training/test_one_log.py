@@ -166,7 +166,8 @@ def test_a_hang_up_that_is_ignored_stays_so(tmp_path, monkeypatch):
 
 def test_ctrl_c_is_130():
     assert Stopped(signal.SIGINT).code == 130
-    assert str(Stopped(signal.SIGINT, "x")) == "stopped by Ctrl-C."
+    assert str(Stopped(signal.SIGINT)) == "stopped by Ctrl-C."
+    assert str(Stopped(signal.SIGINT, "x")) == "stopped by Ctrl-C; go on with: x"
 
 
 def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeypatch):

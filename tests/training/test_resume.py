@@ -136,7 +136,9 @@ def test_killed_and_interrupted_runs_continue_to_the_same_weights(tmp_path):
             process.communicate()
     assert processes[0].returncode == -signal.SIGKILL
     assert processes[1].returncode == 130
-    assert errors.splitlines()[-1] == "error: stopped by Ctrl-C."
+    told = errors.splitlines()[-1]
+    assert told.startswith("error: stopped by Ctrl-C; go on with: python ")
+    assert told.endswith(" resume=stopped")
     assert "Traceback" not in output + errors
     steps = [read(folder)["zoo"]["step"] for folder in (killed, stopped)]
     end = max(steps) + 7

@@ -29,19 +29,19 @@ _full = False  # show tracebacks
 
 
 class Stopped(KeyboardInterrupt):
-    """A training was ended by a signal, after it had written a checkpoint.
+    """A training was ended by a signal.
 
     Args:
         number: of the signal.
-        go_on: the command that continues the training.
+        go_on: the command that continues the training; empty where no checkpoint was written.
     """
 
     def __init__(self, number: int, go_on: str = "") -> None:
         name = signal.Signals(number).name
         self.code = 130 if name == "SIGINT" else 143
         what = _SIGNALS.get(name, "stopped by Ctrl-C")
-        saved = f"; the training is saved: {go_on}" if go_on and name in _SIGNALS else "."
-        super().__init__(what + saved)
+        saved = "the training is saved" if name in _SIGNALS else "go on with"
+        super().__init__(f"{what}; {saved}: {go_on}" if go_on else f"{what}.")
 
 
 def _presets() -> set[str]:

@@ -48,6 +48,47 @@ def with_home(override: str) -> str:
     return f"{key}{sign}{found}"
 
 
+def with_text(override: str) -> str:
+    """An override whose value is quoted where Hydra's grammar does not take it as it stands.
+
+    A path with an umlaut, a bracket or `=` is what a user has, and nothing of the grammar; the name
+    of a file with a comma, or one that reads as a number (`2024_01`), is meant as the name.
+    """
+    key, sign, value = override.partition("=")
+    if not sign or re.fullmatch(r"(?!\d+_)[\w./:+-]*", value, re.ASCII) or "${" in value:
+        return override
+    if value[0] in "'\"{" or (value[0] == "[" and value[-1] != "]") or _is_function(value):
+        return override
+    if _reads(override):
+        changed = "," in value or re.fullmatch(r"\d+(_\d+)+", value)
+        is_name = changed and value[0] != "[" and os.path.lexists(value)
+        return f"{key}={quote(value)}" if is_name else override
+    before, inside, after = ("[", value[1:-1], "]") if value[0] == "[" else ("", value, "")
+    pieces = [inside] if not before and os.path.lexists(value) else inside.split(",")
+    read = (p if _reads(f"{key}={p}") else quote(p.strip()) for p in pieces)
+    quoted = f"{key}={before}{','.join(read)}{after}"
+    return quoted if _reads(quoted) else override
+
+
+def _is_function(value: str) -> bool:
+    """Whether a value calls one of the grammar's functions, as `interval(0,1)`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    called = re.match(r"(\w+)\(", value)
+    return called is not None and called[1] in OverridesParser.create().functions.functions
+
+
+def _reads(override: str) -> bool:
+    """Whether Hydra's grammar takes an override."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        OverridesParser.create().parse_override(override)
+    except Exception:  # Hydra's, and the grammar's own mistakes
+        return False
+    return True
+
+
 def quote(text: str) -> str:
     """A value as Hydra's grammar takes it, whatever characters it holds."""
     # Backslashes stand for themselves, except before a quote.
@@ -59,7 +100,14 @@ def argument(key: str, value: str | Path) -> str:
     """An override to be printed: as the shell and Hydra's grammar take it."""
     text = str(value)
     plain = re.fullmatch(r"(?!\.?\d)[\w./:-]+", text, re.ASCII) is not None
-    return shlex.quote(f"{key}={text if plain else quote(text)}")
+    return in_shell(f"{key}={text if plain else quote(text)}")
+
+
+def in_shell(word: str) -> str:
+    """A word as a shell takes it, in double quotes where single ones would have to be broken up."""
+    if "'" in word and not re.search(r'["$`\\!]', word):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def shown(path: str | Path) -> str:

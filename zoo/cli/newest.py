@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zoo.cli.grammar import key_of, quote, value_of
 from zoo.cli.program import program
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, printable
 
 DEEPEST = 6
 """Folders between the working directory and a run."""
@@ -33,13 +33,18 @@ def name_newest(arguments: list[str]) -> list[str]:
                     f"{key}=last: there is no training below {Path.cwd()}; the first one is made "
                     f"by {program()}, and a model of the zoo's own is ckpt=mnist"
                 )
-            print(f"note: {key}=last is {run}")
+            print(printable(f"note: {key}=last is {run}"))
             named[i] = f"{key}={quote(str(run))}"
     return named
 
 
 def newest_run(folder: Path) -> Path | None:
     """The run below `folder` whose last checkpoint is the newest, relative to it."""
+    return next(iter(runs_below(folder)), None)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The runs below `folder`, relative to it, the one with the newest last checkpoint first."""
     found: list[tuple[float, Path]] = []
     for place, folders, files in os.walk(folder):
         where = Path(place).relative_to(folder)
@@ -47,4 +52,4 @@ def newest_run(folder: Path) -> Path | None:
             found.append((Path(place, "last.ckpt").stat().st_mtime, where.parent))
         deep = len(where.parts) > DEEPEST
         folders[:] = [] if deep else sorted(f for f in folders if not f.startswith("."))
-    return max(found)[1] if found else None
+    return [run for _, run in sorted(found, reverse=True)]

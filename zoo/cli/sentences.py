@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, value_of
+from zoo.cli.grammar import in_shell, key_of, quote, value_of
 from zoo.cli.not_installed import not_installed
 from zoo.cli.store import experiments
 from zoo.core.errors import listing, suggest
@@ -19,13 +19,18 @@ from zoo.registry.kinds import GROUPS, SECTIONS
 from zoo.training.options import TRAINER_PARAMETERS
 
 
-def grammar_sentence(text: str, error: Exception) -> str:
+def grammar_sentence(text: str, error: Exception, config_dir: Path) -> str:
+    """What is wrong with an override that Hydra's grammar does not take."""
     if "=" not in text and not text.startswith("~"):
-        return f"{text!r} is no override: write key=value, for example model/loss=hinge"
+        return (
+            f"{text!r} is no override: write key=value, for example model/loss=hinge, in quotes "
+            f"where the value has a space.{_elsewhere(text, config_dir)}"
+        )
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
+    key, _, value = text.partition("=")
     return (
-        f"the override {text!r} cannot be read ({reason.strip()}); quote values with special "
-        "characters twice, for example \"'ckpt=\\'a=b.ckpt\\''\""
+        f"the override {text!r} cannot be read ({reason.strip()}); if its value is meant as it "
+        f"stands, write {in_shell(f'{key}={quote(value)}')}"
     )
 
 
@@ -114,9 +119,40 @@ def _no_key(key: str, overrides: list[str]) -> str:
     further = ""
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
         further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
-    near = keys if parent else [*keys, *ALL_GROUPS]
-    hint = _as_group(key, overrides) or suggest(name, near)
+    hint = _as_group(key, overrides) or (
+        _of_others(parent, name) if parent else _at_top(name, config)
+    )
+    hint = hint or suggest(name, keys)
     return f"{place} has no option {name!r}.{hint} It has: {listing(keys)}.{further}"
+
+
+def _at_top(name: str, config: Any) -> str:
+    """What a name that is no option outside of all sections may have been meant to be."""
+    inside = _leaves(config)
+    same = [option for option in inside if option.rpartition(".")[2] == name]
+    if same:
+        return f" Did you mean {' or '.join(map(repr, same[:3]))}?"
+    near = [*map(str, config), *ALL_GROUPS]
+    return _of_others("", name) or suggest(name, near) or suggest(name, inside)
+
+
+def _leaves(config: Any, place: str = "") -> list[str]:
+    """All options, with the sections that they stand in: `datamodule.batch_size`."""
+    found: list[str] = []
+    for name in config:
+        key = f"{place}{name}"
+        node = None if OmegaConf.is_missing(config, name) else config._get_node(name)
+        found += _leaves(node, f"{key}.") if OmegaConf.is_dict(node) else [key]
+    return found
+
+
+def _of_others(parent: str, name: str) -> str:
+    """`" It is an option of task=sample."` where other choices of the group have the option."""
+    group = parent.replace(".", "/") or GROUPS["task"]
+    kind = next((k for k, g in GROUPS.items() if g == group), None)
+    parts = REGISTRY.parts(kind) if kind else []
+    having = [f"{group}={p.name}" for p in parts if name in {option.name for option in p.options}]
+    return f" It is an option of {listing(having)}." if having else ""
 
 
 def _first_unknown(key: str, config: Any) -> tuple[str, str, Any]:

@@ -50,6 +50,24 @@ def validate(config: DictConfig) -> str:
         _check_numbers(value, name)
     part = _part("task", plain.get("task"), "task")
     _check_names(plain)
+    _check_task(part, plain)
+    places = {"task"}
+    for kind, group in GROUPS.items():
+        if kind != "task":
+            places |= set(_check_parts(kind, group, plain))
+    _check_model(plain.get("model"))
+    if part.name == "train" and not isinstance(plain.get("trainer"), dict):
+        raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
+    _check_trainer(plain.get("trainer") or {})
+    places |= {place for section in ("callbacks", "logger") for place in _services(section, plain)}
+    for place, target in _targets(plain):
+        if place not in places:
+            raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
+    return part.name
+
+
+def _check_task(part: Part, plain: dict[str, Any]) -> None:
+    """Check the task's own options, and that there is a folder of data sets where it wants one."""
     if part.name in ("train", "tune") or any(p.name == "data_dir" for p in part.parameters):
         if plain.get("data_dir") in (None, ""):
             raise ZooError("data_dir is missing: give the folder of data sets as data_dir=…")
@@ -57,30 +75,25 @@ def validate(config: DictConfig) -> str:
     for option in part.options:
         _check(plain.get(option.name), option, option.name)
     check_idle(part.options, {p.name: plain.get(p.name) for p in part.options}, "")
-    places = {"task"}
-    for kind, group in GROUPS.items():
-        if kind != "task":
-            places |= set(_check_parts(kind, group, plain))
-    model = plain.get("model")
+
+
+def _check_model(model: Any) -> None:
+    """Check the settings of the model that belong to none of its parts."""
     if isinstance(model, dict):
         kinds = [g.partition("/")[2] for g in GROUPS.values() if g.startswith("model/")]
         own = {k: v for k, v in model.items() if k not in kinds}
         _check_node(own, (*model_parameters(), *MODEL_SETTINGS), "model", "model")
-    if part.name == "train" and not isinstance(plain.get("trainer"), dict):
-        raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
-    _check_trainer(plain.get("trainer") or {})
-    for section in ("callbacks", "logger"):
-        nodes = plain.get(section) or {}
-        if not isinstance(nodes, dict):
-            raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
-        for name, node in nodes.items():
-            places.add(f"{section}.{name}")
-            if not _check_part(node, section, f"{section}.{name}"):
-                _check_class(node, f"{section}.{name}")
-    for place, target in _targets(plain):
-        if place not in places:
-            raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
-    return part.name
+
+
+def _services(section: str, plain: dict[str, Any]) -> list[str]:
+    """The places of the callbacks, or of the loggers, each checked."""
+    nodes = plain.get(section) or {}
+    if not isinstance(nodes, dict):
+        raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
+    for name, node in nodes.items():
+        if not _check_part(node, section, f"{section}.{name}"):
+            _check_class(node, f"{section}.{name}")
+    return [f"{section}.{name}" for name in nodes]
 
 
 def _leave_out(config: DictConfig) -> None:

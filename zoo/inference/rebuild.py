@@ -22,8 +22,8 @@ from torch.nn.modules.module import (
 from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError, listing
 from zoo.core.random import forked_random
+from zoo.core.tensors import SHARED
 from zoo.inference.describe import is_spec
-from zoo.inference.files import SHARED
 from zoo.layers.product import route_products
 from zoo.registry import factory, remake
 

@@ -43,7 +43,8 @@ def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
             os._exit(130)  # the first process tells; this one must not wait for it
         if number is None:
             raise
-        run = argument("resume", shown(keeper.folder.parent)) if keeper is not None else ""
+        saved = keeper is not None and keeper.last.is_file()  # not so before the first step
+        run = argument("resume", shown(keeper.folder.parent)) if saved else ""
         raise Stopped(number, run and f"{program()} {run}") from None
     except MisconfigurationException as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -224,10 +225,14 @@ def _as_text(label: int | str | Sequence[int | str] | None) -> str | list[str] |
 
 
 def file_names(class_names: Sequence[str]) -> list[str]:
-    """Each class's name as a part of a file's name; with its index where two become the same."""
+    """Each class's name as a part of a file's name; with its index where two become the same.
+
+    They do where they differ in capitals alone, which some systems do not tell apart.
+    """
     names = [re.sub(r"[^\w.-]+", "_", name)[:60] or "_" for name in class_names]
     names = [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in names]
-    return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
+    count = Counter(name.casefold() for name in names)
+    return [n if count[n.casefold()] == 1 else f"{n}_{i}" for i, n in enumerate(names)]
 
 
 def _shown(y: Tensor | None, n: int) -> set[int]:

@@ -102,6 +102,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
                 "model.conditional=false"
                 if data.num_classes
                 else f"data set {data.name!r} has no classes: choose one that has"
+                + (", or say which with datamodule.labels=FILE" if hasattr(data, "labels") else "")
             )
         )
     dim = node.get("latent_dim", 100)

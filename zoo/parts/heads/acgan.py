@@ -31,6 +31,7 @@ class ACGAN(Head):
     """
 
     requires_labels = True
+    auxiliary_names = ("class_loss",)
 
     def __init__(
         self,
