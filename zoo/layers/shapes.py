@@ -61,12 +61,21 @@ def pack(images: Tensor, packs: int) -> Tensor:
     Raises:
         ZooError: N is no multiple of `packs`.
     """
-    if len(images) % packs:
-        raise ZooError(
-            f"a batch of {len(images)} images cannot be packed by {packs}: datamodule.batch_size "
-            "has to be a multiple."
-        )
+    check_packs(len(images), packs)
     return images.reshape(len(images) // packs, -1, *images.shape[2:])
+
+
+def check_packs(images: int, packs: int) -> None:
+    """Refuse a batch that leaves a pack open, in which reals and fakes would meet.
+
+    Raises:
+        ZooError: the number of images is no multiple of `packs`.
+    """
+    if images % packs:
+        raise ZooError(
+            f"a batch of {images} images, or a piece of one, cannot be packed by {packs}: "
+            "datamodule.batch_size (over model.accumulate) has to be a multiple."
+        )
 
 
 def check_labels(part: object, y: Tensor | None) -> Tensor:

@@ -69,6 +69,37 @@ def check(
     return notes
 
 
+def set_up(
+    regularizers: Iterable[Regularizer],
+    generator: Generator,
+    discriminator: Discriminator,
+    started: bool,
+) -> list[str]:
+    """Let regularizers prepare the networks.
+
+    Args:
+        started: whether their weights are those of another training.
+
+    Returns:
+        Notes on weights that stay as nobody trained them.
+    """
+
+    def learning() -> int:
+        return sum(p.requires_grad for p in discriminator.parameters())
+
+    notes = []
+    for regularizer in regularizers:
+        before = learning()
+        regularizer.setup(generator, discriminator)
+        if learning() < before and not started:
+            notes.append(
+                f"regularizer {_name(regularizer)} holds weights of D as they are at the "
+                "beginning: untrained ones, unless model.start=… or a training that goes on brings "
+                "others."
+            )
+    return notes
+
+
 def check_schedules(schedules: Collection[str], lr_decay: str) -> None:
     """Refuse a learning rate that decays and is scheduled.
 

@@ -182,8 +182,7 @@ class GAN(TrainingModule):
         begun = None if start is None else Start(start)
         if begun is not None:
             begun.networks(generator, discriminator)
-        for regularizer in in_force:
-            regularizer.setup(generator, discriminator)
+        self.notes += compatibility.set_up(in_force, generator, discriminator, begun is not None)
         self.schedules = dict(schedules or {})
         compatibility.check_schedules(self.schedules, lr_decay)
         compatibility.check_augmentations(changes, self.schedules)
