@@ -2,11 +2,11 @@
 
 `python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
 same seconds: of the processor, added up over its threads, or of the clock where there is a GPU. It
-scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with labels),
-draws one row of pictures of each, and writes `results/families.json`, `.md` and `.png`, on a GPU
-`families_cuda.*`, after each seed. Rows that are there are kept, one for each
-family, seed and time, and runs in `--runs`, so that `--families` without a name only draws again.
-Data sets come from `ZOO_DATA_DIR` (default: `data`).
+scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with labels), with
+`--curve` also those on the way, draws one row of pictures of each, and writes
+`results/families.json`, `.md` and `.png`, on a GPU `families_cuda.*`, after each seed. Rows that
+are there are kept, one for each family, seed and time, and runs in `--runs`, so that `--families`
+without a name only draws again. Data sets come from `ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import zoo
+from benchmarks import quality
 from benchmarks import rows as table
 from benchmarks.measure import ROOT, machine, machines_in_words
 from benchmarks.scored import scored, trained
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--families", nargs="*", choices=list(EVERY), default=list(EVERY))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--scorers", type=int, default=1, help="evaluations at a time")
+    parser.add_argument("--curve", action="store_true", help="also the time to a quality")
     parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
     parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "families")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
@@ -94,7 +96,8 @@ def main() -> None:
         images = {}
         for family, run in runs.items():
             end = [*ENDS, *QUIET, *end_after(options.seconds, device)]
-            settings = [*EVERY[family], *end, f"seed={seed}"]
+            kept = quality.CHECKPOINTS if options.curve and family in FAMILIES else []
+            settings = [*EVERY[family], *end, *kept, f"seed={seed}"]
             plugins = {"ZOO_PLUGINS": str(CALLBACKS)}
             found = trained(settings, options.threads, LONGEST, run, **plugins)
             images[family] = found["images"]
@@ -103,7 +106,9 @@ def main() -> None:
         about["machine"] = machine(device) | {"threads": options.threads}
         about["scored_on"] = name_of(about["machine"])
         with ThreadPoolExecutor(options.scorers) as pool:
-            figures = pool.map(lambda item: score(*item, options.threads), runs.items())
+            figures = pool.map(
+                lambda item: score(*item, options.threads, options.curve), runs.items()
+            )
             for family, found in zip(runs, figures, strict=True):
                 row = {"family": family, "images": images[family], **found, **about}
                 rows = table.added(rows, row, key)
@@ -140,10 +145,12 @@ def end_after(seconds: int, device: torch.device) -> list[str]:
     return [f"+trainer.max_time=00:{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"]
 
 
-def score(family: str, run: Path, threads: int) -> table.Row:
-    """The figures of a run, for those families that can be compared."""
+def score(family: str, run: Path, threads: int, curve: bool) -> table.Row:
+    """The figures of a run, for those families that can be compared, with their curve if asked."""
     metrics = list(FIGURES) if family in FAMILIES else []
     found = scored(run, metrics, threads, LONGEST)
+    if curve and metrics:
+        found |= quality.curve(run, threads, LONGEST)
     return found | {"figures": {name: found["figures"].get(name) for name in metrics}}
 
 
@@ -186,6 +193,7 @@ def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
             for f in nearest
         ]  # fmt: skip
         lines.append(markdown(["family", "seeds", "images seen", *FIGURES.values()], shown))
+    lines += quality.report(compared, unit)
     lines += [
         "",
         "## Pictures",

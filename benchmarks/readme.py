@@ -113,14 +113,17 @@ def _updates(cases: dict[str, Any]) -> str:
 
 
 def _through_run(lightning: dict[str, Any]) -> str:
-    cells = [
-        f"{NAMES[key.partition(',')[0]]} {row['run.py']['speedup']:.2f} ×"
-        for key, row in lightning.items()
-        if key.partition(",")[0] in NAMES and "run.py" in row
-    ]
+    cells: dict[str, list[str]] = {"": [], "bf16": []}
+    for key, row in lightning.items():
+        card, _, rest = key.partition(",")
+        if card in NAMES and "run.py" in row:
+            cells["bf16" if "bf16" in rest else ""].append(
+                f"{NAMES[card]} {row['run.py']['speedup']:.2f} ×"
+            )
+    in_bf16 = f"; in bf16 {', '.join(cells['bf16'])}" if cells["bf16"] else ""
     return (
         "The same through `run.py`, with Lightning, progress bar, log and checkpoints on, D and G\n"
-        f"at batch 64: {', '.join(cells)}."
+        f"at batch 64: {', '.join(cells[''])}{in_bf16}."
     )
 
 

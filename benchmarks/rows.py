@@ -22,6 +22,7 @@ def read(file: Path) -> list[Row]:
 
 def write(file: Path, rows: list[Row], report: str) -> None:
     """The rows as JSON in `file`, and their report as Markdown beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     file.with_suffix(".md").write_text(report, encoding="utf-8")
 

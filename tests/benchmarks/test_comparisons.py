@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import recipes
 import torch
 
-from benchmarks import families, first_minute
+from benchmarks import families, first_minute, quality
 from benchmarks import rows as table
 from benchmarks.callbacks.processor_time import ProcessorTime
 
@@ -38,6 +38,28 @@ def test_equal_time_shows_the_nearest_first_with_its_spread():
     assert "Machine: P, 2 threads, torch 2" in text
 
 
+def test_time_to_quality_is_the_median_of_the_first_checkpoint_as_good():
+    curves = {0: [[100, 60.0], [200, 20.0], [1000, 8.0]], 1: [[100, 49.0], [1000, 12.0]]}
+    rows = [
+        row("GAT", seed, 5.0) | {"curve": curve, "curve_protocol": "of few"}
+        for seed, curve in curves.items()
+    ]
+    assert quality.seconds_to(rows[0], 25) == 600 * 200 / 1000
+    assert quality.seconds_to(rows[1], 10) == float("inf")
+    never = row("DCGAN", 0, 9.0) | {"curve": [[1000, 90.0]], "curve_protocol": "of few"}
+    text = families.report([never, *rows, row("SAGAN", 0, 1.0)], torch.device("cpu"), "x.png")
+    lines = text[text.index("## Time to quality") :].splitlines()
+    assert [line for line in lines if line.startswith("| ")][:4] == [
+        "| family | seeds | FID ≤ 50 | FID ≤ 25 | FID ≤ 10 | FID ≤ 5 | FID ≤ 2 |",
+        "| GAT | 0, 1 | 120 | 600 |  |  |  |",
+        "| DCGAN | 0 |  |  |  |  |  |",
+    ]
+    assert "of few" in text
+    assert "Time to quality" not in families.report(
+        [row("GAT", 0, 5.0)], torch.device("cpu"), "x.png"
+    )
+
+
 def test_on_a_gpu_the_seconds_are_of_the_clock():
     text = families.report([row("GAT", 0, 5.0)], torch.device("cuda"), "families_cuda.png")
     assert "## 600 seconds on one GPU of" in text
@@ -55,9 +77,9 @@ def test_the_first_minute_shows_each_seed_and_their_spread(tmp_path):
     for way, seed, fid in (("after", 1, 0.6), ("before", 0, 20.0), ("after", 0, 0.5)):
         made = row("", seed, fid) | {"way": way, "seconds": None if seed else 90}
         rows = table.added(rows, made, first_minute.key)
-    table.write(tmp_path / "first.json", rows, first_minute.report(rows))
-    assert table.read(tmp_path / "first.json") == rows
-    lines = (tmp_path / "first.md").read_text(encoding="utf-8").splitlines()
+    table.write(tmp_path / "results" / "first.json", rows, first_minute.report(rows))
+    assert table.read(tmp_path / "results" / "first.json") == rows
+    lines = (tmp_path / "results" / "first.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("| ")] == [
         "| way | seed | images | seconds | FID ↓ | conditional accuracy ↑ |",
         "| before | 0 | 1,000 | 90 | 20 | 0.5 |",

@@ -29,6 +29,38 @@ def resumed(kept, tmp_path, change):
     return train(tmp_path / "new", f"resume={file}", "trainer.max_steps=4")
 
 
+STATES = {
+    "best as a text": ("Checkpoints", {"best_score": "x"}),
+    "best as nothing": ("Checkpoints", {"best_score": None}),
+    "best as a tensor": ("Checkpoints", {"best_score": torch.zeros(3)}),
+    "a finding of no epoch": (
+        "Diagnose",
+        {"findings": [{"epoch": "x", "kind": "a", "sentence": "b"}], "modes_seen": None,
+         "most_modes": 0},
+    ),
+    "findings of another kind": (
+        "Diagnose", {"findings": [{"a": 1}], "modes_seen": None, "most_modes": 0},
+    ),
+    "modes as a list": ("Diagnose", {"findings": [], "modes_seen": [1], "most_modes": 0}),
+    "most modes as a truth": (
+        "Diagnose", {"findings": [], "modes_seen": None, "most_modes": True},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_what_callbacks_kept_is_checked_before_it_counts(kept, tmp_path, name):
+    """A best value that is none was compared with the next one, after an epoch."""
+    callback, state = STATES[name]
+
+    def change(content):
+        assert callback in content["callbacks"]
+        content["callbacks"][callback] = state
+
+    with pytest.raises(ZooError, match="cannot be continued, since its state does not fit"):
+        resumed(kept, tmp_path, change)
+
+
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize(
     ("kind", "option", "value"),

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from helpers_contracts import (
@@ -26,8 +28,11 @@ from helpers_contracts import (
 from torch import nn
 
 import zoo.registry as registry
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
 from zoo.layers.attention import twice_differentiable
+from zoo.training.terms import metric_name, own_losses
 
 NETWORKS = ("generator", "discriminator")
 
@@ -112,6 +117,7 @@ def test_gradients_reach_every_parameter(part, classes):
     loss = (out * torch.randn_like(out)).sum()
     if part[0] == "discriminator":
         loss = loss + sum(network.auxiliary(update_of(network, x, y)).values())
+        check_named(network, update_of(network, x, y))
     loss.backward()
     assert x.grad.isfinite().all()
     assert x.grad.any()
@@ -229,6 +235,19 @@ def test_every_head_fits_a_trunk_with_and_without_spectral_norm(part):
         check_head(("discriminator", trunk), part[1])
 
 
+def check_named(network: Discriminator, update: Update) -> None:
+    """What a discriminator or its head calls its losses is known before a step; a plugin may not
+    say it."""
+    known = own_losses(build(("generator", "mlp"), CLASSES), network)
+    if known is None:
+        parts = (network, network.head) if network.takes_head else (network,)
+        assert not all(type(part).__module__.startswith("zoo.") for part in parts)
+        return
+    for side in ("discriminator", "generator"):
+        names = network.auxiliary(dataclasses.replace(update, side=side))
+        assert {metric_name(name, side) for name in names} <= known
+
+
 def check_head(part: Part, head: str) -> None:
     network = build(part, CLASSES, head=head)
     x, y = inputs(part, 2 * CLASSES)
@@ -236,6 +255,7 @@ def check_head(part: Part, head: str) -> None:
     assert scores.shape == (2 * CLASSES,), head
     assert scores.isfinite().all(), head
     auxiliary = network.auxiliary(update_of(network, x, y))
+    check_named(network, update_of(network, x, y))
     ((scores * torch.randn_like(scores)).sum() + sum(auxiliary.values())).backward()
     for name, parameter in network.head.named_parameters():
         assert parameter.grad is not None, f"{head}.{name} has no gradient"

@@ -81,3 +81,9 @@ def test_the_file_before_is_kept(tmp_path, monkeypatch, links):
     assert last.read_text() == "three"
     assert previous.read_text() == "two"
     assert sorted(os.listdir(tmp_path)) == ["last", "previous"]
+
+
+def test_half_a_letter_does_not_keep_a_text_from_its_file(tmp_path):
+    """As in the name of a folder, and so of a class, that is no UTF-8."""
+    write_text(tmp_path / "a.html", "a\udcff\ud800b")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == "a??b"

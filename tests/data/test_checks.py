@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers_data import random_images
 
+from zoo.core import memory
 from zoo.core.errors import ZooError
 from zoo.data.checks import check_batch, check_batch_size
 from zoo.data.loader import TrainLoader
@@ -54,12 +55,65 @@ def test_wrong_batches_are_told_in_one_sentence(images, labels, reason):
 
 @pytest.mark.parametrize("name", ["mnist_subset", "gaussians"])
 def test_a_batch_that_no_machine_holds_is_refused_at_once(name):
-    with pytest.raises(ZooError, match=r"batch of 1,000,000,000,000 images .* smaller batch_size"):
+    with pytest.raises(
+        ZooError, match=r"batch of 1,000,000,000,000 images .* take datamodule\.batch_size=\d+, or"
+    ) as told:
         create("datamodule", name, batch_size=10**12)
+    create(
+        "datamodule", name, batch_size=int(str(told.value).split("batch_size=")[1].split(",")[0])
+    )
     check_batch_size(name, 512, 3 * 64 * 64)
     data = create("datamodule", "mnist_subset")
-    with pytest.raises(ZooError, match="smaller batch_size"):
-        data.images_per_step = 64 * 10**8
+    with pytest.raises(ZooError, match="smaller images, or fewer updates of D a step"):
+        data.images_per_step = 64 * 10**10
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine whose system says so many kB, and whose control groups have such limits."""
+
+    def make(kilobytes, groups="", **limits):
+        lines = [f"MemTotal: 9 kB\nMemAvailable: {kilobytes} kB\nSwapFree: 24 kB\nX: 0\n"]
+        (tmp_path / "proc" / "self").mkdir(parents=True)
+        (tmp_path / "proc" / "meminfo").write_text("".join(lines))
+        (tmp_path / "proc" / "self" / "cgroup").write_text(groups)
+        for place, limit in limits.items():
+            file = tmp_path / "groups" / place.replace("__", "/").replace("_max", ".max")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{limit}\n")
+        monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
+        monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+        return memory.usable_memory()
+
+    return make
+
+
+def test_memory_that_can_be_had_is_what_is_free_and_swap(machine):
+    assert machine(1000) == 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "right"),
+    [
+        ("0::/a/b\n", {"a__b__memory_max": "max", "a__memory_max": 5000}, 5000),
+        ("0::/\n", {"memory_max": 7000}, 7000),
+        ("4:memory:/j\n3:cpu:/\n", {"memory__j__memory.limit_in_bytes": 6000}, 6000),
+        ("4:memory:/j\n", {"memory__memory.limit_in_bytes": 2**63 - 4096}, 1024 * 1024),
+        ("nonsense\n0::/../x\n", {}, 1024 * 1024),
+    ],
+)
+def test_memory_that_can_be_had_in_a_container(machine, groups, limits, right):
+    assert machine(1000, groups, **limits) == right
+
+
+def test_a_batch_beyond_what_is_free_names_the_next_smaller_one(machine):
+    """The kernel ends a process that takes more, and nothing can be told any more."""
+    machine(1000)  # 1 MB with swap: 61 images of 1,024 values
+    check_batch_size("x", 60, 1024)
+    with pytest.raises(ZooError, match=r"take datamodule\.batch_size=50, or less"):
+        check_batch_size("x", 400, 1024)
+    with pytest.raises(ZooError, match="choose smaller images"):
+        check_batch_size("x", 8, 10**6)
 
 
 # Class-balanced sampling

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 
@@ -13,8 +14,10 @@ from PIL import Image
 
 import zoo
 from zoo.core.errors import ZooError
+from zoo.data import picture_cache
 from zoo.data.layout import labels_in
-from zoo.data.picture_cache import CHUNK, CHUNK_BYTES, in_chunks
+from zoo.data.picture_cache import CHUNK, CHUNK_BYTES, PictureCache, in_chunks
+from zoo.data.pictures import SMALL_JPEG
 from zoo.data.sources.huggingface import HuggingFace
 from zoo.data.sources.opening import open_source
 from zoo.metrics.folders import look_at
@@ -111,12 +114,143 @@ def test_a_sample_of_brackets(tmp_path):
         open_source(str(tmp_path / "a.tar"))
 
 
+@pytest.mark.parametrize("size", [-1, -5, -1536, -(2**40)])
+def test_a_sample_of_less_than_no_bytes(tmp_path, size):
+    """Of -1536 bytes the next header is the same one again: it was read for ever."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo("0.png")
+        entry.size = len(picture())
+        archive.addfile(entry, io.BytesIO(picture()))
+        entry = tarfile.TarInfo("1.png")
+        entry.pax_headers = {"size": str(size)}
+        entry.size = len(picture())
+        archive.addfile(entry, io.BytesIO(picture()))
+    with pytest.raises(ZooError, match=f"cannot be read as a tar file .*claims to have {size} byt"):
+        open_source(str(tmp_path / "a.tar"))
+
+
 def test_chunks_hold_few_bytes():
     contents = [b"\0" * (CHUNK_BYTES // 4)] * 10 + [b""] * (CHUNK + 1)
     chunks = list(in_chunks(contents))
     assert [c for chunk in chunks for c in chunk.contents] == contents
     assert [chunk.first for chunk in chunks] == [0, 4, 8, 8 + CHUNK]
     assert max(chunk.size for chunk in chunks) == CHUNK_BYTES
+
+
+def test_no_program_is_asked_for_a_picture(tmp_path, monkeypatch):
+    """Pillow has Ghostscript read an EPS file, whatever the file is called: it is a program."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "b.png").write_bytes(picture())
+    (tmp_path / "p" / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    )
+    with pytest.warns(UserWarning, match=r"1 of 2 pictures .* the first is a\.png"):
+        load(tmp_path / "p", on_error="skip")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("form", ["TGA", "ICNS", "PCX", "DDS", "MPO", "JPEG"])
+def test_formats_are_those_of_the_endings_whatever_a_file_is_called(tmp_path, form):
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png", form)
+    if form in ("MPO", "JPEG"):
+        assert load(tmp_path).size("train") == 1
+        return
+    with pytest.raises(ZooError, match="cannot be read as a picture"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "dataset.json"])
+@pytest.mark.parametrize("given", [True, False])
+def test_labels_with_a_hole_are_refused(tmp_path, name, given):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(picture())
+    file = tmp_path / name if given else tmp_path / "p" / name
+    with file.open("wb") as opened:
+        opened.truncate(2**40)
+    with pytest.raises(ZooError, match="it has more than 536,870,912 bytes"):
+        load(tmp_path / "p", labels=str(file) if given else name)
+
+
+def test_a_picture_with_a_hole_is_left(tmp_path):
+    with (tmp_path / "a.tif").open("wb") as opened:
+        Image.new("L", (8, 8)).save(opened, "TIFF")
+        opened.truncate(2**33)
+    with pytest.raises(ZooError, match=r"cannot be read as a picture .it has more than 2 GB"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"skipped": [[99, "x"]], "value_range": null}',
+        '{"skipped": [["a", "x"]], "value_range": null}',
+        '{"skipped": [[0, 5]], "value_range": null}',
+        None,
+    ],
+)
+def test_notes_of_a_cache_that_are_none_are_made_anew(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(picture())
+    load(tmp_path / "p")
+    (notes,) = (tmp_path / "cache").rglob("*.json")
+    notes.unlink()
+    if text is None:
+        os.mkfifo(notes)
+    else:
+        notes.write_text(text)
+    assert load(tmp_path / "p").size("train") == 1
+    assert json.loads(notes.read_text()) == {"skipped": [], "value_range": None}
+
+
+def test_cached_pictures_that_are_a_pipe_are_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(picture())
+    load(tmp_path / "p")
+    (cached,) = (tmp_path / "cache").rglob("*.npy")
+    cached.unlink()
+    os.mkfifo(cached)
+    assert load(tmp_path / "p").size("train") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"version": 1, "shards": [null]}', '{"version": 1}', "[1]"]
+)
+def test_an_index_of_shards_that_is_none_is_made_anew(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        entry = tarfile.TarInfo("a.png")
+        entry.size = len(picture())
+        archive.addfile(entry, io.BytesIO(picture()))
+    open_source(str(tmp_path / "a.tar"))
+    (index,) = (tmp_path / "cache").glob("shards-*.json")
+    index.write_text(text)
+    assert len(open_source(str(tmp_path / "a.tar")).pictures) == 1
+
+
+def test_large_files_are_decoded_side_by_side():
+    """Sixteen large pictures were one piece of work, for one thread, of which nothing was told."""
+    sizes = [10, 10, SMALL_JPEG + 1, SMALL_JPEG + 1, 10, 10]
+    chunks = list(in_chunks(list("abcdef"), sizes))
+    assert ["".join(map(str, chunk.contents)) for chunk in chunks] == ["abc", "d", "ef"]
+    assert [chunk.first for chunk in chunks] == [0, 3, 4]
+
+
+def test_what_takes_long_is_told_where_no_terminal_is(tmp_path, monkeypatch, capfd):
+    for name in "ab":
+        Image.new("I;16", (8, 8)).save(tmp_path / f"{name}.png")
+    for seconds, told in ((1000, False), (0, True)):
+        monkeypatch.setattr(picture_cache, "QUIET_SECONDS", seconds)
+        PictureCache(tmp_path / f"cache{seconds}").load(open_source(str(tmp_path)), 8, 1)
+        said = capfd.readouterr().err
+        assert [w in said for w in ("looking for more than 8 bits", "decoding")] == [told] * 2
 
 
 def test_a_row_that_names_a_file_elsewhere(tmp_path):

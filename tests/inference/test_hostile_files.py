@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from helpers import make_checkpoint
 
 import zoo
+from zoo.cli.newest import name_newest
 from zoo.core.errors import ZooError, printable
 from zoo.core.tables import labelled
 from zoo.explore.compare import read_metrics
@@ -123,3 +125,27 @@ def test_names_of_files_fit_every_system():
 def test_what_is_printed_moves_no_cursor():
     assert printable("a\x1b[2J\n\u202eb\udc80") == "a?[2J??b?"
     assert labelled({"x": "a\x1b\nb"}) == "x  a?\nb"
+
+
+def test_the_newest_run_is_printed_whatever_it_is_called(tmp_path, monkeypatch, capsys):
+    make_checkpoint(tmp_path / "a\x1b[2J\rb" / "checkpoints" / "last.ckpt", "mlp")
+    monkeypatch.chdir(tmp_path)
+    assert name_newest(["ckpt=last"]) == ["ckpt='a\x1b[2J\rb'"]
+    assert capsys.readouterr().out == "note: ckpt=last is a?[2J?b\n"
+
+
+def test_the_nearest_of_many_long_names_are_found_among_the_first(tmp_path, monkeypatch):
+    """A path is held against so many letters only: the time went with their square."""
+    for i in range(2000):
+        (tmp_path / f"{i:04d}{'ab' * 100}.ckpt").touch()
+    looked = []
+    close = difflib.get_close_matches
+
+    def noted(word, names, *arguments, **options):
+        looked.append((len(word), len(names), max(map(len, names))))
+        return close(word, names, *arguments, **options)
+
+    monkeypatch.setattr(difflib, "get_close_matches", noted)
+    with pytest.raises(ZooError, match=r"Nearest: .*ab\.ckpt, .*ab\.ckpt, .*ab\.ckpt\."):
+        zoo.load(tmp_path / f"{'ba' * 110}.ckpt")
+    assert looked[-1] == (100, 500, 100)

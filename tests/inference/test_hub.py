@@ -151,6 +151,17 @@ def test_a_published_model_is_published_again_with_its_figures(tmp_path, model):
     assert card_figures(model) == ""  # a checkpoint has no card
 
 
+def test_figures_of_a_card_stay_in_their_fence(tmp_path):
+    Publish(ckpt="mnist", repo=f"file:{tmp_path / 'a'}")(tmp_path)
+    card = tmp_path / "a" / "README.md"
+    text = card.read_text(encoding="utf-8")
+    card.write_text(text.replace("\n\nProtocol:", "\n``` \n<b>\n\nProtocol:"), encoding="utf-8")
+    assert "\n''' \n<b>\n" in card_figures(zoo.load(tmp_path / "a"))
+    with card.open("wb") as opened:
+        opened.truncate(2**40)
+    assert card_figures(zoo.load(tmp_path / "a")) == ""
+
+
 def test_the_cards_tags_are_what_the_model_is(model, tmp_path):
     classes = "class-conditional-image-generation"
     front = yaml.safe_load(card(model, "digits", "bf16").split("---")[1])

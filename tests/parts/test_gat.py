@@ -15,7 +15,7 @@ from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
 from zoo.layers.randoms import SameRandoms, slopes
-from zoo.layers.transformer import ScaledLinear, rotate, rotations, sin_cos_positions
+from zoo.layers.transformer import ScaledLinear, rms, rotate, rotations, sin_cos_positions
 from zoo.parts.discriminators.gat import STRENGTHS, NestedNoise
 from zoo.parts.discriminators.gat import Block as DiscriminatorBlock
 from zoo.parts.generators.gat import Block as GeneratorBlock
@@ -136,6 +136,28 @@ def test_discriminators_block_is_the_formula():
     want = want + block.mlp_scale * plain_swiglu(block.mlp, normed)
     got = block(x, rotations(2, 3, 8, extra=1).double())
     close_with_gradients(got, want, [x, *block.parameters()])
+
+
+def test_the_root_mean_square_norm_and_its_derivatives():
+    """Its backward is written by hand, for once and for twice."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 2, 5, dtype=torch.float64)
+    x[0, 0] = 0  # where a norm has no second derivative
+    x.requires_grad_()
+    close_with_gradients(rms(x), plain_rms(x), [x])
+    assert torch.autograd.gradcheck(rms, x)
+    assert torch.autograd.gradgradcheck(rms, x)
+    assert rms(x.bfloat16()).dtype == torch.bfloat16
+    large = torch.full((1, 300), 300.0, dtype=torch.float16)  # whose squares half precision lacks
+    torch.testing.assert_close(rms(large), torch.ones_like(large))
+
+
+def test_rotation_takes_a_weight_of_the_features():
+    torch.manual_seed(0)
+    turns = rotations(3, 4, 8).double()
+    x = torch.randn(2, 2, 12, 8, dtype=torch.float64)
+    weight = torch.randn(2, 1, 1, 8, dtype=torch.float64)
+    torch.testing.assert_close(rotate(x, turns, weight), rotate(x * weight, turns))
 
 
 def test_rotated_products_depend_on_the_distance_alone():

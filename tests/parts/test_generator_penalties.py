@@ -126,3 +126,27 @@ def test_a_captured_step_with_transport_is_the_eager_one():
         averages.append(step.regularizers["optimal_transport"].average.item())
     assert captured.captured
     assert len(set(averages)) == 5
+
+
+def test_transport_under_a_gradient_scaler_is_that_without():
+    """Images get the same gradient, times the scale; an overflow leaves the average alone."""
+    generator = Stretch(3.0)
+
+    def gradients(scale, factors=(1.0, 7.0)):
+        transport, found = OptimalTransport(weight=0.2).double(), []
+        for factor in factors:
+            images = generator(X)
+            update = update_of(Quadratic(factor), fake=images, z=X, side="generator")
+            update.loss_scale = torch.tensor(scale, dtype=torch.float64)
+            total = update.fake_output.scores.mean() + transport(update)
+            images.register_hook(found.append)  # after that of the regularizer
+            (total * scale).backward()
+        return found[-1] / scale, transport.average
+
+    torch.testing.assert_close(gradients(2.0**16), gradients(1.0))
+    plain = gradients(1.0)[1]
+    overflow, average = gradients(2.0**16, (1.0, 7.0, float("inf")))
+    assert not overflow.isfinite().any()  # for the scaler to see
+    torch.testing.assert_close(average, plain)
+    first, average = gradients(2.0**16, (float("inf"), 1.0, 7.0))
+    torch.testing.assert_close((first, average), gradients(1.0))

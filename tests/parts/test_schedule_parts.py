@@ -7,6 +7,7 @@ import pytest
 import zoo
 import zoo.registry as registry
 from zoo.core.errors import ZooError
+from zoo.training.schedules import Schedules
 
 R3GAN_CIFAR = {  # start, end, and the value after 5e6 of 2e7 images
     "lr": (2e-4, 5e-5, 1.780330e-4),
@@ -61,3 +62,16 @@ def test_an_end_is_reached_exactly_and_needs_images(name):
     assert registry.create("schedule", name, start=0.1, end=0.3, images=7)(7) == 0.3
     with pytest.raises(ZooError, match="images=0"):
         registry.create("schedule", name, start=1.0, end=0.0, images=0)
+
+
+@pytest.mark.parametrize("name", ["ada", "apa"])
+def test_a_probability_is_scheduled_or_moves_by_itself(name):
+    def prepared(augment):
+        rising = registry.create("schedule", "linear", start=0.0, end=1.0, images=100)
+        parts = {f"augmentation.{name}": augment}
+        Schedules({f"augmentation.{name}.p": rising}, (), parts=parts).prepare(25)
+        return augment.p.item()
+
+    assert prepared(registry.create("augmentation", name, adaptive=False)) == 0.25
+    with pytest.raises(ZooError, match=rf"{name} moves p by itself, .*\.{name}\.adaptive=false"):
+        prepared(registry.create("augmentation", name))

@@ -84,7 +84,7 @@ def test_logan_vectors():
     assert not moved.requires_grad
     assert logan(update_of(fake_output=said(FAKE))) is None
     moved = logan.latents(z, None, lambda x, y: critic.outputs(x))
-    cost = logan(update_of(fake_output=said(FAKE), side="generator"))
+    cost = logan(update_of(fake_output=said(FAKE), side="generator", z=moved))
     assert cost.item() == pytest.approx(0.022270, abs=1e-6)
     assert (moved - z).square().sum(1).mean().item() == pytest.approx(0.019005, abs=1e-6)
     assert moved.requires_grad  # G learns through the step
@@ -100,3 +100,22 @@ def test_logan_moves_a_share_of_the_values():
     moved = make("logan", share=0.8).latents(z, None, lambda x, y: critic.outputs(x))
     share = (moved != 0).double().mean().item()
     assert share == pytest.approx(0.8, abs=6 * (0.16 / 3000) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ["logan", "zcr"])
+def test_codes_stay_what_they_are(name):
+    """A head reads them back from the images: it has to be told of those that G was given."""
+    generator = registry.create("generator", "mlp", image_size=4, channels=1, latent_dim=7, width=4)
+    generator.latent = registry.create("latent", "codes", dim=7, categorical=[3], continuous=1)
+    generator.double()
+    z, seen = generator.latent.sample(5).double(), []
+    method = make(name, **({"share": 1.0} if name == "logan" else {}))
+    method.setup(generator, None)
+    critic = PerImage(torch.ones(5, 7, dtype=torch.float64))
+    if name == "logan":
+        seen.append(method.latents(z, None, lambda x, y: critic.outputs(x)))
+    else:
+        generator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        method(update_of(fake=generator(z), z=z, generator=generator, side="generator"))
+    assert torch.equal(seen[-1][:, 3:], z[:, 3:])
+    assert not (seen[-1][:, :3] == z[:, :3]).any()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from zoo.registry.places import ROOT
 
-SOURCES = ("zoo", "configs", "README.md", "LICENSE", "MANIFEST.in", "pyproject.toml", "setup.py")
+SOURCES = ("zoo", "configs", "README.md", "LICENSE", "pyproject.toml")
 
 
 def build_wheel(folder: Path) -> Path:
-    """The zoo's wheel, built by setuptools as pip would, from a copy so that nothing is left."""
+    """The zoo's wheel, built by hatchling as pip would, from a copy so that nothing is left."""
     sources = folder / "sources"
     sources.mkdir(parents=True)
     for name in SOURCES:
@@ -25,7 +25,7 @@ def build_wheel(folder: Path) -> Path:
             )
         else:
             shutil.copy(ROOT / name, sources)
-    code = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    code = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)], cwd=sources, capture_output=True, text=True
     )

@@ -243,6 +243,8 @@ def test_sample_task_takes_numbers_for_names_where_classes_have_such(tmp_path):
 def test_files_carry_the_names_of_their_classes():
     names = ["cat", "a/b", "a b", "Zürich", "../x", ""]
     assert file_names(names) == ["cat", "a_b_1", "a_b_2", "Zürich", ".._x", "_"]
+    assert file_names(["Cat", "cat", "dog"]) == ["Cat_0", "cat_1", "dog"]
+    assert len(set(file_names(["a"] * 100_000))) == 100_000
 
 
 @pytest.mark.parametrize("how", ["linear", "spherical", "classes"])

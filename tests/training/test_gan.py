@@ -30,9 +30,11 @@ SHAPE = {"image_size": 8, "channels": 1, "num_classes": 10}
 def make(**options) -> GAN:
     torch.manual_seed(0)
     return zoo.GAN(
-        zoo.create("generator", "mlp", **SHAPE, latent_dim=8, width=8, depth=1),
+        zoo.create(
+            "generator", "mlp", **SHAPE, latent_dim=options.pop("latent_dim", 8), width=8, depth=1
+        ),
         zoo.create("discriminator", "mlp", **SHAPE, width=8, depth=1),
-        zoo.create("loss", options.pop("loss", "hinge")),
+        zoo.create("loss", options.pop("loss", "hinge"), **options.pop("loss_options", {})),
         **options,
     )
 
@@ -200,7 +202,12 @@ def test_clipping_bounds_what_the_optimizer_gets():
     assert all(norm == pytest.approx(1e-3, rel=1e-2) for norm in gradients)
 
 
-def test_a_gradient_scaler_changes_nothing_but_the_range():
+TRANSPORT = {"loss": "afm", "loss_options": {"transport": 0.2}, "latent_dim": 64}
+"""It changes the images' gradient within the backward pass, where that is scaled."""
+
+
+@pytest.mark.parametrize("options", [{}, TRANSPORT])
+def test_a_gradient_scaler_changes_nothing_but_the_range(options):
     """fp16's scaler, on the processor and without autocast: the same updates as without it."""
 
     class Scaled(MixedPrecision):
@@ -210,7 +217,7 @@ def test_a_gradient_scaler_changes_nothing_but_the_range():
     results = []
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**14)
     for plugins in ([], [Scaled("16-mixed", "cpu", scaler)]):
-        gan, norms = make(clip_grad_norm=0.05), Norms()
+        gan, norms = make(clip_grad_norm=0.05, **options), Norms()
         torch.manual_seed(1)
         trainer = fit(gan, make_data(), max_steps=5, plugins=plugins, callbacks=[norms])
         assert trainer.global_step == 5

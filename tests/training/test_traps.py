@@ -57,6 +57,32 @@ def test_latents_from_ds_gradient_are_drawn_anew_with_d_frozen(name):
         assert torch.equal(p.grad, gradient)
 
 
+@pytest.mark.parametrize("order", [["logan", "other"], ["other", "logan"]])
+@pytest.mark.parametrize("other", ["mode_seeking", "path_length"])
+def test_the_cost_of_moved_latents_is_that_of_the_updates_own_images(other, order):
+    """Others have images made too, whose latents move as well; what these cost is not asked."""
+
+    def cost(names, accumulate=1):
+        options = {"path_length": {"shrink": 1}}  # batch norm needs two images
+        chosen = [other if name == "other" else name for name in names]
+        made = [registry.create("regularizer", n, **options.get(n, {})) for n in chosen]
+        step = make_step(*networks(), "hinge", made, accumulate=accumulate)
+        torch.manual_seed(1)
+        values = step.generator_update(*batch(0), 0)  # its images are the first that are made
+        assert len(values) == 1 + len(names)
+        assert not step.regularizers["logan"]._steps  # of which no graph is kept
+        return values["logan_g"]
+
+    assert cost(order) == cost(["logan"]) > 0
+    assert cost(order, accumulate=2) > 0
+
+
+def test_two_regularizers_do_not_move_latents():
+    movers = [registry.create("regularizer", "logan"), Watched()]
+    with pytest.raises(ZooError, match="only one regularizer can move latents, and 2 do"):
+        make_step(*networks(), "hinge", movers)
+
+
 def test_fakes_are_reused_only_where_nothing_forbids_it():
     g, d = networks()
     assert make_step(g, d, "hinge").reuse_fakes

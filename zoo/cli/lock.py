@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from zoo.core.errors import ZooError
 
 NAME = ".lock"
+_FAR = 1 << 20
+"""A byte beyond the text of a lock's file: on Windows a locked byte cannot be read."""
 _held: list[Any] = []
 """The locks that this process holds."""
 
@@ -102,21 +105,17 @@ def _holder(handle: Any) -> dict[str, Any]:
 
 
 def _take(handle: Any) -> bool:
+    """Lock the file as the system does it: until it is closed, or the process has ended."""
     try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; a process that is there holds it
-        before = _holder(handle).get("process")
-        return not (isinstance(before, int) and before != os.getpid() and _runs(before))
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        if sys.platform == "win32":
+            import msvcrt
 
+            os.lseek(handle.fileno(), _FAR, os.SEEK_SET)  # its text is to be read by others
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zoo.cli.grammar import key_of, quote, value_of
 from zoo.cli.program import program
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, printable
 
 DEEPEST = 6
 """Folders between the working directory and a run."""
@@ -33,7 +33,7 @@ def name_newest(arguments: list[str]) -> list[str]:
                     f"{key}=last: there is no training below {Path.cwd()}; the first one is made "
                     f"by {program()}, and a model of the zoo's own is ckpt=mnist"
                 )
-            print(f"note: {key}=last is {run}")
+            print(printable(f"note: {key}=last is {run}"))
             named[i] = f"{key}={quote(str(run))}"
     return named
 

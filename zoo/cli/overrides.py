@@ -129,22 +129,33 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
     Raises:
         ZooError: one sentence about the first wrong override, with the choices.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Glob, IntervalSweep
-    from hydra.errors import HydraException
+    from hydra import initialize_config_dir
 
     given = flags(arguments)
     _check_flags(given)
-    parser = OverridesParser.create()
+    sets = _expanded(given.overrides, given.multirun, config_dir)
+    named = value_of(given.overrides, "task")
+    if not only_prints and named in {p.name for p in REGISTRY.parts("task")}:
+        _check_used(str(named), given.overrides)  # before what it is not to say is looked for
+    config = None
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
+        for overrides in sets:
+            _check_null(overrides)
+            config = _composed(overrides, config_dir, given.config_dir)
+            if not only_prints:
+                task = validate(config)
+                _check_used(task, given.overrides)
+                _check_folder(config, task, given.multirun)
+    return None if given.multirun else config
+
+
+def _expanded(overrides: list[str], multirun: bool, config_dir: Path) -> list[list[str]]:
+    """The overrides of each run that has to be composed so that every value of a sweep is once."""
+    from hydra.core.override_parser.types import Glob, IntervalSweep
+
     sets: list[list[str]] = [[]]
-    for text in given.overrides:
-        try:
-            parsed = parser.parse_override(text)
-        except HydraException as error:
-            raise ZooError(grammar_sentence(text, error, config_dir)) from error
-        except Exception as error:  # the grammar's own mistakes
-            raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
+    for text in overrides:
+        parsed = _parsed(text, config_dir)
         if not parsed.is_sweep_override():
             _check_choice(text, parsed)
             sets = [[*s, text] for s in sets]
@@ -153,7 +164,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
             raise ZooError(f"{text} has no end of values: search it with task=tune")
         globs = isinstance(parsed.value(), Glob)
         values = [] if globs else _values(text, parsed)
-        if not given.multirun:
+        if not multirun:
             choices = f", or choose one of {listing(values[:20])}" if values else ""
             raise ZooError(f"{text} names several values: add -m to run them all{choices}.")
         if globs:
@@ -161,30 +172,45 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
         each = [f"{parsed.get_key_element()}={v}" for v in values]
         # Every value once, each with the first value of all other sweeps.
         sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
-    named = value_of(given.overrides, "task")
-    if not only_prints and named in {p.name for p in REGISTRY.parts("task")}:
-        _check_used(str(named), given.overrides)  # before what it is not to say is looked for
-    folders = [f"file://{Path(d).absolute()}" for d in [given.config_dir] if d]
-    search = [f"hydra.searchpath=[{','.join(map(quote, folders))}]"] if folders else []
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
-        for overrides in sets:
-            _check_null(overrides)
-            try:
-                config = compose("config", overrides=overrides + search, return_hydra_config=True)
-            except HydraException as error:
-                raise ZooError(composition_sentence(error, overrides, config_dir)) from error
-            except OmegaConfBaseException as error:
-                raise ZooError(omegaconf_sentence(error)) from error
-            except Exception as error:  # Python's own, of values that Hydra does not expect
-                raise ZooError(
-                    f"the overrides {' '.join(overrides)!r} cannot be composed: "
-                    f"{' '.join(str(error).split())}."
-                ) from error
-            if not only_prints:
-                task = validate(config)
-                _check_used(task, given.overrides)
-                _check_folder(config, task, given.multirun)
-    return None if given.multirun else config
+    return sets
+
+
+def _parsed(text: str, config_dir: Path) -> Any:
+    """An override as Hydra's grammar reads it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ZooError(grammar_sentence(text, error, config_dir)) from error
+    except Exception as error:  # the grammar's own mistakes
+        raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
+
+
+def _composed(overrides: list[str], config_dir: Path, more: str | None) -> DictConfig:
+    """The configuration of one run.
+
+    Args:
+        overrides: of this run.
+        config_dir: the program's own choices.
+        more: a folder of further ones.
+    """
+    from hydra import compose
+    from hydra.errors import HydraException
+
+    search = [f"hydra.searchpath=[{quote(f'file://{Path(more).absolute()}')}]"] if more else []
+    try:
+        return compose("config", overrides=overrides + search, return_hydra_config=True)
+    except HydraException as error:
+        raise ZooError(composition_sentence(error, overrides, config_dir)) from error
+    except OmegaConfBaseException as error:
+        raise ZooError(omegaconf_sentence(error)) from error
+    except Exception as error:  # Python's own, of values that Hydra does not expect
+        raise ZooError(
+            f"the overrides {' '.join(overrides)!r} cannot be composed: "
+            f"{' '.join(str(error).split())}."
+        ) from error
 
 
 def _check_flags(given: argparse.Namespace) -> None:

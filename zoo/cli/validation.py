@@ -6,6 +6,7 @@ import ast
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -15,7 +16,7 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import GROUPS, KINDS, SECTIONS
 from zoo.registry.places import ROOT
-from zoo.registry.signature import NotReadable, Parameter, convert, from_source
+from zoo.registry.signature import NotReadable, Parameter, check_idle, convert, from_source
 from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED, model_parameters
 from zoo.training.trainer import ALLOWED
 
@@ -49,36 +50,50 @@ def validate(config: DictConfig) -> str:
         _check_numbers(value, name)
     part = _part("task", plain.get("task"), "task")
     _check_names(plain)
+    _check_task(part, plain)
+    places = {"task"}
+    for kind, group in GROUPS.items():
+        if kind != "task":
+            places |= set(_check_parts(kind, group, plain))
+    _check_model(plain.get("model"))
+    if part.name == "train" and not isinstance(plain.get("trainer"), dict):
+        raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
+    _check_trainer(plain.get("trainer") or {})
+    places |= {place for section in ("callbacks", "logger") for place in _services(section, plain)}
+    for place, target in _targets(plain):
+        if place not in places:
+            raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
+    return part.name
+
+
+def _check_task(part: Part, plain: dict[str, Any]) -> None:
+    """Check the task's own options, and that there is a folder of data sets where it wants one."""
     if part.name in ("train", "tune") or any(p.name == "data_dir" for p in part.parameters):
         if plain.get("data_dir") in (None, ""):
             raise ZooError("data_dir is missing: give the folder of data sets as data_dir=…")
         _check(plain["data_dir"], Parameter("data_dir", str), "data_dir")
     for option in part.options:
         _check(plain.get(option.name), option, option.name)
-    places = {"task"}
-    for kind, group in GROUPS.items():
-        if kind != "task":
-            places |= set(_check_parts(kind, group, plain))
-    model = plain.get("model")
+    check_idle(part.options, {p.name: plain.get(p.name) for p in part.options}, "")
+
+
+def _check_model(model: Any) -> None:
+    """Check the settings of the model that belong to none of its parts."""
     if isinstance(model, dict):
         kinds = [g.partition("/")[2] for g in GROUPS.values() if g.startswith("model/")]
         own = {k: v for k, v in model.items() if k not in kinds}
         _check_node(own, (*model_parameters(), *MODEL_SETTINGS), "model", "model")
-    if part.name == "train" and not isinstance(plain.get("trainer"), dict):
-        raise ZooError("trainer is missing: choose its settings with trainer=…, for example cpu.")
-    _check_trainer(plain.get("trainer") or {})
-    for section in ("callbacks", "logger"):
-        nodes = plain.get(section) or {}
-        if not isinstance(nodes, dict):
-            raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
-        for name, node in nodes.items():
-            places.add(f"{section}.{name}")
-            if not _check_part(node, section, f"{section}.{name}"):
-                _check_class(node, f"{section}.{name}")
-    for place, target in _targets(plain):
-        if place not in places:
-            raise ZooError(f"{place}._target_={target} stands where no part belongs; leave it out.")
-    return part.name
+
+
+def _services(section: str, plain: dict[str, Any]) -> list[str]:
+    """The places of the callbacks, or of the loggers, each checked."""
+    nodes = plain.get(section) or {}
+    if not isinstance(nodes, dict):
+        raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
+    for name, node in nodes.items():
+        if not _check_part(node, section, f"{section}.{name}"):
+            _check_class(node, f"{section}.{name}")
+    return [f"{section}.{name}" for name in nodes]
 
 
 def _leave_out(config: DictConfig) -> None:
@@ -199,6 +214,7 @@ def _check_node(
     for option in options:
         if option.required and option.name not in node and option not in MODEL_SETTINGS:
             raise ZooError(f"{place}.{option.name} is missing: give it as {place}.{option.name}=…")
+    check_idle(options, node, f"{place}.")
 
 
 def _check(value: Any, option: Parameter, key: str) -> None:
@@ -217,7 +233,7 @@ def _check_part(node: Any, section: str, place: str) -> bool:
     part = parts.get(str(node.get("_target_"))) if isinstance(node, dict) else None
     if part is None:
         return False
-    options = tuple(Parameter(p.name, p.type, None) for p in part.parameters)
+    options = tuple(map(_optional, part.parameters))
     _check_node({k: v for k, v in node.items() if k != "_target_"}, options, place, place)
     return True
 
@@ -241,11 +257,16 @@ def _check_class(node: Any, place: str) -> None:
     if not classes:
         raise ZooError(f"{place}._target_={target} does not exist: {module} has no {name}.")
     try:
-        options = tuple(Parameter(p.name, p.type, None) for p in from_source(classes[0], tree, ()))
+        options = tuple(map(_optional, from_source(classes[0], tree, ())))
     except NotReadable:
         return
     given = {k: v for k, v in node.items() if not k.startswith("_")}
     _check_node(given, options, place, place)
+
+
+def _optional(parameter: Parameter) -> Parameter:
+    """One that a builder may fill in."""
+    return replace(parameter, default=None) if parameter.required else parameter
 
 
 def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -38,12 +38,13 @@ class Discriminator(nn.Module, ABC):
         mixes_images: a score depends on the other images of the batch, by batch norm or anything
             else, so that reals and fakes get passes of their own.
         requires_labels: the network makes no sense without classes.
-        tiny, claims_compile, claims_cuda_graph: as of a `Generator`.
+        auxiliary_names, tiny, claims_compile, claims_cuda_graph: as of a `Generator`.
     """
 
     default_head: ClassVar[str] = "unconditional"
     default_conditional_head: ClassVar[str] = "projection"
     takes_head: ClassVar[bool] = True
+    auxiliary_names: ClassVar[tuple[str, ...] | None] = None
     tiny: ClassVar[dict[str, Any]] = {}
     requires_labels: ClassVar[bool] = False
     claims_compile: ClassVar[bool] = True

@@ -29,6 +29,8 @@ class Generator(nn.Module, ABC):
         bounded: images cannot leave [-1, 1]; without a last tanh they can, and are clamped wherever
             they are shown, saved or measured.
         tiny: options of a small member, which the contract tests build.
+        auxiliary_names: of the losses that `auxiliary` may give, on either side; None where they
+            are not known before, and then a figure that nothing measures is told late.
         is_program: a fixed program (an exported file) instead of a network with weights to change.
         claims_compile: `torch.compile` is known to work on it (the contract tests try it).
         claims_cuda_graph: its work on tensors is the same on every call, whatever Python does
@@ -39,6 +41,7 @@ class Generator(nn.Module, ABC):
     requires_labels: ClassVar[bool] = False
     bounded: ClassVar[bool] = True
     tiny: ClassVar[dict[str, Any]] = {}
+    auxiliary_names: ClassVar[tuple[str, ...] | None] = None
     is_program: ClassVar[bool] = False
     claims_compile: ClassVar[bool] = True
     claims_cuda_graph: ClassVar[bool] = True

@@ -54,13 +54,14 @@ class Head(nn.Module, ABC):
         replaces_loss: its `auxiliary` holds the adversarial terms too, so that the step leaves the
             loss on scores out.
         needs_real: its `auxiliary` wants what D says of real images in G's update as well.
-        tiny, claims_cuda_graph: as of a `Generator`.
+        auxiliary_names, tiny, claims_cuda_graph: as of a `Generator`.
     """
 
     input_channels: ClassVar[int] = 0
     requires_labels: ClassVar[bool] = False
     replaces_loss: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
+    auxiliary_names: ClassVar[tuple[str, ...] | None] = None
     tiny: ClassVar[dict[str, Any]] = {}
     claims_cuda_graph: ClassVar[bool] = True
 

@@ -67,3 +67,16 @@ class Latent(ABC):
             f"latents of {type(self).__name__} cannot be truncated: leave truncation out, or use "
             "a model whose latents can."
         )
+
+
+def without_codes(step: Tensor, latent: Latent | None) -> Tensor:
+    """A step (n, dim) of latents that leaves the codes of `latent` where they are.
+
+    A head that reads codes back would otherwise be told of values that none of them has.
+    """
+    codes = () if latent is None else latent.codes
+    if codes:
+        step = step.clone()
+    for code in codes:
+        step[:, code.start : code.start + code.size] = 0
+    return step

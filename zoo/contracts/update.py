@@ -39,6 +39,8 @@ class Update:
         discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
             shows D the images as they are.
         generate: new images of G, with a graph where gradients are on and it is G's update.
+        loss_scale: what gradients are larger by within the backward pass: 1, but under fp16 what
+            its gradient scaler multiplies losses by.
         piece, pieces: the batch of an update may be shared into pieces, of each of which the hooks
             are told; this is the how many-th, from 0. What counts updates counts the last one
             (`is_last`); a moving average goes `share_of_piece` of its way at each.
@@ -54,6 +56,7 @@ class Update:
     fake_output: DiscriminatorOutput
     discriminate: Discriminate
     generate: Generate
+    loss_scale: Tensor | float = 1.0
     piece: int = 0
     pieces: int = 1
     _gradients: dict[str, Tensor] = field(default_factory=dict)

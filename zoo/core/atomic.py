@@ -54,7 +54,8 @@ def remove_partials(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text so that a reader sees the old file or the whole new one."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        # Half a letter, as in the name of a file or of a class that is no UTF-8, has no encoding.
+        partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: Path, value: Any) -> None:

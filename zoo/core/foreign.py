@@ -7,11 +7,14 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 MOST_TEXT = 2**26
 """Bytes of a text that is read as a whole."""
 MOST_COLUMNS = 200
 """Of a log: one curve each, which a picture has to hold."""
+MOST_LINE = 2**20
+"""Letters of a line of a log: a file with holes may have a line far longer than its bytes."""
 
 
 def check_file(file: Path) -> None:
@@ -24,7 +27,7 @@ def check_file(file: Path) -> None:
         raise OSError("it is no file")
 
 
-def read_text(file: Path, most: int = MOST_TEXT) -> str:
+def read_text(file: Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:
     """The text of a file of at most so many bytes.
 
     Raises:
@@ -36,7 +39,19 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
         content = opened.read(most + 1)
     if len(content) > most:
         raise OSError(f"it has more than {most:,} bytes")
-    return content.decode("utf-8")
+    return content.decode(encoding)
+
+
+def read_lines(log: TextIO) -> Iterator[str]:
+    """The lines of a log, one at a time.
+
+    Raises:
+        ValueError: one is too long.
+    """
+    while line := log.readline(MOST_LINE):
+        if len(line) == MOST_LINE:
+            raise ValueError(f"it has a line of {MOST_LINE:,} letters or more")
+        yield line
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:

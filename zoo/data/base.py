@@ -176,8 +176,10 @@ class DataModule(pl.LightningDataModule):
             raise ZooError(
                 f"images_per_step={images} must be a multiple of batch_size={self.batch_size}"
             )
-        check_batch_size(str(self.name), images, self.channels * self.height * self.width)
-        self.d_steps = images // self.batch_size
+        updates = images // self.batch_size
+        values = self.channels * self.height * self.width
+        check_batch_size(str(self.name), self.batch_size, values, updates)
+        self.d_steps = updates
 
     @abstractmethod
     def load(self, split: Split) -> tuple[Tensor, Tensor]:

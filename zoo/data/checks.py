@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
-from zoo.data.memory import physical_memory
+from zoo.core.faults import smaller_batch
+from zoo.core.memory import usable_memory
 
 COPIES = 4
 """Of a batch in float32 that one update holds at least: reals, fakes, and their gradients."""
@@ -14,24 +15,41 @@ TOLERANCE = 1e-3
 """By which a float image may lie outside of [-1, 1]: rounding, not another range."""
 
 
-def check_batch_size(name: str, images: int, values: int) -> None:
+def check_batch_size(name: str, batch_size: int, values: int, updates: int = 1) -> None:
     """Refuse a batch that this machine cannot hold, before any work on it starts.
+
+    Counted is what no training does without; the networks' own values come on top.
 
     Args:
         name: of the data module.
-        images: of one batch.
+        batch_size: images of one update.
         values: of one image.
+        updates: whose images are fetched together.
 
     Raises:
-        ZooError: it does not fit.
+        ZooError: it does not fit; the sentence has one that might.
     """
-    memory, needed = physical_memory(), COPIES * 4 * images * values
-    if memory is not None and needed > memory:
-        raise ZooError(
-            f"datamodule {name}: a batch of {images:,} images of {values:,} values takes "
-            f"{needed / 1e9:,.0f} GB in training, more than the {memory / 1e9:,.0f} GB of this "
-            "machine: choose a smaller batch_size."
-        )
+    memory = usable_memory()
+    if memory is None or _needed(batch_size, values, updates) <= memory:
+        return
+    smaller: int | None = batch_size
+    while smaller is not None and _needed(smaller, values, updates) > memory:
+        smaller = smaller_batch(smaller)
+    advice = (
+        "choose smaller images, or fewer updates of D a step."
+        if smaller is None
+        else f"take datamodule.batch_size={smaller}, or less."
+    )
+    raise ZooError(
+        f"datamodule {name}: a batch of {batch_size:,} images of {values:,} values takes "
+        f"{_needed(batch_size, values, updates) / 1e9:,.1f} GB in training at the least, more than "
+        f"the {memory / 1e9:,.1f} GB that can be had on this machine now: {advice}"
+    )
+
+
+def _needed(batch_size: int, values: int, updates: int) -> int:
+    """Bytes: the copies of one update, and what was fetched for all of them as it is stored."""
+    return values * batch_size * (COPIES * 4 + updates)
 
 
 def check_batch(

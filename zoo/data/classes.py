@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from zoo.core.errors import ZooError
+from zoo.core.foreign import read_text
 from zoo.data.layout import DATASET_JSON, FILES, folders_of, labels_in, unreadable_labels
-from zoo.data.sources.base import Source
+from zoo.data.sources.base import MOST_LABELS, Source
 
 
 def classes_of(
@@ -79,7 +80,7 @@ def _label_file(source: Source, labels: str) -> tuple[str, str | None]:
     file = str(outside.resolve()) if given and outside.is_file() else f"{source.place}/{name}"
     try:
         if given and outside.is_file():
-            return file, outside.read_text(encoding="utf-8-sig")
+            return file, read_text(outside, MOST_LABELS, "utf-8-sig")
         text = source.text(name) if given or labels == "auto" else None
     except (OSError, ValueError) as error:
         raise unreadable_labels(file, error) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 
@@ -34,11 +33,3 @@ class Budget:
             with self._changed:
                 self._left += size
                 self._changed.notify_all()
-
-
-def physical_memory() -> int | None:
-    """Bytes of this machine's memory; None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -24,8 +26,9 @@ from tqdm import tqdm
 
 from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError, printable
+from zoo.core.foreign import check_file, read_text
 from zoo.core.sizes import ImageSize, height_width
-from zoo.data.pictures import Content, decode_into, deep_span
+from zoo.data.pictures import SMALL_JPEG, Content, decode_into, deep_span
 from zoo.data.sources.base import Source
 from zoo.data.value_range import Span, ValueRange, joined, range_of
 
@@ -39,6 +42,8 @@ CHUNK_BYTES = 2**26
 WAITING_BYTES = 2**28
 """Of the chunks that wait for a thread."""
 ABANDONED_SECONDS = 24 * 3600
+QUIET_SECONDS = 10
+"""After which decoding tells of itself where no terminal shows a bar, and between two lines."""
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
 """Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
 STEM = r"[0-9a-f]{12}-\d+(x\d+)?x\d-[0-9a-f]{20}"
@@ -118,7 +123,7 @@ class PictureCache:
         key = _digest(json.dumps([VERSION, pictures, *given]))[:20]
         file = self.folder / f"{place}-{key}.npy"
         shape = (len(pictures), channels, height, width)
-        notes, mapped = self._read_notes(file), _mapped(file, shape)
+        notes, mapped = self._read_notes(file, len(pictures)), _mapped(file, shape)
         if notes is None or mapped is None:
             try:
                 self._make_room(source.place, int(np.prod(shape)), place, file)
@@ -147,14 +152,16 @@ class PictureCache:
         readable = [row for row in range(len(pictures)) if row not in left_out]
         return Decoded(torch.from_numpy(mapped), readable, notes.value_range)
 
-    def _read_notes(self, file: Path) -> Notes | None:
-        """What was noted when `file` was made; None where it has to be made."""
+    def _read_notes(self, file: Path, count: int) -> Notes | None:
+        """What was noted when `file` was made of so many pictures; None where it has to be made."""
         try:
-            content = json.loads(file.with_suffix(".json").read_text())
+            content = json.loads(read_text(file.with_suffix(".json")))
             skipped = [Skipped(*entry) for entry in content["skipped"]]
             scale = content["value_range"]
             notes = Notes(skipped, None if scale is None else ValueRange(*scale))
-        except (OSError, ValueError, TypeError, KeyError):
+            if not all(0 <= row < count and isinstance(error, str) for row, error in skipped):
+                raise ValueError("it is of other pictures")
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         if not file.exists():
             return None
@@ -232,7 +239,9 @@ def range_of_all(source: Source) -> ValueRange | None:
         return None
     names = enumerate(source.pictures)
     rows = [row for row, picture in names if not picture.name.lower().endswith(EIGHT_BIT)]
-    found = joined(s for done in _in_threads(spans, in_chunks(source.contents(rows))) for s in done)
+    with _bar(len(rows), "looking for more than 8 bits") as bar:
+        chunks = _chunks_of(source, rows)
+        found = joined(s for done in _in_threads(spans, chunks, bar.update) for s in done)
     return None if found is None else range_of(found)
 
 
@@ -260,12 +269,16 @@ def decode_all(
 
     skipped: list[Skipped] = []
     count = len(source.pictures)
-    # `disable=None`: no bar where nobody watches.
-    hidden = None if progress else True
-    with tqdm(total=count, desc="decoding", unit=" pictures", disable=hidden) as bar:
-        for done in _in_threads(decode_some, in_chunks(source.contents(range(count))), bar.update):
+    with _bar(count, "decoding", hidden=not progress) as bar:
+        for done in _in_threads(decode_some, _chunks_of(source, range(count)), bar.update):
             skipped += done
     return skipped
+
+
+def _bar(count: int, what: str, hidden: bool = False) -> tqdm[Any]:
+    """A bar of pictures; where nobody watches, a line now and then of what takes long."""
+    rare = {} if sys.stderr.isatty() else {"delay": QUIET_SECONDS, "mininterval": QUIET_SECONDS}
+    return tqdm(total=count, desc=what, unit=" pictures", disable=hidden, **rare)
 
 
 class Chunk(NamedTuple):
@@ -276,14 +289,24 @@ class Chunk(NamedTuple):
     size: int
 
 
-def in_chunks(contents: Iterable[Content]) -> Iterator[Chunk]:
-    """Pictures a few at a time, read no earlier than they are asked for."""
+def _chunks_of(source: Source, rows: Sequence[int]) -> Iterator[Chunk]:
+    sizes = (source.pictures[row].size for row in rows)
+    return in_chunks(source.contents(rows), sizes)
+
+
+def in_chunks(contents: Iterable[Content], sizes: Iterable[int] = ()) -> Iterator[Chunk]:
+    """Pictures a few at a time, read no earlier than they are asked for.
+
+    Args:
+        sizes: of their files, as far as they are known: only small ones gain by being together,
+            and many large ones on one thread would leave the others idle.
+    """
     first, chunk, size = 0, [], 0
-    for content in contents:
+    for content, taken in zip(contents, itertools.chain(sizes, itertools.repeat(0)), strict=False):
         chunk.append(content)
         size += content.nbytes if isinstance(content, np.ndarray) else 0
         size += len(content) if isinstance(content, bytes) else 0
-        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
+        if len(chunk) == CHUNK or size >= CHUNK_BYTES or taken > SMALL_JPEG:
             yield Chunk(first, chunk, size)
             first, chunk, size = first + len(chunk), [], 0
     if chunk:
@@ -327,6 +350,7 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     Copy-on-write, as torch wants writable memory; nothing here writes to it.
     """
     try:
+        check_file(file)
         mapped = np.load(file, mmap_mode="c")
     except (OSError, ValueError, EOFError):
         return None

@@ -26,6 +26,9 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", *((".avif",) if features.check("avif") else ())),
 )
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""Those of the endings, whatever a file is called: of others Pillow asks programs, as Ghostscript,
+which carries out what an EPS file holds."""
 ARCHIVES = (".zip", ".npz", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
@@ -36,6 +39,8 @@ up to 30 levels away."""
 
 MOST_PIXELS = 2**22
 """Of one picture: a small file may claim to be huge, and room is made for 64 of them at a time."""
+MOST_BYTES = 2 * 10**9
+"""Of a picture's file: a TIFF may have a tag of any length in a file with a hole."""
 BYTES_PER_PIXEL = 8
 """That decoding takes: Pillow keeps colours in 4 bytes, and converting makes a second picture."""
 
@@ -295,9 +300,11 @@ def _opened(picture: Content) -> Image.Image:
     if isinstance(picture, np.ndarray):
         return Image.fromarray(picture)
     if not isinstance(picture, bytes):
-        return Image.open(picture)
+        if os.stat(picture).st_size > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES / 1e9:.0f} GB")
+        return Image.open(picture, formats=FORMATS)
     try:
-        return Image.open(io.BytesIO(picture))
+        return Image.open(io.BytesIO(picture), formats=FORMATS)
     except UnidentifiedImageError as error:  # which would tell where in memory the bytes are
         raise ValueError("it is none") from error
 
@@ -323,7 +330,9 @@ def _decode_any(
         with _BUDGET.take(BYTES_PER_PIXEL * pixels):
             opened.draft(mode, opened.size)  # grey is a JPEG's own luma, as simplejpeg gives it
             ImageOps.exif_transpose(opened, in_place=True)
-            flat = _flatten(opened, value_range).convert(mode)
+            flat = _flatten(opened, value_range)
+            if flat.mode != mode:  # else it would be copied
+                flat = flat.convert(mode)
             if pixels > MOST_PIXELS:  # a level away from `resize` at most, and without more copies
                 return _as_tensor(_fit_by_pillow(flat, image_size), channels)
             images = _as_tensor(flat, channels).unsqueeze(0)
@@ -337,8 +346,10 @@ def _as_tensor(picture: Image.Image, channels: int) -> Tensor:
 
 def _fit_by_pillow(picture: Image.Image, image_size: ImageSize) -> Image.Image:
     top, left, rows, columns = centred_window(picture.height, picture.width, image_size)
-    # Cropped first: a box of `resize` would read beyond its edge.
-    window = picture.crop((left, top, left + columns, top + rows))
+    window = picture
+    if (columns, rows) != picture.size:
+        # Cropped first: a box of `resize` would read beyond its edge.
+        window = picture.crop((left, top, left + columns, top + rows))
     height, width = height_width(image_size)
     return window.resize((width, height), Image.Resampling.BICUBIC)
 

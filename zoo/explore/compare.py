@@ -7,16 +7,32 @@ import json
 import re
 import statistics
 import textwrap
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import OmegaConf
+import numpy as np
+import yaml
+from PIL import Image
 
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError
-from zoo.core.foreign import check_file, read_rows
+from zoo.core.errors import ZooError, printable
+from zoo.core.foreign import MOST_COLUMNS, check_file, read_lines, read_rows, read_text
 from zoo.core.tables import markdown
+
+MOST_OVERRIDES = 2**16
+"""Bytes of a run's overrides."""
+MOST_SUMMARY = 2**20
+"""Bytes of a run's summary."""
+MOST_DRAWN = 100
+"""Runs of one picture, which could not be drawn with many more."""
+MOST_TITLE = 500
+"""Letters above a run's samples."""
+MOST_PIXELS = 8 * 10**7
+"""Of a run's samples: eight rows and columns of images of 1024 pixels have fewer."""
+DRAWN = 1024
+"""Pixels of the longer side of a run's samples, of which fewer are seen."""
 
 
 def compare(folder: Path) -> dict[str, Path]:
@@ -29,6 +45,7 @@ def compare(folder: Path) -> dict[str, Path]:
     if not runs:
         return {}
     table = "\n\n".join(filter(None, [as_table(runs), scores(runs)]))
+    table = printable(table, "\n")  # what stands in it comes from files
     write_text(folder / "comparison.md", table + "\n")
     print(table)
     picture = draw(folder, runs)
@@ -36,13 +53,50 @@ def compare(folder: Path) -> dict[str, Path]:
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
-    """Each run's overrides and summary, in the order of the sweep."""
+    """Each run's overrides and summary, in the order of the sweep.
+
+    A run whose files are damaged, or are no run's, is left out, with a warning.
+    """
     runs = []
     for file in folder.glob("*/summary.json"):
-        overrides = OmegaConf.load(file.parent / ".hydra" / "overrides.yaml")
-        summary = json.loads(file.read_text(encoding="utf-8"))
-        runs.append({"folder": file.parent, "overrides": list(overrides), "summary": summary})
+        try:
+            runs.append(read_run(file.parent))
+        except ZooError as error:
+            warnings.warn(f"a run is left out: {error}", stacklevel=3)
     return sorted(runs, key=lambda r: (len(r["folder"].name), r["folder"].name))
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What a run says of itself: overrides, of which nothing is resolved, and its summary.
+
+    Raises:
+        ZooError: one of its two files is missing, or is something else.
+    """
+    file = folder / ".hydra" / "overrides.yaml"
+    try:
+        overrides = yaml.safe_load(read_text(file, MOST_OVERRIDES) or "[]")
+        if not isinstance(overrides, list) or not all(isinstance(o, str) for o in overrides):
+            raise ValueError("it is no list of texts")
+        _check_length(overrides)
+        file = folder / "summary.json"
+        summary = json.loads(read_text(file, MOST_SUMMARY))
+        if not isinstance(summary, dict) or not isinstance(summary.get("error", ""), str):
+            raise ValueError("it is no summary")
+        _check_length(summary)
+        for value in summary.values():
+            if isinstance(value, int):
+                float(value)
+    except RecursionError as error:
+        raise ZooError(f"{file} cannot be read: it is nested too deep.") from error
+    except (OSError, ValueError, OverflowError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ZooError(f"{file} cannot be read: {reason}.") from error
+    return {"folder": folder, "overrides": overrides, "summary": summary}
+
+
+def _check_length(entries: Sized) -> None:
+    if len(entries) > MOST_COLUMNS:
+        raise ValueError(f"it has more than {MOST_COLUMNS} entries")
 
 
 def changed(runs: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -91,7 +145,7 @@ def scores(runs: list[dict[str, Any]]) -> str:
 
     settings: dict[Path, dict[str, str]] = {}
     for run, setting in zip(runs, changed(runs), strict=True):
-        if files := sorted((run["folder"] / "evaluations").glob("images_*.json")):
+        if files := _files_of(run, "evaluations", "images_*.json"):
             settings[files[-1]] = {k: v for k, v in setting.items() if k != "seed"}
     results = read_results(settings)
     tables = []
@@ -134,8 +188,11 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
 
     from zoo.explore.plots import as_written, save
 
-    pictures = [sorted((r["folder"] / "samples").glob("*.png")) for r in runs]
-    if not any(pictures):
+    if len(runs) > MOST_DRAWN:
+        print(f"note: {folder / 'comparison.png'} shows the first {MOST_DRAWN} of {len(runs)} runs")
+        runs = runs[:MOST_DRAWN]
+    pictures = [_last_picture(r) for r in runs]
+    if all(picture is None for picture in pictures):
         return None
     settings = changed(runs)
     last = len({list(s.values())[-1] for s in settings}) if settings[0] else 1
@@ -151,19 +208,42 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
         row, column = divmod(i, columns)
         top = axes[2 * row, column]
         named = [f"{name}={value}" for name, value in settings[i].items()]
-        title = "\n".join(named) or run["folder"].name
-        top.set_title(as_written(title), fontsize=10)
-        if pictures[i]:
-            top.imshow(plt.imread(pictures[i][-1]), cmap="gray")
+        title = printable("\n".join(named) or run["folder"].name, "\n")
+        top.set_title(as_written(title[:MOST_TITLE]), fontsize=10)
+        if (picture := pictures[i]) is not None:
+            top.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255)
             draw_curves(axes[2 * row + 1, column], run["folder"])
         else:
-            reason = textwrap.shorten(run["summary"].get("error", "no samples"), 200)
+            reason = textwrap.shorten(printable(run["summary"].get("error", "no samples")), 200)
             words = as_written(textwrap.fill(reason, 30))
             top.text(0.5, 0.5, words, ha="center", va="center", fontsize=8)
     path = folder / "comparison.png"
     save(figure, path, dpi=110)
     plt.close(figure)
     return path
+
+
+def _files_of(run: dict[str, Any], name: str, pattern: str) -> list[Path]:
+    """The files of a folder of a run, by name; none where it is a link, which leads out of it."""
+    folder = run["folder"] / name
+    return [] if folder.is_symlink() else sorted(folder.glob(pattern))
+
+
+def _last_picture(run: dict[str, Any]) -> Image.Image | None:
+    """A run's last samples, no larger than they are drawn; None where there is no such picture."""
+    for file in _files_of(run, "samples", "*.png")[-1:]:
+        try:
+            check_file(file)
+            with Image.open(file, formats=["PNG"]) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
+                small = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+        except Exception as error:  # every kind of damage has an error of its own
+            warnings.warn(f"a picture is left out: {printable(f'{file} ({error})')}", stacklevel=3)
+            continue
+        small.thumbnail((DRAWN, DRAWN))
+        return small
+    return None
 
 
 def draw_curves(axis: Any, run: Path) -> None:
@@ -196,8 +276,8 @@ def read_metrics(
     for file in files:
         try:
             check_file(file)
-            with file.open(encoding="utf-8", newline="") as lines:
-                _add_rows(curves, read_rows(lines), over)
+            with file.open(encoding="utf-8", newline="") as log:
+                _add_rows(curves, read_rows(read_lines(log)), over)
         except (OSError, ValueError) as error:
             raise ZooError(f"{file} cannot be read as a log ({error}).") from error
     return curves

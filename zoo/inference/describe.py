@@ -22,6 +22,8 @@ LONGEST = 1000
 """Letters of the name of a class, a part or a data set."""
 LARGEST = {"image_size": 65_536, "channels": 65_536, "latent_dim": 10**7, "num_classes": 10**6}
 """Numbers that a description may give of a network or its data."""
+LARGEST_NUMBER = 2**63
+"""Of a description: others are no counts, and hundreds of digits make no name of a file."""
 _PARTS = ("generator", "discriminator", "loss", "latent")
 
 
@@ -30,12 +32,12 @@ def check_info(info: Any, file: Path) -> dict[str, Any]:
     version = info.get("format") if isinstance(info, dict) else None
     if type(version) is not int:
         raise ZooError(f"{file} has a description that this zoo cannot read.")
+    _check_extent(info, file)
     if version > FORMAT:
         raise ZooError(
             f"{file} has format {str(version)[:20]}, written by zoo "
             f"{str(info.get('version'))[:20]}; this zoo reads up to format {FORMAT}: update it."
         )
-    _check_extent(info, file)
     generator, data = info.get("generator"), info.get("data")
     if not isinstance(data, dict) or not is_spec(generator):
         raise ZooError(f"{file} has a description without its generator or its data.")
@@ -128,7 +130,10 @@ def _check_names(names: Any, file: Path) -> None:
 
 
 def _check_extent(info: dict[str, Any], file: Path) -> None:
-    """Refuse what is too deep or too much for those who walk through it, shared parts counted."""
+    """Refuse what is too deep, too much or too large for those who walk through it.
+
+    Shared parts are counted each time.
+    """
     level: list[Any] = [info]
     count = 0
     for _ in range(DEEPEST):
@@ -139,6 +144,8 @@ def _check_extent(info: dict[str, Any], file: Path) -> None:
                 inner = value.values()
             elif isinstance(value, list | tuple | set):
                 inner = value
+            elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+                raise ZooError(f"{file} has a number beyond 2^63 in its description.")
             following.extend(inner)
             if count + len(following) > MOST:
                 raise ZooError(f"{file} has a description of more than {MOST:,} values.")

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickletools
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from torch import Tensor
 
 from zoo.core.atomic import replacing, write_json
 from zoo.core.errors import ZooError, listing
+from zoo.core.memory import check_fits
+from zoo.core.tensors import check_archive, check_held
 from zoo.inference.describe import check_info
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -29,12 +29,8 @@ WEIGHTS_NAME = "generator.safetensors"
 
 _CHECKSUM = "sha256"
 """In the metadata of a safetensors file: of its description and tensors; older files have none."""
-SHARED = 4
-"""How many times the bytes of a file its tensors may take, where several share their memory."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """In an error of safetensors that is the system's."""
-_MAKES_MEMORY = {"builtins bytearray", "__builtin__ bytearray"}
-"""What PyTorch's safe reader calls, and what takes any number of bytes at a few letters' cost."""
 
 
 def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -44,12 +40,13 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     of it takes more memory than its bytes on the disk.
 
     Raises:
-        ZooError: the file is damaged, foreign, or of a newer format.
+        ZooError: the file is damaged, foreign, or of a newer format; or larger than the memory.
     """
+    check_fits(file)
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
     try:
-        _check_archive(file)
+        check_archive(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ZooError(f"{file} cannot be read: permission denied.") from error
@@ -64,53 +61,17 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return info, check_tensors(content["state_dict"], file)
 
 
-def _check_archive(file: Path) -> None:
-    """Hold a checkpoint's entries against their checksums, and to their bytes on the disk.
-
-    Raises:
-        ValueError: they differ, or an entry is compressed or would make memory of nothing.
-    """
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        total = sum(entry.file_size for entry in entries)
-        compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-        if compressed or total > file.stat().st_size:
-            raise ValueError("an entry takes more memory than its bytes")
-        if (damaged := archive.testzip()) is not None:
-            raise ValueError(f"{damaged} differs from its checksum")
-        for entry in entries:
-            if entry.filename.endswith("data.pkl"):
-                _check_pickle(archive.read(entry))
-
-
-def _check_pickle(data: bytes) -> None:
-    # PyTorch writes protocol 2, which names what is called in one operation.
-    for operation, argument, _ in pickletools.genops(data):
-        if operation.name == "STACK_GLOBAL" or (
-            operation.name == "GLOBAL" and argument in _MAKES_MEMORY
-        ):
-            raise ValueError(f"it calls {argument}")
-
-
 def check_tensors(state: Any, file: Path) -> dict[str, Tensor]:
     """Refuse what is no dictionary of plain tensors, each with its values in the file."""
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise ZooError(f"{file} has a state_dict that is no dictionary of tensors by name.")
-    size = file.stat().st_size
-    total = 0
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise ZooError(f"{file} has {name[:100]} in its state_dict, which is no tensor.")
-        strided = value.layout == torch.strided and value.device.type == "cpu"
-        if not strided or value.is_quantized:
-            raise ZooError(f"{file} has the tensor {name[:100]}, which is sparse or of no values.")
-        taken = value.numel() * value.element_size()
-        total += taken
-        if taken > value.untyped_storage().nbytes() or total > SHARED * size:
-            raise ZooError(
-                f"{file} has the tensor {name[:100]}, which would take more memory than the file "
-                "holds values."
-            )
+    try:
+        check_held(state, file.stat().st_size)
+    except ValueError as error:
+        raise ZooError(f"{file} has {error}.") from error
     return state
 
 
@@ -160,7 +121,7 @@ def write_tensors(
     """Write tensors as `.safetensors`, whole or not at all.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written.
+        OSError: the disk is full, the folder cannot be written, or safetensors fails otherwise.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -173,7 +134,7 @@ def write_tensors(
             partial.chmod(readers)
         except SafetensorError as error:
             if (found := _OS_ERROR.search(str(error))) is None:
-                raise
+                raise OSError(f"{file} cannot be written: {error}") from error
             number = int(found[1])
             raise OSError(number, os.strerror(number), str(file)) from error
 

@@ -13,6 +13,8 @@ from zoo.inference.files import WEIGHTS_NAME
 
 _LAST = ("checkpoints/last.ckpt", "last.ckpt", "checkpoints/previous.ckpt", "previous.ckpt")
 """Where a folder holds its newest checkpoint, and the one before, where that is lost."""
+_MOST_COMPARED, _COMPARED = 500, 100
+"""Checkpoints that a path is held against, and letters of each: it takes time with both."""
 PRETRAINED = Path(__file__).with_name("pretrained")
 
 
@@ -98,6 +100,11 @@ def checkpoints_of(path: str) -> list[str]:
     return found
 
 
+def _ends(path: str) -> str:
+    half = _COMPARED // 2
+    return path if len(path) <= _COMPARED else path[:half] + path[-half:]
+
+
 def _nearest(missing: Path) -> str:
     """A sentence with the checkpoints closest to a path that is not there."""
     folder = missing.absolute()
@@ -115,6 +122,7 @@ def _nearest(missing: Path) -> str:
             break
     if not found:
         return f" The folder {folder} exists, without a checkpoint below it."
-    wanted = str(missing.absolute())
-    found.sort(key=lambda f: -difflib.SequenceMatcher(None, wanted, f).ratio())
-    return f" Nearest: {listing(os.path.relpath(f) for f in found[:3])}."
+    names = {_ends(os.path.relpath(file, folder)): file for file in found[:_MOST_COMPARED]}
+    wanted = _ends(os.path.relpath(missing.absolute(), folder))
+    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.0)
+    return f" Nearest: {listing(os.path.relpath(names[name]) for name in close)}."

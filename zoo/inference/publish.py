@@ -18,6 +18,7 @@ from typing import Any
 from zoo.core.atomic import replacing, write_text
 from zoo.core.errors import ZooError, listing, printable
 from zoo.core.extras import require
+from zoo.core.foreign import read_text
 from zoo.core.network import reachable
 from zoo.core.tables import markdown
 from zoo.inference.dataset import modes_of
@@ -270,9 +271,12 @@ def card_figures(model: LoadedGenerator) -> str:
     known = model.batch_norm == model.info.get("batch_norm", "running")
     if model.file.name != WEIGHTS_NAME or not known or not beside.is_file():
         return ""
-    text = beside.read_text("utf-8", errors="replace")
+    try:
+        text = read_text(beside)
+    except (OSError, UnicodeDecodeError):
+        return ""
     found = re.search(r"\n## Figures\n+```\n(.*?)\n```\n", text, re.DOTALL)
-    return found[1] if found else ""
+    return found[1].replace("```", "'''") if found else ""  # which would end them too early
 
 
 def _started(start: dict[str, Any]) -> str:

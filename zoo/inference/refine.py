@@ -22,7 +22,7 @@ from zoo.data.pixels import to_float
 from zoo.inference.describe import is_spec
 from zoo.inference.truncation import prior
 from zoo.layers.attention import twice_differentiable
-from zoo.registry import REGISTRY, create, create_chosen, spec_of
+from zoo.registry import REGISTRY, create_chosen, remake, spec_of
 
 Choice = str | dict[str, Any]
 """A sampler's name, or its name and options: `{name: mh, steps: 100}`."""
@@ -86,7 +86,7 @@ class Refiner:
                 f"{discriminator.channels // generator.channels} images at once."
             )
         self._discriminator = discriminator.requires_grad_(False)
-        self._loss = create("loss", loss["name"], **loss["options"]) if loss else None
+        self._loss = remake("loss", loss["name"], loss["options"]) if loss else None
         self._outputs: Pass = discriminator.outputs
         self._precisely: Callable[[], AbstractContextManager[None]] = nullcontext
         for regularizer in _wrapping(regularizers, self._loss):
@@ -153,5 +153,5 @@ def _wrapping(specs: Sequence[Any], loss: Loss | None) -> list[Regularizer]:
     known = {p.name for p in REGISTRY.parts("regularizer")}
     named = [s for s in specs if is_spec(s) and s["name"] in known]
     parts = [] if loss is None else loss.regularizers()
-    parts += [create("regularizer", s["name"], **s["options"]) for s in named]
+    parts += [remake("regularizer", s["name"], s["options"]) for s in named]
     return [r for r in parts if r.overrides("wrap_discriminator")]

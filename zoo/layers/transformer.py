@@ -6,6 +6,8 @@ is one.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,8 +20,36 @@ EPSILON = 1e-6
 
 
 def rms(x: Tensor) -> Tensor:
-    """x divided by the root of its mean square over the last dimension."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
+    """x divided by the root of its mean square over the last dimension. Differentiable twice."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return x * _per_rms(x)
+    normed: Tensor = _RMS.apply(x)
+    return normed
+
+
+def _per_rms(x: Tensor) -> Tensor:
+    return torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
+
+
+class _RMS(torch.autograd.Function):
+    """`rms` with its derivative in closed form, which reads the tokens half as often."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        wide = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide)
+        factor = torch.rsqrt(norm.square() / x.shape[-1] + EPSILON).to(x.dtype)
+        ctx.save_for_backward(x, factor)
+        return x * factor
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        x, factor = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated again, through the factor as well
+            factor = _per_rms(x)
+        normed = x * factor
+        share = (gradient * normed).mean(-1, keepdim=True)
+        return torch.addcmul(gradient, normed, share, value=-1) * factor
 
 
 class RMSNorm(nn.Module):
@@ -92,11 +122,20 @@ def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
     return rows.flatten().float(), columns.flatten().float()
 
 
-def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Rotate each pair of features (i, i + half) of x (..., T, features) by its token's angle."""
+def rotate(x: Tensor, turns: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Rotate each pair of features (i, i + half) of x (..., T, features) by its token's angle.
+
+    Args:
+        x: tokens.
+        turns: (2, T, features / 2), the cosines and sines of the angles.
+        weight: (..., 1, features), by which features are multiplied before; None is 1.
+    """
     cosine, sine = turns.unbind()
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    half = cosine.shape[-1]
+    keep, swap = torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1)
+    if weight is not None:  # in the small tables instead of in all tokens
+        keep, swap = keep * weight, swap * weight.roll(half, -1)
+    return torch.addcmul(x * keep, x.roll(half, -1), swap)
 
 
 class RotaryAttention(nn.Module):
@@ -120,10 +159,11 @@ class RotaryAttention(nn.Module):
 
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
         parts = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query, key, value = parts.unbind()
-        query = rotate(self.query_norm(query), turns).to(value.dtype)
-        key = rotate(self.key_norm(key), turns).to(value.dtype)
-        answers = F.scaled_dot_product_attention(query, key, value)
+        queries_and_keys, value = parts.split([2, 1])
+        weights = torch.stack([self.query_norm.weight, self.key_norm.weight])
+        turned = rotate(rms(queries_and_keys), turns, weights[:, None, None, None])
+        query, key = turned.to(parts.dtype).unbind()
+        answers = F.scaled_dot_product_attention(query, key, value.squeeze(0))
         return self.out(answers.transpose(1, 2).flatten(2))
 
 

@@ -12,16 +12,18 @@ import warnings
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zoo.core.cache import cache_dir
-from zoo.inference.files import write_tensors
+from zoo.core.foreign import check_file
+from zoo.inference.files import checksum, write_tensors
 from zoo.layers.pretrained import tensors_hash
 from zoo.metrics.features.base import Features, extract
 
-FORMAT = 1
+FORMAT = 2
+_CHECKSUM = "sha256"
+"""In the metadata: of the features, as `zoo.inference.files.checksum` gives it."""
 
 
 def images_hash(images: Tensor) -> str:
@@ -55,15 +57,23 @@ def reference_features(
     if stored is not None and len(stored) == len(images):
         return stored
     vectors, _ = extract(network, images, batch_size, "reference features" if progress else None)
+    tensors = {"features": vectors.to(torch.float32)}
     try:
-        write_tensors(path, {"features": vectors.to(torch.float32)})
+        write_tensors(path, tensors, {_CHECKSUM: checksum("", tensors)})
     except OSError as error:
         warnings.warn(f"reference features are not kept in {path.parent}: {error}", stacklevel=2)
     return vectors
 
 
 def _read(path: Path) -> Tensor | None:
+    """The features in a file; None where there are none, or where they are not as written."""
     try:
-        return load_file(path)["features"]
-    except (OSError, SafetensorError, KeyError):
+        check_file(path)
+        with safe_open(path, framework="pt") as content:
+            kept = (content.metadata() or {}).get(_CHECKSUM)
+            features: Tensor = content.get_tensor("features")
+    except (OSError, SafetensorError):
         return None
+    if features.dim() != 2 or features.dtype != torch.float32:
+        return None
+    return features if kept == checksum("", {"features": features}) else None

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.core.errors import ZooError, listing, suggest
-from zoo.data.pictures import find_pictures
+from zoo.data.pictures import FORMATS, find_pictures
 from zoo.metrics.comparison import Reference
 from zoo.metrics.distances import random_rows
 from zoo.metrics.evaluate import Pictures, reference_of
@@ -52,7 +52,7 @@ def look_at(folder: Path) -> Look:
     grey = True
     for picture in find_pictures(folder):
         try:
-            with Image.open(folder / picture.name) as opened:
+            with Image.open(folder / picture.name, formats=FORMATS) as opened:
                 sizes[opened.size] += 1
                 grey &= opened.mode in ("1", "L", "LA", "I", "F", "I;16")
         except Exception:  # every format fails in its own way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, above, at_least, at_most
-from zoo.registry import task
+from zoo.registry import idle_beside, idle_when, task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +60,7 @@ class Sample(Task):
     def __init__(
         self,
         ckpt: str | None = None,
-        n: Annotated[int, at_least(1)] = 64,
+        n: Annotated[int, at_least(1), idle_beside("seeds")] = 64,
         label: int | str | list[int | str] | None = None,
         seed: int = 0,
         seeds: int | str | list[int] | None = None,
@@ -69,11 +70,13 @@ class Sample(Task):
         standing_statistics: Annotated[int, at_least(0)] = 0,
         singles: bool = True,
         walk: Literal["none", "linear", "spherical", "classes"] = "none",
-        walk_points: Annotated[int, at_least(2)] = 6,
-        walk_rows: Annotated[int, at_least(1)] = 4,
-        frames: Annotated[int, at_least(2)] = 60,
-        fps: Annotated[float, above(0), at_most(1000)] = 20.0,
-        walk_format: Literal["gif", "webp", "png", "mp4"] = "gif",
+        walk_points: Annotated[int, at_least(2), idle_when(walk="none")] = 6,
+        walk_rows: Annotated[int, at_least(1), idle_when(walk="none")] = 4,
+        frames: Annotated[int, at_least(2), idle_when(walk="none")] = 60,
+        fps: Annotated[float, above(0), at_most(1000), idle_when(walk="none")] = 20.0,
+        walk_format: Annotated[
+            Literal["gif", "webp", "png", "mp4"], idle_when(walk="none")
+        ] = "gif",
         batch_size: Annotated[int, at_least(1)] = 64,
         device: str = "auto",
     ) -> None:
@@ -222,10 +225,14 @@ def _as_text(label: int | str | Sequence[int | str] | None) -> str | list[str] |
 
 
 def file_names(class_names: Sequence[str]) -> list[str]:
-    """Each class's name as a part of a file's name; with its index where two become the same."""
+    """Each class's name as a part of a file's name; with its index where two become the same.
+
+    They do where they differ in capitals alone, which some systems do not tell apart.
+    """
     names = [re.sub(r"[^\w.-]+", "_", name)[:60] or "_" for name in class_names]
     names = [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in names]
-    return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
+    count = Counter(name.casefold() for name in names)
+    return [n if count[n.casefold()] == 1 else f"{n}_{i}" for i, n in enumerate(names)]
 
 
 def _shown(y: Tensor | None, n: int) -> set[int]:

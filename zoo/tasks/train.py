@@ -20,7 +20,7 @@ from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
 from zoo.core.errors import ZooError, at_least, between, listing, printable
-from zoo.registry import task
+from zoo.registry import idle_when, task
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
 from zoo.training.ends import count_from_here, given_ends, longer, reach_back, set_ends
@@ -58,7 +58,7 @@ class Train(Task):
         ckpt: str | None = None,
         seed: Annotated[int, between(0, 4294967295)] = 0,
         on_nan: Literal["stop", "rollback"] = "stop",
-        max_rollbacks: Annotated[int, at_least(1)] = 3,
+        max_rollbacks: Annotated[int, at_least(1), idle_when(on_nan="stop")] = 3,
     ) -> None:
         if resume and ckpt and resume != ckpt:
             raise ZooError(
@@ -95,36 +95,18 @@ class Train(Task):
         """Train to the end and return the summary; None after a failure that is rolled back."""
         import pytorch_lightning as pl
 
-        from zoo.training.build import build_data, build_gan, describe_data
-        from zoo.training.callbacks.base import check_watched
         from zoo.training.profile import take_profile
         from zoo.training.resuming import epochs_of
-        from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
+        from zoo.training.trainer import make_loggers, make_trainer
         from zoo.training.window import NonFiniteError
 
         config, out = run.config, run.folder
         settings = dict(config["trainer"])
         quiet()
         pl.seed_everything(self.seed, verbose=False)
-        data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
-        if self.resume is not None:
-            self._check_extent(lambda: build_gan(config["model"], data))
-        gan = build_gan(config["model"], data)
-        options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
-        gan.data = describe_data(data, options)
-        gan.run_description = {
-            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))],
-            "tags": [str(tag) for tag in config.get("tags") or []],
-        }
-        gan.run_settings = settings_of(config)
-        data.images_per_step = gan.d_steps * data.batch_size
+        data, gan = self._data_and_gan(run)
         checkpoint, resumed = self._checkpoint(gan, out)
-        callbacks = make_callbacks(config.get("callbacks"), out)
-        check_watched(callbacks, gan.figures())
-        keeper = keeper_of(callbacks)
-        self._last = None if keeper is None else keeper.last
-        if keeper is None and self.on_nan == "rollback":
-            raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+        callbacks = self._callbacks(gan, config, out)
         if resumed and self._is_over(settings, data, resumed[0]):
             resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
         if checkpoint is not None:
@@ -157,6 +139,38 @@ class Train(Task):
             _tell_nothing_left(checkpoint, gan, trainer, config)
             return {}
         return self._summary(trainer, gan, run, time.perf_counter() - gan.started)
+
+    def _data_and_gan(self, run: Run) -> tuple[Any, Any]:
+        """The data and the GAN, which is told what its checkpoints are to know of the run."""
+        from zoo.training.build import build_data, build_gan, describe_data
+
+        config = run.config
+        data = build_data(config["datamodule"], str(config["data_dir"]), self.seed)
+        if self.resume is not None:
+            self._check_extent(lambda: build_gan(config["model"], data))
+        gan = build_gan(config["model"], data)
+        options = {k: v for k, v in config["datamodule"].items() if k != "_target_"}
+        gan.data = describe_data(data, options)
+        gan.run_description = {
+            "overrides": [o for o in run.overrides if not o.startswith(("resume=", "ckpt="))],
+            "tags": [str(tag) for tag in config.get("tags") or []],
+        }
+        gan.run_settings = settings_of(config)
+        data.images_per_step = gan.d_steps * data.batch_size
+        return data, gan
+
+    def _callbacks(self, gan: Any, config: dict[str, Any], out: Path) -> list[Any]:
+        """The callbacks; the newest checkpoint is where the one that writes them says."""
+        from zoo.training.callbacks.base import check_watched
+        from zoo.training.trainer import make_callbacks
+
+        callbacks = make_callbacks(config.get("callbacks"), out)
+        check_watched(callbacks, gan.figures())
+        keeper = keeper_of(callbacks)
+        self._last = None if keeper is None else keeper.last
+        if keeper is None and self.on_nan == "rollback":
+            raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+        return callbacks
 
     def _check_extent(self, make: Callable[[], Any]) -> None:
         """Refuse a file, perhaps from somebody else, that asks for networks beyond its tensors."""

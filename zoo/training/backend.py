@@ -18,6 +18,11 @@ class Backend:
     world_size: int = 1
     obstacle: str = ""
 
+    @property
+    def loss_scale(self) -> Tensor | float:
+        """What gradients are larger by within a backward pass; a tensor on the device, or 1."""
+        return 1.0
+
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         """Compute gradients; a gradient scaler scales here."""
         loss.backward(retain_graph=retain_graph)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
@@ -11,7 +12,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.sizes import size_in_words
 from zoo.core.errors import ZooError
 from zoo.registry import spec_of
-from zoo.training.passes import packs_of
+from zoo.training.passes import movers_of, packs_of
 
 
 def check(
@@ -32,6 +33,7 @@ def check(
         ZooError: the combination is wrong; the sentence says what to choose instead.
     """
     packs = packs_of(regularizers)
+    movers_of(regularizers)
     if (generator.image_size, generator.channels * packs) != (
         discriminator.image_size,
         discriminator.channels,
@@ -65,6 +67,36 @@ def check(
             "in its place, so it has no effect."
         )
     return notes
+
+
+def check_schedules(schedules: Collection[str], lr_decay: str) -> None:
+    """Refuse a learning rate that decays and is scheduled.
+
+    Raises:
+        ZooError: there is one.
+    """
+    rates = [name for name in ("lr_g", "lr_d") if name in schedules]
+    if rates and lr_decay != "none":
+        raise ZooError(
+            f"model.lr_decay={lr_decay} and model.schedules.{rates[0]} both set the learning rate: "
+            "leave one of them out."
+        )
+
+
+def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterable[str]) -> None:
+    """Refuse an augmentation that changes nothing, unless a schedule makes it.
+
+    Raises:
+        ZooError: there is one.
+    """
+    scheduled = [name.rpartition(".")[0] for name in schedules]
+    for augmentation in augmentations:
+        name = _name(augmentation).strip("'")
+        if not augmentation.acts and f"augmentation.{name}" not in scheduled:
+            raise ZooError(
+                f"augmentation {name} changes nothing as it is set: give its strength, schedule it "
+                "(model.schedules), or leave it out."
+            )
 
 
 def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:

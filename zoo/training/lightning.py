@@ -99,6 +99,12 @@ class LightningBackend(Backend):
             watcher = type(self._watchers[0]).__name__
             self.obstacle = f"the callback {watcher} looks at every update"
 
+    @property
+    def loss_scale(self) -> Tensor | float:
+        if self.scaler is None:
+            return 1.0
+        return self.scaler.scale(torch.ones((), device=self.module.device))
+
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         if self.scaler is not None:
             loss = self.scaler.scale(loss)

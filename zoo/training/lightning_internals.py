@@ -13,6 +13,9 @@ import pytorch_lightning as pl
 RUNNING_HOOK = "_current_fx_name"
 """Attribute of a module in which Lightning notes the running hook, twenty times in a step."""
 
+LOGGING = (pl.callbacks.LearningRateMonitor,)
+"""Lightning's callbacks that put figures among those that others may wait for."""
+
 
 def remember_batch_hooks(trainer: pl.Trainer) -> None:
     """Look up once whose hooks move a batch to the device, module's or data's.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import os
 import re
 import shlex
@@ -22,7 +21,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
-from zoo.core.foreign import read_rows
+from zoo.core.foreign import read_lines, read_rows
 from zoo.core.tables import markdown
 from zoo.training.lightning_internals import (
     set_run_id,
@@ -61,7 +60,7 @@ class _Writer(ExperimentWriter):
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         file = Path(self.metrics_file_path)
         with file.open(encoding="utf-8", newline="") as lines:
-            _write_rows(file, fieldnames, read_rows(lines))
+            _write_rows(file, fieldnames, read_rows(read_lines(lines)))
         self._note_size()
 
     def _check_log_dir_exists(self) -> None:
@@ -167,24 +166,32 @@ def _cut(file: Path, step: int, logged: int) -> None:
     """Take rows off a log of which the training will write others, and half a row at its end."""
     if not file.is_file():
         return
-    text = file.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1]
 
     def stays(row: dict[str, str]) -> bool:
         place = row.get("step") or ""
         means = bool(row.get("images_per_second"))
         return place.isdecimal() and int(place) <= (logged if means else step)
 
-    def rows() -> Iterator[dict[str, str]]:
-        return read_rows(io.StringIO(whole, newline=""))
-
-    first = next(rows(), None)
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - 1))
+        whole = opened.read() == b"\n"
+    with _rows_of(file) as rows:
+        first = next(rows, None)
+        as_it_is = whole and first is not None and stays(first) and all(map(stays, rows))
     if first is None:  # at most a header
         file.unlink()
-    elif whole != text or not all(map(stays, rows())):
+    elif not as_it_is:
         names = [key for key in first if key is not None]
-        kept = ({name: row[name] for name in names} for row in rows() if stays(row))
-        _write_rows(file, names, kept)
+        with _rows_of(file) as rows:
+            kept = ({name: row[name] for name in names} for row in rows if stays(row))
+            _write_rows(file, names, kept)
+
+
+@contextlib.contextmanager
+def _rows_of(file: Path) -> Iterator[Iterator[dict[str, str]]]:
+    """The rows of a log that were written to their end."""
+    with file.open(encoding="utf-8", errors="replace", newline="") as opened:
+        yield read_rows(line for line in read_lines(opened) if line.endswith("\n"))
 
 
 def _write_rows(file: Path, names: list[str], rows: Iterable[dict[str, Any]]) -> None:

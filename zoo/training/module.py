@@ -37,7 +37,7 @@ from zoo.training.resuming import (
 from zoo.training.schedules import Schedules
 from zoo.training.start import keep_average
 from zoo.training.step import AdversarialStep
-from zoo.training.terms import LOGGED, has_own_losses, metric_name, named
+from zoo.training.terms import LOGGED, metric_name, named, own_losses
 from zoo.training.window import Window
 
 _LONGEST_WINDOW = 1000
@@ -182,12 +182,13 @@ class TrainingModule(LeanModule):
         return step
 
     def figures(self) -> set[str] | None:
-        """The names of what a training logs; None where a network has losses of its own."""
-        if has_own_losses(self.generator, self.discriminator):
+        """The names of what a training logs; None where a part does not name its own losses."""
+        own = own_losses(self.generator, self.discriminator)
+        if own is None:
             return None
         penalties = named([*self.regularizers])  # type: ignore[list-item]
         both = {metric_name(name, "generator") for name in penalties}
-        return {*LOGGED, *penalties, *both}
+        return {*LOGGED, *own, *penalties, *both}
 
     def _make_schedules(self) -> Schedules | None:
         if not self.schedules:

@@ -37,7 +37,7 @@ class Passes:
         self.discriminator = discriminator
         self.augmentations = tuple(augmentations)
         self.packs = packs_of(regularizers)
-        self.moves_latents = [r for r in regularizers if r.overrides("latents")]
+        self.moves_latents = movers_of(regularizers)
         self._replaces_reals = [
             a for a in self.augmentations if _overrides(a, Augmentation, "reals")
         ]
@@ -133,6 +133,18 @@ def packs_of(regularizers: Sequence[Regularizer]) -> int:
     if len(asked) > 1:
         raise ZooError(f"only one regularizer can pack images for D, and {len(asked)} do.")
     return asked[0] if asked else 1
+
+
+def movers_of(regularizers: Sequence[Regularizer]) -> list[Regularizer]:
+    """Those that choose other latents than were drawn: one at most.
+
+    Raises:
+        ZooError: two do, so that neither would know what its latents became.
+    """
+    movers = [r for r in regularizers if r.overrides("latents")]
+    if len(movers) > 1:
+        raise ZooError(f"only one regularizer can move latents, and {len(movers)} do.")
+    return movers
 
 
 def pack(images: Tensor, packs: int) -> Tensor:

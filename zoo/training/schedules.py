@@ -41,7 +41,7 @@ class Schedules:
         obstacle: why a step with these cannot be captured in a CUDA graph, as a clause; else empty.
 
     Raises:
-        ZooError: nothing has that name, or its part does not let it be scheduled.
+        ZooError: nothing has that name, its part does not let it be scheduled, or moves it itself.
     """
 
     def __init__(
@@ -84,6 +84,12 @@ class Schedules:
             raise ZooError(
                 f"model.schedules: {target} cannot be scheduled; of {owner} can: "
                 f"{listing(part.schedulable)}."
+            )
+        stop = getattr(part, "moves", {}).get(option)
+        if stop is not None:
+            raise ZooError(
+                f"model.schedules: {owner} moves {option} by itself, so that it cannot be scheduled"
+                f" too: set model.{owner}.{stop}, or leave the schedule out."
             )
         value = torch.zeros((), device=self._device)
         setattr(part, option, value)

@@ -349,6 +349,7 @@ class AdversarialStep:
             fake_output=fake_output,
             discriminate=self.passes.discriminate,
             generate=self.passes.generate,
+            loss_scale=self.backend.loss_scale,
             piece=piece,
             pieces=self.accumulate,
         )

@@ -20,12 +20,23 @@ LOGGED = ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
 """What every training logs."""
 
 
-def has_own_losses(generator: Generator, discriminator: Discriminator) -> bool:
-    """Whether a network, or a head, adds auxiliary losses, whose names it alone knows."""
+def own_losses(generator: Generator, discriminator: Discriminator) -> set[str] | None:
+    """The metrics of auxiliary losses, on either side; None where a part does not name its own."""
     pairs: list[tuple[object, type]] = [(generator, Generator), (discriminator, Discriminator)]
     if discriminator.takes_head:
         pairs.append((discriminator.head, Head))
-    return any(type(part).auxiliary is not base.auxiliary for part, base in pairs)  # type: ignore[attr-defined]
+    names: set[str] = set()
+    for part, base in pairs:
+        order = type(part).__mro__
+        own = next(c for c in order if "auxiliary" in vars(c))
+        if own is base:
+            continue
+        naming = next(c for c in order if "auxiliary_names" in vars(c))
+        found: tuple[str, ...] | None = naming.auxiliary_names  # type: ignore[attr-defined]
+        if found is None or not issubclass(naming, own):  # of other losses than these
+            return None
+        names.update(metric_name(n, side) for n in found for side in ("discriminator", "generator"))
+    return names
 
 
 def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:

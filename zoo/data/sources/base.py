@@ -11,6 +11,8 @@ from zoo.data.pictures import Content, Picture
 
 MOST_BYTES = 2**28
 """Of one file inside an archive; what claims to be larger is no picture."""
+MOST_LABELS = 2**29
+"""Bytes of a file of labels that lies beside pictures: those of ten million."""
 MOST_UNPACKED = 50
 """Times the bytes that a large file inside an archive takes there."""
 LARGE = 2**24

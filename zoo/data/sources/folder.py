@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from zoo.core.foreign import read_text
 from zoo.data.pictures import Content, find_pictures
-from zoo.data.sources.base import Source
+from zoo.data.sources.base import MOST_LABELS, Source
 
 
 class Folder(Source):
@@ -27,4 +28,4 @@ class Folder(Source):
 
     def text(self, name: str) -> str | None:
         file = self.root / name
-        return file.read_text(encoding="utf-8-sig") if file.is_file() else None
+        return read_text(file, MOST_LABELS, "utf-8-sig") if file.is_file() else None

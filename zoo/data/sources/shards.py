@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 from zoo.core.atomic import write_text
 from zoo.core.cache import cache_dir
 from zoo.core.errors import ZooError
+from zoo.core.foreign import read_text
 from zoo.data.layout import LABEL_COLUMNS, class_name
 from zoo.data.pictures import SUFFIXES, Content, Picture
 from zoo.data.sources.base import MOST_BYTES, Source
 
 VERSION = 1
 """Counts changes of `Sample`."""
+MOST_INDEX = 2**30
+"""Bytes of what is kept of the shards of a place: a hundred a sample."""
 MOST_TEXT = 2**16
 """Bytes of a sample's class or JSON."""
 
@@ -136,10 +139,11 @@ class _Index:
         digest = hashlib.sha256(str(place).encode(errors="surrogateescape")).hexdigest()
         self.path = cache_dir() / f"shards-{digest[:20]}.json"
         self.known: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            content = json.loads(self.path.read_text())
-            if isinstance(content, dict) and content.get("version") == VERSION:
-                self.known = content["shards"]
+        with suppress(OSError, ValueError, RecursionError):  # it is found anew
+            content = json.loads(read_text(self.path, MOST_INDEX))
+            shards = content.get("shards") if isinstance(content, dict) else None
+            if isinstance(shards, dict) and content.get("version") == VERSION:
+                self.known = shards
         self.found: dict[str, Any] = {}
 
     def samples(self, file: Path) -> list[Sample]:
@@ -171,6 +175,8 @@ def _samples_in(file: Path) -> list[Sample]:
     try:
         with tarfile.open(file, "r:") as opened:
             for member in opened:
+                if member.size < 0:  # the next one would begin before it, again and again
+                    raise ValueError(f"{member.name[:100]!r} claims to have {member.size} bytes")
                 name = member.name.removeprefix("./")
                 folder, _, base = name.rpartition("/")
                 stem, dot, ending = base.partition(".")

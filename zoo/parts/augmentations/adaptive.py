@@ -23,7 +23,7 @@ class AdaptiveAugmentation(Augmentation):
 
     Args:
         p: probability at the start, or all along.
-        adaptive: whether p follows r.
+        adaptive: whether p follows r; a scheduled p does not.
         target: r to hold.
         interval: updates of D between two changes.
         speed: real images over which p can rise from 0 to 1.
@@ -40,12 +40,17 @@ class AdaptiveAugmentation(Augmentation):
     ) -> None:
         super().__init__()
         self.adaptive = adaptive
+        self.moves = {"p": "adaptive=false"} if adaptive else {}
         self.target = target
         self.interval = interval
         self.speed = speed
         self.register_buffer("p", torch.tensor(float(p)))
         self.register_buffer("signs", torch.zeros(()))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def acts(self) -> bool:
+        return self.adaptive or bool(self.p > 0)
 
     @torch.no_grad()
     def observe(self, update: Update) -> None:

@@ -67,8 +67,8 @@ class Block(nn.Module):
         self.mlp_scale = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
-        x = x + self.attention_scale * self.attention(self.attention_norm(x), turns)
-        return x + self.mlp_scale * self.mlp(self.mlp_norm(x))
+        x = torch.addcmul(x, self.attention_scale, self.attention(self.attention_norm(x), turns))
+        return torch.addcmul(x, self.mlp_scale, self.mlp(self.mlp_norm(x)))
 
 
 @discriminator("gat")

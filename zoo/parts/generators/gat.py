@@ -45,8 +45,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, turns: Tensor) -> Tensor:
         scale_a, gate_a, scale_m, gate_m = self.modulation(style).unsqueeze(1).chunk(4, dim=2)
-        x = x + gate_a * self.attention((1 + scale_a) * rms(x), turns)
-        return x + gate_m * self.mlp((1 + scale_m) * rms(x))
+        x = torch.addcmul(x, gate_a, self.attention((1 + scale_a) * rms(x), turns))
+        return torch.addcmul(x, gate_m, self.mlp((1 + scale_m) * rms(x)))
 
 
 class Output(nn.Module):

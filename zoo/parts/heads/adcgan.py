@@ -30,6 +30,7 @@ class ADCGAN(Head):
     """
 
     requires_labels = True
+    auxiliary_names = ("class_loss",)
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class EmbeddingHead(Head):
     """
 
     requires_labels = True
+    auxiliary_names = ("class_loss",)
 
     def __init__(self, trunk: Trunk, weight: float, width: int) -> None:
         super().__init__(trunk)

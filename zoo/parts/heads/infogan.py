@@ -44,6 +44,7 @@ class InfoGAN(Head):
             impossible, for which it has to be `layer` or `none`.
     """
 
+    auxiliary_names = ("info_discrete", "info_continuous")
     tiny: ClassVar[dict[str, Any]] = {"width": 8, "norm": "layer"}
 
     def __init__(

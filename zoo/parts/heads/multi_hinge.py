@@ -34,6 +34,7 @@ class MultiHinge(Head):
     requires_labels = True
     replaces_loss = True
     needs_real = True
+    auxiliary_names = ("class_loss", "feature_matching")
 
     def __init__(
         self,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.latent import Latent, without_codes
 from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.contracts.update import Update, full_precision, image_scores, widen
 from zoo.registry import above, at_least, at_most, regularizer
@@ -20,7 +23,9 @@ class LOGAN(Regularizer):
 
     z' = clip(z + alpha g / (beta + |g|^2)), g = grad_z D(G(z)); both losses are taken on G(z'), and
     cost * E|z' - z|^2 is added to G's. G learns through the step as well, to second order; D, which
-    is frozen while latents move, does not. The paper's prior is uniform on (-1, 1), its clip 1.
+    is frozen while latents move, does not. The paper's prior is uniform on (-1, 1), its clip 1. The
+    cost is that of the update's own images, whatever else is made beside them (mode seeking, path
+    length). Codes (`model/latent=codes`) stay what they are.
 
     Args:
         alpha: size of the step.
@@ -48,7 +53,11 @@ class LOGAN(Regularizer):
         self.share = share
         self.cost = cost
         self.clip = clip
-        self._step: Tensor | None = None
+        self._latent: Latent | None = None
+        self._steps: list[tuple[Tensor, Tensor]] = []  # latents that moved, and how far
+
+    def setup(self, generator: Generator, discriminator: Discriminator) -> None:
+        self._latent = generator.latent
 
     def latents(self, z: Tensor, labels: Tensor | None, score: Pass) -> Tensor:
         through = torch.is_grad_enabled()
@@ -59,12 +68,20 @@ class LOGAN(Regularizer):
         step = self.alpha * gradient / (self.beta + gradient.square().sum(1, keepdim=True))
         if self.share < 1:
             step = step * (torch.rand_like(z) < self.share)
-        self._step = step
+        step = without_codes(step, self._latent)
         moved = z + step
-        return moved if self.clip is None else moved.clamp(-self.clip, self.clip)
+        if self.clip is not None:
+            moved = moved.clamp(-self.clip, self.clip)
+        if through:
+            self._steps.append((moved, step))
+        return moved
 
     def forward(self, update: Update) -> Tensor | None:
-        step, self._step = self._step, None
-        if step is None or not step.requires_grad:
-            return None
-        return self.cost * step.square().sum(1).mean()
+        steps, self._steps = self._steps, []
+        for moved, step in steps:
+            if moved is update.generated.z:
+                return self.cost * step.square().sum(1).mean()
+        return None
+
+    def after_update(self, network: nn.Module) -> None:
+        self._steps = []  # of images that others made, with their graphs

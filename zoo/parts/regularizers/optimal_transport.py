@@ -24,8 +24,8 @@ class OptimalTransport(Regularizer):
     weight * E[(G(z) - z)^2], the mean over all values. So that the weight keeps its meaning while
     D's slopes change, whatever else reaches the images as a gradient is divided by the root of a
     moving average (0.9) of its squared norm times the number of values: it then has unit rms
-    relative to a mean. (Not under the gradient scaler of fp16, which scales the gradients without
-    saying so.)
+    relative to a mean. Under fp16 so is what its gradient scaler scaled; gradients that overflow,
+    whose update the scaler leaves out, leave the average as it was.
 
     Args:
         weight: lambda.
@@ -59,19 +59,25 @@ class OptimalTransport(Regularizer):
         move = widen(images) - widen(z).detach().view_as(images)
         if self.normalize and images.requires_grad:
             own = (2 * self.weight / images.numel() * move).detach()
-            images.register_hook(lambda gradient: self._normalized(gradient, own, update.pieces))
+            images.register_hook(
+                lambda gradient: self._normalized(gradient, own, update.pieces, update.loss_scale)
+            )
         return self.weight * move.square().mean()
 
     @torch.no_grad()
-    def _normalized(self, gradient: Tensor, own: Tensor, pieces: int) -> Tensor:
+    def _normalized(
+        self, gradient: Tensor, own: Tensor, pieces: int, loss_scale: Tensor | float = 1.0
+    ) -> Tensor:
         """The images' whole gradient, with all but this term's own brought to unit rms.
 
         Of each of the pieces of a batch it is that share of its own gradient.
         """
-        others = widen(gradient) * pieces - own
+        others = widen(gradient) / loss_scale * pieces - own
         share = 1 - 0.9 ** (1 / pieces)
         square = mean_over_processes(others.square().sum() * others.numel()).to(self.average.dtype)
-        self.average.copy_(torch.where(self.begun, self.average.lerp(square, share), square))
-        self.begun.fill_(True)
+        moved = torch.where(self.begun, self.average.lerp(square, share), square)
+        finite = square.isfinite()
+        self.average.copy_(torch.where(finite, moved, self.average))
+        self.begun.logical_or_(finite)
         scale = self.average.sqrt().clamp_min(torch.finfo(self.average.dtype).tiny)
-        return ((others / scale + own) / pieces).to(gradient.dtype)
+        return ((others / scale + own) / pieces * loss_scale).to(gradient.dtype)

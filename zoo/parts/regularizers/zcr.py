@@ -7,6 +7,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.generator import Generator
+from zoo.contracts.latent import Latent, without_codes
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.registry import above, at_least, regularizer
@@ -20,7 +23,9 @@ class ZCR(Regularizer):
 
     D: + discriminator * E[(D(G(z)) - D(G(z + sigma n)))^2]; G: - generator * E[(G(z) - G(z +
     sigma n))^2], the mean over all values, n ~ N(0, I). G's term has no bound, hence its small
-    weight. The defaults are those for SNGAN; BigGAN's are sigma 0.05, discriminator 20.
+    weight. The defaults are those for SNGAN; BigGAN's are sigma 0.05, discriminator 20. Codes
+    (`model/latent=codes`) stay what they are. n is normal for every prior, where StudioGAN takes
+    uniform numbers beside uniform latents.
 
     Args:
         discriminator, generator: lambda of each side.
@@ -42,10 +47,14 @@ class ZCR(Regularizer):
         self.discriminator = discriminator
         self.generator = generator
         self.sigma = sigma
+        self._latent: Latent | None = None
+
+    def setup(self, generator: Generator, discriminator: Discriminator) -> None:
+        self._latent = generator.latent
 
     def forward(self, update: Update) -> Tensor:
         images, z, _, labels = update.generated
-        near = z.detach() + self.sigma * torch.randn_like(z)
+        near = z.detach() + without_codes(self.sigma * torch.randn_like(z), self._latent)
         if update.side == "generator":
             other = update.generator(near, labels)
             return -self.generator * (widen(images) - widen(other)).square().mean()

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from zoo.core.errors import ZooError, listing, suggest
+from zoo.training.lightning_internals import LOGGING
 
 
 class Callback(pl.Callback):
@@ -38,6 +39,18 @@ def bar_texts(values: Mapping[str, float]) -> dict[str, str]:
     if "images_per_second" in values:
         texts["images/s"] = f"{values['images_per_second']:,.0f}"
     return texts
+
+
+def held_to(kind: type, value: Any) -> Any:
+    """A value of a callback's state, which comes from a checkpoint and may be anything.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    whole = kind is float and isinstance(value, int)
+    if isinstance(value, bool) or not (whole or isinstance(value, kind)):
+        raise ValueError(f"a callback's state has a {type(value).__name__} as {kind.__name__}")
+    return value
 
 
 class Recurring(Callback):
@@ -105,6 +118,14 @@ class Measures(Callback):
                 callback.on_figures(trainer, pl_module, figures)
 
 
+def may_log(callback: pl.Callback) -> bool:
+    """Whether a callback may log figures whose names nobody knows before."""
+    module = type(callback).__module__
+    if module.startswith("pytorch_lightning."):
+        return isinstance(callback, LOGGING)
+    return not module.startswith("zoo.")
+
+
 def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> None:
     """Refuse a figure to wait for that nothing will measure, before the data are loaded.
 
@@ -112,12 +133,11 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
         logged: what the training itself logs; None where that is not known before.
 
     Raises:
-        ZooError: all that will be measured is known, since the zoo measures it, and the figure is
-            none of it.
+        ZooError: all that will be measured is known, and the figure is none of it.
     """
     sets = [logged, *(c.figures() for c in callbacks if isinstance(c, Measures))]
-    if None in sets or not all(type(c).__module__.startswith("zoo.") for c in callbacks):
-        return  # one of somebody else's may log what it likes
+    if None in sets or any(map(may_log, callbacks)):
+        return
     known = sorted(set().union(*(names or () for names in sets)))
     for callback in callbacks:
         watched = callback.watched() if isinstance(callback, Callback) else {}

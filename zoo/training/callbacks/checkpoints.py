@@ -18,9 +18,9 @@ import torch
 from zoo.core import torch_internals
 from zoo.core.atomic import commit, keep
 from zoo.core.errors import OwnError, ZooError
-from zoo.registry import at_least, callback
+from zoo.registry import at_least, callback, idle_when
 from zoo.registry.spec import spec
-from zoo.training.callbacks.base import Callback, Measures, is_due
+from zoo.training.callbacks.base import Callback, Measures, held_to, is_due, may_log
 from zoo.training.callbacks.logs import log_checkpoint
 from zoo.training.window import NonFiniteError
 
@@ -64,7 +64,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         every_n_images: Annotated[int, at_least(1)] | None = 500_000,
         every_n_epochs: Annotated[int, at_least(1)] = 1,
         monitor: str | None = None,
-        mode: Literal["min", "max"] = "min",
+        mode: Annotated[Literal["min", "max"], idle_when(monitor=None)] = "min",
     ) -> None:
         self.folder = Path(folder) / "checkpoints"
         self.every_n_images = every_n_images
@@ -100,8 +100,9 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         kept = (self.folder / "best.ckpt").is_file()  # not so in a new folder
         before = [state_dict.get("monitor", self.monitor), state_dict.get("mode", self.mode)]
+        best = held_to(float, state_dict["best_score"])
         if kept and before == [self.monitor, self.mode]:
-            self.best_score = state_dict["best_score"]
+            self.best_score = best
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = pl_module.images_seen
@@ -257,11 +258,7 @@ def _facts(pl_module: Any) -> dict[str, Any]:
 
 def _logged_later(trainer: pl.Trainer) -> bool:
     """Whether a callback may log figures at times that need not be the end of this epoch."""
-    own = ("zoo.", "pytorch_lightning.")
-    return any(
-        isinstance(c, Measures) or not type(c).__module__.startswith(own)
-        for c in trainer.callbacks  # type: ignore[attr-defined]
-    )
+    return any(isinstance(c, Measures) or may_log(c) for c in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def check_weights(gan: Any) -> None:

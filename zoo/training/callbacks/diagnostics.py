@@ -21,7 +21,7 @@ from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.scores.base import MAX_CLASSES
 from zoo.registry import REGISTRY, at_least, callback
 from zoo.training import symptoms as diagnostics
-from zoo.training.callbacks.base import Callback
+from zoo.training.callbacks.base import Callback, held_to
 from zoo.training.terms import named
 
 PROBE = 64
@@ -72,9 +72,15 @@ class Diagnose(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.found.findings = [diagnostics.Finding(**f) for f in state_dict["findings"]]
-        self._modes_seen = state_dict["modes_seen"]
-        self._most_modes = state_dict["most_modes"]
+        findings = [diagnostics.Finding(**f) for f in state_dict["findings"]]
+        for found in findings:
+            held_to(int, found.epoch)
+            held_to(str, found.kind)
+            held_to(str, found.sentence)
+        self.found.findings = findings
+        seen = state_dict["modes_seen"]
+        self._modes_seen = None if seen is None else held_to(Tensor, seen)
+        self._most_modes = held_to(int, state_dict["most_modes"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         data = str(pl_module.data.get("name"))
@@ -148,7 +154,9 @@ class Diagnose(Callback):
             self._most_modes = max(most, int((counts > 0).sum()))
             return diagnostics.modes_scarce(counts, None if mature else most)
         present = diagnostics.modes_present(counts)
-        before = torch.zeros_like(present) if self._modes_seen is None else self._modes_seen
+        before = self._modes_seen
+        if before is None or (before.shape, before.dtype) != (present.shape, present.dtype):
+            before = torch.zeros_like(present)
         self._modes_seen = before | present
         names = pl_module.data.get("class_names") or ()
         return diagnostics.modes_lost(counts, names, None if mature else before)

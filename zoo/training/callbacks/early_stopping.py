@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from zoo.core.errors import ZooError
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Callback, Measures, is_due
+from zoo.training.callbacks.base import Callback, Measures, held_to, is_due
 
 
 @callback("early_stopping")
@@ -56,7 +56,8 @@ class EarlyStopping(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["of"] == [self.monitor, self.mode]:
-            self.best, self.waited = state_dict["best"], state_dict["waited"]
+            self.best = held_to(float, state_dict["best"])
+            self.waited = held_to(int, state_dict["waited"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if not any(isinstance(c, Measures) for c in trainer.callbacks):  # type: ignore[attr-defined]

@@ -151,7 +151,7 @@ def spread(files: list[Path], most: int) -> list[Path]:
 def _kind(file: Path) -> tuple[tuple[int, int], str] | None:
     """Size and mode of a picture, of which no more is read; None of a damaged one."""
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=["PNG"]) as picture:
             picture.verify()
             return picture.size, picture.mode
     except Exception:  # every kind of damage has an error of its own
@@ -159,5 +159,5 @@ def _kind(file: Path) -> tuple[tuple[int, int], str] | None:
 
 
 def _read(file: Path) -> Image.Image:
-    with Image.open(file) as picture:
+    with Image.open(file, formats=["PNG"]) as picture:
         return picture.copy()

@@ -1,0 +1,83 @@
+"""Seconds to a quality: the FID of a training's checkpoints over the seconds until each of them.
+
+A row's `curve` is a list of [images seen, FID]; its seconds are shared evenly by its images.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks import rows as table
+from benchmarks.measure import child
+from benchmarks.scored import RUN
+from zoo.core.tables import markdown
+from zoo.metrics.curve import in_order
+from zoo.metrics.protocol import Result
+
+EVERY = 2000
+"""Images between two checkpoints."""
+CHECKPOINTS = [f"callbacks.checkpoints.every_n_images={EVERY}"]
+"""The setting of a training that a curve can be made of."""
+FIDS = (50, 25, 10, 5, 2)
+IMAGES = 2500
+"""Generated for each point of a curve."""
+
+
+def curve(run: Path, threads: int, longest: float) -> table.Row:
+    """The FID at every doubling of the images seen and at the end, as `curve` with its protocol.
+
+    The other numbered checkpoints of the run are removed.
+    """
+    folder = run / "checkpoints"
+    files = sorted(folder.glob("images_*.ckpt"))
+    doublings = {2**k - 1 for k in range(len(files).bit_length())}
+    for place, file in enumerate(files):
+        if place not in doublings:
+            file.unlink()
+    score = [*RUN, "task=evaluate", f"ckpt={folder}", "metrics=[fid]", f"n={IMAGES}"]
+    with tempfile.TemporaryDirectory() as scores:
+        child([*score, f"hydra.run.dir={scores}/scores"], longest, OMP_NUM_THREADS=str(threads))
+        files = Path(scores, "scores").glob("metrics*.json")
+        results = in_order([Result.from_json(f.read_text(encoding="utf-8")) for f in files])
+    return {
+        "curve": [[result.images_seen, result.figures["fid"]] for result in results],
+        "curve_protocol": str(results[-1].protocol),
+    }
+
+
+def seconds_to(row: table.Row, fid: float) -> float:
+    """Seconds until the first checkpoint that is as near; infinite where none is."""
+    reached = [images for images, value in row["curve"] if value <= fid]
+    return float(row["seconds"] * reached[0] / row["images"]) if reached else float("inf")
+
+
+def report(rows: list[table.Row], unit: str) -> list[str]:
+    """Lines of Markdown: for each family the median of the seconds over its seeds."""
+    drawn = [row for row in rows if row.get("curve")]
+    if not drawn:
+        return []
+    medians = {}
+    for family in dict.fromkeys(row["family"] for row in drawn):
+        group = [row for row in drawn if row["family"] == family]
+        seconds = [statistics.median_high([seconds_to(r, fid) for r in group]) for fid in FIDS]
+        medians[family] = (seconds, group)
+    shown = [
+        [family, table.seeds(group), *("" if s == float("inf") else f"{s:.3g}" for s in seconds)]
+        for family, (seconds, group) in sorted(medians.items(), key=lambda item: item[1][0][::-1])
+    ]
+    heads = ["family", "seeds", *(f"FID ≤ {fid}" for fid in FIDS)]
+    protocols = dict.fromkeys(row["curve_protocol"] for row in drawn)
+    return [
+        "",
+        "## Time to quality",
+        "",
+        f"In {unit}, until the first checkpoint with such an FID, the median over the seeds. They",
+        "are written at every doubling of the images seen and at the end; a field is empty where",
+        "the training ended before. Fewer images are scored than above, which makes an FID larger.",
+        "",
+        markdown(heads, shown),
+        "",
+        *(f"{protocol}\n" for protocol in protocols),
+    ]
