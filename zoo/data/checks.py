@@ -40,8 +40,9 @@ def check_batch_size(name: str, batch_size: int, values: int, updates: int = 1) 
         if smaller is None
         else f"take datamodule.batch_size={smaller}, or less."
     )
+    each = f" for each of {updates:,} updates" if updates > 1 else ""
     raise ZooError(
-        f"datamodule {name}: a batch of {batch_size:,} images of {values:,} values takes "
+        f"datamodule {name}: a batch of {batch_size:,} images of {values:,} values{each} takes "
         f"{_needed(batch_size, values, updates) / 1e9:,.1f} GB in training at the least, more than "
         f"the {memory / 1e9:,.1f} GB that can be had on this machine now: {advice}"
     )
