@@ -4,16 +4,17 @@
 same seconds: of the processor, added up over its threads, or of the clock where there is a GPU. It
 scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with labels), with
 `--curve` also those on the way, draws one row of pictures of each, and writes
-`results/families.json`, `.md` and `.png`, on a GPU `families_cuda.*`, after each seed. Rows that
-are there are kept, one for each family, seed and time, and runs in `--runs`, so that `--families`
-without a name only draws again. Data sets come from `ZOO_DATA_DIR` (default: `data`).
+`results/families.json`, `.md` and `.png`, on a GPU `families_cuda.*`, after each training. Rows
+that are there are kept, one for each family, seed and time, and runs in `--runs`, so that
+`--families` without a name only draws again. Data sets come from `ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--families", nargs="*", choices=list(EVERY), default=list(EVERY))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--scorers", type=int, default=1, help="evaluations at a time")
     parser.add_argument("--curve", action="store_true", help="also the time to a quality")
     parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
     parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "families")
@@ -90,32 +90,50 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stem = "families" if device.type == "cpu" else f"families_{device.type}"
     file = options.out / f"{stem}.json"
+    failed = False
+    for seed in options.seeds:
+        for family in options.families:
+            try:
+                row = measured(family, seed, device, options)
+            except subprocess.CalledProcessError as error:
+                failed = True
+                print(f"{family}, seed {seed}: {error.stderr.strip()}", file=sys.stderr)
+                continue
+            print(row, flush=True)
+            rows = table.added(table.read(file), row, key)
+            write(rows, options.runs, file, device)
     rows = table.read(file)
-    for seed in options.seeds if options.families else []:
-        runs = {f: folder(options.runs, f, seed, options.seconds) for f in options.families}
-        images = {}
-        for family, run in runs.items():
-            end = [*ENDS, *QUIET, *end_after(options.seconds, device)]
-            kept = quality.CHECKPOINTS if options.curve and family in FAMILIES else []
-            settings = [*EVERY[family], *end, *kept, f"seed={seed}"]
-            plugins = {"ZOO_PLUGINS": str(CALLBACKS)}
-            found = trained(settings, options.threads, LONGEST, run, **plugins)
-            images[family] = found["images"]
-            print(family, found, flush=True)
-        about = {"seed": seed, "seconds": options.seconds, "loaded": options.loaded}
-        about["machine"] = machine(device) | {"threads": options.threads}
-        about["scored_on"] = name_of(about["machine"])
-        with ThreadPoolExecutor(options.scorers) as pool:
-            figures = pool.map(
-                lambda item: score(*item, options.threads, options.curve), runs.items()
-            )
-            for family, found in zip(runs, figures, strict=True):
-                row = {"family": family, "images": images[family], **found, **about}
-                rows = table.added(rows, row, key)
-        write(rows, options.runs, file, device)
     if not rows:
         parser.error(f"there are no rows in {file} to draw again: name families")
     write(rows, options.runs, file, device)
+    sys.exit(int(failed))
+
+
+def measured(
+    family: str, seed: int, device: torch.device, options: argparse.Namespace
+) -> table.Row:
+    """The row of one training.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, or its evaluation did.
+    """
+    run = folder(options.runs, family, seed, options.seconds)
+    kept = quality.CHECKPOINTS if options.curve and family in FAMILIES else []
+    settings = [*EVERY[family], *ENDS, *QUIET, *end_after(options.seconds, device), *kept]
+    settings.append(f"seed={seed}")
+    plugins = {"ZOO_PLUGINS": str(CALLBACKS)}
+    images = trained(settings, options.threads, LONGEST, run, **plugins)["images"]
+    on = machine(device) | {"threads": options.threads}
+    return {
+        "family": family,
+        "images": images,
+        **score(family, run, options.threads, options.curve),
+        "seed": seed,
+        "seconds": options.seconds,
+        "loaded": options.loaded,
+        "machine": on,
+        "scored_on": name_of(on),
+    }
 
 
 def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device) -> None:

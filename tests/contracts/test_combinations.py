@@ -268,3 +268,9 @@ def test_weights_of_a_loss_that_the_head_replaces_are_noted():
     gan = build_gan(model("dcgan", "dcgan", "hinge", head=head, **top_k), DATA)
     assert len(gan.notes) == 1
     assert "'top_k' weighs the values of the loss, but head MultiHinge" in gan.notes[0]
+
+
+def test_weights_that_stay_as_nobody_trained_them_are_noted():
+    freeze = {"regularizer": {"freeze_d": node("regularizer", "freeze_d")}}
+    (note,) = build_gan(model("dcgan", "dcgan", "hinge", **freeze), DATA).notes
+    assert "'freeze_d' holds weights of D as they are at the beginning: untrained ones" in note

@@ -31,7 +31,7 @@ BESIDE_THE_STEP = {
     "head": set(),
     "loss": set(),
     "regularizer": {"overrides", "gives_penalty", "diagnose"},
-    "augmentation": set(),
+    "augmentation": {"acts"},
     "latent": {"truncate"},
     "schedule": set(),
 }  # fmt: skip

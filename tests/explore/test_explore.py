@@ -82,6 +82,22 @@ def test_sefa_finds_the_singular_vectors_of_the_latents_part():
     assert (directions.gather(1, directions.abs().argmax(1, keepdim=True)) > 0).all()
 
 
+def test_sefa_of_a_given_matrix():
+    class Rows(Generator):
+        def __init__(self):
+            super().__init__((2, 2), 1, 2)
+            self.layer = torch.nn.Linear(2, 4, bias=False)
+            weight = torch.tensor([[1, 2], [0, 1], [1, 0], [2, -0.5]])
+            self.layer.weight = torch.nn.Parameter(weight)
+
+        def forward(self, z, y=None):
+            return self.layer(z).view(-1, 1, 2, 2)
+
+    directions, values = sefa(Rows(), 2)
+    assert values.tolist() == pytest.approx([6.693000, 4.556999], abs=1e-4)
+    assert directions[0].tolist() == pytest.approx([0.821926, 0.569595], abs=1e-4)
+
+
 @pytest.mark.parametrize("name", ["dcgan", "mlp", "resnet"])
 def test_the_first_direction_moves_images_more_than_the_last(name, tmp_path):
     model = zoo.load(make_checkpoint(tmp_path / "a.ckpt", name, num_classes=3))

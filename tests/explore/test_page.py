@@ -148,10 +148,31 @@ def test_the_gallery_changes_the_model(page):
     page.settled(model=str(last))
     assert page.settings(1)["model"] == "1"
     assert cards[last].get_attribute("aria-checked") == "true"
+    assert inside(page, ["#gallery", "#gallery [aria-checked=true]"])
     page.press("c")  # one model again
     until(lambda: len(page.all(".pane")) == 1, "one pane")
     page.press("m")
     page.settled(model="0")
+
+
+def inside(page, selectors):
+    """Whether the second element lies within the first, from left to right."""
+    return page.run(
+        """
+        const [outer, inner] = arguments[0].map((selector) =>
+          document.querySelector(selector).getBoundingClientRect());
+        return inner.left >= outer.left - 1 && inner.right <= outer.right + 1;""",
+        selectors,
+    )
+
+
+def test_every_button_has_its_word_and_the_class_chosen_is_seen(page):
+    for button in page.all("#bar button"):
+        if button.is_displayed():
+            assert button.text.strip(), button.get_attribute("title")
+            assert page.run("return arguments[0].scrollWidth <= arguments[0].clientWidth", button)
+    page.run("pick(panes[0].model.classes.at(-1)); return update()")
+    assert inside(page, [".chips", ".chips label:has(:checked)"])
 
 
 def test_a_picture_is_shown_alone_and_all_again(page):

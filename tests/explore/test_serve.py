@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from helpers_browser import OPENER, get
 from PIL import Image
 
 import zoo
+from zoo.cli.newest import runs_below
 from zoo.core.errors import ZooError
 from zoo.explore.latents import sefa
 from zoo.explore.principal import principal
@@ -137,6 +139,23 @@ def test_the_gallery_has_the_checkpoints_of_the_run_and_the_zoos_models(tmp_path
     assert names[1:11] == [f"after {4000 * i:,}" for i in range(1, 11)]
     assert names[11:] == pretrained_names()
     assert exhibits[10].describe()["file"] == "blue/checkpoints/images_000040000.ckpt"
+
+
+def test_the_gallery_has_the_runs_made_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i, run in enumerate(("2026-11-26_15-18-45_947377", "named", "2026-11-26_15-18-59_000001")):
+        file = tmp_path / "outputs" / "train" / run / "checkpoints" / "last.ckpt"
+        make_checkpoint(file)
+        os.utime(file, (i, i))
+    runs = runs_below(tmp_path / "outputs")
+    assert [run.name for run in runs] == [
+        "2026-11-26_15-18-59_000001", "named", "2026-11-26_15-18-45_947377",
+    ]  # fmt: skip
+    near = [tmp_path / "outputs" / run / "checkpoints" / "last.ckpt" for run in runs]
+    exhibits = gallery([zoo.load(near[1])], zoo.load, near)
+    ours = ["named last", "2026-11-26 15:18 last", "2026-11-26 15:18 last (2)"]
+    assert [e.name for e in exhibits] == [*ours, *pretrained_names()]
+    assert exhibits[1].describe()["file"] == str(near[0].relative_to(tmp_path))
 
 
 def test_a_damaged_model_of_the_gallery_is_told_without_its_folder(tmp_path):

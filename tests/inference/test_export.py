@@ -161,6 +161,8 @@ def test_safetensors_round_trip(model, tmp_path, dtype, limit):
     assert sidecar["weights"] == "ema"
     assert sidecar["generator"] == model.info["generator"]
     assert next(again.generator.parameters()).dtype == torch.float32
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # who may read it
     if dtype != "fp32":
         full = sum(p.numel() for p in model.generator.parameters()) * 4
         assert path.stat().st_size < 0.6 * full

@@ -62,6 +62,15 @@ def test_interpolation_ends_at_its_ends_and_the_spherical_one_keeps_the_norm():
     torch.testing.assert_close(interpolate(a, 2 * a, 0.5), 1.5 * a)  # parallel: no NaN
 
 
+def test_the_spherical_way_between_latents_of_two_lengths():
+    a, b = torch.tensor([[1.0, 2, -1], [0.5, -1, 0.5]], dtype=torch.float64)
+    t = torch.tensor(0.25, dtype=torch.float64)
+    want = [1.690529, 1.921502, -0.960751]
+    assert interpolate(a, b, t, "spherical").tolist() == pytest.approx(want, abs=1e-6)
+    unit = interpolate(a / a.norm(), b / b.norm(), t, "spherical")
+    assert unit.tolist() == pytest.approx([0.839121, 0.486519, -0.243259], abs=1e-6)
+
+
 def test_walk_is_closed_and_passes_through_its_points():
     points = torch.randn(3, 8)
     path = walk(points, 12)

@@ -11,7 +11,7 @@ from helpers import make_checkpoint
 
 import zoo
 from zoo.core.errors import ZooError
-from zoo.inference.refine import in_words
+from zoo.inference.refine import Refiner, in_words
 from zoo.registry.places import ROOT
 
 
@@ -72,6 +72,18 @@ def test_a_loss_whose_scores_are_no_ratio_is_told(file, tmp_path):
         model.sample(2, refine=QUICK["ddls"])
     assert not model.refiner(QUICK["mh"]).note  # which learns what they mean
     assert not zoo.load(file).refiner(QUICK["ddls"]).note
+
+
+def test_a_head_in_the_place_of_the_loss_is_told_and_its_scores_are_taken_as_they_are():
+    shape = {"image_size": 8, "channels": 1, "num_classes": 3}
+    generator = zoo.create("generator", "mlp", **shape, latent_dim=4, width=8).eval()
+    discriminator = zoo.create("discriminator", "mlp", **shape, head="multi_hinge", width=8).eval()
+    loss = {"name": "lsgan", "options": {}}  # of which the scores' logit would be the ratio
+    refiner = Refiner(QUICK["ddls"], generator, discriminator, loss, None)
+    z, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    want = discriminator(generator(z, y).clamp(-1, 1), y).double()
+    torch.testing.assert_close(refiner.scene.scores(z, y), want)
+    assert "under the head MultiHinge are no density ratio" in refiner.note
 
 
 def test_scores_are_those_that_the_loss_saw(file, tmp_path):

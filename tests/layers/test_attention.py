@@ -25,6 +25,11 @@ def layer(channels: int = 16, spectral_norm: bool = False) -> SelfAttention2d:
     return made
 
 
+@pytest.mark.parametrize(("channels", "parameters"), [(256, 81_921), (128, 20_481)])
+def test_published_counts(channels: int, parameters: int):
+    assert sum(p.numel() for p in SelfAttention2d(channels, True).parameters()) == parameters
+
+
 def by_position(attention: SelfAttention2d, x: Tensor) -> Tensor:
     """The paper's equations, one image and one position at a time."""
     query, key, value, out = (

@@ -41,6 +41,17 @@ def test_frechet_distance_of_known_moments() -> None:
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
 
 
+def test_distances_of_given_points() -> None:
+    """As the figures of dgm-eval and torchmetrics on the same points."""
+    real = torch.tensor([[0, 0], [1, 0], [0, 2], [3, 3]]).double()
+    fake = torch.tensor([[0.5, 0], [0.1, 0.2], [3, 2], [6, 6]]).double()
+    assert frechet_distance(moments(real), moments(fake)) == pytest.approx(6.947897, abs=1e-6)
+    real = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]).double()
+    fake = torch.tensor([[0.5, 0], [0.1, 0.2], [1, 0.5], [0.3, 0.9]]).double()
+    assert frechet_distance(moments(real), moments(fake)) == pytest.approx(0.082158, abs=1e-6)
+    assert kernel_distance(fake, real).mean == pytest.approx(-0.649901, abs=1e-6)
+
+
 class Identity(nn.Module):
     """Features that are the images: what torchmetrics is given in place of Inception."""
 

@@ -294,8 +294,9 @@ def test_p_follows_the_sign_of_the_reals_scores(name):
     for _ in range(3):
         fast.observe(update_of([1.0]))
     assert fast.p.item() == pytest.approx(3)  # no ceiling
-    fixed = make(name, p=0.2, adaptive=False, interval=1)
-    fixed.observe(sure)
+    fixed = make(name, p=0.2, adaptive=False)
+    for _ in range(fixed.interval):
+        fixed.observe(sure)
     assert fixed.p.item() == pytest.approx(0.2)
 
 

@@ -71,6 +71,14 @@ def test_the_published_number_of_parameters(
     assert [sum(p.numel() for p in n.parameters()) for n in networks] == [in_g, in_d]
 
 
+@pytest.mark.parametrize("head", ["contragan", "reacgan"])
+def test_contragan_is_the_body_with_512_numbers_an_image(head, monkeypatch):
+    monkeypatch.setattr(zoo.layers.spectral_norm, "INITIAL_ITERATIONS", 0)
+    with torch.device("meta"):
+        network = make("discriminator", "biggan", 32, 3, 10, head=head, init="xavier")
+    assert sum(p.numel() for p in network.parameters()) == 2_517_186
+
+
 def test_the_widths_by_size():
     """StudioGAN's configurations for D at 32 to 256 pixels: multiples, and blocks that halve."""
     assert [discriminator_plan(k) for k in (3, 4, 5, 6)] == [

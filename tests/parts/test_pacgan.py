@@ -10,6 +10,8 @@ from torch import nn
 import zoo
 from zoo.core.errors import ZooError
 from zoo.parts.discriminators.toy import Maxout
+from zoo.training.optimizers import adam
+from zoo.training.step import AdversarialStep
 
 
 def count(kind: str, name: str, **options: object) -> int:
@@ -135,3 +137,24 @@ def test_a_discriminator_of_packs_learns_the_collapse_that_one_of_images_cannot_
         optimizer.step()
     with torch.no_grad():
         assert d(pair(same=False)).mean() > d(pair(same=True)).mean() + 1
+
+
+@pytest.mark.parametrize(("images", "accumulate"), [(3, 1), (5, 1), (6, 2)])
+def test_a_pack_is_never_of_reals_and_fakes(images, accumulate):
+    """Three reals and three fakes are three packs in number, of which one would be of both."""
+    shape = {"image_size": 8, "channels": 1}
+    networks = [
+        zoo.create("generator", "mlp", **shape, latent_dim=4, width=8),
+        zoo.create("discriminator", "mlp", **(shape | {"channels": 2}), width=8),
+    ]
+    step = AdversarialStep(
+        *networks,
+        zoo.create("loss", "bce"),
+        *(adam(n.parameters(), 1e-3, (0.5, 0.9)) for n in networks),
+        regularizers=[zoo.create("regularizer", "packing")],
+        accumulate=accumulate,
+    )
+    size = images // accumulate
+    with pytest.raises(ZooError, match=f"a batch of {size} images, .* cannot be packed by 2"):
+        step(torch.zeros(images, 1, 8, 8), None, 0)
+    step(torch.zeros(4 * accumulate, 1, 8, 8), None, 0)

@@ -14,7 +14,16 @@ import pytest
 
 import zoo
 from zoo.core.errors import OutOfRange, Range, ZooError
-from zoo.registry import REGISTRY, above, at_least, at_most, below, between
+from zoo.registry import (
+    REGISTRY,
+    above,
+    at_least,
+    at_most,
+    below,
+    between,
+    idle_beside,
+    idle_when,
+)
 from zoo.registry.annotations import (
     NotReadable,
     has_choices,
@@ -49,6 +58,16 @@ RANGED = [(p, o) for p in REGISTRY.parts() for o in p.options if has_ranges(o.ty
         ),
         ("Annotated[int, at_most(3)]", Annotated[int, at_most(3)], "int <= 3"),
         ("'Annotated[int, at_most(3)]'", Annotated[int, at_most(3)], "int <= 3"),
+        (
+            "Annotated[int, at_least(1), idle_when(form='ratio', a=None), idle_beside('b')]",
+            Annotated[int, at_least(1), idle_when(form="ratio", a=None), idle_beside("b")],
+            "int >= 1",
+        ),
+        (
+            "Annotated[Literal['a', 'b'], idle_when(on=False)]",
+            Annotated[Literal["a", "b"], idle_when(on=False)],
+            "a|b",
+        ),
         ("Literal['a', 2, None]", Literal["a", 2, None], "a|2|None"),
         (
             "int | str | list[int | str]",
@@ -73,6 +92,7 @@ def test_an_annotation_is_read_as_python_reads_it(text: str, kind: Any, shown: s
         "typing.Any",
         "Annotated[int, at_least(LEAST)]",
         "Annotated[int, at_least(bound=1)]",
+        "Annotated[int, idle_when(form=LEAST)]",
         "Annotated[int, print('run')]",
         "Annotated[int, __import__('os').system('true')]",
         "[print('run')][0]",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from zoo.cli.store import experiments, store_parts
 from zoo.data.base import DataModule
 from zoo.registry import REGISTRY
 from zoo.training.build import build_gan
+from zoo.training.callbacks.diagnostics import Diagnose
 from zoo.training.gan import GAN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +75,7 @@ def small(kind: str, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(name: str, *overrides: str) -> list[list[float]]:
-    """Losses of D and of G in each of a few steps."""
+    """Losses of D and of G in each of a few steps, after each of which the diagnostics look."""
     config = composed(name, *overrides)
     model, data = config["model"], config["datamodule"]
     part = REGISTRY.get("datamodule", data["_target_"])
@@ -88,7 +90,7 @@ def run(name: str, *overrides: str) -> list[list[float]]:
         gan: GAN = build_gan(model, Pictures(size, channels)).double()
         torch.set_default_dtype(torch.float64)
         watch = Watch()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
             warnings.simplefilter("ignore")
             trainer = pl.Trainer(
                 accelerator="cpu",
@@ -99,7 +101,7 @@ def run(name: str, *overrides: str) -> list[list[float]]:
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 log_every_n_steps=1,
-                callbacks=[watch],
+                callbacks=[watch, Diagnose(folder, every_n_steps=1, after_images=0)],
             )
             trainer.fit(gan, datamodule=Pictures(size, channels))
     finally:

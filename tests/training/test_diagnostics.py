@@ -205,6 +205,9 @@ class Module(SimpleNamespace):
             }
         )
 
+    def discriminate(self, images: Tensor, labels: Tensor | None) -> SimpleNamespace:
+        return SimpleNamespace(scores=self.discriminator(images, labels))
+
 
 TRAINER: Any = SimpleNamespace(
     is_global_zero=True,

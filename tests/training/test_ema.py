@@ -69,6 +69,11 @@ def test_decay():
         assert fixed.decay(64, 100) == 0.999
 
 
+def test_decay_of_r3gans_batch_in_the_middle_of_its_schedule():
+    ema = EMA(nn.Linear(1, 1), half_life=2.5e6, rampup=None)
+    assert ema.decay(512, 10**7) == pytest.approx(0.9998580535, abs=1e-10)
+
+
 def test_half_life_is_one():
     network = nn.Linear(1, 1, bias=False)
     ema = EMA(network, half_life=640, rampup=None)

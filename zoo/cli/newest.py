@@ -40,6 +40,11 @@ def name_newest(arguments: list[str]) -> list[str]:
 
 def newest_run(folder: Path) -> Path | None:
     """The run below `folder` whose last checkpoint is the newest, relative to it."""
+    return next(iter(runs_below(folder)), None)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The runs below `folder`, relative to it, the one with the newest last checkpoint first."""
     found: list[tuple[float, Path]] = []
     for place, folders, files in os.walk(folder):
         where = Path(place).relative_to(folder)
@@ -47,4 +52,4 @@ def newest_run(folder: Path) -> Path | None:
             found.append((Path(place, "last.ckpt").stat().st_mtime, where.parent))
         deep = len(where.parts) > DEEPEST
         folders[:] = [] if deep else sorted(f for f in folders if not f.startswith("."))
-    return max(found)[1] if found else None
+    return [run for _, run in sorted(found, reverse=True)]

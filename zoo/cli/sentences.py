@@ -128,7 +128,7 @@ def _no_key(key: str, overrides: list[str]) -> str:
 
 def _at_top(name: str, config: Any) -> str:
     """What a name that is no option outside of all sections may have been meant to be."""
-    inside = _leaves(config)
+    inside = _leaves(OmegaConf.to_container(config))
     same = [option for option in inside if option.rpartition(".")[2] == name]
     if same:
         return f" Did you mean {' or '.join(map(repr, same[:3]))}?"
@@ -136,13 +136,12 @@ def _at_top(name: str, config: Any) -> str:
     return _of_others("", name) or suggest(name, near) or suggest(name, inside)
 
 
-def _leaves(config: Any, place: str = "") -> list[str]:
+def _leaves(options: Any, place: str = "") -> list[str]:
     """All options, with the sections that they stand in: `datamodule.batch_size`."""
     found: list[str] = []
-    for name in config:
+    for name, value in options.items():
         key = f"{place}{name}"
-        node = None if OmegaConf.is_missing(config, name) else config._get_node(name)
-        found += _leaves(node, f"{key}.") if OmegaConf.is_dict(node) else [key]
+        found += _leaves(value, f"{key}.") if isinstance(value, dict) else [key]
     return found
 
 

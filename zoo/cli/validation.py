@@ -6,6 +6,7 @@ import ast
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -15,7 +16,7 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import GROUPS, KINDS, SECTIONS
 from zoo.registry.places import ROOT
-from zoo.registry.signature import NotReadable, Parameter, convert, from_source
+from zoo.registry.signature import NotReadable, Parameter, check_idle, convert, from_source
 from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED, model_parameters
 from zoo.training.trainer import ALLOWED
 
@@ -73,6 +74,7 @@ def _check_task(part: Part, plain: dict[str, Any]) -> None:
         _check(plain["data_dir"], Parameter("data_dir", str), "data_dir")
     for option in part.options:
         _check(plain.get(option.name), option, option.name)
+    check_idle(part.options, {p.name: plain.get(p.name) for p in part.options}, "")
 
 
 def _check_model(model: Any) -> None:
@@ -212,6 +214,7 @@ def _check_node(
     for option in options:
         if option.required and option.name not in node and option not in MODEL_SETTINGS:
             raise ZooError(f"{place}.{option.name} is missing: give it as {place}.{option.name}=…")
+    check_idle(options, node, f"{place}.")
 
 
 def _check(value: Any, option: Parameter, key: str) -> None:
@@ -230,7 +233,7 @@ def _check_part(node: Any, section: str, place: str) -> bool:
     part = parts.get(str(node.get("_target_"))) if isinstance(node, dict) else None
     if part is None:
         return False
-    options = tuple(Parameter(p.name, p.type, None) for p in part.parameters)
+    options = tuple(map(_optional, part.parameters))
     _check_node({k: v for k, v in node.items() if k != "_target_"}, options, place, place)
     return True
 
@@ -254,11 +257,16 @@ def _check_class(node: Any, place: str) -> None:
     if not classes:
         raise ZooError(f"{place}._target_={target} does not exist: {module} has no {name}.")
     try:
-        options = tuple(Parameter(p.name, p.type, None) for p in from_source(classes[0], tree, ()))
+        options = tuple(map(_optional, from_source(classes[0], tree, ())))
     except NotReadable:
         return
     given = {k: v for k, v in node.items() if not k.startswith("_")}
     _check_node(given, options, place, place)
+
+
+def _optional(parameter: Parameter) -> Parameter:
+    """One that a builder may fill in."""
+    return replace(parameter, default=None) if parameter.required else parameter
 
 
 def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

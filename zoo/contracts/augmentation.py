@@ -30,6 +30,11 @@ class Augmentation(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to images of the same shape; randoms are drawn per image."""
 
+    @property
+    def acts(self) -> bool:
+        """Whether it may change an image, as it is set; one that cannot is refused."""
+        return True
+
     def reals(self, real: Tensor, fake: Tensor) -> Tensor:
         """What D's update takes as real images: `real` unless overridden.
 

@@ -1,10 +1,10 @@
-"""The exception that means "the input was wrong", ranges of numbers, and the "did you mean"."""
+"""The exception that means "the input was wrong", what options may be, and the "did you mean"."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,45 @@ def below(bound: float) -> Range:
 def between(least: float, most: float) -> Range:
     """Numbers from `least` to `most`, both of them too."""
     return Range(f"from {least} to {most}", f"from {least} to {most}", least, most)
+
+
+@dataclass(frozen=True)
+class Idle:
+    """When an option has no effect: `Annotated[float, idle_when(form="ratio")]` in a signature.
+
+    Made by `idle_when` and `idle_beside`.
+
+    Attributes:
+        settings: values of other options, all of which have to hold.
+        others: options that have to be given, whatever their value.
+    """
+
+    settings: tuple[tuple[str, Any], ...] = ()
+    others: tuple[str, ...] = ()
+
+    def reason(self, values: Mapping[str, Any]) -> str:
+        """The settings among the values of all options that leave this one without effect."""
+        held = [(name, values.get(name)) for name, _ in self.settings]
+        given = [(name, values.get(name)) for name in self.others]
+        holds = held == [*self.settings] and all(value is not None for _, value in given)
+        return " and ".join(f"{k}={in_words(v)}" for k, v in (*held, *given)) if holds else ""
+
+
+def in_words(value: object) -> str:
+    """A value as a command line has it: `null`, `true`, `0.5`."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def idle_when(**settings: Any) -> Idle:
+    """An option that does nothing while others have these values, and is then not given."""
+    return Idle(tuple(settings.items()))
+
+
+def idle_beside(*others: str) -> Idle:
+    """An option that does nothing where others are given, in whose place it stands."""
+    return Idle(others=others)
 
 
 def suggest(wrong: str, choices: Iterable[str]) -> str:

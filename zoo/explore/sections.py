@@ -282,12 +282,14 @@ class Makers:
         plot_scores(*scores, self.out / "scores.png", title)
         # The probability that D ranks a real image above a generated one.
         ranked = (scores[0][:, None] > scores[1][None, :]).float().mean().item()
+        packs = n // len(scores[1])
+        seen = f" Each score is of {packs} images, which D sees as one." if packs > 1 else ""
         return self.section(
             "scores",
             "Scores of D, which sees real and generated images in batches of their own as in "
             f"training: on average {scores[0].mean():.3g} for real and {scores[1].mean():.3g} "
             f"for generated images; a real image scores above a generated one in {ranked:.0%} of "
-            "pairs (50 % means that D cannot tell them apart).",
+            f"pairs (50 % means that D cannot tell them apart).{seen}",
             diagram=True,
         )
 

@@ -9,7 +9,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.sizes import height_width
 from zoo.data.pixels import POINT
-from zoo.registry import REGISTRY, create, list_parts
+from zoo.registry import REGISTRY, list_parts, remake
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def dataset_of(
         )
     known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
     options = {**options, "data_dir": data_dir, "image_size": generator.image_size}
-    made = create("datamodule", name, **{k: v for k, v in options.items() if k in known})
+    made = remake("datamodule", name, {k: v for k, v in options.items() if k in known})
     made.prepare_data()
     made.setup()
     return made
@@ -77,7 +77,7 @@ def modes_of(data: dict[str, Any]) -> Tensor | None:
     known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
     options = {k: v for k, v in (data.get("options") or {}).items() if k in known}
     try:
-        centers: Tensor | None = create("datamodule", name, **options).centers
+        centers: Tensor | None = remake("datamodule", name, options).centers
     except ZooError:  # made elsewhere, of what is not here
         return None
     return centers

@@ -125,8 +125,11 @@ def write_tensors(
     from safetensors.torch import save_file
 
     with replacing(file) as partial:
+        partial.touch()
+        readers = partial.stat().st_mode  # as of any new file; safetensors' are for this user alone
         try:
             save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=metadata)
+            partial.chmod(readers)
         except SafetensorError as error:
             if (found := _OS_ERROR.search(str(error))) is None:
                 raise OSError(f"{file} cannot be written: {error}") from error

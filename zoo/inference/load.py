@@ -23,7 +23,6 @@ from zoo.contracts.sampler import Sampler
 from zoo.core import cache
 from zoo.core.errors import ZooError, at_least, printable
 from zoo.core.random import forked_random
-from zoo.core.torch_internals import BatchNorm
 from zoo.inference.dataset import dataset_of
 from zoo.inference.device import choose_device
 from zoo.inference.files import DTYPES, read, write_generator
@@ -40,6 +39,7 @@ from zoo.inference.locate import locate, pretrained_names, public_name
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import Weights, choose_weights, latent_of, network_of
 from zoo.inference.refine import Choice, Refiner, create_sampler
+from zoo.inference.scores import scores_of
 from zoo.inference.truncation import check_truncation, images_of
 from zoo.registry.calls import held_to_annotations
 
@@ -375,6 +375,8 @@ class LoadedGenerator:
     ) -> Tensor:
         """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
 
+        One that sees packs of images (PacGAN) gives each whole pack one logit.
+
         Args:
             labels: int64 (N,), needed by a conditional discriminator.
             batch_statistics: let batch norms take the mean and variance of each batch, as in
@@ -382,19 +384,8 @@ class LoadedGenerator:
                 scores of a network with batch norms those that it was trained to give.
         """
         network = self.discriminator()
-        if network.num_classes and labels is None:
-            raise ZooError("scores(images) of a conditional model also needs the images' labels.")
-        if not network.num_classes:
-            labels = None
-        if batch_statistics:
-            for module in network.modules():
-                module.train(isinstance(module, BatchNorm))
-        results = []
-        with torch.inference_mode():
-            for i in range(0, len(images), batch_size):
-                y = None if labels is None else labels[i : i + batch_size].to(self.device)
-                results.append(network(images[i : i + batch_size].to(self.device), y).float().cpu())
-        return torch.cat(results)
+        packs = network.channels // self.generator.channels
+        return scores_of(network, images, labels, packs, batch_size, batch_statistics)
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -25,7 +25,7 @@ from zoo.core.random import forked_random
 from zoo.core.tensors import SHARED
 from zoo.inference.describe import is_spec
 from zoo.layers.product import route_products
-from zoo.registry import create, factory
+from zoo.registry import factory, remake
 
 Weights = Literal["ema", "raw"]
 OTHERS = 2**27
@@ -124,7 +124,7 @@ def latent_of(info: dict[str, Any], file: Path) -> Latent | None:
     if held is None:
         return None
     try:
-        latent = create("latent", held["name"], **held["options"])
+        latent = remake("latent", held["name"], held["options"])
     except (ZooError, TypeError) as error:
         raise ZooError(
             f"{file} needs the latent {held['name']!r}, and it cannot be made here: {error}"
@@ -149,7 +149,7 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
         if head:
             options["head"] = factory("head", head["name"], **head["options"])
             options["head"].latent = latent
-        network = create(kind, spec["name"], **options)
+        network = remake(kind, spec["name"], options)
     except (ZooError, TypeError) as error:
         source = (info.get("sources") or {}).get(kind, "zoo")
         origin = "" if source == "zoo" else f", which came from the plugin {source}"

@@ -22,7 +22,7 @@ from zoo.data.pixels import to_float
 from zoo.inference.describe import is_spec
 from zoo.inference.truncation import prior
 from zoo.layers.attention import twice_differentiable
-from zoo.registry import REGISTRY, create, create_chosen, spec_of
+from zoo.registry import REGISTRY, create_chosen, remake, spec_of
 
 Choice = str | dict[str, Any]
 """A sampler's name, or its name and options: `{name: mh, steps: 100}`."""
@@ -86,7 +86,9 @@ class Refiner:
                 f"{discriminator.channels // generator.channels} images at once."
             )
         self._discriminator = discriminator.requires_grad_(False)
-        self._loss = create("loss", loss["name"], **loss["options"]) if loss else None
+        self._loss = remake("loss", loss["name"], loss["options"]) if loss else None
+        head = getattr(discriminator, "head", None)  # whose losses may stand in the loss's place
+        self._replaced = head is not None and head.replaces_loss
         self._outputs: Pass = discriminator.outputs
         self._precisely: Callable[[], AbstractContextManager[None]] = nullcontext
         for regularizer in _wrapping(regularizers, self._loss):
@@ -116,21 +118,24 @@ class Refiner:
         labels = y if self._discriminator.num_classes else None
         with self._precisely():
             scores = self._outputs(images, labels).scores
-        ratio = None if self._loss is None else self._loss.log_ratio(scores)
+        ratio = self._ratio(scores)
         told = scores if ratio is None else ratio
         return told.flatten(1).mean(1) if told.dim() > 1 else told
+
+    def _ratio(self, scores: Tensor) -> Tensor | None:
+        """log p_data / p_G by these scores; None where loss or head have none."""
+        return None if self._loss is None or self._replaced else self._loss.log_ratio(scores)
 
     def _note(self, loss: dict[str, Any] | None) -> str:
         if self.sampler.calibrates:
             return ""
-        head = getattr(self._discriminator, "head", None)
-        replaced = head is not None and head.replaces_loss
-        probe = next(self._discriminator.parameters()).new_zeros(1)
-        if self._loss is not None and not replaced and self._loss.log_ratio(probe) is not None:
+        if self._ratio(next(self._discriminator.parameters()).new_zeros(1)) is not None:
             return ""
-        name = loss["name"] if loss else "unknown"
+        under = f"the loss {loss['name'] if loss else 'unknown'!r}"
+        if self._replaced:
+            under = f"the head {type(self._discriminator.head).__name__}"
         return (
-            f"scores of a discriminator under the loss {name!r} are no density ratio: they are "
+            f"scores of a discriminator under {under} are no density ratio: they are "
             "taken as they are, and what is sampled need not come nearer to the data; "
             "refine=mh calibrates them on real images."
         )
@@ -153,5 +158,5 @@ def _wrapping(specs: Sequence[Any], loss: Loss | None) -> list[Regularizer]:
     known = {p.name for p in REGISTRY.parts("regularizer")}
     named = [s for s in specs if is_spec(s) and s["name"] in known]
     parts = [] if loss is None else loss.regularizers()
-    parts += [create("regularizer", s["name"], **s["options"]) for s in named]
+    parts += [remake("regularizer", s["name"], s["options"]) for s in named]
     return [r for r in parts if r.overrides("wrap_discriminator")]

@@ -55,6 +55,29 @@ def to_vector(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).flatten(1)
 
 
+def pack(images: Tensor, packs: int) -> Tensor:
+    """Stack every `packs` images on channels: (N, C, H, W) to (N / packs, packs * C, H, W).
+
+    Raises:
+        ZooError: N is no multiple of `packs`.
+    """
+    check_packs(len(images), packs)
+    return images.reshape(len(images) // packs, -1, *images.shape[2:])
+
+
+def check_packs(images: int, packs: int) -> None:
+    """Refuse a batch that leaves a pack open, in which reals and fakes would meet.
+
+    Raises:
+        ZooError: the number of images is no multiple of `packs`.
+    """
+    if images % packs:
+        raise ZooError(
+            f"a batch of {images} images, or a piece of one, cannot be packed by {packs}: "
+            "datamodule.batch_size (over model.accumulate) has to be a multiple."
+        )
+
+
 def check_labels(part: object, y: Tensor | None) -> Tensor:
     """Return the labels `y`, or refuse their absence in the name of `part`.
 

@@ -1,13 +1,15 @@
 """The registry: every part by kind and name, found without importing it.
 
 What is used from outside stands here; it takes no torch. There is a decorator for each kind of the
-table in `kinds.py`: `from zoo.registry import loss`. Ranges of options stand in a part's signature:
-`margin: Annotated[float, above(0)] = 1.0`.
+table in `kinds.py`: `from zoo.registry import loss`. Ranges of options stand in a part's signature,
+and when one has no effect, so that it is refused instead of ignored:
+`margin: Annotated[float, above(0)] = 1.0`,
+`limit: Annotated[float, above(0), idle_when(form="ratio")] = 10.0`.
 """
 
 from typing import Any
 
-from zoo.core.errors import above, at_least, at_most, below, between
+from zoo.core.errors import above, at_least, at_most, below, between, idle_beside, idle_when
 from zoo.registry.kinds import KINDS, Kind, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.registry import (
@@ -19,6 +21,7 @@ from zoo.registry.registry import (
     decorator,
     factory,
     list_parts,
+    remake,
     spec_of,
 )
 
@@ -39,7 +42,10 @@ __all__ = [
     "create",
     "create_chosen",
     "factory",
+    "idle_beside",
+    "idle_when",
     "list_parts",
+    "remake",
     "spec_of",
     *KINDS,
 ]

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
-from zoo.core.errors import Range, above, at_least, at_most, below, between
+from zoo.core.errors import (
+    Idle,
+    Range,
+    above,
+    at_least,
+    at_most,
+    below,
+    between,
+    idle_beside,
+    idle_when,
+)
 
 RANGES = {f.__name__: f for f in (above, at_least, at_most, below, between)}
+IDLE = {f.__name__: f for f in (idle_beside, idle_when)}
+MARKS: dict[str, Callable[..., Range | Idle]] = {**RANGES, **IDLE}
+"""What stands behind a type in `Annotated`."""
 TYPES: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "list": list, "dict": dict,
     "tuple": tuple, "Any": Any, "Literal": Literal, "Optional": Optional,
@@ -29,7 +42,7 @@ class NotReadable(Exception):
 
 def vocabulary(module: ast.Module) -> dict[str, Any]:
     """What names of annotations mean in a file: those that it has made its own are left out."""
-    known = {**TYPES, **RANGES}
+    known = {**TYPES, **MARKS}
     for node in module.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             known.pop(node.name, None)
@@ -83,7 +96,7 @@ def _arguments(origin: Any, items: list[ast.expr], names: Mapping[str, Any]) -> 
     if origin is Literal:
         read = tuple(ast.literal_eval(item) for item in items)
     elif origin is Annotated:
-        read = (_read(items[0], names), *(_range(item, names) for item in items[1:]))
+        read = (_read(items[0], names), *(_mark(item, names) for item in items[1:]))
     else:
         read = tuple(... if _is_ellipsis(i) else _read(i, names) for i in items)
     return read if len(read) > 1 else read[0]
@@ -93,10 +106,15 @@ def _is_ellipsis(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is ...
 
 
-def _range(node: ast.expr, names: Mapping[str, Any]) -> Range:
+def _mark(node: ast.expr, names: Mapping[str, Any]) -> Range | Idle:
     match node:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in RANGES:
             return names[name](*(ast.literal_eval(a) for a in args))
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=named) if (
+            name in MARKS.keys() - RANGES
+        ):
+            values = {str(k.arg): ast.literal_eval(k.value) for k in named}
+            return names[name](*(ast.literal_eval(a) for a in args), **values)
     raise ValueError
 
 
@@ -108,6 +126,17 @@ def ranges_of(kind: Any) -> tuple[Any, tuple[Range, ...]]:
     return base, tuple(r for r in rest if isinstance(r, Range))
 
 
+def idle_marks(kind: Any) -> tuple[Idle, ...]:
+    """When an option of this type has no effect."""
+    if get_origin(kind) is not Annotated:
+        return tuple(mark for part in _choices(kind) for mark in idle_marks(part))
+    return tuple(mark for mark in get_args(kind)[1:] if isinstance(mark, Idle))
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
+
+
 def has_ranges(kind: Any) -> bool:
     """Whether a type holds ranges anywhere."""
     return bool(ranges_of(kind)[1]) or any(map(has_ranges, get_args(kind)))
@@ -115,6 +144,7 @@ def has_ranges(kind: Any) -> bool:
 
 def has_choices(kind: Any) -> bool:
     """Whether a type is some words or numbers written out, or one of them."""
+    kind, _ = ranges_of(kind)
     is_union = get_origin(kind) in (Union, types.UnionType)
     return get_origin(kind) is Literal or (is_union and any(map(has_choices, get_args(kind))))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from zoo.core.errors import ZooError, listing, suggest
-from zoo.registry.signature import convert
+from zoo.registry.signature import Parameter, check_idle, convert
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +36,13 @@ def held_to_annotations(called: str, place: str | None = None) -> Callable[[F], 
         def kinds() -> dict[str, Any]:
             return _types(function)
 
+        @functools.cache
+        def parameters() -> tuple[Parameter, ...]:
+            return tuple(
+                Parameter(n, kinds().get(n, Any), p.default)
+                for n, p in signature.parameters.items()
+            )
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             bound = _bound(signature, args, kwargs, called)
@@ -43,6 +50,7 @@ def held_to_annotations(called: str, place: str | None = None) -> Callable[[F], 
                 if name in kinds():
                     found = convert(value, kinds()[name], f"{before}{name}", is_live=True)
                     bound.arguments[name] = found
+            check_idle(parameters(), bound.arguments, before)
             return function(*bound.args, **bound.kwargs)
 
         return call  # type: ignore[return-value]

@@ -26,7 +26,14 @@ from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
 from zoo.registry.places import candidates, relative
-from zoo.registry.signature import NotReadable, bind, convert, from_callable, guard
+from zoo.registry.signature import (
+    NotReadable,
+    bind,
+    check_idle,
+    convert,
+    from_callable,
+    guard,
+)
 from zoo.registry.source import describe, read_parts
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -245,12 +252,23 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
         options: the arguments of its signature.
 
     Raises:
-        ZooError: no such part, an option that it does not have or cannot take, or a plugin that
-            fails or makes something else; the sentence names its file.
+        ZooError: no such part, an option that it does not have or cannot take, or that others
+            leave without effect, or a plugin that fails or makes something else; the sentence names
+            its file.
+    """
+    part = REGISTRY.get(kind, name)
+    check_idle(part.parameters, options, f"{check_kind(kind).called} {part.name!r}: ")
+    return remake(kind, name, options)
+
+
+def remake(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+    """Make a part as it was made before: `create`, for what a file says.
+
+    An option without effect was let through then, and is let through now.
     """
     part = REGISTRY.get(kind, name)
     place = f"{check_kind(kind).called} {part.name!r}"
-    checked = bind(part.parameters, _filled(part, options, place), place)
+    checked = bind(part.parameters, _filled(part, dict(options), place), place)
     made = _make(part, checked)
     plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
     object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})

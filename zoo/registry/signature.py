@@ -11,18 +11,19 @@ import functools
 import inspect
 import os
 import types
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from zoo.core.errors import OutOfRange, ZooError, listing, suggest
+from zoo.core.errors import OutOfRange, ZooError, in_words, listing, suggest
 from zoo.registry.annotations import (
-    RANGES,
+    MARKS,
     TYPES,
     NotReadable,
     has_choices,
     has_ranges,
+    idle_marks,
     ranges_of,
     read_annotation,
     type_name,
@@ -71,7 +72,7 @@ def _known(annotation: Any) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        return read_annotation(ast.Constant(annotation), {**TYPES, **RANGES})
+        return read_annotation(ast.Constant(annotation), {**TYPES, **MARKS})
     except NotReadable:
         return Any
 
@@ -307,6 +308,7 @@ def _article(kind: Any) -> str:
 
 def _may_be(value: str | int, kind: Any) -> bool:
     """Whether a type has a value among its choices, or takes any of its class."""
+    kind, _ = ranges_of(kind)
     if get_origin(kind) in (Union, types.UnionType):
         return any(_may_be(value, a) for a in get_args(kind))
     if get_origin(kind) is Literal:
@@ -319,11 +321,41 @@ def _may_be(value: str | int, kind: Any) -> bool:
 
 def _texts(kind: Any) -> tuple[Any, ...]:
     """The texts that a type allows."""
+    kind, _ = ranges_of(kind)
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(w for a in get_args(kind) for w in _texts(a))
     return ()
+
+
+def check_idle(parameters: Iterable[Parameter], given: Mapping[str, Any], place: str) -> None:
+    """Refuse an option that was given, and that others of the same part leave without effect.
+
+    What is as it is by default, or null, was not given.
+
+    Args:
+        place: what stands before an option's name in the sentence: `model.regularizer.zcr.`.
+
+    Raises:
+        ZooError: the sentence names the option and what leaves it without effect.
+    """
+    options = [*parameters]
+    values = {p.name: None if p.required else p.default for p in options} | dict(given)
+    for option in options:
+        reasons = [mark.reason(values) for mark in idle_marks(option.type)]
+        value = given.get(option.name)
+        if any(reasons) and value is not None and not _same(value, option.default):
+            raise ZooError(
+                f"{place}{option.name}={in_words(value)} has no effect with "
+                f"{next(filter(None, reasons))}: leave one of them out."
+            )
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether an option is as it is by default; a list may stand for a tuple."""
+    listed = isinstance(value, list | tuple) and isinstance(default, list | tuple)
+    return [*value] == [*default] if listed else bool(value == default)
 
 
 def bind(parameters: tuple[Parameter, ...], options: dict[str, Any], place: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from zoo.contracts.task import Run, Task
 from zoo.core import cache
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing, printable
-from zoo.registry import at_least, task
+from zoo.registry import at_least, idle_beside, task
 from zoo.tasks.log_results import log_results
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Evaluate(Task):
         self,
         ckpt: str | list[str] | None = None,
         images: str | list[str] | None = None,
-        image_size: Annotated[int, at_least(0)] = 0,
+        image_size: Annotated[int, at_least(0), idle_beside("ckpt")] = 0,
         metrics: list[str | dict[str, Any]] | None = None,
         features: str | None = None,
         features_weights: str | None = None,
@@ -82,10 +82,10 @@ class Evaluate(Task):
         dataset: str | None = None,
         split: Literal["train", "val", "test"] = "train",
         seed: int = 0,
-        refine: str | dict[str, Any] | None = None,
-        truncation: Annotated[float, at_least(0)] | None = None,
-        weights: Literal["ema", "raw"] | None = None,
-        standing_statistics: Annotated[int, at_least(0)] = 0,
+        refine: Annotated[str | dict[str, Any] | None, idle_beside("images")] = None,
+        truncation: Annotated[float, at_least(0), idle_beside("images")] | None = None,
+        weights: Annotated[Literal["ema", "raw"] | None, idle_beside("images")] = None,
+        standing_statistics: Annotated[int, at_least(0), idle_beside("images")] = 0,
         batch_size: Annotated[int, at_least(1)] = 500,
         data_dir: str | None = None,
         device: str = "auto",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, above, at_least, at_most
-from zoo.registry import task
+from zoo.registry import idle_beside, idle_when, task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ class Sample(Task):
     def __init__(
         self,
         ckpt: str | None = None,
-        n: Annotated[int, at_least(1)] = 64,
+        n: Annotated[int, at_least(1), idle_beside("seeds")] = 64,
         label: int | str | list[int | str] | None = None,
         seed: int = 0,
         seeds: int | str | list[int] | None = None,
@@ -70,11 +70,13 @@ class Sample(Task):
         standing_statistics: Annotated[int, at_least(0)] = 0,
         singles: bool = True,
         walk: Literal["none", "linear", "spherical", "classes"] = "none",
-        walk_points: Annotated[int, at_least(2)] = 6,
-        walk_rows: Annotated[int, at_least(1)] = 4,
-        frames: Annotated[int, at_least(2)] = 60,
-        fps: Annotated[float, above(0), at_most(1000)] = 20.0,
-        walk_format: Literal["gif", "webp", "png", "mp4"] = "gif",
+        walk_points: Annotated[int, at_least(2), idle_when(walk="none")] = 6,
+        walk_rows: Annotated[int, at_least(1), idle_when(walk="none")] = 4,
+        frames: Annotated[int, at_least(2), idle_when(walk="none")] = 60,
+        fps: Annotated[float, above(0), at_most(1000), idle_when(walk="none")] = 20.0,
+        walk_format: Annotated[
+            Literal["gif", "webp", "png", "mp4"], idle_when(walk="none")
+        ] = "gif",
         batch_size: Annotated[int, at_least(1)] = 64,
         device: str = "auto",
     ) -> None:

@@ -6,11 +6,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from zoo.cli.newest import runs_below
 from zoo.contracts.task import Run, Task
 from zoo.core.errors import between
 from zoo.registry import task
+
+RUNS = 8
+"""Newest ones below `outputs/`, which the gallery shows beside what was asked for."""
 
 
 @task("serve")
@@ -66,7 +71,9 @@ class Serve(Task):
         files = [self.ckpt, *([self.compare] if self.compare else [])]
         models = [load(file, weights=self.weights, device=self.device) for file in files]
         # Those of the gallery have what weights they have: only the ones asked for are refused.
-        exhibits = gallery(models, lambda file: load(file, device=self.device))
+        runs = [Path("outputs", run) for run in runs_below(Path("outputs"))[:RUNS]]
+        near = [run / "checkpoints" / "last.ckpt" for run in runs]
+        exhibits = gallery(models, lambda file: load(file, device=self.device), near)
         studio = Studio(exhibits, shown=len(models))
         with Server(studio, self.host, self.port) as server, _ctrl_c() as end:
             print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)

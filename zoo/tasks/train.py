@@ -20,7 +20,7 @@ from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
 from zoo.core.errors import ZooError, at_least, between, listing, printable
-from zoo.registry import task
+from zoo.registry import idle_when, task
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
 from zoo.training.ends import count_from_here, given_ends, longer, reach_back, set_ends
@@ -58,7 +58,7 @@ class Train(Task):
         ckpt: str | None = None,
         seed: Annotated[int, between(0, 4294967295)] = 0,
         on_nan: Literal["stop", "rollback"] = "stop",
-        max_rollbacks: Annotated[int, at_least(1)] = 3,
+        max_rollbacks: Annotated[int, at_least(1), idle_when(on_nan="stop")] = 3,
     ) -> None:
         if resume and ckpt and resume != ckpt:
             raise ZooError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
@@ -66,6 +67,67 @@ def check(
             "in its place, so it has no effect."
         )
     return notes
+
+
+def set_up(
+    regularizers: Iterable[Regularizer],
+    generator: Generator,
+    discriminator: Discriminator,
+    started: bool,
+) -> list[str]:
+    """Let regularizers prepare the networks.
+
+    Args:
+        started: whether their weights are those of another training.
+
+    Returns:
+        Notes on weights that stay as nobody trained them.
+    """
+
+    def learning() -> int:
+        return sum(p.requires_grad for p in discriminator.parameters())
+
+    notes = []
+    for regularizer in regularizers:
+        before = learning()
+        regularizer.setup(generator, discriminator)
+        if learning() < before and not started:
+            notes.append(
+                f"regularizer {_name(regularizer)} holds weights of D as they are at the "
+                "beginning: untrained ones, unless model.start=… or a training that goes on brings "
+                "others."
+            )
+    return notes
+
+
+def check_schedules(schedules: Collection[str], lr_decay: str) -> None:
+    """Refuse a learning rate that decays and is scheduled.
+
+    Raises:
+        ZooError: there is one.
+    """
+    rates = [name for name in ("lr_g", "lr_d") if name in schedules]
+    if rates and lr_decay != "none":
+        raise ZooError(
+            f"model.lr_decay={lr_decay} and model.schedules.{rates[0]} both set the learning rate: "
+            "leave one of them out."
+        )
+
+
+def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterable[str]) -> None:
+    """Refuse an augmentation that changes nothing, unless a schedule makes it.
+
+    Raises:
+        ZooError: there is one.
+    """
+    scheduled = [name.rpartition(".")[0] for name in schedules]
+    for augmentation in augmentations:
+        name = _name(augmentation).strip("'")
+        if not augmentation.acts and f"augmentation.{name}" not in scheduled:
+            raise ZooError(
+                f"augmentation {name} changes nothing as it is set: give its strength, schedule it "
+                "(model.schedules), or leave it out."
+            )
 
 
 def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:

@@ -24,7 +24,7 @@ from zoo.inference.describe import FORMAT
 from zoo.inference.latents import Label
 from zoo.inference.load import LoadedGenerator
 from zoo.layers.product import route_products
-from zoo.registry import spec_of
+from zoo.registry import idle_beside, idle_when, spec_of
 from zoo.registry.calls import held_to_annotations
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
@@ -76,7 +76,7 @@ class GAN(TrainingModule):
         image_size, channels, num_classes: of networks given by name; None takes those of the other
             network, or of `data`, and no classes.
         latent_dim: of a generator given by name.
-        latent: what a generator given by name draws from: a part like the others.
+        latent: what a generator given by name draws from: a part like the others; None is `normal`.
         head: of a discriminator given by name; None takes the one that goes with the classes.
         d_steps: updates of D per update of G.
         accumulate: pieces that the batch of an update is shared into, to save memory; one step of
@@ -128,7 +128,7 @@ class GAN(TrainingModule):
         channels: int | None = None,
         num_classes: int | None = None,
         latent_dim: Annotated[int, at_least(1)] = 100,
-        latent: Latent | str | dict[str, Any] = "normal",
+        latent: Latent | str | dict[str, Any] | None = None,
         head: str | dict[str, Any] | None = None,
         d_steps: Annotated[int, at_least(1)] = 1,
         accumulate: Annotated[int, at_least(1)] = 1,
@@ -141,12 +141,16 @@ class GAN(TrainingModule):
         eps: Annotated[float, at_least(0)] = 1e-8,
         weight_decay: Annotated[float, at_least(0)] = 0.0,
         lr_decay: Literal["none", "linear", "cosine"] = "none",
-        lr_decay_start: Annotated[float, at_least(0), below(1)] = 0.0,
+        lr_decay_start: Annotated[float, at_least(0), below(1), idle_when(lr_decay="none")] = 0.0,
         average: Literal["ema", "swa"] = "ema",
-        ema_half_life: Annotated[float, above(0)] | None = 10000.0,
-        ema_beta: Annotated[float, at_least(0), below(1)] | None = None,
-        ema_rampup: Annotated[float, above(0)] | None = 0.05,
-        ema_start: Annotated[int, at_least(0)] = 0,
+        ema_half_life: Annotated[float, above(0), idle_when(average="swa"), idle_beside("ema_beta")]
+        | None = 10000.0,
+        ema_beta: Annotated[float, at_least(0), below(1), idle_when(average="swa")] | None = None,
+        ema_rampup: Annotated[float, above(0), idle_when(average="swa"), idle_beside("ema_beta")]
+        | None = 0.05,
+        ema_start: Annotated[
+            int, at_least(0), idle_when(average="ema", ema_half_life=None, ema_beta=None)
+        ] = 0,
         start: str | None = None,
         clip_grad_norm: Annotated[float, above(0)] | None = None,
         compile: bool = False,
@@ -178,9 +182,10 @@ class GAN(TrainingModule):
         begun = None if start is None else Start(start)
         if begun is not None:
             begun.networks(generator, discriminator)
-        for regularizer in in_force:
-            regularizer.setup(generator, discriminator)
+        self.notes += compatibility.set_up(in_force, generator, discriminator, begun is not None)
         self.schedules = dict(schedules or {})
+        compatibility.check_schedules(self.schedules, lr_decay)
+        compatibility.check_augmentations(changes, self.schedules)
         self.d_steps = d_steps
         self.accumulate = accumulate
         self.own_batch_for_g = own_batch_for_g

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
+from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.schedule import Schedule
 from zoo.core.distributed import average_buffers, gather_objects
 from zoo.core.errors import ZooError
@@ -180,6 +181,11 @@ class TrainingModule(LeanModule):
         if (self.cuda_graph or automatic) and not in_the_way:
             return GraphedStep(step, say=self._say)
         return step
+
+    def discriminate(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        """What the loss is told of images (N, C, H, W), without augmentation, in packs if it is."""
+        step = self._step.step if isinstance(self._step, GraphedStep) else self._step
+        return step.passes.discriminate(images, labels, augmented=False)
 
     def figures(self) -> set[str] | None:
         """The names of what a training logs; None where a part does not name its own losses."""

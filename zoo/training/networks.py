@@ -10,7 +10,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.core.errors import ZooError, listing
-from zoo.core.sizes import ImageSize
+from zoo.core.sizes import ImageSize, height_width
 from zoo.registry import REGISTRY, create, factory
 from zoo.training.compatibility import per_sample
 from zoo.training.passes import packs_of
@@ -129,12 +129,21 @@ def make_networks(
             taken from the network that is an object, else from `data`.
 
     Raises:
-        ZooError: the shape of the images is not known.
+        ZooError: the shape of the images is not known, or something is asked of networks by name
+            where they are objects.
     """
     g, d = named_part("generator", generator), named_part("discriminator", discriminator)
-    if g is None and d is None:
-        return generator, discriminator
     packs = packs_of(regularizers)
+    if g is None and latent is not None:
+        raise ZooError("latent=… is of a generator given by name: set generator.latent instead.")
+    if d is None and head is not None:
+        raise ZooError(
+            "head=… is of a discriminator given by name: give it to that where it is made."
+        )
+    if g is None and d is None:
+        _check_shape(generator, 1, shape)
+        _check_shape(discriminator, packs, shape)
+        return generator, discriminator
     known: dict[str, Any] = {"num_classes": 0}
     known |= {k: v for k, v in (data or {}).items() if k in shape}
     for network, seen in ((generator, 1), (discriminator, packs)):
@@ -148,7 +157,7 @@ def make_networks(
             f"{listing(f'{k}=…' for k in missing)}."
         )
     if g is not None:
-        prior = made_part("latent", latent, dim=latent_dim)
+        prior = made_part("latent", latent or "normal", dim=latent_dim)
         generator = make_generator(*g, **known, latent=prior)
     if d is not None:
         discriminator = make_discriminator(
@@ -160,3 +169,22 @@ def make_networks(
             regularizers=regularizers,
         )
     return generator, discriminator
+
+
+def _check_shape(network: Any, seen: int, asked: dict[str, Any]) -> None:
+    """Refuse a network that was made for other images than those asked for.
+
+    Args:
+        seen: how many images it sees as one.
+    """
+    for name, value in asked.items():
+        own = getattr(network, name)
+        if name == "image_size":
+            fits = value is None or height_width(value) == height_width(own)
+        else:
+            fits = value is None or own == (value * seen if name == "channels" else value)
+        if not fits:
+            raise ZooError(
+                f"{name}={value} is of networks given by name, and {type(network).__name__} was "
+                f"made with {name}={own}."
+            )

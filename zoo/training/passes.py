@@ -15,6 +15,7 @@ from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.contracts.update import full_precision, widen
 from zoo.core.errors import ZooError
+from zoo.layers.shapes import pack
 
 
 class Passes:
@@ -145,20 +146,6 @@ def movers_of(regularizers: Sequence[Regularizer]) -> list[Regularizer]:
     if len(movers) > 1:
         raise ZooError(f"only one regularizer can move latents, and {len(movers)} do.")
     return movers
-
-
-def pack(images: Tensor, packs: int) -> Tensor:
-    """Stack every `packs` images on channels: (N, C, H, W) to (N / packs, packs * C, H, W).
-
-    Raises:
-        ZooError: N is no multiple of `packs`.
-    """
-    if len(images) % packs:
-        raise ZooError(
-            f"a batch of {len(images)} images cannot be packed by {packs}: datamodule.batch_size "
-            "has to be a multiple."
-        )
-    return images.reshape(len(images) // packs, -1, *images.shape[2:])
 
 
 def halves(output: DiscriminatorOutput) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:

@@ -31,6 +31,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision, widen
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
+from zoo.layers.shapes import check_packs
 from zoo.layers.weights import cached_weights
 from zoo.registry.signature import held_to_signature
 from zoo.training.backend import Backend
@@ -294,6 +295,7 @@ class AdversarialStep:
         One pass over both; separate passes where D mixes the images of a batch, and where the
         gradient of one side is wanted.
         """
+        check_packs(len(real), self.passes.packs)
         if self._mixes or real.requires_grad or fake.requires_grad:
             look = self.passes.discriminate
             real_output = look(real, labels, precise=real.requires_grad)

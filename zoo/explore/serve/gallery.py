@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ SAMPLES = 5_000
 """Latents whose principal components are taken: fewer than for a report, for which nobody waits."""
 MOST = 12
 """Checkpoints of one run."""
+_MADE = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d_\d+")
+"""The name that a run's folder has where nobody gave one: when it was made."""
 
 Load = Callable[[Path], LoadedGenerator]
 
@@ -100,18 +103,21 @@ class Exhibit:
         }
 
 
-def gallery(shown: Sequence[LoadedGenerator], load: Load) -> list[Exhibit]:
+def gallery(
+    shown: Sequence[LoadedGenerator], load: Load, near: Sequence[Path] = ()
+) -> list[Exhibit]:
     """The models at hand, those that were asked for first.
 
     Args:
-        shown: what was asked for; the other checkpoints of their runs follow, then the models that
-            come with the zoo.
+        shown: what was asked for; the other checkpoints of their runs follow, then those that are
+            near, then the models that come with the zoo.
         load: reads one of the others.
+        near: checkpoints of other runs.
     """
     exhibits = [Exhibit.of(model) for model in shown]
     files = {model.file.absolute() for model in shown}
     others = [file for model in shown for file in run_checkpoints(model.file)]
-    for file in [*others, *map(locate, pretrained_names())]:
+    for file in [*others, *near, *map(locate, pretrained_names())]:
         if file.absolute() not in files:
             files.add(file.absolute())
             exhibits.append(Exhibit(_name(file), file, load))
@@ -143,6 +149,8 @@ def _name(file: Path) -> str:
     if name.startswith("images_") and name[7:].isdecimal():
         return f"after {int(name[7:]):,}"
     run = Path(text).parent.parent.name
+    if made := _MADE.fullmatch(run):
+        run = "{} {}:{}".format(*made.groups())
     return f"{run} {name}" if run and file.parent.name == "checkpoints" else name
 
 

@@ -12,7 +12,7 @@ from zoo.contracts.update import full_precision, widen
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.layers import ada
 from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
-from zoo.registry import above, at_least, augmentation, between
+from zoo.registry import above, at_least, augmentation, between, idle_when
 
 _GROUPS = {  # in the order in which they act
     "blit": ("xflip", "rotate90", "xint"),
@@ -69,9 +69,9 @@ class ADA(AdaptiveAugmentation):
         multipliers: dict[str, float] | None = None,
         p: Annotated[float, at_least(0)] = 0.0,
         adaptive: bool = True,
-        target: Annotated[float, between(-1, 1)] = 0.6,
-        interval: Annotated[int, at_least(1)] = 4,
-        speed: Annotated[float, above(0)] = 500_000.0,
+        target: Annotated[float, between(-1, 1), idle_when(adaptive=False)] = 0.6,
+        interval: Annotated[int, at_least(1), idle_when(adaptive=False)] = 4,
+        speed: Annotated[float, above(0), idle_when(adaptive=False)] = 500_000.0,
     ) -> None:  # fmt: skip
         super().__init__(p, adaptive, target, interval, speed)
         chosen = {name: 1.0 for group in _SETS[set] for name in _GROUPS[group]}
@@ -98,6 +98,10 @@ class ADA(AdaptiveAugmentation):
             for group, names in _GROUPS.items()
             if any(name in self.multipliers for name in names)
         ]
+
+    @property
+    def acts(self) -> bool:
+        return super().acts and bool(self.multipliers)
 
     def forward(self, images: Tensor) -> Tensor:
         with full_precision(images.device):

@@ -48,6 +48,10 @@ class AdaptiveAugmentation(Augmentation):
         self.register_buffer("signs", torch.zeros(()))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def acts(self) -> bool:
+        return self.adaptive or bool(self.p > 0)
+
     @torch.no_grad()
     def observe(self, update: Update) -> None:
         if not self.adaptive or update.real_output is None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
-from zoo.registry import above, at_least, augmentation, between
+from zoo.registry import above, at_least, augmentation, between, idle_when
 
 
 @augmentation("apa")
@@ -33,9 +33,9 @@ class APA(AdaptiveAugmentation):
         self,
         p: Annotated[float, at_least(0)] = 0.0,
         adaptive: bool = True,
-        target: Annotated[float, between(-1, 1)] = 0.6,
-        interval: Annotated[int, at_least(1)] = 4,
-        speed: Annotated[float, above(0)] = 500_000.0,
+        target: Annotated[float, between(-1, 1), idle_when(adaptive=False)] = 0.6,
+        interval: Annotated[int, at_least(1), idle_when(adaptive=False)] = 4,
+        speed: Annotated[float, above(0), idle_when(adaptive=False)] = 500_000.0,
     ) -> None:
         super().__init__(p, adaptive, target, interval, speed)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts.augmentation import Augmentation
-from zoo.registry import augmentation, between
+from zoo.registry import augmentation, between, idle_when
 
 
 @augmentation("diffaugment")
@@ -33,13 +33,17 @@ class DiffAugment(Augmentation):
         color: bool = True,
         translation: Annotated[float, between(0, 1)] = 0.125,
         cutout: Annotated[float, between(0, 1)] = 0.5,
-        color_probability: Annotated[float, between(0, 1)] = 1.0,
+        color_probability: Annotated[float, between(0, 1), idle_when(color=False)] = 1.0,
     ) -> None:
         super().__init__()
         self.color = color
         self.color_probability = color_probability
         self.translation = translation
         self.cutout = cutout
+
+    @property
+    def acts(self) -> bool:
+        return bool((self.color and self.color_probability) or self.translation or self.cutout)
 
     def forward(self, images: Tensor) -> Tensor:
         if self.color:

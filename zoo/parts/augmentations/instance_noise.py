@@ -31,5 +31,9 @@ class InstanceNoise(Augmentation):
         super().__init__()
         self.sigma = sigma
 
+    @property
+    def acts(self) -> bool:
+        return bool(self.sigma > 0)
+
     def forward(self, images: Tensor) -> Tensor:
         return images + self.sigma * torch.randn_like(images)

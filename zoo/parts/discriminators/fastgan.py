@@ -20,7 +20,7 @@ from zoo.layers.perceptual import PerceptualDistance
 from zoo.layers.pretrained import lite_package
 from zoo.layers.shapes import check_labels, halvings
 from zoo.layers.sizes import check_doublings
-from zoo.registry import at_least, discriminator
+from zoo.registry import at_least, discriminator, idle_when
 
 TOP = 6
 """Doublings from 4 to 256 pixels: what larger images are brought to first."""
@@ -76,9 +76,11 @@ class FastGANDiscriminator(Discriminator):
         num_classes: int = 0,
         head: str | HeadFactory | None = None,
         base_channels: Annotated[int, at_least(1)] = 64,
-        decoder_channels: Annotated[int, at_least(1)] = 32,
+        decoder_channels: Annotated[int, at_least(1), idle_when(reconstruction="none")] = 32,
         reconstruction: Literal["auto", "features", "pixels", "none"] = "auto",
-        reconstruction_weight: Annotated[float, at_least(0)] = 1.0,
+        reconstruction_weight: Annotated[
+            float, at_least(0), idle_when(reconstruction="none")
+        ] = 1.0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator fastgan"

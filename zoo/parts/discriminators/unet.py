@@ -20,7 +20,7 @@ from zoo.layers.linear import Conv2d, Embedding, Linear
 from zoo.layers.patches import PatchScore
 from zoo.layers.resnet import DiscriminatorBlock
 from zoo.layers.shapes import check_labels, halvings
-from zoo.registry import at_least, discriminator
+from zoo.registry import at_least, discriminator, idle_when
 
 
 @discriminator("unet")
@@ -71,7 +71,7 @@ class UNetDiscriminator(Discriminator):
         base_channels: Annotated[int, at_least(1)] = 64,
         cutmix: Annotated[float, at_least(0)] = 1.0,
         consistency: Annotated[float, at_least(0)] = 1.0,
-        ramp: Annotated[int, at_least(0)] = 0,
+        ramp: Annotated[int, at_least(0), idle_when(cutmix=0.0, consistency=0.0)] = 0,
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator unet", image_size, oblong=True)

@@ -11,7 +11,7 @@ from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update
 from zoo.layers.shapes import check_labels
 from zoo.parts.heads.class_losses import cross_entropy
-from zoo.registry import at_least, below, head
+from zoo.registry import at_least, below, head, idle_when
 
 
 @head("acgan")
@@ -38,8 +38,8 @@ class ACGAN(Head):
         trunk: Trunk,
         weight_d: Annotated[float, at_least(0)] = 1.0,
         weight_g: Annotated[float, at_least(0)] = 1.0,
-        both: bool = False,
-        smoothing: Annotated[float, at_least(0), below(1)] = 0.0,
+        both: Annotated[bool, idle_when(weight_d=0.0)] = False,
+        smoothing: Annotated[float, at_least(0), below(1), idle_when(weight_d=0.0)] = 0.0,
     ) -> None:
         super().__init__(trunk)
         self.weight_d = weight_d

@@ -12,7 +12,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.core.errors import ZooError
 from zoo.parts.regularizers.finite_difference import FiniteDifference
 from zoo.parts.regularizers.optimal_transport import OptimalTransport
-from zoo.registry import above, at_least, at_most, loss
+from zoo.registry import above, at_least, at_most, idle_when, loss
 
 
 @loss("afm")
@@ -42,8 +42,8 @@ class AFM(Loss):
         self,
         centering: Annotated[float, at_least(0)] = 0.01,
         slope: Annotated[float, at_least(0)] = 0.25,
-        sigma: Annotated[float, above(0)] = 0.01,
-        share: Annotated[float, above(0), at_most(1)] = 0.25,
+        sigma: Annotated[float, above(0), idle_when(slope=0.0)] = 0.01,
+        share: Annotated[float, above(0), at_most(1), idle_when(slope=0.0)] = 0.25,
         transport: Annotated[float, at_least(0)] = 0.0,
     ) -> None:
         self.centering = centering

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts.loss import Loss
+from zoo.core.errors import ZooError
 from zoo.registry import loss
 
 _LEAST = 1e-4
@@ -27,6 +28,8 @@ class LSGAN(Loss):
     """
 
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
+        if a == b:
+            raise ZooError(f"loss lsgan: a={a} and b={b} have to differ: D would learn nothing.")
         self.a, self.b, self.c = a, b, c
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

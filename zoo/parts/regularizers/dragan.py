@@ -11,7 +11,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.core.distributed import deviation_over_processes
 from zoo.parts.regularizers.gradient_penalty import slope_off, slope_penalty
-from zoo.registry import at_least, regularizer
+from zoo.registry import at_least, idle_when, regularizer
 
 
 @regularizer("dragan")
@@ -39,7 +39,7 @@ class Dragan(Regularizer):
         penalty: Annotated[float, at_least(0)] = 10.0,
         center: Annotated[float, at_least(0)] = 1.0,
         strength: Annotated[float, at_least(0)] = 0.5,
-        one_sided: bool = False,
+        one_sided: Annotated[bool, idle_when(center=0.0)] = False,
         every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)

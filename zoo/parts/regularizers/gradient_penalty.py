@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
-from zoo.registry import at_least, regularizer
+from zoo.registry import at_least, idle_when, regularizer
 
 SLOPE = 0.5
 """Distance from the slope asked for, from which a penalty does not hold it."""
@@ -83,7 +83,7 @@ class GradientPenalty(Regularizer):
         self,
         penalty: Annotated[float, at_least(0)] = 10.0,
         center: Annotated[float, at_least(0)] = 1.0,
-        one_sided: bool = False,
+        one_sided: Annotated[bool, idle_when(center=0.0)] = False,
         every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)

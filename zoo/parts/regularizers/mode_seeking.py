@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.core.distributed import gather_with_gradient
-from zoo.registry import above, at_least, regularizer
+from zoo.registry import above, at_least, idle_when, regularizer
 
 _FLOOR = 1e-5
 
@@ -41,7 +41,7 @@ class ModeSeeking(Regularizer):
         self,
         weight: Annotated[float, at_least(0)] = 1.0,
         form: Literal["ratio", "bounded"] = "ratio",
-        limit: Annotated[float, above(0)] = 10.0,
+        limit: Annotated[float, above(0), idle_when(form="ratio")] = 10.0,
         every: Annotated[int, at_least(1)] = 1,
     ) -> None:
         super().__init__(every)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, image_scores
-from zoo.registry import above, at_least, at_most, between, regularizer
+from zoo.registry import above, at_least, at_most, below, idle_when, regularizer
 
 
 @regularizer("top_k")
@@ -23,8 +23,7 @@ class TopK(Regularizer):
 
     Args:
         share: nu, the least part of the batch that is kept.
-        decay: gamma, by which the part shrinks every `period` updates of G; 1 keeps all, 0 starts
-            at `share`.
+        decay: gamma, by which the part shrinks every `period` updates of G; 0 starts at `share`.
         period: updates of G, the paper's epoch.
     """
 
@@ -36,8 +35,8 @@ class TopK(Regularizer):
     def __init__(
         self,
         share: Annotated[float, above(0), at_most(1)] = 0.5,
-        decay: Annotated[float, between(0, 1)] = 0.99,
-        period: Annotated[int, at_least(1)] = 1000,
+        decay: Annotated[float, at_least(0), below(1)] = 0.99,
+        period: Annotated[int, at_least(1), idle_when(decay=0.0)] = 1000,
     ) -> None:
         super().__init__()
         self.share = share

@@ -25,7 +25,8 @@ class ZCR(Regularizer):
     sigma n))^2], the mean over all values, n ~ N(0, I). G's term has no bound, hence its small
     weight. The defaults are those for SNGAN; BigGAN's are sigma 0.05, discriminator 20. Codes
     (`model/latent=codes`) stay what they are. n is normal for every prior, where StudioGAN takes
-    uniform numbers beside uniform latents.
+    uniform numbers beside uniform latents. Noise and style mixing of a generator are drawn anew for
+    the near latents, so that the two images differ by them too.
 
     Args:
         discriminator, generator: lambda of each side.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.contracts.sampler import Sampler, Scene
 from zoo.parts.samplers.calibration import CALIBRATIONS, Calibration
-from zoo.registry import at_least, sampler
+from zoo.registry import at_least, idle_when, sampler
 
 
 @sampler("mh")
@@ -39,7 +39,9 @@ class MetropolisHastings(Sampler):
         steps: Annotated[int, at_least(1)] = 640,
         calibration: Literal["logistic", "isotonic", "none"] = "logistic",
         start: Literal["real", "generated"] = "real",
-        held_out: Annotated[int, at_least(10)] = 1000,
+        held_out: Annotated[
+            int, at_least(10), idle_when(calibration="none", start="generated")
+        ] = 1000,
     ) -> None:
         self.steps = steps
         self.calibration = calibration

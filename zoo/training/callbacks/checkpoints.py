@@ -18,7 +18,7 @@ import torch
 from zoo.core import torch_internals
 from zoo.core.atomic import commit, keep
 from zoo.core.errors import OwnError, ZooError
-from zoo.registry import at_least, callback
+from zoo.registry import at_least, callback, idle_when
 from zoo.registry.spec import spec
 from zoo.training.callbacks.base import Callback, Measures, held_to, is_due, may_log
 from zoo.training.callbacks.logs import log_checkpoint
@@ -64,7 +64,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         every_n_images: Annotated[int, at_least(1)] | None = 500_000,
         every_n_epochs: Annotated[int, at_least(1)] = 1,
         monitor: str | None = None,
-        mode: Literal["min", "max"] = "min",
+        mode: Annotated[Literal["min", "max"], idle_when(monitor=None)] = "min",
     ) -> None:
         self.folder = Path(folder) / "checkpoints"
         self.every_n_images = every_n_images

@@ -22,6 +22,7 @@ from zoo.metrics.scores.base import MAX_CLASSES
 from zoo.registry import REGISTRY, at_least, callback
 from zoo.training import symptoms as diagnostics
 from zoo.training.callbacks.base import Callback, held_to
+from zoo.training.passes import packs_of
 from zoo.training.terms import named
 
 PROBE = 64
@@ -109,14 +110,15 @@ class Diagnose(Callback):
         if pl_module.images_seen < self.after_images:
             return
         images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
-        real = images[:PROBE] if images.is_floating_point() else to_float(images[:PROBE])
-        y = None if labels is None else labels[:PROBE]
+        probe = PROBE - PROBE % packs_of(pl_module.regularizers)
+        real = images[:probe] if images.is_floating_point() else to_float(images[:probe])
+        y = None if labels is None else labels[:probe]
         given = y if pl_module.generator.num_classes else None
         judged = y if pl_module.discriminator.num_classes else None
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
             fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
             of_real, of_fake = (
-                pl_module.discriminator(x.to(fake.dtype), judged) for x in (real, fake)
+                pl_module.discriminate(x.to(fake.dtype), judged).scores for x in (real, fake)
             )
         report = self._report
         regularizers = named(list(pl_module.regularizers))
@@ -127,9 +129,10 @@ class Diagnose(Callback):
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
         start = diagnostics.start_gamma(real.shape[-1], batch_size)
-        saturated = diagnostics.discriminator_saturated(
-            pl_module.loss, of_real, of_fake, strengths, start
-        )
+        with forked_random():  # a loss may draw its margins
+            saturated = diagnostics.discriminator_saturated(
+                pl_module.loss, of_real, of_fake, strengths, start
+            )
         report(trainer, "D", saturated)
         blinding = strengths if diagnostics.blind(of_real, of_fake) else None
         collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
