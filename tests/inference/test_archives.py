@@ -9,11 +9,13 @@ import zipfile
 import pytest
 import torch
 from helpers import make_checkpoint
+from safetensors.torch import save_file
 
 import zoo
-from zoo.core import memory
+from zoo.core import memory, tensors
 from zoo.core.errors import ZooError
 from zoo.core.tensors import check_archive
+from zoo.layers.pretrained import read_weights
 
 END = b"PK\5\6"
 
@@ -54,7 +56,7 @@ def file(tmp_path):
 
 
 def test_an_archive_that_two_readers_see_differently_is_refused(file, tmp_path):
-    """14 MB became more than 4 GB: Python saw a small archive, PyTorch a compressed one."""
+    """What was checked was one archive, and what PyTorch took another, compressed one."""
     content = file.read_bytes()
     shown = packed(content, zipfile.ZIP_STORED, {"x": b""})
     taken = packed(content, zipfile.ZIP_DEFLATED, {"archive/data/999": b"\0" * 10**6})
@@ -117,3 +119,12 @@ def test_numbers_beyond_all_counts_are_refused(file, key, number):
     torch.save(content, file)
     with pytest.raises(ZooError):
         zoo.load(file)
+
+
+@pytest.mark.parametrize("reader", [zoo.load, lambda file: read_weights(file, "x")])
+def test_a_file_of_very_many_tensors_is_refused(tmp_path, monkeypatch, reader):
+    """A million without values, 68 MB, took more than two minutes."""
+    save_file({f"t{i}": torch.zeros(0) for i in range(20)}, tmp_path / "a.safetensors")
+    monkeypatch.setattr(tensors, "MOST_TENSORS", 19)
+    with pytest.raises(ZooError, match=r"20 tensors|no file of weights"):
+        reader(tmp_path / "a.safetensors")

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import IO
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 SHARED = 4
 """How many times the bytes of a file its tensors may take, where several share their memory."""
+MOST_TENSORS = 10**5
+"""Of a file: a million without values take minutes."""
 _MAKES_MEMORY = {"builtins bytearray", "__builtin__ bytearray"}
 """What PyTorch's safe reader calls, and what takes any number of bytes at a few letters' cost."""
 _END_BYTES, _LOCATOR_BYTES, _LARGE_END_BYTES = 22, 20, 56
@@ -84,6 +87,20 @@ def _check_pickle(data: bytes | IO[bytes]) -> None:
             operation.name == "GLOBAL" and argument in _MAKES_MEMORY
         ):
             raise ValueError(f"it calls {argument}")
+
+
+def read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a `.safetensors` file.
+
+    Raises:
+        SafetensorError, OSError: it is damaged.
+        ValueError: it has too many.
+    """
+    with safe_open(file, framework="pt") as content:
+        names = content.keys()
+        if len(names) > MOST_TENSORS:
+            raise ValueError(f"it has {len(names):,} tensors")
+        return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
 
 
 def check_held(state: Mapping[str, Tensor], size: int) -> None:

