@@ -53,7 +53,7 @@ TOY = (
 TOY_SOURCE = (
     "PacGAN (arXiv:1712.04086): 10 trials of 400 epochs of 100,000 points, Adam 1e-4, widths 400 "
     "and 200 of G and D, standard deviation {}. Here widths are 128 and 64, the learning rate is "
-    "1e-3 and the standard deviation {}, so that so few updates show something; every way has as "
+    "1e-3 and the standard deviation {}, so that few updates go further; every way has as "
     "many updates, in batches of 100 packs."
 )
 POINTS = {
