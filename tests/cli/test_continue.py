@@ -102,7 +102,7 @@ def test_a_training_is_not_replaced_by_another(tmp_path):
         overrides.check(list(arguments), CONFIGS)
 
     place = f"hydra.run.dir='{run}'"
-    with pytest.raises(ZooError, match=r"holds a training, .* with 'resume='\"'\"'.*my runs'"):
+    with pytest.raises(ZooError, match=r"holds a training, .* with \"resume='.*my runs'\""):
         check(place)
     with pytest.raises(ZooError, match=r"last.ckpt would be replaced by a training that continues"):
         check(place, f"resume='{before}'")

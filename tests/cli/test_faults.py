@@ -193,13 +193,15 @@ def test_last_is_the_newest_run_here(tmp_path, monkeypatch, capsys):
 
 
 HOLD = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from zoo.cli.lock import locked
+def work():
+    print(os.getpid(), flush=True)  # it runs: what it was forked with is let go
+    time.sleep(100)
 with locked(Path(sys.argv[1])):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(100,))
+    worker = multiprocessing.get_context("fork").Process(target=work)
     worker.start()
-    print(worker.pid, flush=True)
     worker.join()
 """
 
