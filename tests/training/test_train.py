@@ -240,12 +240,6 @@ def test_a_monitor_that_nothing_measures_is_told_before_the_training(tmp_path, m
         train(tmp_path, "trainer.max_epochs=9", "callbacks.checkpoints.monitor=loos_g")
 
 
-def test_a_monitor_that_only_a_head_knows_is_told_after_an_epoch(tmp_path):
-    monitor = "callbacks.checkpoints.monitor=loos_g"
-    with pytest.raises(ZooError, match=r"monitor=loos_g is not logged; logged are: .*loss_g"):
-        train(tmp_path, "trainer.max_epochs=9", monitor, "model/head=acgan")
-
-
 @pytest.mark.parametrize(("loss", "penalties"), [("bce", []), ("wgan_gp", ["r1", "lecam"])])
 def test_the_names_of_what_is_logged_are_known_before(tmp_path, loss, penalties):
     given = (f"model/loss={loss}", f"model/regularizer=[{','.join(penalties)}]")
