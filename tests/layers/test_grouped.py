@@ -47,7 +47,8 @@ def test_what_a_fixed_filter_takes_is_not_kept():
     x = torch.randn(1, 3, 8, 8, requires_grad=True)
     for learned in (False, True):
         weight = torch.randn(3, 1, 4, 4, requires_grad=learned)
-        kept = grouped_conv2d(x, weight, 3).grad_fn.saved_tensors
+        out = grouped_conv2d(x, weight, 3)  # with which torch 2.11 drops what it saved
+        kept = out.grad_fn.saved_tensors
         assert any(t is not None and t.shape == x.shape for t in kept) == learned
 
 

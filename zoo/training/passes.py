@@ -79,7 +79,8 @@ class Passes:
             if self.packs > 1 and images.shape[1] == self.generator.channels:
                 images = pack(images, self.packs)  # what D has seen before is packed already
             output = self._score(images, labels)
-        return output._replace(scores=widen(output.scores))
+        # A new one: torch 2.11 compiles no `_replace` whose result leaves what it compiles.
+        return DiscriminatorOutput(widen(output.scores), output.features, output.extra)
 
     def augment(self, images: Tensor) -> Tensor:
         """What images pass through before D."""

@@ -47,7 +47,7 @@ class GradientNormalization(Regularizer):
             norm = torch.linalg.vector_norm(gradient.reshape(len(score), -1), dim=1)
             # A score of 0 on flat ground stays 0.
             size = (norm + score.abs()).clamp_min(torch.finfo(score.dtype).tiny)
-            output = output._replace(scores=score / size)
+            output = DiscriminatorOutput(score / size, output.features, output.extra)
         return output if torch.is_grad_enabled() else _without_graph(output)
 
 
