@@ -76,7 +76,8 @@ def test_a_client_that_never_ends_its_request_is_left(server, monkeypatch):
                 break
 
 
-def test_idle_connections_do_not_keep_others_out(server):
+def test_idle_connections_do_not_keep_others_out(server, monkeypatch):
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 1.0)
     address = ("127.0.0.1", server.server_address[1])
     idle = [socket.create_connection(address, timeout=30) for _ in range(200)]
     try:

@@ -131,11 +131,16 @@ def rotate(x: Tensor, turns: Tensor, weight: Tensor | None = None) -> Tensor:
         weight: (..., 1, features), by which features are multiplied before; None is 1.
     """
     cosine, sine = turns.unbind()
-    half = cosine.shape[-1]
     keep, swap = torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1)
     if weight is not None:  # in the small tables instead of in all tokens
-        keep, swap = keep * weight, swap * weight.roll(half, -1)
-    return torch.addcmul(x * keep, x.roll(half, -1), swap)
+        keep, swap = keep * weight, swap * _swapped(weight)
+    return torch.addcmul(x * keep, _swapped(x), swap)
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """The halves of the features in the other order; exporters do not all know `roll`."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([second, first], dim=-1)
 
 
 class RotaryAttention(nn.Module):

@@ -61,6 +61,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # of five, the others would be asked to come back after seconds
 
     def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
         self.studio = studio
