@@ -6,15 +6,11 @@ A row's `curve` is a list of [images seen, FID]; its seconds are shared evenly b
 from __future__ import annotations
 
 import statistics
-import tempfile
 from pathlib import Path
 
 from benchmarks import rows as table
-from benchmarks.measure import child
-from benchmarks.scored import RUN
+from benchmarks.scored import evaluated
 from zoo.core.tables import markdown
-from zoo.metrics.curve import in_order
-from zoo.metrics.protocol import Result
 
 EVERY = 2000
 """Images between two checkpoints."""
@@ -36,11 +32,8 @@ def curve(run: Path, threads: int, longest: float) -> table.Row:
     for place, file in enumerate(files):
         if place not in doublings:
             file.unlink()
-    score = [*RUN, "task=evaluate", f"ckpt={folder}", "metrics=[fid]", f"n={IMAGES}"]
-    with tempfile.TemporaryDirectory() as scores:
-        child([*score, f"hydra.run.dir={scores}/scores"], longest, OMP_NUM_THREADS=str(threads))
-        files = Path(scores, "scores").glob("metrics*.json")
-        results = in_order([Result.from_json(f.read_text(encoding="utf-8")) for f in files])
+    settings = [f"ckpt={folder}", "metrics=[fid]", f"n={IMAGES}"]
+    results = evaluated(settings, threads, longest)
     return {
         "curve": [[result.images_seen, result.figures["fid"]] for result in results],
         "curve_protocol": str(results[-1].protocol),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import child
+from zoo.metrics.curve import in_order
 from zoo.metrics.protocol import Result
 
 RUN = [sys.executable, "run.py"]
@@ -51,10 +52,18 @@ def scored(
     """Figures of a run's last checkpoint by `task=evaluate`, and their protocol."""
     if not metrics:
         return {"figures": {}, "protocol": ""}
-    environment["OMP_NUM_THREADS"] = str(threads)
-    score = [*RUN, "task=evaluate", f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
-    with tempfile.TemporaryDirectory() as folder:
-        child([*score, f"hydra.run.dir={folder}/scores"], longest, **environment)
-        text = Path(folder, "scores", "metrics.json").read_text(encoding="utf-8")
-    result = Result.from_json(text)
+    settings = [f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
+    (result,) = evaluated(settings, threads, longest, **environment)
     return {"figures": result.figures, "protocol": str(result.protocol)}
+
+
+def evaluated(
+    settings: list[str], threads: int, longest: float, **environment: str
+) -> list[Result]:
+    """The results of one `task=evaluate`, by the images that their checkpoints have seen."""
+    environment["OMP_NUM_THREADS"] = str(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "scores")
+        child([*RUN, "task=evaluate", *settings, f"hydra.run.dir={out}"], longest, **environment)
+        files = out.glob("metrics*.json")
+        return in_order([Result.from_json(f.read_text(encoding="utf-8")) for f in files])
