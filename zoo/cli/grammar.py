@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 
 def key_of(override: str) -> str:
@@ -21,11 +23,10 @@ def value_of(arguments: list[str], key: str) -> str | None:
         return None
     text = found[-1].split("=", 1)[1]
     if text[:1] in ("'", '"'):  # which has backslashes of its own
-        from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
 
         with contextlib.suppress(HydraException):  # told later
-            return str(OverridesParser.create().parse_override(found[-1]).value())
+            return str(override_parser().parse_override(found[-1]).value())
     return text
 
 
@@ -72,21 +73,25 @@ def with_text(override: str) -> str:
 
 def _is_function(value: str) -> bool:
     """Whether a value calls one of the grammar's functions, as `interval(0,1)`."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     called = re.match(r"(\w+)\(", value)
-    return called is not None and called[1] in OverridesParser.create().functions.functions
+    return called is not None and called[1] in override_parser().functions.functions
 
 
 def _reads(override: str) -> bool:
     """Whether Hydra's grammar takes an override."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     try:
-        OverridesParser.create().parse_override(override)
+        override_parser().parse_override(override)
     except Exception:  # Hydra's, and the grammar's own mistakes
         return False
     return True
+
+
+@functools.cache
+def override_parser() -> Any:
+    """Hydra's parser of overrides, made once."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create()
 
 
 def quote(text: str) -> str:

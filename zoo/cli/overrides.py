@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.grammar import key_of, quote, value_of, with_home, with_text
+from zoo.cli.grammar import key_of, override_parser, quote, value_of, with_home, with_text
 from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
@@ -79,13 +79,12 @@ def _takes_model(network: str) -> bool:
 
 def collect_space(arguments: list[str]) -> list[str]:
     """For `task=tune`: overrides with several values become the list `space`."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     searches = value_of(arguments, "hparams_search") not in (None, "null")
     if (value_of(arguments, "task") or ("tune" if searches else "train")) != "tune":
         return arguments
-    parser = OverridesParser.create()
+    parser = override_parser()
     rest: list[str] = []
     space: list[str] = []
     for text in arguments:
@@ -177,11 +176,10 @@ def _expanded(overrides: list[str], multirun: bool, config_dir: Path) -> list[li
 
 def _parsed(text: str, config_dir: Path) -> Any:
     """An override as Hydra's grammar reads it."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        return OverridesParser.create().parse_override(text)
+        return override_parser().parse_override(text)
     except HydraException as error:
         raise ZooError(grammar_sentence(text, error, config_dir)) from error
     except Exception as error:  # the grammar's own mistakes

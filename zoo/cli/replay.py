@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from zoo.cli.grammar import argument, key_of, quote
+from zoo.cli.grammar import argument, key_of, override_parser, quote
 from zoo.cli.settings import leads_elsewhere
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
@@ -252,11 +252,10 @@ def _left_out(values: dict[str, Any], groups: dict[str, str], base: dict[str, An
 
 def is_sweep(override: str) -> bool:
     """Whether an override names several values."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        return OverridesParser.create().parse_override(override).is_sweep_override()
+        return override_parser().parse_override(override).is_sweep_override()
     except HydraException:  # told later
         return False
 
@@ -320,7 +319,6 @@ def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
     Raises:
         ZooError: an override is none that a training writes down.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     from zoo.cli.settings import settings_of
@@ -349,7 +347,7 @@ def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
                 "override again beside resume=…"
             )
         try:
-            parsed = OverridesParser.create().parse_override(text)
+            parsed = override_parser().parse_override(text)
         except HydraException:
             raise refused from None
         if _is_group(key) and not text.startswith("~"):

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.cli.grammar import argument, key_of
+from zoo.cli.grammar import argument, key_of, override_parser
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
@@ -270,12 +270,11 @@ def _fail_killed(study: Study) -> int:
 
 
 def _parse(text: str) -> Any:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
     try:
-        parsed = OverridesParser.create().parse_override(text)
+        parsed = override_parser().parse_override(text)
     except HydraException as error:
         raise ZooError(f"space: {text!r} cannot be read: {str(error).splitlines()[0]}.") from error
     if not parsed.is_sweep_override() or isinstance(parsed.value(), Glob):
