@@ -17,7 +17,7 @@ from zoo.contracts.update import full_precision, widen
 from zoo.core.errors import ZooError
 from zoo.layers.moving import share_into
 from zoo.layers.shapes import pack
-from zoo.layers.weights import cached_weights
+from zoo.layers.weights import cached_weights, spectral_layers
 
 
 class Passes:
@@ -30,9 +30,9 @@ class Passes:
         accumulate: pieces that the batch of an update is shared into; a pass is over one of them.
 
     Attributes:
-        shared_weights: the context in which derived weights (spectral norm) are computed once for
-            all passes of an update: D's, and those of G where it makes a pass for each piece. (For
-            one pass they would only be kept longer than it needs them.)
+        shared_weights: the context in which derived weights are computed once for all passes of an
+            update: D's, and the spectral norms of G where it makes a pass for each piece. (For one
+            pass they would only be kept longer than it needs them.)
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Passes:
         for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
             self._score = functools.partial(wrapper.wrap_discriminator, self._score)
         share_into(accumulate, generator, discriminator)
-        networks = (discriminator, generator) if accumulate > 1 else (discriminator,)
-        self.shared_weights = cached_weights(*networks)
+        norms = spectral_layers(generator) if accumulate > 1 else []
+        self.shared_weights = cached_weights(discriminator, *norms)
         self._d_parameters = [p for p in discriminator.parameters() if p.requires_grad]
         self.synthesize: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]] = self._synthesize
 
