@@ -181,9 +181,8 @@ def _upload(made: Path, repo: str, private: bool) -> str:
 def _samples(model: LoadedGenerator) -> Any:
     if not model.num_classes:
         return grid(model.sample(64), 8, modes=modes_of(model.data))
-    rows = min(model.num_classes, 10)
-    images = model.sample(8, label=list(range(rows)))
-    return grid(images, 8, rows=model.class_names[:rows], modes=modes_of(model.data))
+    rows = model.class_names[:10]  # a number would be a name too, where names are numbers
+    return grid(model.sample(8, label=rows), 8, rows=rows, modes=modes_of(model.data))
 
 
 def title_of(model: LoadedGenerator) -> str:
