@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-import zoo
 from zoo.core.atomic import write_json
 from zoo.data.base import Split
 from zoo.layers.pretrained import file_hash
@@ -33,6 +32,7 @@ from zoo.metrics.features.classifier import (
     predict,
     train_classifier,
 )
+from zoo.registry import create
 
 WEIGHTS = Path(__file__).parent / "weights"
 SIZES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32}
@@ -72,9 +72,9 @@ def load(dataset: str, data_dir: str, folder: str | None, split: Split) -> tuple
     """All images and labels of a part of the data set."""
     if folder is None:
         options: dict[str, Any] = {"data_dir": data_dir, "train_val_test_split": WHOLE[dataset]}
-        data = zoo.create("datamodule", dataset, image_size=SIZES[dataset], **options)
+        data = create("datamodule", dataset, image_size=SIZES[dataset], **options)
     else:
-        data = zoo.create("datamodule", "image_folder", image_size=SIZES[dataset], folder=folder)
+        data = create("datamodule", "image_folder", image_size=SIZES[dataset], folder=folder)
     data.prepare_data()
     data.setup()
     return data.split(split)
@@ -117,6 +117,7 @@ def main() -> None:
     reloaded.load_state_dict({name: w.float() for name, w in stored.items()})
     images, labels = load(args.dataset, args.data_dir, args.folder, "test")
     scaled = F.interpolate(images.float(), size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear")
+    source = f" --folder {Path(args.folder).name}" if args.folder else ""
     card = {
         "dataset": args.dataset,
         "test_accuracy": accuracy(reloaded, images, labels),
@@ -125,7 +126,7 @@ def main() -> None:
         "epochs": epochs,
         "seed": args.seed,
         "torch": torch.__version__,
-        "made_by": f"python -m zoo.metrics.features.train --dataset {args.dataset}",
+        "made_by": f"python -m zoo.metrics.features.train --dataset {args.dataset}{source}",
     }
     write_json(path.with_suffix(".json"), card)
     print(json.dumps(card, indent=2))
