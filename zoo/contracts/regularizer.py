@@ -33,6 +33,7 @@ class Regularizer(nn.Module):
         repeats: images of the step's own passes that it shows D again, changed and under the same
             random numbers (`Update.randoms`), so that nothing is computed twice.
         needs_real: it wants what D says of real images in G's update as well.
+        one_score: it needs a single score of each image, so that D must not have `several_scores`.
         packs: how many images D sees as one, stacked on channels.
         flattens: the option by whose strength it holds D's slope at images near 0; too much of it
             makes D blind. None where it does no such thing.
@@ -46,6 +47,7 @@ class Regularizer(nn.Module):
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
     repeats: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
     needs_real: ClassVar[bool] = False
+    one_score: ClassVar[bool] = False
     packs: int = 1
     flattens: ClassVar[str | None] = None
     schedulable: ClassVar[tuple[str, ...]] = ()

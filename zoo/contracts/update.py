@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
+from zoo.layers.moving import share_of_piece
 
 
 class Discriminate(Protocol):
@@ -73,7 +74,7 @@ class Update:
 
     def share_of_piece(self, share: float) -> float:
         """How far a moving average goes at one piece, if it goes by `share` at an update."""
-        return share if self.pieces == 1 else 1 - (1 - share) ** (1 / self.pieces)
+        return share_of_piece(share, self.pieces)
 
     def real_gradient(self) -> Tensor:
         """d D(real) / d real, (M, C*H*W), itself differentiable; in fp32.

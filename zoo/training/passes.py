@@ -16,7 +16,9 @@ from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.contracts.update import full_precision, widen
 from zoo.core.errors import ZooError
+from zoo.layers.moving import share_into
 from zoo.layers.shapes import pack
+from zoo.layers.weights import cached_weights, spectral_layers
 
 
 class Passes:
@@ -26,6 +28,12 @@ class Passes:
         generator, discriminator: the networks.
         regularizers: whose hooks move latents, wrap D, or have it see packs of images.
         augmentations: applied in this order to whatever D sees.
+        accumulate: pieces that the batch of an update is shared into; a pass is over one of them.
+
+    Attributes:
+        shared_weights: the context in which derived weights are computed once for all passes of an
+            update: D's, and the spectral norms of G where it makes a pass for each piece. (For one
+            pass they would only be kept longer than it needs them.)
     """
 
     def __init__(
@@ -34,6 +42,7 @@ class Passes:
         discriminator: Discriminator,
         regularizers: Sequence[Regularizer],
         augmentations: Sequence[Augmentation],
+        accumulate: int = 1,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -48,6 +57,9 @@ class Passes:
         self._score: Pass = discriminator.outputs
         for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
             self._score = functools.partial(wrapper.wrap_discriminator, self._score)
+        share_into(accumulate, generator, discriminator)
+        norms = spectral_layers(generator) if accumulate > 1 else []
+        self.shared_weights = cached_weights(discriminator, *norms)
         self._d_parameters = [p for p in discriminator.parameters() if p.requires_grad]
         self.synthesize: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]] = self._synthesize
 

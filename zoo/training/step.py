@@ -33,7 +33,6 @@ from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
 from zoo.layers.randoms import SameRandoms
 from zoo.layers.shapes import check_packs
-from zoo.layers.weights import cached_weights
 from zoo.registry.signature import held_to_signature
 from zoo.training.backend import Backend
 from zoo.training.batches import pieces, slices, slices_of_step
@@ -63,8 +62,8 @@ class AdversarialStep:
         d_steps: updates of D for one of G.
         accumulate: parts that the images of an update are shared into; their gradients are summed
             up before the one step of the optimizer, so that an update needs the memory of a part.
-            What looks at a batch (batch norm, minibatch standard deviation, relativistic means)
-            looks at a part.
+            What looks at a batch (batch norm and its running statistics, minibatch standard
+            deviation, relativistic means) looks at a part.
         own_batch_for_g: G is updated beside real images of its own, which follow those of D in the
             batch, instead of those of D's last update.
         reuse_fakes: G is updated on the fakes of the last update of D, which saves one forward pass
@@ -115,7 +114,7 @@ class AdversarialStep:
             regularizer.setup(generator, discriminator)
         check_scores(discriminator, methods)
         self.augmentations = tuple(augmentations)
-        self.passes = Passes(generator, discriminator, methods, self.augmentations)
+        self.passes = Passes(generator, discriminator, methods, self.augmentations, accumulate)
         self.ema = ema
         self.schedules = schedules
         self.d_steps = d_steps
@@ -123,7 +122,7 @@ class AdversarialStep:
         self.own_batch_for_g = own_batch_for_g
         self.reuse_fakes = self._may_reuse(reuse_fakes)
         self.backend = backend or Backend()
-        self._shared_weights = cached_weights(discriminator)
+        self._shared_weights = self.passes.shared_weights
         self._weighing = {side: weighing(methods, side) for side in get_args(Side)}
         head = getattr(discriminator, "head", None)
         self._replaces_loss = getattr(head, "replaces_loss", False)
