@@ -103,15 +103,20 @@ def trains(gan: zoo.GAN, data: Noise = DATA) -> None:
 
 
 def trains_or_is_refused(chosen: dict[str, Any], discriminator: str, data: Noise) -> None:
-    """Refused are only penalties per image where a paper's D has batch norm or no single score."""
+    """Refused are only penalties per image where a paper's D has batch norm or no single score.
+
+    And that when the networks are made, never at the first step.
+    """
     told = ""
     try:
-        trains(build_gan(chosen, data), data)
+        gan = build_gan(chosen, data)
     except ZooError as error:
         told = str(error)
+    else:
+        trains(gan, data)
     part = REGISTRY.get("discriminator", discriminator)
     fixed = "norm" not in {p.name for p in part.options}
-    patches = not part.load().takes_head
+    patches = part.load().several_scores
     batch_norm = fixed and "mixes the images of a batch by batch norm" in told
     assert not told or batch_norm or (patches and "needs one score per image" in told), told
 
@@ -197,6 +202,40 @@ def test_packs_are_refused_with_labels():
     chosen = {"packing": node("regularizer", "packing")}
     with pytest.raises(ZooError, match=r"no one label.*conditional=false"):
         build_gan(model("dcgan", "dcgan", "bce", regularizer=chosen, conditional=True), DATA)
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_one_score_an_image_is_asked_of_every_trunk(discriminator):
+    """Those that norm D's score by its slope: nothing is left for the first step to find out."""
+    data = next(d for g in ("dcgan", "mlp", "fastgan") if (d := data_for(g, discriminator)))
+    generator = "dcgan" if "dcgan" in generators_at(data.image_size) else "mlp"
+    wanting = [p.name for p in REGISTRY.parts("regularizer") if p.load().one_score]
+    assert "gradient_normalization" in wanting
+    for name in wanting:
+        chosen = {name: node("regularizer", name)}
+        asked = model(generator, discriminator, "bce", regularizer=chosen)
+        trains_or_is_refused(asked, discriminator, data)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_packs_beside_every_head(head):
+    chosen = model(
+        "mlp",
+        "mlp",
+        "bce",
+        head=node("head", head),
+        regularizer={"packing": node("regularizer", "packing")},
+    )
+    needs_labels = REGISTRY.get("head", head).load().requires_labels
+    try:
+        gan = build_gan(chosen, DATA)
+    except ZooError as error:
+        told = str(error)
+        assert needs_labels != ("reads each image on its own" in told), told
+        assert ("packs of 2 images have no one label" in told) == needs_labels
+    else:
+        assert not needs_labels
+        trains(gan, DATA)
 
 
 BATCH_NORM = {"timm": "model"}

@@ -48,6 +48,14 @@ def test_shapes_dtype_and_range(part, classes):
         check_output(part, out)
 
 
+@conditional
+@parametrize("discriminator")
+def test_several_scores_of_an_image_are_said(part, classes):
+    """Methods that need one score an image are refused by this, before the first pass."""
+    network = build(part, classes_of(part, classes))
+    assert (network(*inputs(part, 2)).dim() > 1) == network.several_scores
+
+
 @pytest.mark.usefixtures("float64")
 @parametrize(*NETWORKS)
 def test_labels_are_optional_without_classes(part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -137,6 +138,23 @@ def test_a_discriminator_of_packs_learns_the_collapse_that_one_of_images_cannot_
         optimizer.step()
     with torch.no_grad():
         assert d(pair(same=False)).mean() > d(pair(same=True)).mean() + 1
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "told"),
+    [(7, 1, "cannot be packed by 2"), (6, 2, "cannot be packed by 2"), (8, 3, "accumulate=3")],
+)
+def test_an_open_pack_or_piece_is_refused_before_the_first_batch(batch_size, accumulate, told):
+    data = zoo.create("datamodule", "gaussians", batch_size=batch_size)
+    shape = {"image_size": data.image_size, "channels": data.channels}
+    gan = zoo.GAN("toy", "toy", "bce", "packing", **shape, accumulate=accumulate)
+    drawn = []
+    data.on_before_batch_transfer = lambda batch, index: drawn.append(index)
+    with pytest.raises(ZooError, match=told):
+        pl.Trainer(max_steps=1, accelerator="cpu", logger=False, limit_val_batches=0).fit(
+            gan, datamodule=data
+        )
+    assert not drawn
 
 
 @pytest.mark.parametrize(("images", "accumulate"), [(3, 1), (5, 1), (6, 2)])

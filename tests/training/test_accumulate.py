@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from adversarial import BATCH, CLASSES, LATENT, make_step, networks
+from helpers_contracts import build, live
 from helpers_penalties import Quadratic, Stretch, X, update_of
 
 import zoo.registry as registry
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.update import Update
+from zoo.core.torch_internals import BatchNorm
 from zoo.parts.regularizers.optimal_transport import OptimalTransport
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -69,6 +71,34 @@ def test_spectral_norms_iterate_once_for_all_parts():
         assert moved
         iterated.append(moved)
     torch.testing.assert_close(iterated[0], iterated[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", registry.list_parts("generator"))
+@pytest.mark.parametrize("classes", [0, 3])
+def test_running_values_move_once_an_update_whatever_its_pieces(name, classes):
+    """Mean styles, magnitudes, singular vectors; batch norm is of a piece, as everywhere."""
+    part = ("generator", name)
+    if classes == 0 and live(part).requires_labels:
+        return
+    torch.manual_seed(0)
+    generator = build(part, classes)
+    shape = {"image_size": generator.image_size, "channels": generator.channels}
+    d = registry.create("discriminator", "mlp", **shape, num_classes=classes)
+    piece = 2 * max(classes, 1)
+    latents = torch.randn(piece, generator.latent_dim)
+    images = torch.zeros(4 * piece, generator.channels, generator.height, generator.width)
+    labels = torch.arange(4 * piece) % classes if classes else None
+    moved = []
+    for accumulate in (1, 2, 4):
+        g, other = copy.deepcopy((generator, d))
+        g.sample_latent = lambda n, random=None: latents.repeat(n // piece, 1)
+        step = make_step(g, other, "bce", accumulate=accumulate, reuse_fakes=False)
+        step(images, labels, 0)
+        norms = tuple(n for n, m in g.named_modules() if isinstance(m, BatchNorm))
+        pairs = zip(g.named_buffers(), generator.buffers(), strict=True)
+        moved.append({n: end - start for (n, end), start in pairs if not n.startswith(norms)})
+    for other in moved[1:]:  # a magnitude sees what the moved ones before it let through
+        torch.testing.assert_close(other, moved[0], rtol=0.01, atol=1e-9)
 
 
 def pieces_of(real: float, fake: float, count: int) -> list[Update]:

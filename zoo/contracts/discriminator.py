@@ -33,6 +33,7 @@ class Discriminator(nn.Module, ABC):
     Attributes:
         default_head, default_conditional_head: names of the heads taken where none is asked for.
         takes_head: whether a head can be chosen.
+        several_scores: it scores an image more than once, (N, K): patches, scales or pixels.
         has_batch_statistics: a score depends on the other images through batch norm, whose
             per-image gradients are meaningless.
         mixes_images: a score depends on the other images of the batch, by batch norm or anything
@@ -44,6 +45,7 @@ class Discriminator(nn.Module, ABC):
     default_head: ClassVar[str] = "unconditional"
     default_conditional_head: ClassVar[str] = "projection"
     takes_head: ClassVar[bool] = True
+    several_scores: ClassVar[bool] = False
     auxiliary_names: ClassVar[tuple[str, ...] | None] = None
     tiny: ClassVar[dict[str, Any]] = {}
     requires_labels: ClassVar[bool] = False

@@ -54,6 +54,8 @@ class Head(nn.Module, ABC):
         replaces_loss: its `auxiliary` holds the adversarial terms too, so that the step leaves the
             loss on scores out.
         needs_real: its `auxiliary` wants what D says of real images in G's update as well.
+        reads_each_image: its `auxiliary` compares what D says of each image with what it was made
+            of, so that D must not see several images as one.
         auxiliary_names, tiny, claims_cuda_graph: as of a `Generator`.
     """
 
@@ -61,6 +63,7 @@ class Head(nn.Module, ABC):
     requires_labels: ClassVar[bool] = False
     replaces_loss: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
+    reads_each_image: bool = False
     auxiliary_names: ClassVar[tuple[str, ...] | None] = None
     tiny: ClassVar[dict[str, Any]] = {}
     claims_cuda_graph: ClassVar[bool] = True

@@ -30,7 +30,10 @@ class Regularizer(nn.Module):
             no batch statistics, and it needs a double backward pass.
         differentiates: images of the step's own passes ("real", "fake") whose gradient it takes, so
             that the step makes them differentiable and nothing is computed twice.
+        repeats: images of the step's own passes that it shows D again, changed and under the same
+            random numbers (`Update.randoms`), so that nothing is computed twice.
         needs_real: it wants what D says of real images in G's update as well.
+        one_score: it needs a single score of each image, so that D must not have `several_scores`.
         packs: how many images D sees as one, stacked on channels.
         flattens: the option by whose strength it holds D's slope at images near 0; too much of it
             makes D blind. None where it does no such thing.
@@ -42,7 +45,9 @@ class Regularizer(nn.Module):
     sides: ClassVar[tuple[Side, ...]] = ("discriminator",)
     per_sample: ClassVar[bool] = False
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
+    repeats: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
     needs_real: ClassVar[bool] = False
+    one_score: ClassVar[bool] = False
     packs: int = 1
     flattens: ClassVar[str | None] = None
     schedulable: ClassVar[tuple[str, ...]] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
+from zoo.layers.moving import share_of_piece
 
 
 class Discriminate(Protocol):
@@ -38,6 +40,9 @@ class Update:
         fake_output: what D said of the fakes. Scores are fp32 at least.
         discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
             shows D the images as they are.
+        randoms: by "real" or "fake", where a due regularizer `repeats` that pass and it was not
+            compiled: what to enter so that D draws the random numbers of the step's own pass, which
+            was in fp32 then.
         generate: new images of G, with a graph where gradients are on and it is G's update.
         loss_scale: what gradients are larger by within the backward pass: 1, but under fp16 what
             its gradient scaler multiplies losses by.
@@ -56,6 +61,7 @@ class Update:
     fake_output: DiscriminatorOutput
     discriminate: Discriminate
     generate: Generate
+    randoms: Mapping[str, AbstractContextManager[object]] = field(default_factory=dict)
     loss_scale: Tensor | float = 1.0
     piece: int = 0
     pieces: int = 1
@@ -68,7 +74,7 @@ class Update:
 
     def share_of_piece(self, share: float) -> float:
         """How far a moving average goes at one piece, if it goes by `share` at an update."""
-        return share if self.pieces == 1 else 1 - (1 - share) ** (1 / self.pieces)
+        return share_of_piece(share, self.pieces)
 
     def real_gradient(self) -> Tensor:
         """d D(real) / d real, (M, C*H*W), itself differentiable; in fp32.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.layers.equalized import EqualizedLinear
+from zoo.layers.moving import MovingAverage
 from zoo.layers.shapes import check_labels
 
 
@@ -41,7 +42,7 @@ class LabelMapping(nn.Module):
             return self.layers(second_moment_norm(embedded))
 
 
-class Mapping(nn.Module):
+class Mapping(MovingAverage, nn.Module):
     """Styles w = f(z, y), and their moving mean.
 
     z and the embedded label are normalised to mean square 1 each, joined, and sent through
@@ -54,7 +55,7 @@ class Mapping(nn.Module):
         num_classes: 0 for none.
         layers: how many.
         lr: multiplier of their learning rate.
-        decay: of the moving mean, per pass.
+        decay: of the moving mean, per pass over the batch of an update.
 
     Attributes:
         style_mean: (max(num_classes, 1), width). (By its name averaged over processes before a
@@ -107,7 +108,7 @@ class Mapping(nn.Module):
         counts = classes.sum(0)[:, None]
         means = classes.T @ w / counts.clamp_min(1e-8)
         # A class that is not in the batch stays where it was.
-        share = (1 - self.decay) * (counts > 0).to(w.dtype)
+        share = self.share_of_pass(1 - self.decay) * (counts > 0).to(w.dtype)
         self.style_mean.copy_(self.style_mean.lerp(means, share))
 
     def mean(self, y: Tensor | None, per_class: bool = True) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from zoo.layers.init import CONVS
+from zoo.layers.truncated_normal import truncated_normal_
 
 Setting = Literal["veegan", "unrolled"]
 
@@ -52,7 +53,7 @@ def initialise(module: nn.Module, truncated: bool = False) -> None:
     for layer in module.modules():
         if isinstance(layer, (*CONVS, nn.Linear)):
             if truncated:
-                nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
+                truncated_normal_(layer.weight, 0.02)
             else:
                 nn.init.normal_(layer.weight, 0.0, 0.02)
             if layer.bias is not None:

@@ -1,4 +1,4 @@
-"""Latents of a truncated normal, for sampling and for exported programs."""
+"""Truncated normals: latents, for sampling and for exported programs, and weights."""
 
 from __future__ import annotations
 
@@ -45,3 +45,14 @@ def truncate(z: Tensor, truncation: Tensor | float) -> Tensor:
     mass = torch.erf(z.abs() / _SQRT2) * torch.erf(t.clamp(max=NO_TRUNCATION) / _SQRT2)
     inside = z.sign() * _SQRT2 * _erfinv(mass.clamp(max=1 - 1e-7))
     return torch.where(t < NO_TRUNCATION, inside, z)
+
+
+@torch.no_grad()
+def truncated_normal_(weight: Tensor, deviation: float, cut: float = 2.0) -> Tensor:
+    """Fill a weight with N(0, deviation^2) cut off at `cut` deviations, in place.
+
+    From torch's normal numbers, through their quantiles in fp64: a seed gives the same weights
+    under any version of torch, whose own `trunc_normal_` is another algorithm in some.
+    """
+    quantiles = truncate(weight.normal_().double(), cut)
+    return weight.copy_(deviation * quantiles)

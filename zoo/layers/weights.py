@@ -47,6 +47,12 @@ class DerivedWeight(nn.Module):
         return derived
 
 
+def spectral_layers(network: nn.Module) -> list[nn.Module]:
+    """Layers with a spectral norm, whose singular vectors move each time it is computed."""
+    layers = [m for m in network.modules() if isinstance(m, DerivedWeight)]
+    return [layer for layer in layers if layer.spectral_norm is not None]
+
+
 class cached_weights:
     """Context in which each derived weight of `modules` is computed once and then reused.
 

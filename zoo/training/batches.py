@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zoo.contracts.outputs import GeneratorOutput
 from zoo.core.errors import ZooError
+from zoo.layers.shapes import check_packs
 
 Batch = tuple[Tensor, Tensor | None]
 
@@ -43,6 +44,26 @@ def too_small(images: int, accumulate: int) -> ZooError:
         + "choose networks without batch norm, or let a loader of your own drop its last batch "
         "(drop_last=True)."
     )
+
+
+def check_pieces(images: int, accumulate: int, packs: int) -> None:
+    """Refuse a batch of an update that cannot be shared evenly, before a step meets it.
+
+    Args:
+        images: of one process.
+        accumulate: pieces that they are shared into.
+        packs: how many images of a piece D sees as one.
+
+    Raises:
+        ZooError: a piece, or a pack, would be left open.
+    """
+    size, rest = divmod(images, accumulate)
+    if rest:
+        raise ZooError(
+            f"a batch of {images} images cannot be shared into accumulate={accumulate} pieces: "
+            "datamodule.batch_size has to be a multiple."
+        )
+    check_packs(size, packs)
 
 
 def slices(

@@ -136,11 +136,30 @@ def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
 
 
 def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularizer]) -> None:
-    """Refuse a `per_sample` regularizer beside a discriminator that mixes the images of a batch.
+    """Refuse regularizers that need other scores than this discriminator gives, of other images.
+
+    A `per_sample` one beside a D that mixes the images of a batch, one of `one_score` beside a D
+    that gives several, and packs beside a head that reads each image.
 
     Raises:
         ZooError: there is one; the sentence says what to choose instead.
     """
+    regularizers = list(regularizers)
+    head = getattr(discriminator, "head", None)
+    if packs_of(regularizers) > 1 and getattr(head, "reads_each_image", False):
+        packing = next(r for r in regularizers if r.packs > 1)
+        raise ZooError(
+            f"head {type(head).__name__} of discriminator {_name(discriminator)} reads each image "
+            f"on its own, but regularizer {_name(packing)} shows {packing.packs} of them as one: "
+            "leave one of them out."
+        )
+    alone = [r for r in regularizers if r.one_score]
+    if alone and discriminator.several_scores:
+        raise ZooError(
+            f"regularizer {_name(alone[0])} needs one score per image, but discriminator "
+            f"{_name(discriminator)} gives several: choose one without scores of patches, scales "
+            "or pixels."
+        )
     penalties = per_sample(regularizers)
     if penalties and discriminator.has_batch_statistics:
         raise ZooError(

@@ -80,7 +80,7 @@ class GAN(TrainingModule):
         head: of a discriminator given by name; None takes the one that goes with the classes.
         d_steps: updates of D per update of G.
         accumulate: pieces that the batch of an update is shared into, to save memory; one step of
-            the optimizer sums them up.
+            the optimizer sums them up. Batch norm and its running statistics are of a piece.
         own_batch_for_g: G is updated beside real images of its own instead of those of D's last
             update; `images_seen` counts D's.
         optimizer: `adam`, `adamw`, `optimistic_adam` as in Daskalakis et al. (2018), or `rmsprop`

@@ -21,12 +21,13 @@ from zoo.core.torch_internals import NEEDS_TWO
 from zoo.data.checks import check_batch
 from zoo.data.pixels import to_float
 from zoo.registry.spec import spec
-from zoo.training.batches import pair, slices_of_step, too_small
+from zoo.training.batches import check_pieces, pair, slices_of_step, too_small
 from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.optimizers import maker
+from zoo.training.passes import packs_of
 from zoo.training.resuming import (
     check_optimizers,
     check_random_state,
@@ -106,8 +107,11 @@ class TrainingModule(LeanModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if hasattr(self._datamodule, "d_steps"):  # one of the zoo's: it gives whole steps
-            self._datamodule.d_steps = self.batches_per_step
+        data = self._datamodule
+        if hasattr(data, "d_steps"):  # one of the zoo's: it gives whole steps
+            data.d_steps = self.batches_per_step
+            packs = packs_of([*self.regularizers])  # type: ignore[list-item]
+            check_pieces(data.batch_size // self.trainer.world_size, self.accumulate, packs)
 
     @property
     def _datamodule(self) -> Any:

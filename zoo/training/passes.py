@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import Tensor
 
 from zoo.contracts.augmentation import Augmentation
@@ -15,7 +16,9 @@ from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.contracts.update import full_precision, widen
 from zoo.core.errors import ZooError
+from zoo.layers.moving import share_into
 from zoo.layers.shapes import pack
+from zoo.layers.weights import cached_weights, spectral_layers
 
 
 class Passes:
@@ -25,6 +28,12 @@ class Passes:
         generator, discriminator: the networks.
         regularizers: whose hooks move latents, wrap D, or have it see packs of images.
         augmentations: applied in this order to whatever D sees.
+        accumulate: pieces that the batch of an update is shared into; a pass is over one of them.
+
+    Attributes:
+        shared_weights: the context in which derived weights are computed once for all passes of an
+            update: D's, and the spectral norms of G where it makes a pass for each piece. (For one
+            pass they would only be kept longer than it needs them.)
     """
 
     def __init__(
@@ -33,6 +42,7 @@ class Passes:
         discriminator: Discriminator,
         regularizers: Sequence[Regularizer],
         augmentations: Sequence[Augmentation],
+        accumulate: int = 1,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -43,9 +53,13 @@ class Passes:
             a for a in self.augmentations if _overrides(a, Augmentation, "reals")
         ]
         self._watches = [a for a in self.augmentations if _overrides(a, Augmentation, "observe")]
+        self._mixes = discriminator.mixes_images  # a property that walks all modules
         self._score: Pass = discriminator.outputs
         for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
             self._score = functools.partial(wrapper.wrap_discriminator, self._score)
+        share_into(accumulate, generator, discriminator)
+        norms = spectral_layers(generator) if accumulate > 1 else []
+        self.shared_weights = cached_weights(discriminator, *norms)
         self._d_parameters = [p for p in discriminator.parameters() if p.requires_grad]
         self.synthesize: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]] = self._synthesize
 
@@ -74,6 +88,8 @@ class Passes:
             augmented: whether the augmentations come before.
         """
         with full_precision(images.device) if precise else nullcontext():
+            if precise:
+                images = widen(images)
             if augmented:
                 images = self.augment(images)
             if self.packs > 1 and images.shape[1] == self.generator.channels:
@@ -81,6 +97,32 @@ class Passes:
             output = self._score(images, labels)
         # A new one: torch 2.11 compiles no `_replace` whose result leaves what it compiles.
         return DiscriminatorOutput(widen(output.scores), output.features, output.extra)
+
+    def discriminate_both(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        randoms: Mapping[str, AbstractContextManager[object]],
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        """What D says of reals and of fakes, under the same labels.
+
+        One pass over both; separate passes where D mixes the images of a batch, and where a penalty
+        comes back to one side: then in fp32, because it differentiates the images or shows D others
+        under the same `randoms`.
+        """
+        differentiated = real.requires_grad or fake.requires_grad
+        if not (self._mixes or differentiated or randoms):
+            both = None if labels is None else torch.cat((labels, labels))
+            images = torch.cat((real, fake.to(real.dtype)))
+            return halves(self.discriminate(images, both))
+        outputs = []
+        for side, images in (("real", real), ("fake", fake)):
+            kept = randoms.get(side)
+            with kept or nullcontext():
+                precise = images.requires_grad or kept is not None
+                outputs.append(self.discriminate(images, labels, precise=precise))
+        return outputs[0], outputs[1]
 
     def augment(self, images: Tensor) -> Tensor:
         """What images pass through before D."""

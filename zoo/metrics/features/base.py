@@ -112,15 +112,15 @@ def unreadable(who: str, channels: int) -> ZooError:
     return ZooError(f"{who}, these have {channels}: {advice}.")
 
 
-def as_rgb(images: Tensor) -> Tensor:
-    """Images (N, 1 or 3, H, W) with three channels.
+def as_rgb(images: Tensor, who: str = "ImageNet features take") -> Tensor:
+    """Images (N, 1 or 3, H, W) with three channels, for `who`, which begins the error.
 
     Raises:
         ZooError: another number of channels.
     """
     channels = images.shape[1]
     if channels not in Features.channels:
-        raise unreadable("ImageNet features take images of 1 or 3 channels", channels)
+        raise unreadable(f"{who} images of 1 or 3 channels", channels)
     return images.expand(-1, 3, -1, -1)
 
 

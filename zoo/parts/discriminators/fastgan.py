@@ -62,6 +62,7 @@ class FastGANDiscriminator(Discriminator):
     """
 
     takes_head = False
+    several_scores = True
     auxiliary_names = ("reconstruction",)
     tiny: ClassVar[dict[str, Any]] = {
         "base_channels": 4,

@@ -46,6 +46,7 @@ class PatchGANDiscriminator(Discriminator):
     """
 
     takes_head = False
+    several_scores = True
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 8, "n_layers": 2}
 
     def __init__(

@@ -55,6 +55,7 @@ class ProjectedDiscriminator(Discriminator):
     """
 
     takes_head = False
+    several_scores = True
     tiny: ClassVar[dict[str, Any]] = {
         "model": "test_efficientnet",
         "pretrained": False,

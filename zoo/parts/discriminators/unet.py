@@ -59,6 +59,7 @@ class UNetDiscriminator(Discriminator):
     seen: Tensor
 
     takes_head = False
+    several_scores = True
     auxiliary_names = ("cutmix", "consistency")
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
 

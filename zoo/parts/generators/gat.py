@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.core.errors import ZooError
+from zoo.layers.moving import MovingAverage
 from zoo.layers.shapes import check_labels
 from zoo.layers.transformer import (
     RotaryAttention,
@@ -62,7 +63,7 @@ class Output(nn.Module):
 
 
 @generator("gat")
-class GATGenerator(Generator):
+class GATGenerator(MovingAverage, Generator):
     """A transformer on patches, whose noise enters only through the style of its blocks.
 
     Tokens start as fixed positions. The style is a two-layer map of the latent, beside an embedding
@@ -185,10 +186,11 @@ class GATGenerator(Generator):
     def _follow(self, style: Tensor, y: Tensor | None) -> None:
         """Move the mean style of each class in the batch; all of them without classes."""
         style = style.to(self.style_mean.dtype)
+        share = self.share_of_pass(1 - DECAY)
         if y is None or not self.num_classes:
-            self.style_mean.lerp_(style.mean(0, keepdim=True), 1 - DECAY)
+            self.style_mean.lerp_(style.mean(0, keepdim=True), share)
             return
         member = (y == torch.arange(self.num_classes, device=y.device)[:, None]).to(style.dtype)
         number = member.sum(1, keepdim=True)
         means = member @ style / number.clamp(min=1)
-        self.style_mean.lerp_(means, (1 - DECAY) * (number > 0).to(style.dtype))
+        self.style_mean.lerp_(means, share * (number > 0).to(style.dtype))

@@ -70,6 +70,7 @@ class InfoGAN(Head):
             )
         if not self.codes:
             return
+        self.reads_each_image = True
         # Continuous codes have a mean and a log variance each, behind the logits.
         outputs = sum(code.size if code.categorical else 2 for code in self.codes)
         self.q = nn.Sequential(
@@ -92,11 +93,6 @@ class InfoGAN(Head):
         if not self.codes:
             return {}
         read, z = update.fake_output.extra["codes"].float(), update.generated.z
-        if len(read) != len(z):
-            raise ZooError(
-                "head infogan reads the codes of each image, but D sees several images as one: "
-                "leave regularizer packing out."
-            )
         losses, place = {}, 0
         discrete: list[Tensor] = []
         continuous: list[int] = []

@@ -24,6 +24,7 @@ class GradientNormalization(Regularizer):
 
     sides = ("discriminator", "generator")
     per_sample = True
+    one_score = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,10 +39,10 @@ class GradientNormalization(Regularizer):
                 x = x.detach().requires_grad_()
             output = inner(x, labels)
             score = output.scores
-            if score.dim() > 1:
+            if score.dim() > 1:  # of a plugin that does not say so; see `one_score`
                 raise ZooError(
-                    "regularizer gradient_normalization needs one score per image: choose a "
-                    "discriminator that gives no scores of patches or scales."
+                    "regularizer gradient_normalization needs one score per image: a discriminator "
+                    "of several says so by `several_scores = True`."
                 )
             (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
             norm = torch.linalg.vector_norm(gradient.reshape(len(score), -1), dim=1)
