@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,10 +14,11 @@ import pytest
 from helpers_train import TINY, configure
 
 from zoo.cli import main as cli
+from zoo.cli.failures import Stopped
 from zoo.cli.jobs import run_task
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
-from zoo.registry.places import ROOT
+from zoo.registry.places import CONFIGS, ROOT
 
 
 def run_py(*arguments: str, cwd=ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -216,3 +218,21 @@ def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
     printed = capsys.readouterr().err
     assert "Traceback" in printed
     assert printed.endswith("error: wrong.\n")
+
+
+@pytest.mark.parametrize("preset", [None, *sorted(f.stem for f in (CONFIGS / "debug").iterdir())])
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [(KeyboardInterrupt(), 130), (Stopped(signal.SIGINT), 130), (Stopped(signal.SIGTERM), 143)],
+)
+def test_whoever_stops_it_reads_no_traceback(stop, code, preset, monkeypatch, capsys):
+    def run():
+        raise stop
+
+    monkeypatch.setattr(sys, "argv", ["run.py", *([f"debug={preset}"] if preset else [])])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as end:
+        cli.main(run)
+    assert end.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: stopped by ")
