@@ -2,11 +2,12 @@
 
 `python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
 same seconds: of the processor, added up over its threads, or of the clock where there is a GPU. It
-scores the last checkpoints of those that can be compared (Fashion-MNIST at 32x32 with labels), with
-`--curve` also those on the way, draws one row of pictures of each, and writes
-`results/families.json`, `.md` and `.png`, on a GPU `families_cuda.*`, after each training. Rows
-that are there are kept, one for each family, seed and time, and runs in `--runs`, so that
-`--families` without a name only draws again. Data sets come from `ZOO_DATA_DIR` (default: `data`).
+scores the last checkpoints of those that can be compared (32x32 with labels), with `--curve` also
+those on the way, draws one row of pictures of each, and writes `results/families.json`, `.md` and
+`.png`, on a GPU `families_cuda.*`, after each training. With `--data` the same recipes train on
+other images than Fashion-MNIST, and the files are called `families_DATA.*`. Rows that are there are
+kept, one for each family, seed and time, and runs in `--runs`, so that `--families` without a name
+only draws again. Data sets come from `ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,38 @@ PICTURES = {
 }  # fmt: skip
 """Families that train on other images or without labels: pictures, no figures to compare."""
 EVERY = {**FAMILIES, **PICTURES}
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the families are compared on.
+
+    Attributes:
+        words: in the report's headings.
+        settings: of a training, after those of its recipe.
+        scoring: settings of `task=evaluate`.
+        families: the rows that there can be.
+    """
+
+    words: str
+    settings: tuple[str, ...] = ()
+    scoring: tuple[str, ...] = ()
+    families: tuple[str, ...] = tuple(FAMILIES)
+
+
+DATA = {
+    "fashion_mnist": Images("Fashion-MNIST at 32x32, with labels", families=tuple(EVERY)),
+    "cifar10": Images("CIFAR-10, with labels", ("datamodule=cifar10", "datamodule.flip=true")),
+    "cifar10_jpeg": Images(
+        "CIFAR-10's images as JPEG, with labels",
+        (
+            "datamodule=image_folder", "datamodule.folder=cifar10_jpeg",
+            "datamodule.image_size=32", "datamodule.flip=true",
+        ),
+        ("features=cifar10",),
+    ),
+}  # fmt: skip
+"""By name; `cifar10_jpeg` is a folder of that name, with train/CLASS and test/CLASS in it."""
 ENDS = ["trainer.max_epochs=-1", "trainer.max_steps=-1", "trainer.max_images=null"]
 RARELY = 1_000_000
 QUIET = [
@@ -80,7 +114,8 @@ def main() -> None:
         "--seconds", type=int, default=600, help="of the processor or the GPU, for each run"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--families", nargs="*", choices=list(EVERY), default=list(EVERY))
+    parser.add_argument("--families", nargs="*", choices=list(EVERY))
+    parser.add_argument("--data", choices=list(DATA), default="fashion_mnist")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--curve", action="store_true", help="also the time to a quality")
     parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
@@ -88,11 +123,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    stem = "families" if device.type == "cpu" else f"families_{device.type}"
-    file = options.out / f"{stem}.json"
+    images = DATA[options.data]
+    chosen = list(images.families) if options.families is None else options.families
+    for family in chosen:
+        if family not in images.families:
+            parser.error(f"{family} does not train on {options.data}: choose of {images.families}")
+    file = options.out / f"{stem(options.data, device)}.json"
     failed = False
     for seed in options.seeds:
-        for family in options.families:
+        for family in chosen:
             try:
                 row = measured(family, seed, device, options)
             except subprocess.CalledProcessError as error:
@@ -101,11 +140,11 @@ def main() -> None:
                 continue
             print(row, flush=True)
             rows = table.added(table.read(file), row, key)
-            write(rows, options.runs, file, device)
+            write(rows, options.runs, file, device, options.data)
     rows = table.read(file)
     if not rows:
         parser.error(f"there are no rows in {file} to draw again: name families")
-    write(rows, options.runs, file, device)
+    write(rows, options.runs, file, device, options.data)
     sys.exit(int(failed))
 
 
@@ -117,9 +156,17 @@ def measured(
     Raises:
         subprocess.CalledProcessError: it failed, or its evaluation did.
     """
-    run = folder(options.runs, family, seed, options.seconds)
+    data = DATA[options.data]
+    run = folder(options.runs, options.data, family, seed, options.seconds)
     kept = quality.CHECKPOINTS if options.curve and family in FAMILIES else []
-    settings = [*EVERY[family], *ENDS, *QUIET, *end_after(options.seconds, device), *kept]
+    settings = [
+        *EVERY[family],
+        *data.settings,
+        *ENDS,
+        *QUIET,
+        *end_after(options.seconds, device),
+        *kept,
+    ]
     settings.append(f"seed={seed}")
     plugins = {"ZOO_PLUGINS": str(CALLBACKS)}
     images = trained(settings, options.threads, LONGEST, run, **plugins)["images"]
@@ -127,7 +174,7 @@ def measured(
     return {
         "family": family,
         "images": images,
-        **score(family, run, options.threads, options.curve),
+        **score(family, run, data, options.threads, options.curve),
         "seed": seed,
         "seconds": options.seconds,
         "loaded": options.loaded,
@@ -136,19 +183,26 @@ def measured(
     }
 
 
-def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device) -> None:
+def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device, data: str) -> None:
     """The rows with their report, and the sheet of those whose runs are there."""
     picture = file.with_suffix(".png")
-    table.write(file, rows, report(rows, device, picture.name))
-    drawn = [(f"{r['family']}", folder(runs, r["family"], r["seed"], r["seconds"]))
+    table.write(file, rows, report(rows, device, picture.name, data))
+    drawn = [(f"{r['family']}", folder(runs, data, r["family"], r["seed"], r["seconds"]))
              for r in longest(rows)]  # fmt: skip
     drawn = [(family, run) for family, run in drawn if run.exists()]
     if drawn:
         sheet(drawn).save(picture, optimize=True)
 
 
-def folder(runs: Path, family: str, seed: int, seconds: int) -> Path:
-    return runs / f"{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
+def stem(data: str, device: torch.device) -> str:
+    """Of the names of the results."""
+    parts = ["families"] if data == "fashion_mnist" else ["families", data]
+    return "_".join(parts if device.type == "cpu" else [*parts, device.type])
+
+
+def folder(runs: Path, data: str, family: str, seed: int, seconds: int) -> Path:
+    before = "" if data == "fashion_mnist" else f"{data}-"
+    return runs / f"{before}{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
 
 
 def name_of(machine: dict[str, Any]) -> str:
@@ -163,12 +217,12 @@ def end_after(seconds: int, device: torch.device) -> list[str]:
     return [f"+trainer.max_time=00:{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"]
 
 
-def score(family: str, run: Path, threads: int, curve: bool) -> table.Row:
+def score(family: str, run: Path, data: Images, threads: int, curve: bool) -> table.Row:
     """The figures of a run, for those families that can be compared, with their curve if asked."""
     metrics = list(FIGURES) if family in FAMILIES else []
-    found = scored(run, metrics, threads, LONGEST)
+    found = scored(run, metrics, threads, LONGEST, data.scoring)
     if curve and metrics:
-        found |= quality.curve(run, threads, LONGEST)
+        found |= quality.curve(run, threads, LONGEST, data.scoring)
     return found | {"figures": {name: found["figures"].get(name) for name in metrics}}
 
 
@@ -187,8 +241,11 @@ def longest(rows: list[table.Row]) -> list[table.Row]:
     return [best[family] for family in EVERY if family in best]
 
 
-def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
+def report(
+    rows: list[table.Row], device: torch.device, picture: str, data: str = "fashion_mnist"
+) -> str:
     """The rows as Markdown: for each time the families, the nearest by FID first."""
+    images = DATA[data]
     on_cpu = device.type == "cpu"
     unit = "processor seconds" if on_cpu else "seconds on one GPU"
     added_up = ", added up over its threads" if on_cpu else ""
@@ -201,7 +258,7 @@ def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
     ]
     compared = [r for r in rows if r["family"] in FAMILIES]
     for seconds in sorted({r["seconds"] for r in compared}):
-        lines += ["", f"## {seconds} {unit} of Fashion-MNIST at 32x32, with labels", ""]
+        lines += ["", f"## {seconds:,} {unit} of {images.words}", ""]
         groups = {f: [r for r in compared if (r["family"], r["seconds"]) == (f, seconds)]
                   for f in FAMILIES}  # fmt: skip
         nearest = sorted(filter(groups.get, groups), key=lambda f: table.mean(groups[f], "fid"))
@@ -223,14 +280,17 @@ def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
     ]
     drawn = [f"{r['family']} ({r['images']:,} images, {r['seconds']} s)" for r in longest(rows)]
     lines += [f"From the top: {', '.join(drawn)}."]
-    missing = [family for family in EVERY if family not in {r["family"] for r in rows}]
+    missing = [family for family in images.families if family not in {r["family"] for r in rows}]
     if missing:
         lines += ["", f"Not trained yet: {', '.join(missing)}."]
     plugin = " (of `ZOO_PLUGINS=benchmarks/callbacks`)" if on_cpu else ""
     end = f"`{end_after(rows[0]['seconds'], device)[0]}`{plugin}"
     always = " ".join([*ENDS, *QUIET])
     lines += ["", f"Settings of the rows, each with `{always}`, an end as {end}, and `seed`:", ""]
-    lines += [f"- {f}: `{' '.join(['python run.py', *s])}`" for f, s in EVERY.items()]
+    lines += [
+        f"- {f}: `{' '.join(['python run.py', *EVERY[f], *images.settings])}`"
+        for f in images.families
+    ]
     lines += ["", f"Machine: {machines_in_words(rows)}."]
     elsewhere = dict.fromkeys(
         r["scored_on"] for r in compared if r["scored_on"] != name_of(r["machine"])
@@ -243,7 +303,8 @@ def report(rows: list[table.Row], device: torch.device, picture: str) -> str:
         )
     protocols = dict.fromkeys(r["protocol"] for r in compared)
     lines += ["", *(f"{p}\n" for p in protocols)]
-    lines.append("Made by `python -m benchmarks.families` (`--help`).")
+    which = "" if data == "fashion_mnist" else f" --data {data}"
+    lines.append(f"Made by `python -m benchmarks.families{which}` (`--help`).")
     return "\n".join(lines) + "\n"
 
 

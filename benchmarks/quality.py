@@ -6,6 +6,7 @@ A row's `curve` is a list of [images seen, FID]; its seconds are shared evenly b
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import rows as table
@@ -21,10 +22,13 @@ IMAGES = 2500
 """Generated for each point of a curve."""
 
 
-def curve(run: Path, threads: int, longest: float) -> table.Row:
+def curve(run: Path, threads: int, longest: float, how: Sequence[str] = ()) -> table.Row:
     """The FID at every doubling of the images seen and at the end, as `curve` with its protocol.
 
     The other numbered checkpoints of the run are removed.
+
+    Args:
+        how: further settings of `task=evaluate`.
     """
     folder = run / "checkpoints"
     files = sorted(folder.glob("images_*.ckpt"))
@@ -32,7 +36,7 @@ def curve(run: Path, threads: int, longest: float) -> table.Row:
     for place, file in enumerate(files):
         if place not in doublings:
             file.unlink()
-    settings = [f"ckpt={folder}", "metrics=[fid]", f"n={IMAGES}"]
+    settings = [f"ckpt={folder}", "metrics=[fid]", f"n={IMAGES}", *how]
     results = evaluated(settings, threads, longest)
     return {
         "curve": [[result.images_seen, result.figures["fid"]] for result in results],

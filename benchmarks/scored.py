@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,17 @@ def trained(
 
 
 def scored(
-    run: Path, metrics: list[str], threads: int, longest: float, **environment: str
+    run: Path,
+    metrics: list[str],
+    threads: int,
+    longest: float,
+    how: Sequence[str] = (),
+    **environment: str,
 ) -> dict[str, Any]:
-    """Figures of a run's last checkpoint by `task=evaluate`, and their protocol."""
+    """Figures of a run's last checkpoint by `task=evaluate`, set as `how`, and their protocol."""
     if not metrics:
         return {"figures": {}, "protocol": ""}
-    settings = [f"ckpt={run}", f"metrics=[{','.join(metrics)}]"]
+    settings = [f"ckpt={run}", f"metrics=[{','.join(metrics)}]", *how]
     (result,) = evaluated(settings, threads, longest, **environment)
     return {"figures": result.figures, "protocol": str(result.protocol)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
+import pytest
 import recipes
 import torch
 
@@ -98,6 +99,19 @@ def test_every_row_is_a_recipe_with_labels_at_one_size():
         assert config["datamodule"]["image_size"] == 32
         assert config["model"]["conditional"] is True
         assert "fashion_mnist" in config["datamodule"]["_target_"]
+
+
+@pytest.mark.parametrize("name", families.DATA)
+def test_other_images_take_the_same_recipes(name):
+    data = families.DATA[name]
+    for family in families.FAMILIES:
+        recipe, *settings = [*families.FAMILIES[family], *data.settings]
+        overrides = [s for s in settings if s.startswith(("model", "datamodule"))]
+        config = recipes.composed(recipe.removeprefix("experiment="), *overrides)
+        assert config["datamodule"]["image_size"] == 32
+        assert config["datamodule"]["flip"] is bool(data.settings)
+    text = families.report([row("GAT", 0, 5.0)], torch.device("cpu"), "x.png", name)
+    assert f"## 600 processor seconds of {data.words}" in text
 
 
 def test_the_pictures_are_of_recipes():

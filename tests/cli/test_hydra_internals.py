@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -21,6 +23,22 @@ def test_the_parser_knows_the_flags_that_the_program_looks_at() -> None:
     assert given.cfg == "job"
     asked = ("help", "hydra_help", "info", "shell_completion", "config_dir", "config_name")
     assert all(hasattr(given, name) for name in (*asked, "config_path", "experimental_rerun"))
+
+
+def test_the_parser_stands_that_every_help_is_looked_into(monkeypatch) -> None:
+    add = argparse.ArgumentParser.add_argument
+
+    def check(self: argparse.ArgumentParser, action: argparse.Action) -> None:
+        assert "%" not in (action.help or "")
+
+    def add_and_check(self: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> argparse.Action:
+        action = add(self, *args, **kwargs)
+        self._check_help(action)
+        return action
+
+    monkeypatch.setattr(argparse.ArgumentParser, "_check_help", check, raising=False)
+    monkeypatch.setattr(argparse.ArgumentParser, "add_argument", add_and_check)  # as in Python 3.14
+    assert argument_parser().parse_args(["-sc"]).shell_completion
 
 
 def test_a_copy_of_the_store_is_the_store_and_its_nodes_are_copies() -> None:

@@ -58,7 +58,7 @@ def test_the_wheel_is_whole(site: Path) -> None:
     assert [link for link in links if not link.startswith("https://")] == []
     assert "How to measure (`benchmarks/README.md`)" in page
     assert list(info.rglob("LICENSE"))
-    assert "Programming Language :: Python :: 3.13" in metadata.get_all("Classifier")
+    assert "Programming Language :: Python :: 3.14" in metadata.get_all("Classifier")
     assert not (site / "benchmarks").exists()
     assert not (site / "tests").exists()
 

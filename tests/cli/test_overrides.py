@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from zoo.cli import overrides
 from zoo.cli.grammar import argument
@@ -24,8 +24,8 @@ def _stored():
     store_parts()
 
 
-def check(*arguments: str) -> None:
-    overrides.check(overrides.normalise(list(arguments)), CONFIGS)
+def check(*arguments: str) -> DictConfig | None:
+    return overrides.check(overrides.normalise(list(arguments)), CONFIGS)
 
 
 def test_a_timm_model_has_two_spellings():
@@ -88,7 +88,9 @@ def test_callbacks_have_all_their_options_in_the_configuration():
 
 @pytest.mark.parametrize("name", experiments(CONFIGS))
 def test_experiments_pass(name):
-    check(f"experiment={name}")
+    config = check(f"experiment={name}")
+    assert config is not None
+    assert config.logger.keys() <= {"csv", "wandb"}  # extras bring the others
 
 
 LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,15 @@ def test_plugin_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     made.discriminator(scores, -scores).mean().backward()
     assert made.generator(scores).shape == (8,)
     assert scores.grad is not None
+
+
+def test_versions_of_python_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lowest, end = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups()
+    language = "Programming Language :: Python :: 3."
+    named = [c.removeprefix(language) for c in project["classifiers"] if c.startswith(language)]
+    assert named == [str(minor) for minor in range(int(lowest), int(end))]
+    assert f"\nPython 3.{lowest} to 3.{named[-1]}. " in README
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:

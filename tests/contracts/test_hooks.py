@@ -43,6 +43,7 @@ SWITCHES = [
     ("loss", "needs_real"),
     ("regularizer", "needs_real"),
     ("regularizer", "differentiates"),
+    ("regularizer", "repeats"),
     ("regularizer", "packs"),
     ("regularizer", "per_sample"),
 ]

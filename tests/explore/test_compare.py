@@ -117,6 +117,7 @@ def test_a_curve_of_one_point_is_a_dot(tmp_path, rows, marker):
     axis = Figure().add_subplot()
     draw_curves(axis, tmp_path)
     assert [line.get_marker() for line in axis.lines] == [marker]
+    assert all(tick == round(tick) for tick in axis.get_xticks())  # no half steps
 
 
 def test_equal_short_names_are_told_apart(tmp_path):

@@ -8,6 +8,7 @@ from helpers import make_checkpoint
 
 import zoo
 from zoo.core.errors import ZooError
+from zoo.explore.latents import signed
 from zoo.explore.principal import principal, principal_grid
 from zoo.registry import REGISTRY
 from zoo.tasks.explore import Explore
@@ -81,3 +82,9 @@ def test_pictures_and_the_section_of_a_report(name, tmp_path):
     if name == "mlp":
         Explore(ckpt=str(file), sections=["pca"], directions=2)(tmp_path)
         assert (tmp_path / "pca.png").is_file()
+
+
+def test_columns_are_headed_by_their_amounts():
+    heads = [signed(amount) for amount in torch.linspace(-3, 3, 9).tolist()]
+    assert heads == ["-3", "-2.25", "-1.5", "-0.75", "0", "+0.75", "+1.5", "+2.25", "+3"]
+    assert signed(-1e-9) == "0"

@@ -22,7 +22,7 @@ def wheel(folder: Path, module: str, text: str) -> Path:
     files = {
         f"{module}/__init__.py": "",
         f"{module}/losses.py": text,
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: gan-zoo-extra\nVersion: 1.0\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: zoo-extra\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[zoo.plugins]\nextra = {module}\n",
     }
@@ -53,6 +53,6 @@ def test_an_installed_package_is_a_plugin(tmp_path):
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.stdout.splitlines() == [
-        "package gan-zoo-extra|zoo_extra.losses.Plain|False",
+        "package zoo-extra|zoo_extra.losses.Plain|False",
         "5.0",
     ], done.stderr

@@ -25,6 +25,7 @@ from zoo.training.symptoms import (
     generator_collapsed,
     gradient_norm,
     gradients_exploded,
+    images_ran_away,
     mean_pairwise_distance,
     modes_lost,
     modes_scarce,
@@ -60,6 +61,16 @@ def test_diversity_in_closed_form() -> None:
     labels = torch.tensor([0, 0, 1, 1])
     assert diversity(square * 3, square, labels) == pytest.approx(3)
     assert diversity(square, square, torch.arange(4)) is None
+
+
+def test_images_that_leave_the_range_of_the_real_ones() -> None:
+    real = torch.tensor([-1.0, 1.0]).repeat(32).view(4, 1, 4, 4)
+    sentence = images_ran_away(13 * real, real, {"fd_r1.gamma": 0.1}, start=0.0032)
+    assert sentence is not None
+    assert "spread 13.0 times as far as real ones, up to 13 where 1 is white" in sentence
+    assert "more of model.regularizer.fd_r1.gamma=0.1 (0.0002·H²/batch = 0.0032 is" in sentence
+    assert images_ran_away(2.9 * real, real) is None
+    assert images_ran_away(real, real / 100) is None  # a bounded G on pale images
 
 
 def test_a_generator_that_ignores_its_latents_is_found_within_classes() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import math
 import re
+import textwrap
 import types
 from typing import get_args, get_type_hints
 
@@ -60,11 +62,14 @@ def fit(gan: GAN, data=None, loader=None, **settings) -> pl.Trainer:
 def test_the_docstring_works_as_it_stands(tmp_path, monkeypatch):
     """Its code, on small pictures for one short epoch."""
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"\n\n( {8}gan = .*?)\n\n {4}Args:", GAN.__doc__, re.S)
+    code = re.search(r"\n\n( {4}gan = .*?)\n\nArgs:", inspect.getdoc(GAN), re.S)
     assert code is not None
-    text = "\n".join(line.removeprefix(" " * 8) for line in code[1].splitlines())
-    text = text.replace("image_size=32", "image_size=8").replace(
-        '"mnist_subset"', '"mnist_subset", image_size=8, train_val_test_split=[640, 10, 10]'
+    text = (
+        textwrap.dedent(code[1])
+        .replace("image_size=32", "image_size=8")
+        .replace(
+            '"mnist_subset"', '"mnist_subset", image_size=8, train_val_test_split=[640, 10, 10]'
+        )
     )
     names: dict = {"zoo": zoo, "pl": pl}
     exec(text, names)

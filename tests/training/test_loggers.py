@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,12 @@ def test_a_logger_that_does_not_exist_or_fails_is_told(tmp_path):
         train(tmp_path, "+logger.mine._target_=os.system")
     with pytest.raises(ZooError, match=r"logger\.mine\._target_=.* cannot be imported"):
         train(tmp_path, "+logger.mine._target_=pytorch_lightning.loggers.NoLogger")
+
+
+def test_a_logger_without_its_package_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ZooError, match=r"needs tensorboard.*pip install 'gan-zoo\[tensorboard\]'"):
+        train(tmp_path, "logger=tensorboard")
 
 
 def test_training_without_a_logger_works(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from hydra import initialize_config_dir
@@ -17,11 +18,22 @@ from zoo.core.errors import ZooError
 from zoo.registry.places import CONFIGS
 
 
-def argument_parser() -> argparse.ArgumentParser:
-    """Hydra's own parser of the command line."""
-    from hydra._internal.utils import get_args_parser
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help may be an object that becomes text where it is printed.
 
-    return get_args_parser()
+    Hydra's help of `--shell-completion` is one; Python 3.14 looks into every help at once.
+    """
+
+    def _check_help(self, action: argparse.Action) -> None:
+        """Leave Hydra's help as it is."""
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Hydra's own parser of the command line; Hydra's later ones are of the same class."""
+    from hydra._internal import utils
+
+    utils.argparse = SimpleNamespace(ArgumentParser=_Parser)  # type: ignore[assignment]
+    return utils.get_args_parser()
 
 
 def share_config_store() -> None:

@@ -30,6 +30,8 @@ class Regularizer(nn.Module):
             no batch statistics, and it needs a double backward pass.
         differentiates: images of the step's own passes ("real", "fake") whose gradient it takes, so
             that the step makes them differentiable and nothing is computed twice.
+        repeats: images of the step's own passes that it shows D again, changed and under the same
+            random numbers (`Update.randoms`), so that nothing is computed twice.
         needs_real: it wants what D says of real images in G's update as well.
         one_score: it needs a single score of each image, so that D must not have `several_scores`.
         packs: how many images D sees as one, stacked on channels.
@@ -43,6 +45,7 @@ class Regularizer(nn.Module):
     sides: ClassVar[tuple[Side, ...]] = ("discriminator",)
     per_sample: ClassVar[bool] = False
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
+    repeats: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
     needs_real: ClassVar[bool] = False
     one_score: ClassVar[bool] = False
     packs: int = 1

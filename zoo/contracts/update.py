@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -39,6 +40,9 @@ class Update:
         fake_output: what D said of the fakes. Scores are fp32 at least.
         discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
             shows D the images as they are.
+        randoms: by "real" or "fake", where a due regularizer `repeats` that pass and it was not
+            compiled: what to enter so that D draws the random numbers of the step's own pass, which
+            was in fp32 then.
         generate: new images of G, with a graph where gradients are on and it is G's update.
         loss_scale: what gradients are larger by within the backward pass: 1, but under fp16 what
             its gradient scaler multiplies losses by.
@@ -57,6 +61,7 @@ class Update:
     fake_output: DiscriminatorOutput
     discriminate: Discriminate
     generate: Generate
+    randoms: Mapping[str, AbstractContextManager[object]] = field(default_factory=dict)
     loss_scale: Tensor | float = 1.0
     piece: int = 0
     pieces: int = 1

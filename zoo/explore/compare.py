@@ -255,6 +255,7 @@ def draw_curves(axis: Any, run: Path) -> None:
             marker = "o" if len(curves[name][0]) == 1 else None  # a line of one point is nothing
             axis.plot(*curves[name], label=name, linewidth=1, marker=marker)
     axis.set_xlabel("step")
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if axis.lines:  # a short run has none
         axis.legend(fontsize="x-small")
 

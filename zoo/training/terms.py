@@ -54,6 +54,11 @@ def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
     return named
 
 
+def weighing(regularizers: Sequence[Regularizer], side: Side) -> list[Regularizer]:
+    """Those that weigh the loss values of this side's update."""
+    return [r for r in regularizers if side in r.sides and r.overrides("weights")]
+
+
 def metric_name(name: str, side: Side, both: bool = True) -> str:
     """The metric of a term: G's terms end in `_g` where D may have one of that name."""
     return f"{name}_g" if side == "generator" and both else name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from zoo.data.sets.cifar import CIFARDataModule
 from zoo.registry import at_least, datamodule
@@ -30,6 +30,8 @@ class CIFAR10DataModule(CIFARDataModule):
 
     Paper: Krizhevsky (2009), Learning multiple layers of features from tiny images.
     """
+
+    features: ClassVar[str | None] = "cifar10"
 
     def __init__(
         self,

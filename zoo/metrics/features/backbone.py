@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.layers.folding import without_batch_norms
 from zoo.metrics.features.base import Features, as_rgb
 
 
@@ -19,7 +20,8 @@ class Backbone(Features):
     std: Tensor
 
     def adopt(self, network: nn.Module, resolution: int, mean: Any, std: Any) -> None:
-        self.network = network
+        images = torch.zeros(1, 3, resolution, resolution)
+        self.network = without_batch_norms(network.eval(), images)
         self.classes = int(getattr(network, "num_classes", 0))
         self.resolution = resolution
         self.resizer = f"bicubic antialiased to {resolution}"

@@ -72,9 +72,13 @@ class Features(nn.Module, ABC):
         return True
 
     def freeze(self) -> None:
-        """Call last in `__init__`: no gradients, evaluation mode, and a hash of the weights."""
+        """Call last in `__init__`: no gradients, evaluation mode, and a hash of the weights.
+
+        Convolutions run with the channels last, in half of the time on processors.
+        """
         self.requires_grad_(False)
         self.eval()
+        self.to(memory_format=torch.channels_last)
         if not hasattr(self, "weights_hash"):
             self.weights_hash = tensors_hash(self.state_dict().items())
 
@@ -112,15 +116,15 @@ def unreadable(who: str, channels: int) -> ZooError:
     return ZooError(f"{who}, these have {channels}: {advice}.")
 
 
-def as_rgb(images: Tensor) -> Tensor:
-    """Images (N, 1 or 3, H, W) with three channels.
+def as_rgb(images: Tensor, who: str = "ImageNet features take") -> Tensor:
+    """Images (N, 1 or 3, H, W) with three channels, for `who`, which begins the error.
 
     Raises:
         ZooError: another number of channels.
     """
     channels = images.shape[1]
     if channels not in Features.channels:
-        raise unreadable("ImageNet features take images of 1 or 3 channels", channels)
+        raise unreadable(f"{who} images of 1 or 3 channels", channels)
     return images.expand(-1, 3, -1, -1)
 
 

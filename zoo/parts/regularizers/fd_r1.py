@@ -29,6 +29,7 @@ class FiniteDifferenceR1(Regularizer):
         every: act on every k-th update of D, with k times the weight.
     """
 
+    repeats = ("real",)
     schedulable = ("gamma",)
     flattens = "gamma"
 
@@ -43,4 +44,4 @@ class FiniteDifferenceR1(Regularizer):
         self.distance = distance
 
     def forward(self, update: Update) -> Tensor:
-        return 0.5 * self.gamma * mean_square_slope(update, update.real, self.distance)
+        return 0.5 * self.gamma * mean_square_slope(update, "real", self.distance)

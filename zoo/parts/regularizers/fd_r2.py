@@ -26,6 +26,7 @@ class FiniteDifferenceR2(Regularizer):
         every: act on every k-th update of D, with k times the weight.
     """
 
+    repeats = ("fake",)
     schedulable = ("gamma",)
     flattens = "gamma"
 
@@ -40,5 +41,4 @@ class FiniteDifferenceR2(Regularizer):
         self.distance = distance
 
     def forward(self, update: Update) -> Tensor:
-        images = update.generated.images
-        return 0.5 * self.gamma * mean_square_slope(update, images, self.distance)
+        return 0.5 * self.gamma * mean_square_slope(update, "fake", self.distance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from torch import Tensor
 
@@ -13,13 +13,18 @@ from zoo.registry import above, at_least, at_most, regularizer
 
 
 def mean_square_slope(
-    update: Update, images: Tensor, distance: float, share: float = 1.0
+    update: Update, side: Literal["real", "fake"], distance: float, share: float = 1.0
 ) -> Tensor:
     """E[((D(x + h e) - D(x)) / h)^2] over the first `share` of images, h = `distance`.
 
     Over two images at least, and in fp32; of several scores of an image D is the mean, as in the
-    loss.
+    loss. Of all images D(x) is the step's own, if it can be had.
     """
+    images = update.real if side == "real" else update.generated.images
+    output = update.real_output if side == "real" else update.fake_output
+    known = None
+    if share == 1 and side in update.randoms and output is not None:
+        known = image_scores(output.scores), update.randoms[side]
     pack = len(images) // len(update.fake_output.scores)
     packs = len(images) // pack
     n = min(packs, max(2, round(packs * share))) * pack  # of one, batch norm knows no variance
@@ -29,7 +34,7 @@ def mean_square_slope(
         return image_scores(update.discriminate(x, labels).scores)
 
     with full_precision(images.device):
-        return slopes(score, widen(images[:n]), distance).square().mean()
+        return slopes(score, widen(images[:n]), distance, known).square().mean()
 
 
 @regularizer("finite_difference")
@@ -66,13 +71,11 @@ class FiniteDifference(Regularizer):
         self.gamma_fake = gamma_fake
         self.sigma = sigma
         self.share = share
+        if share == 1:
+            self.repeats = ("real", "fake")  # type: ignore[misc]  # this object's own
 
     def forward(self, update: Update) -> Tensor:
         gamma_fake = self.gamma if self.gamma_fake is None else self.gamma_fake
-        images = (update.real, update.generated.images)
-        weights = (self.gamma, gamma_fake)
-        terms = [
-            0.5 * w * mean_square_slope(update, x, self.sigma, self.share)
-            for w, x in zip(weights, images, strict=True)
-        ]
-        return terms[0] + terms[1]
+        real = mean_square_slope(update, "real", self.sigma, self.share)
+        fake = mean_square_slope(update, "fake", self.sigma, self.share)
+        return 0.5 * self.gamma * real + 0.5 * gamma_fake * fake

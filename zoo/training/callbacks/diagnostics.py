@@ -35,7 +35,7 @@ MATURE = 10
 
 @callback("diagnostics")
 class Diagnose(Callback):
-    """Looks for a saturated D, a collapsing G, idle penalties, exploding gradients and lost modes.
+    """Looks for a saturated D, a collapsing or diverging G, idle penalties and lost modes.
 
     Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
     folder. The probe leaves weights, buffers and random numbers as they were.
@@ -137,6 +137,8 @@ class Diagnose(Callback):
         blinding = strengths if diagnostics.blind(of_real, of_fake) else None
         collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
         report(trainer, "G", collapsed)
+        ran_away = diagnostics.images_ran_away(fake, real, strengths, start)
+        report(trainer, "images", ran_away)
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
             norm = diagnostics.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
