@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,10 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import flop_registry
 
+from zoo.core.errors import ZooError
 from zoo.core.torch_internals import DispatchMode
 from zoo.layers.product import linear, onednn_has_products
 
 ROOT = Path(__file__).resolve().parent.parent
+STATUS = Path("/proc/self/status")
+"""Where Linux tells what a process holds."""
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,13 @@ def resident(field: Literal["VmRSS", "VmHWM"]) -> int:
     """Bytes of memory that this process holds (`VmRSS`), or held at its peak (`VmHWM`).
 
     From Linux itself: `getrusage` would hand the peak of the parent process down to this one.
+
+    Raises:
+        ZooError: the system is another one.
     """
-    status = Path("/proc/self/status").read_text()
+    if not STATUS.exists():
+        raise ZooError(f"memory is measured on Linux, by {STATUS}, which this system has not.")
+    status = STATUS.read_text()
     (line,) = (line for line in status.splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 
@@ -231,12 +239,12 @@ def child(
     """Run a process in the repository, with additions to the environment.
 
     Returns:
-        CPU seconds, wall seconds, output.
+        CPU seconds (NaN on Windows, which counts none of child processes), wall seconds, output.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, start = _cpu_of_children(), time.perf_counter()
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -247,9 +255,16 @@ def child(
         check=True,
     )
     wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu, wall, done.stdout
+    return _cpu_of_children() - before, wall, done.stdout
+
+
+def _cpu_of_children() -> float:
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_memory(card: str, contender: str, batch_size: int) -> float:

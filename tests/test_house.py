@@ -121,6 +121,20 @@ def test_each_room_says_what_it_is_and_only_two_hand_names_on():
         assert module in FACES or len(tree.body) == 1, module
 
 
+OF_ONE_SYSTEM = frozenset(
+    {"fcntl", "grp", "msvcrt", "pty", "pwd", "resource", "termios", "tty", "winreg"}
+)
+"""Modules of Python that Unix or Windows has not: imported where they are used, never before."""
+
+
+def test_files_can_be_imported_on_every_system():
+    for file in [*FILES.values(), *(ROOT / "benchmarks").rglob("*.py")]:
+        for node in ast.parse(file.read_text("utf-8")).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert OF_ONE_SYSTEM.isdisjoint(names), f"{file}: import {names} where it is used"
+
+
 def test_files_are_written_whole_or_not_at_all():
     """Texts by the one writer of zoo/core/atomic.py; a checkpoint is handed its partial file."""
     places = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 
@@ -11,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from benchmarks import curves, lightning, report
+from benchmarks import curves, lightning, measure, report
 from benchmarks.cards import CARDS
 from benchmarks.measure import ROOT, Timing, flops, interleaved, machine, peak_memory
 from benchmarks.plain import PENALTIES, PlainLoop
 from benchmarks.suite import LOSSES, cases
+from zoo.core.errors import ZooError
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.registry import REGISTRY, create
 from zoo.training.optimizers import adam
@@ -275,3 +277,14 @@ def test_operations_of_convolutions_know_groups(convolution, groups):
     forward = 2 * 2 * 25 * 9 * 8 * 12 // groups
     assert flops(lambda: layer(x)) == forward
     assert flops(lambda: layer(x).sum().backward()) == 3 * forward
+
+
+def test_systems_without_unixs_modules_measure_what_they_can(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    cpu, wall, printed = measure.child([sys.executable, "-S", "-c", "print(1)"])
+    assert math.isnan(cpu)
+    assert wall > 0
+    assert printed.strip() == "1"
+    monkeypatch.setattr(measure, "STATUS", tmp_path / "status")
+    with pytest.raises(ZooError, match="measured on Linux"):
+        measure.resident("VmRSS")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from helpers_train import TINY, configure
 
 from zoo.cli import main as cli
+from zoo.cli.failures import Stopped
 from zoo.cli.jobs import run_task
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
-from zoo.registry.places import ROOT
+from zoo.registry.places import CONFIGS, ROOT
 
 
 def run_py(*arguments: str, cwd=ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +50,30 @@ def test_task_list_prints_a_table_and_leaves_nothing_behind(tmp_path):
     assert re.search(r"^  wgan_gp +penalty: float >= 0 =", done.stdout, re.MULTILINE)
     assert "GENERATOR" not in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_a_task_that_writes_no_files_needs_no_folder(tmp_path):
+    """Where `outputs` cannot be a folder, as below one that is read-only."""
+    (tmp_path / "outputs").touch()
+    done = run_py("task=list", "kind=loss", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "wgan_gp" in done.stdout
+    done = run_py("task=publish", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: task=publish needs ckpt=")
+    done = run_py("trainer.max_steps=1", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.search(r"cannot be written, because outputs is not a folder; choose.*dir=…$", line)
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+
+def test_tasks_say_whether_they_write_into_the_runs_folder():
+    """Which those that do say by its name; a task's own `folder=` or `repo=` is another one."""
+    for part in REGISTRY.parts("task"):
+        if part.source == "zoo":
+            source = Path(str(part.file)).read_text("utf-8")
+            assert part.load().writes_files == ("run.folder" in source), part.name
 
 
 def test_a_folder_of_the_user_is_kept(tmp_path):
@@ -191,3 +218,21 @@ def test_a_flag_shows_the_traceback(how, monkeypatch, capsys):
     printed = capsys.readouterr().err
     assert "Traceback" in printed
     assert printed.endswith("error: wrong.\n")
+
+
+@pytest.mark.parametrize("preset", [None, *sorted(f.stem for f in (CONFIGS / "debug").iterdir())])
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [(KeyboardInterrupt(), 130), (Stopped(signal.SIGINT), 130), (Stopped(signal.SIGTERM), 143)],
+)
+def test_whoever_stops_it_reads_no_traceback(stop, code, preset, monkeypatch, capsys):
+    def run():
+        raise stop
+
+    monkeypatch.setattr(sys, "argv", ["run.py", *([f"debug={preset}"] if preset else [])])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as end:
+        cli.main(run)
+    assert end.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: stopped by ")

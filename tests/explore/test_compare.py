@@ -177,6 +177,12 @@ def test_tune_finds_the_best_run_and_goes_on(tune, tmp_path):
     assert summary["table"] == tmp_path / "comparison.md"
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_tune_refuses_a_seed_that_no_training_takes(seed):
+    with pytest.raises(ZooError, match=rf"seed={seed}"):
+        zoo.create("task", "tune", space=["model/loss=bce,hinge"], seed=seed)
+
+
 def test_tune_survives_failed_runs(tune, tmp_path, capsys):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "checkpoints").touch()  # where the first run needs a folder

@@ -12,6 +12,7 @@ from helpers import make_checkpoint
 import zoo
 from zoo.core.errors import ZooError
 from zoo.inference.refine import Refiner, in_words
+from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT
 
 
@@ -84,6 +85,9 @@ def test_a_head_in_the_place_of_the_loss_is_told_and_its_scores_are_taken_as_the
     want = discriminator(generator(z, y).clamp(-1, 1), y).double()
     torch.testing.assert_close(refiner.scene.scores(z, y), want)
     assert "under the head MultiHinge are no density ratio" in refiner.note
+    able = [p.name for p in REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))]
+    assert "mh" in able
+    assert refiner.note.endswith(f"calibrate them under refine={', '.join(able)}.")
 
 
 def test_scores_are_those_that_the_loss_saw(file, tmp_path):

@@ -15,6 +15,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.inference.images import grid, to_uint8, write_animation
 from zoo.inference.latents import class_weights_allowed, standing_statistics
+from zoo.inference.scores import scores_of
 from zoo.inference.truncation import check_truncation
 from zoo.registry import REGISTRY
 from zoo.tasks.sample import Sample, file_names
@@ -64,6 +65,14 @@ def test_scores_are_the_discriminators(ckpt):
     torch.testing.assert_close(model.scores(images, labels, batch_size=2), direct)
     with pytest.raises(ZooError, match="labels"):
         model.scores(images)
+
+
+def test_scores_of_less_than_a_pack_are_refused(ckpt):
+    with pytest.raises(ZooError, match=r"needs 1 image or more.*: 0 given"):
+        zoo.load(ckpt).scores(torch.zeros(0, 1, 16, 16), torch.zeros(0, dtype=torch.int64))
+    network = zoo.create("discriminator", "mlp", image_size=8, channels=3, width=8)
+    with pytest.raises(ZooError, match=r"needs 3 images or more.*: 2 given"):
+        scores_of(network, torch.zeros(2, 1, 8, 8), None, 3, 64, False)
 
 
 def test_scores_by_batch_statistics_are_those_of_training(ckpt):
@@ -251,12 +260,36 @@ def test_files_carry_the_names_of_their_classes():
 def test_walks(ckpt, tmp_path, how):
     task = Sample(
         ckpt=str(ckpt), n=1, walk=how, frames=10, walk_points=2, walk_rows=3, singles=False
-    )
+    )  # points that a walk between classes has no use for are refused by `create`, see below
     file = task(tmp_path)["walk"]
     animation = Image.open(file)
     assert file.name == f"walk_{how}.gif"
     assert animation.n_frames == 10
     assert animation.info["loop"] == 0
+
+
+def test_points_of_a_walk_between_classes_are_refused():
+    with pytest.raises(ZooError, match=r"walk_points=3 has no effect with walk=classes"):
+        zoo.create("task", "sample", ckpt="mnist", walk="classes", walk_points=3)
+
+
+@pytest.mark.parametrize(
+    ("label", "n", "columns", "rows"),
+    [("all", 1, 1, 256), ("all", 2, 2, 300), ("0,0,7", 4, None, 0), ("3", 5, None, 0)],
+)
+def test_a_row_of_the_grid_is_of_one_class(tmp_path, monkeypatch, label, n, columns, rows):
+    """Also of more classes than a grid has rows, and of one that is named twice."""
+    laid: list[tuple[int | None, list[str]]] = []
+
+    def lay(images, columns=None, rows=(), **more):
+        laid.append((columns, list(rows)))
+        return grid(images[:1])
+
+    monkeypatch.setattr("zoo.inference.images.grid", lay)
+    file = make_checkpoint(tmp_path / "many.ckpt", "mlp", "mlp", image_size=8, num_classes=300,
+                           class_names=[f"c{i}" for i in range(300)])  # fmt: skip
+    Sample(ckpt=str(file), n=n, label=label, singles=False, device="cpu")(tmp_path / "out")
+    assert laid == [(columns, [f"c{i}" for i in range(rows)])]
 
 
 def test_every_animation_format_and_its_errors(tmp_path):

@@ -64,10 +64,10 @@ def exit_with_sentence() -> Iterator[None]:
         # processes of a DDP training inherit that, and need another way to tell what the user said.
         with _environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}):
             yield
-    except Stopped as stopped:
-        _fail(str(stopped), code=stopped.code)
+    except Stopped as stopped:  # asked for, and no error whose place one looks for
+        _end(str(stopped), stopped.code)
     except KeyboardInterrupt:
-        _fail("stopped by Ctrl-C.", code=130)
+        _end("stopped by Ctrl-C.", 130)
     except BrokenPipeError:  # the reader of `run.py --help | head` has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     except Exception as error:
@@ -114,9 +114,14 @@ def error_sentence(error: Exception) -> str:
     )
 
 
-def _fail(sentence: str, code: int = 1) -> None:
-    with contextlib.suppress(OSError):  # the terminal may have gone
-        if _full:
+def _fail(sentence: str) -> None:
+    if _full:
+        with contextlib.suppress(OSError):
             traceback.print_exc()
+    _end(sentence, 1)
+
+
+def _end(sentence: str, code: int) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have gone
         print(f"error: {sentence}", file=sys.stderr, flush=True)
     sys.exit(code)

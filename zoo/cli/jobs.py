@@ -87,6 +87,20 @@ def run_checked(
     return summary
 
 
+def writes_files(config: DictConfig) -> bool:
+    """Whether the task that `config` selects leaves anything in the run's folder."""
+    return bool(REGISTRY.get("task", config.task._target_).load().writes_files)
+
+
+def run_without_folder(config: DictConfig) -> None:
+    """`run_checked` for a task that writes no files, with Hydra's own settings in `config`.
+
+    Hydra would make the run's folder first, and not every folder can be written.
+    """
+    bare = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    run_checked(bare, Path(str(config.hydra.run.dir)), list(config.hydra.overrides.task))
+
+
 def remove_unused(folder: Path) -> None:
     """Remove the folder of a task that wrote nothing, with parents that are empty then."""
     with contextlib.suppress(OSError):

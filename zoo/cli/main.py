@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from zoo.cli.failures import exit_with_sentence
 from zoo.cli.hydra_internals import run_composed
-from zoo.cli.jobs import run_checked, try_task
+from zoo.cli.jobs import run_checked, run_without_folder, try_task, writes_files
 from zoo.cli.newest import name_newest
 from zoo.cli.overrides import check, collect_space, flags, normalise
 from zoo.cli.program import program
@@ -62,8 +62,10 @@ def main(run: Callable[[], Any] | None = None) -> None:
             run()
         elif prints or config is None or config.hydra.mode == RunMode.MULTIRUN:
             _with_hydra()()
-        else:
+        elif writes_files(config):
             run_composed(config, run_job)
+        else:
+            run_without_folder(config)
         if _errors:
             raise _errors[0]
     if _failures:

@@ -305,7 +305,8 @@ def _check_folder(config: Any, task: str, sweep: bool) -> None:
         raise ZooError(f"{key}={'' if named is None else named} names no folder.")
     folder = Path(named).expanduser()
     nearest = next(p for p in [folder, *folder.parents] if os.path.lexists(p))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    writes = sweep or REGISTRY.get("task", task).load().writes_files
+    if writes and (not nearest.is_dir() or not os.access(nearest, os.W_OK)):
         nowhere = "not a folder" if nearest.exists() else "a link to nowhere"
         raise ZooError(
             f"the run's folder {folder} cannot be written, because {nearest} is "

@@ -34,7 +34,8 @@ class Task(ABC):
         uses: sections of the configuration that it looks at, besides its own options; whoever sets
             another one is told that it does nothing.
         instead: by section that it does not use, what does the same.
-        writes_files: whether it leaves anything in the run's folder.
+        writes_files: whether it leaves anything in the run's folder; where it does not, there is no
+            such folder, and it works where nothing can be written.
         printed: labels of its summary that it has printed itself.
     """
 

@@ -127,7 +127,8 @@ def _cut(name: str, font: Any, width: int) -> str:
 def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) -> Path:
     """Write pictures of one size as an endless animation; the ending picks the format.
 
-    `.gif`, `.webp` and `.png` (animated PNG) need nothing else; `.mp4` needs `ffmpeg`.
+    `.gif`, `.webp` and `.png` (animated PNG) need nothing else, and show at most 50 frames a
+    second; `.mp4` needs `ffmpeg`.
 
     Raises:
         ZooError: no frames, an unknown ending, no ffmpeg, or a file that cannot be written.

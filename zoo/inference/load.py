@@ -375,7 +375,7 @@ class LoadedGenerator:
     ) -> Tensor:
         """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
 
-        One that sees packs of images (PacGAN) gives each whole pack one logit.
+        (N, K) of one that scores patches; one that sees packs of images scores each whole pack.
 
         Args:
             labels: int64 (N,), needed by a conditional discriminator.

@@ -15,7 +15,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.contracts.sampler import Sampler, Scene
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.core.random import seeded
 from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
@@ -131,13 +131,15 @@ class Refiner:
             return ""
         if self._ratio(next(self._discriminator.parameters()).new_zeros(1)) is not None:
             return ""
+        # Where an option decides, the class has a property: it calibrates by some choice.
+        able = REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))
         under = f"the loss {loss['name'] if loss else 'unknown'!r}"
         if self._replaced:
             under = f"the head {type(self._discriminator.head).__name__}"
         return (
             f"scores of a discriminator under {under} are no density ratio: they are "
-            "taken as they are, and what is sampled need not come nearer to the data; "
-            "refine=mh calibrates them on real images."
+            "taken as they are, and what is sampled need not come nearer to the data; real images "
+            f"calibrate them under refine={listing(p.name for p in able)}."
         )
 
     def _reals(self) -> tuple[Tensor, Tensor | None]:

@@ -19,7 +19,9 @@ def scores_of(
     batch_size: int,
     batch_statistics: bool,
 ) -> Tensor:
-    """Logits on the CPU, (N,), or one for each whole pack of `packs` images.
+    """Logits on the CPU, one for each image or whole pack of `packs` images.
+
+    (N,), or (N, K) of a discriminator that scores patches, scales or pixels.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
@@ -28,10 +30,15 @@ def scores_of(
         batch_statistics: batch norms take the mean and variance of each batch.
 
     Raises:
-        ZooError: a conditional discriminator is given no labels.
+        ZooError: a conditional discriminator is given no labels, or there is no whole pack.
     """
     if network.num_classes and labels is None:
         raise ZooError("scores(images) of a conditional model also needs the images' labels.")
+    if len(images) < packs:
+        raise ZooError(
+            f"scores(images) of this model needs {packs} image{'s' * (packs > 1)} or more, which "
+            f"its discriminator sees at once: {len(images)} given."
+        )
     if batch_statistics:
         for module in network.modules():
             module.train(isinstance(module, BatchNorm))

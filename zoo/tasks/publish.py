@@ -33,6 +33,8 @@ class Publish(Task):
         private: of a repository that is made by this.
     """
 
+    writes_files = False
+
     def __init__(
         self,
         ckpt: str | None = None,

@@ -39,7 +39,8 @@ class Sample(Task):
         seed: of everything random.
         seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
         refine: a sampler that chooses latents by the discriminator's word, one of
-            `task=list kind=sampler`, or `{name: mh, steps: 100}`; needs a training checkpoint.
+            `task=list kind=sampler`, or `{name: mh, steps: 100}`; needs a training checkpoint. A
+            walk goes through latents as they are drawn.
         truncation: threshold on normal latents in standard deviations: 2 is mild, 0.5 strong; with
             styles (StyleGAN, GAT) the factor psi from 0, their mean, to 1, none.
         weights: `ema` or `raw`; null takes the averaged ones where there are any.
@@ -51,7 +52,7 @@ class Sample(Task):
             classes of `label`).
         walk_rows: walks side by side.
         frames: pictures of the walk.
-        fps: frames a second.
+        fps: frames a second; at most 50 but in mp4, for browsers slow down what is faster.
         walk_format: `gif`, `webp`, `png` (animated) or `mp4` (needs ffmpeg).
         batch_size: pictures generated at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
@@ -70,7 +71,9 @@ class Sample(Task):
         standing_statistics: Annotated[int, at_least(0)] = 0,
         singles: bool = True,
         walk: Literal["none", "linear", "spherical", "classes"] = "none",
-        walk_points: Annotated[int, at_least(2), idle_when(walk="none")] = 6,
+        walk_points: Annotated[
+            int, at_least(2), idle_when(walk="none"), idle_when(walk="classes")
+        ] = 6,
         walk_rows: Annotated[int, at_least(1), idle_when(walk="none")] = 4,
         frames: Annotated[int, at_least(2), idle_when(walk="none")] = 60,
         fps: Annotated[float, above(0), at_most(1000), idle_when(walk="none")] = 20.0,
@@ -151,16 +154,17 @@ class Sample(Task):
         columns = None
         summary: dict[str, Any] = {"pictures": len(z)}
         if y is not None and self.label is not None:
-            rows = [model.class_names[c] for c in y.unique_consecutive().tolist()]
-            summary["classes"] = textwrap.shorten(", ".join(rows), 100, placeholder=" …")
-            columns = len(kept) // len(rows)
-            if len(rows) == 1:
-                columns, rows = None, []
+            named = [model.class_names[c] for c in y.unique_consecutive().tolist()]
+            summary["classes"] = textwrap.shorten(", ".join(named), 100, placeholder=" …")
+            drawn, counts = y[sorted(shown)].unique_consecutive(return_counts=True)
+            if len(drawn) > 1 and len(counts.unique()) == 1:  # a row is of one class
+                rows = [model.class_names[c] for c in drawn.tolist()]
+                columns = int(counts[0])
         if points and self.singles:
             write_text(out / "points.csv", "name,x,y\n" + "".join(points))
             summary["points"] = out / "points.csv"
-        drawn = grid(torch.stack(kept), columns, rows, modes=modes_of(model.data))
-        path = write_png(drawn, out / "grid.png")
+        picture = grid(torch.stack(kept), columns, rows, modes=modes_of(model.data))
+        path = write_png(picture, out / "grid.png")
         return summary | {"folder": out, "grid": path}
 
     def _inputs(self, model: LoadedGenerator) -> tuple[Tensor, Tensor | None, list[str]]:

@@ -37,6 +37,8 @@ class Serve(Task):
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
+    writes_files = False
+
     def __init__(
         self,
         ckpt: str = "mnist",

@@ -18,7 +18,7 @@ from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json, write_text
-from zoo.core.errors import ZooError, at_least, listing, suggest
+from zoo.core.errors import ZooError, at_least, between, listing, suggest
 from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Tune(Task):
             `task=evaluate`.
         direction: `minimize` or `maximize` it.
         samples: generated images where `task=evaluate` measures.
-        seed: of the search and of every training.
+        seed: of every training, and of the search where `storage` shares it with no other.
         storage: of trials that several programs, on one machine or on many, search together, each
             in a folder of its own: `sqlite:///study.db`, the address of a database server, or a
             file ending in .log on a disk that all of them share.
@@ -71,7 +71,7 @@ class Tune(Task):
         metric: str = "fid",
         direction: Literal["minimize", "maximize"] = "minimize",
         samples: Annotated[int, at_least(2)] = 2000,
-        seed: int = 0,
+        seed: Annotated[int, between(0, 4294967295)] = 0,
         storage: str | None = None,
     ) -> None:
         self.space = {o.get_key_element(): o for o in map(_parse, space)}
@@ -115,7 +115,8 @@ class Tune(Task):
         self._check_same(study, run.folder)
         if self.storage is None:
             # A sampler starts anew with every program: the same seed would try the same values.
-            study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
+            random = (self.seed + len(study.trials)) % 2**32
+            study.sampler = optuna.samplers.TPESampler(seed=random)
             killed = _fail_killed(study)
         else:  # what runs elsewhere counts as bad, so that nobody else tries the same
             study.sampler = optuna.samplers.TPESampler(constant_liar=True)
