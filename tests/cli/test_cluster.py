@@ -42,7 +42,10 @@ def run(command: list[str], folder: Path) -> str:
 )
 def test_a_sweep_over_processes_ends_in_one_table(tmp_path, launcher):
     sweep = ["-m", *launcher, "model.lr_g=1e-4,2e-4", f"hydra.sweep.dir={tmp_path}/sweep"]
-    run([sys.executable, str(ROOT / "run.py"), *sweep, *TINY], tmp_path)
+    printed = run([sys.executable, str(ROOT / "run.py"), *sweep, *TINY], tmp_path)
+    hides = "hydra/launcher=submitit_local" in launcher
+    assert ("what the runs print goes to sweep/.submitit" in printed) == hides
+    assert ("images_per_second" in printed.partition("| run |")[0]) != hides
     for number in "01":
         assert (tmp_path / "sweep" / number / "checkpoints/last.ckpt").is_file()
     table = (tmp_path / "sweep/comparison.md").read_text()
@@ -105,6 +108,23 @@ def test_two_programs_search_together(tmp_path, storage):
     assert [process.returncode for process in started] == [0, 0]
     trained = [number for mine, _ in ends for number in json.loads(mine)]
     assert sorted(trained) == list(range(8)), "each trial once, and no more than asked for"
+
+
+def test_a_shared_search_for_another_figure_names_its_storage(tmp_path):
+    storage = f"{tmp_path}/study.log"
+
+    def search(metric: str) -> None:
+        task = create("task", "tune", space=["a=1,2"], storage=storage, metric=metric)
+        task._train = lambda trial, run: trial.set_user_attr("overrides", []) or 1.0
+        task(tmp_path)
+
+    search("loss_g")
+    with pytest.raises(ZooError) as told:
+        search("fid")
+    assert str(told.value) == (
+        f"the search in storage={storage} has metric=loss_g, not fid: go on with that, or search "
+        "in another storage."
+    )
 
 
 def test_a_storage_that_is_none(tmp_path):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from helpers import make_checkpoint
 from helpers_train import train
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 import zoo
-from zoo.cli.jobs import remove_unused
+from zoo.cli.jobs import remove_unused, run_checked
 from zoo.core.errors import ZooError
 from zoo.inference.files import read
 
@@ -109,3 +110,17 @@ def test_the_folder_that_the_user_is_in_is_not_removed(tmp_path, monkeypatch):
     remove_unused(here / "o")
     assert here.is_dir()
     assert not (here / "o").exists()
+
+
+def test_a_task_that_is_stopped_before_it_writes_leaves_no_folder(tmp_path, monkeypatch):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.cli.jobs.create", stop)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "run" / ".hydra").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_checked(
+            OmegaConf.create({"task": {"_target_": "list"}}), tmp_path / "outputs" / "run", []
+        )
+    assert list(tmp_path.iterdir()) == []

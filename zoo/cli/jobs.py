@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.failures import error_sentence, shows_tracebacks
+from zoo.cli.grammar import shown
 from zoo.cli.sentences import omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.contracts.task import Run, Task
@@ -69,14 +70,18 @@ def run_checked(
     try:
         task: Task = create("task", part.name, **options)
         summary = task(Run(out, {str(k): v for k, v in plain.items()}, tuple(overrides)))
-    except Exception:
+    except BaseException:  # Ctrl-C too
         if not keep:
             remove_unused(out)  # nothing of a refused task is left
         raise
     if not first or not task.writes_files:
         remove_unused(out)
     if first:
-        lines = {label: value for label, value in summary.items() if label not in task.printed}
+        lines = {
+            label: shown(value) if isinstance(value, Path) else value
+            for label, value in summary.items()
+            if label not in task.printed
+        }
         if lines:
             print(labelled(lines))
     return summary

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.cli.grammar import argument, key_of, override_parser
+from zoo.cli.grammar import argument, key_of, override_parser, shown
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
@@ -144,9 +144,12 @@ class Tune(Task):
         for name, value in asked.items():
             if held[name] != value:
                 was, now = (" ".join(v) if isinstance(v, list) else v for v in (held[name], value))
+                place, other = shown(out), "hydra.run.dir"
+                if self.storage is not None:
+                    place, other = f"storage={self.storage}", "storage"
                 raise ZooError(
-                    f"the search in {out} has {name}={was}, not {now}: go on with that, or search "
-                    "in another hydra.run.dir."
+                    f"the search in {place} has {name}={was}, not {now}: go on with that, or "
+                    f"search in another {other}."
                 )
         study.set_user_attr("search", asked)
 
@@ -211,7 +214,7 @@ class Tune(Task):
         """Where a trial was trained, as a path from here where it is one of this program's."""
         own = out / str(trial.number)
         elsewhere = trial.user_attrs.get("folder", str(own.absolute()))
-        return own if elsewhere == str(own.absolute()) else Path(elsewhere)
+        return Path(shown(own)) if elsewhere == str(own.absolute()) else Path(elsewhere)
 
     def _summary(self, study: Study, out: Path) -> dict[str, Any]:
         from zoo.explore.compare import compare
