@@ -87,7 +87,7 @@ def test_a_head_in_the_place_of_the_loss_is_told_and_its_scores_are_taken_as_the
     assert "under the head MultiHinge are no density ratio" in refiner.note
     able = [p.name for p in REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))]
     assert "mh" in able
-    assert refiner.note.endswith(f"calibrate them under refine={', '.join(able)}.")
+    assert refiner.note.endswith(f"under refine={', '.join(able)} real images calibrate them.")
 
 
 def test_scores_are_those_that_the_loss_saw(file, tmp_path):

@@ -89,7 +89,7 @@ def run_checked(
 
 def writes_files(config: DictConfig) -> bool:
     """Whether the task that `config` selects leaves anything in the run's folder."""
-    return bool(REGISTRY.get("task", config.task._target_).load().writes_files)
+    return bool(REGISTRY.get("task", config.task["_target_"]).load().writes_files)
 
 
 def run_without_folder(config: DictConfig) -> None:

@@ -138,8 +138,8 @@ class Refiner:
             under = f"the head {type(self._discriminator.head).__name__}"
         return (
             f"scores of a discriminator under {under} are no density ratio: they are "
-            "taken as they are, and what is sampled need not come nearer to the data; real images "
-            f"calibrate them under refine={listing(p.name for p in able)}."
+            "taken as they are, and what is sampled need not come nearer to the data; under "
+            f"refine={listing(p.name for p in able)} real images calibrate them."
         )
 
     def _reals(self) -> tuple[Tensor, Tensor | None]:
