@@ -13,6 +13,8 @@ from benchmarks import families, first_minute, quality
 from benchmarks import rows as table
 from benchmarks.callbacks.processor_time import ProcessorTime
 
+CPU = torch.device("cpu")
+
 
 def row(family: str, seed: int, fid: float, images: int = 1000) -> dict:
     machine = {
@@ -32,7 +34,7 @@ def test_equal_time_shows_the_nearest_first_with_its_spread():
         rows = table.added(rows, made, families.key)
     rows = table.added(rows, row("DCGAN", 0, 2.0, 3000), families.key)  # measured anew
     assert [(r["family"], r["seed"]) for r in rows] == [("DCGAN", 0), ("DCGAN", 1), ("GAT", 0)]
-    text = families.report(rows, torch.device("cpu"), "families.png")
+    text = families.report(rows, CPU, "families.png")
     assert "## 600 processor seconds of" in text
     assert "| DCGAN | 0, 1 | 2,000 | 3 ± 1.4 | 0.5 ± 0 |" in text
     assert text.index("| DCGAN |") < text.index("| GAT | 0 | 1,000 | 5 | 0.5 |")
@@ -48,7 +50,7 @@ def test_time_to_quality_is_the_median_of_the_first_checkpoint_as_good():
     assert quality.seconds_to(rows[0], 25) == 600 * 200 / 1000
     assert quality.seconds_to(rows[1], 10) == float("inf")
     never = row("DCGAN", 0, 9.0) | {"curve": [[1000, 90.0]], "curve_protocol": "of few"}
-    text = families.report([never, *rows, row("SAGAN", 0, 1.0)], torch.device("cpu"), "x.png")
+    text = families.report([never, *rows, row("SAGAN", 0, 1.0)], CPU, "x.png")
     lines = text[text.index("## Time to quality") :].splitlines()
     assert [line for line in lines if line.startswith("| ")][:4] == [
         "| family | seeds | FID ≤ 50 | FID ≤ 25 | FID ≤ 10 | FID ≤ 5 | FID ≤ 2 |",
@@ -56,9 +58,9 @@ def test_time_to_quality_is_the_median_of_the_first_checkpoint_as_good():
         "| DCGAN | 0 |  |  |  |  |  |",
     ]
     assert "of few" in text
-    assert "Time to quality" not in families.report(
-        [row("GAT", 0, 5.0)], torch.device("cpu"), "x.png"
-    )
+    longer = rows[0] | {"seconds": 1200, "curve": [[1000, 40.0]]}
+    assert "| GAT | 0, 1 | 1,200 |" in families.report([longer, *rows], CPU, "x.png")
+    assert "Time to quality" not in families.report([row("GAT", 0, 5.0)], CPU, "x.png")
 
 
 def test_on_a_gpu_the_seconds_are_of_the_clock():
@@ -110,7 +112,7 @@ def test_other_images_take_the_same_recipes(name):
         config = recipes.composed(recipe.removeprefix("experiment="), *overrides)
         assert config["datamodule"]["image_size"] == 32
         assert config["datamodule"]["flip"] is bool(data.settings)
-    text = families.report([row("GAT", 0, 5.0)], torch.device("cpu"), "x.png", name)
+    text = families.report([row("GAT", 0, 5.0)], CPU, "x.png", name)
     assert f"## 600 processor seconds of {data.words}" in text
 
 
