@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from benchmarks import rows as table
@@ -55,8 +56,9 @@ def report(rows: list[table.Row], unit: str) -> list[str]:
 
     Of several runs of a seed it is the longest that counts.
     """
-    longest = {(row["family"], row["seed"]): row for row in sorted(rows, key=_seconds)}
-    drawn = [row for row in rows if row.get("curve") and row in longest.values()]
+    ordered = sorted(rows, key=itemgetter("seconds"))
+    longest = {(row["family"], row["seed"]): row for row in ordered}
+    drawn = [row for row in longest.values() if row.get("curve")]
     if not drawn:
         return []
     medians = {}
@@ -88,7 +90,3 @@ def _in_words(seconds: float) -> str:
     if seconds == float("inf"):
         return ""
     return f"{seconds:.3g}" if seconds < 1000 else f"{seconds:,.0f}"
-
-
-def _seconds(row: table.Row) -> float:
-    return float(row["seconds"])

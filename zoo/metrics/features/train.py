@@ -36,11 +36,6 @@ from zoo.registry import create
 
 WEIGHTS = Path(__file__).parent / "weights"
 SIZES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32}
-WHOLE = {
-    "mnist": [60000, 0, 10000],
-    "fashion_mnist": [60000, 0, 10000],
-    "cifar10": [50000, 0, 10000],
-}
 EPOCHS = {"mnist": 6, "fashion_mnist": 10, "cifar10": 40}
 AUGMENTATION: dict[str, dict[str, Any]] = {
     "mnist": {"rotation": 10, "zoom": (0.85, 1.2), "flip": False},
@@ -70,14 +65,13 @@ def augmented(images: Tensor, rotation: float, zoom: tuple[float, float], flip: 
 
 def load(dataset: str, data_dir: str, folder: str | None, split: Split) -> tuple[Tensor, Tensor]:
     """All images and labels of a part of the data set."""
-    if folder is None:
-        options: dict[str, Any] = {"data_dir": data_dir, "train_val_test_split": WHOLE[dataset]}
-        data = create("datamodule", dataset, image_size=SIZES[dataset], **options)
-    else:
+    if folder is not None:
         data = create("datamodule", "image_folder", image_size=SIZES[dataset], folder=folder)
+        data.setup()
+        return data.split(split)
+    data = create("datamodule", dataset, image_size=SIZES[dataset], data_dir=data_dir)
     data.prepare_data()
-    data.setup()
-    return data.split(split)
+    return data.load(split)
 
 
 def accuracy(network: SmallClassifier, images: Tensor, labels: Tensor) -> float:
