@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError, ZooWarning, listing
 from zoo.metrics.comparison import Reference
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import Metric
@@ -97,7 +97,7 @@ def default_metrics(network: Features, reference: Reference, conditional: bool) 
         try:
             made = create_metric(name)
         except ZooError as error:
-            warnings.warn(str(error), stacklevel=2)
+            warnings.warn(str(error), ZooWarning, stacklevel=2)
             continue
         if made.suits(network, reference, conditional):
             chosen.append((made.order, name))

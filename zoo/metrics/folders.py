@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, ZooWarning, listing, suggest
 from zoo.data.pictures import FORMATS, find_pictures
 from zoo.metrics.comparison import Reference
 from zoo.metrics.distances import random_rows
@@ -189,6 +189,7 @@ def real_for(
             warnings.warn(
                 f"{folder}: some pictures are smaller than {side}x{side} and are enlarged, which "
                 "every figure sees.",
+                ZooWarning,
                 stacklevel=2,
             )
     data = open_folder(real, side, 1 if look.grey and other.grey else 3)
