@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any
+from typing import TextIO
 
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError, ZooWarning, printable
@@ -88,12 +88,17 @@ def _plain_warnings() -> Iterator[None]:
     before = warnings.showwarning
 
     def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
     ) -> None:
         if issubclass(category, ZooWarning) and not _full:
             print(f"warning: {printable(str(message))}", file=sys.stderr, flush=True)
         else:
-            before(message, category, filename, lineno, *more)
+            before(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
     try:
