@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,28 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", text)
     files = [link.partition("#")[0] for link in links if not re.match(r"https?:|mailto:|#", link)]
     assert [file for file in files if not (page.parent / file).exists()] == []
+
+
+def test_programs_that_pages_and_weights_name_are_there() -> None:
+    """Embedded classifiers named a module that had moved."""
+    pages = [*documents(), *(ROOT / "zoo/metrics/features/weights").glob("*.json")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    modules = set(re.findall(r"python -m ((?:zoo|benchmarks)\b[\w.]*\w)", text))
+    assert len(modules) > 5
+    assert [name for name in sorted(modules) if find_spec(name) is None] == []
+    files = set(re.findall(r"(?:python|pytest) ((?:tests|benchmarks)/[\w/]+\.py)", text))
+    assert len(files) > 5
+    assert [name for name in sorted(files) if not (ROOT / name).is_file()] == []
+
+
+def test_the_long_run_is_told_as_it_was() -> None:
+    report = (ROOT / "benchmarks/results/long_run.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (\d.*) \|$", report, re.MULTILINE)
+    rows = [row.replace(",", "").split(" | ") for row in table]
+    memory = [float(row[2]) for row in rows]
+    told = (ROOT / "zoo/inference/README.md").read_text(encoding="utf-8")
+    said = f"{min(memory):.0f} to {max(memory):.0f} MB, {int(rows[-1][7]):,} rows of the log"
+    assert f"[{said}, {rows[-1][9]} files]" in told
 
 
 def test_every_room_page_is_named() -> None:

@@ -139,7 +139,7 @@ class Tune(Task):
             study.tell(trial, value, state=state)
         return self._summary(study, run.folder)
 
-    def _direction(self) -> str:
+    def _direction(self) -> Literal["minimize", "maximize"]:
         """The direction asked for, or that of the metric."""
         from zoo.metrics.protocol import HIGHER_IS_BETTER
 
