@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,6 +57,12 @@ def test_the_data_set_is_rebuilt_from_the_file(tmp_path):
 def test_missing_file_names_the_nearest(ckpt):
     with pytest.raises(ZooError, match=r"no checkpoint at .*Nearest: .*last\.ckpt"):
         zoo.load(ckpt.parent / "lst.ckpt")
+
+
+def test_networks_that_look_at_pictures_are_no_nearest_generators():
+    with pytest.raises(ZooError, match=r"Nearest: .*pretrained/") as told:
+        zoo.load(Path(zoo.__file__).with_name("mnist.safetensors"))
+    assert "metrics" not in str(told.value)
 
 
 def test_empty_folder(tmp_path):

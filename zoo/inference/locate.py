@@ -16,6 +16,8 @@ _LAST = ("checkpoints/last.ckpt", "last.ckpt", "checkpoints/previous.ckpt", "pre
 _MOST_COMPARED, _COMPARED = 500, 100
 """Checkpoints that a path is held against, and letters of each: it takes time with both."""
 PRETRAINED = Path(__file__).with_name("pretrained")
+_OTHER_WEIGHTS = Path(__file__).parents[1] / "metrics"
+"""Of networks that look at pictures, and draw none."""
 
 
 def pretrained_names() -> list[str]:
@@ -115,7 +117,8 @@ def _nearest(missing: Path) -> str:
     for where, folders, files in os.walk(folder):
         depth = len(Path(where).relative_to(folder).parts)
         hidden = (".", "tests", "node_modules", "site-packages")
-        folders[:] = sorted(f for f in folders if not f.startswith(hidden)) if depth < 5 else []
+        ends = depth >= 5 or Path(where) == _OTHER_WEIGHTS
+        folders[:] = [] if ends else sorted(f for f in folders if not f.startswith(hidden))
         found += [os.path.join(where, f) for f in files if f.endswith((".ckpt", ".safetensors"))]
         visited += 1 + len(files)
         if visited > 5000:  # enough to help; a whole disk would take minutes
