@@ -263,6 +263,17 @@ def test_the_option_collects_benchmarks_by_part():
     assert "dcgan" not in done.stdout
 
 
+def test_asking_for_help_leaves_the_readme_alone(tmp_path, monkeypatch, capsys):
+    from benchmarks import readme
+
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    monkeypatch.setattr("sys.argv", ["readme.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        readme.main()
+    assert ended.value.code == 0
+    assert "tables of speed" in capsys.readouterr().out
+
+
 def test_the_readme_shows_the_results():
     from benchmarks import readme
 
