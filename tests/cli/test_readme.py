@@ -98,6 +98,13 @@ def test_the_log_of_changes_says_each_thing_once() -> None:
     assert len(entries) == len({entry.partition("\n\n")[0].strip() for entry in entries})
 
 
+def test_every_recipe_is_on_their_page() -> None:
+    page = (ROOT / "configs/README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`python run\.py (?:-m )?experiment=(\w+)[^`]*`", page))
+    folders = (CONFIGS, ROOT / "plugins/configs")
+    assert named == {file.stem for at in folders for file in at.glob("experiment/*.yaml")}
+
+
 def test_readme_has_commands() -> None:
     assert len(commands()) > 15
 
