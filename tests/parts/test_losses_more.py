@@ -151,6 +151,9 @@ def test_options():
         registry.create("loss", "relativistic", center="pair", halved=True)
     with pytest.raises(ZooError, match="scale=0"):
         registry.create("loss", "gan_qp", scale=0.0)
+    for kind in ("loss", "regularizer"):  # NaN where D is flat
+        with pytest.raises(ZooError, match=r"p=0\.5"):
+            registry.create(kind, "wgan_div", p=0.5)
 
 
 def test_methods_bring_their_penalties():
