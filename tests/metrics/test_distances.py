@@ -14,7 +14,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import TooFewError, ZooError
 from zoo.metrics.distances import (
     density_coverage,
     frechet_distance,
@@ -155,3 +155,6 @@ def test_too_few_images_are_refused() -> None:
         density_coverage(blobs(5), blobs(100))
     with pytest.raises(ZooError, match="2 or more images"):
         moments(blobs(1))
+    for sides in ((blobs(9), blobs(1)), (blobs(1), blobs(9))):
+        with pytest.raises(TooFewError, match="KID needs 2 or more images on both sides"):
+            kernel_distance(*sides)

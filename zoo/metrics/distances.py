@@ -84,6 +84,8 @@ def kernel_distance(
     and the deviation is NaN. Paper: Bińkowski et al. (2018), arXiv:1801.01401.
     """
     size = min(subset_size, len(generated), len(reference))
+    if size < 2:
+        raise TooFewError(f"KID needs 2 or more images on both sides, there is {size} on one.")
     alone = size == len(generated) == len(reference)
     result = kid_features_to_metric(
         generated.double(),
