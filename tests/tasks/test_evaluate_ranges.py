@@ -74,6 +74,34 @@ def test_two_folders_are_compared(tmp_path: Path) -> None:
     loaded = zoo.evaluate(images=batches, data=[real], **options)
     assert again.figures == result.figures
     assert loaded.figures == pytest.approx(result.figures)
+    few = [zoo.evaluate(images=i, data=[real], n=20, **options) for i in (tmp_path / "a", batches)]
+    assert [f.protocol.generated_count for f in few] == [20, 20]
+    assert few[0].figures == pytest.approx(few[1].figures)
+    with pytest.raises(ZooError, match="n=31 pictures are asked for, and the loader has 30"):
+        zoo.evaluate(images=batches, data=[real], n=31, **options)
+
+
+def test_pictures_come_to_the_shape_of_oblong_real_ones(tmp_path: Path) -> None:
+    write(noise(6, 0, 24), tmp_path / "a")
+    real = noise(6, 1, 24)[:, :, :12]
+    options: dict[str, Any] = {"features": "mnist", "metrics": ["kid"], "data": [real]}
+    result = zoo.evaluate(images=tmp_path / "a", **options)
+    assert result.protocol.pictures == "centred window, bicubic antialiased to 24x12"
+    write(real, tmp_path / "b")
+    same = zoo.evaluate(images=tmp_path / "b", **options)
+    assert same.protocol.pictures == "24x12 as they are"
+    assert same.figures["kid"] == pytest.approx(
+        zoo.evaluate(images=[real], **options).figures["kid"]
+    )
+
+
+def test_points_of_a_loader_keep_their_digits() -> None:
+    points = torch.rand(50, 2, 1, 1, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = zoo.evaluate(
+        images=[points], data=[points + 1e-4], features="points", metrics=["memorization"]
+    )
+    (nearest, *_) = found.pairs
+    assert nearest[2] == pytest.approx(1e-4 * 2**0.5, rel=1e-2)
 
 
 def test_pictures_of_several_sizes_are_resized_and_it_is_told(tmp_path: Path) -> None:

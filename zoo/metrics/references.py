@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
-from zoo.data.pixels import to_uint8
+from zoo.data.pixels import stored
 from zoo.metrics.comparison import Reference
 
 
@@ -37,7 +37,7 @@ def loader_reference(batches: Iterable[Any], num_classes: int = 0) -> Reference:
                 "the loader must give images (N, C, H, W), or pairs of images and labels (N,); it "
                 f"gives {type(pictures).__name__}."
             )
-        images.append(to_uint8(pictures).cpu() if pictures.is_floating_point() else pictures.cpu())
+        images.append((stored(pictures) if pictures.is_floating_point() else pictures).cpu())
         if pair and len(batch) > 1:
             if not isinstance(batch[1], Tensor) or batch[1].shape != pictures.shape[:1]:
                 raise ZooError("the loader gives labels that are no tensor (N,) beside N images.")

@@ -49,7 +49,7 @@ class Evaluate(Task):
         features_weights: a weight file for `inception` or `timm`.
         features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
             their own.
-        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST, and of a folder all.
+        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST, and of pictures all.
         dataset: the data set to compare with, by name, or a folder of pictures; null takes the one
             it was trained on.
         split: of it.
@@ -202,7 +202,7 @@ class Evaluate(Task):
         """
         from zoo.inference.load import choose_device
         from zoo.metrics.evaluate import Pictures, evaluate
-        from zoo.metrics.folders import pictures_of
+        from zoo.metrics.folders import drawn_rows, pictures_of
         from zoo.metrics.references import loader_reference
 
         generators = {
@@ -223,7 +223,9 @@ class Evaluate(Task):
             notes = [*more, *notes]
         else:
             made = loader_reference(pictures, reference.num_classes)
-            given = Pictures(made.images, made.labels, "as they are")
+            rows = drawn_rows(self.n, len(made.images), self.seed, "the loader")
+            labels = None if made.labels is None else made.labels[rows]
+            given = Pictures(made.images[rows], labels, "as they are")
         result = evaluate(
             given,
             reference,

@@ -93,10 +93,14 @@ class Recurring(Callback):
 def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Trainer) -> bool:
     """Whether `figures` are what a callback that monitors one of them waits for.
 
-    They may be of another callback that measures; of the only one they must hold it.
+    They may be of another callback that measures. Of the only one they must hold it, unless it is a
+    figure that there is not always, as a mean over modes where none was hit: such an evaluation
+    does not count.
     """
     measuring = [c for c in trainer.callbacks if isinstance(c, Measures)]  # type: ignore[attr-defined]
-    return monitor in figures or len(measuring) == 1
+    if monitor in figures or len(measuring) != 1:
+        return monitor in figures
+    return monitor not in (measuring[0].figures() or ())
 
 
 class Measures(Callback):
