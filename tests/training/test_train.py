@@ -280,7 +280,7 @@ def test_compile_trains_to_the_same_weights(tmp_path, capsys, monkeypatch):
 
 
 def test_paths_outside_of_the_folder_stay_whole(tmp_path, monkeypatch):
-    from zoo.tasks.train import shown
+    from zoo.core.errors import shown
 
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / "a" / "b") == "a/b"

@@ -17,7 +17,7 @@ from zoo.core import cache
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, listing, printable
 from zoo.registry import at_least, idle_beside, task
-from zoo.tasks.log_results import log_results
+from zoo.tasks.log_results import check_tags, log_results
 
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
@@ -125,6 +125,7 @@ class Evaluate(Task):
         from zoo.metrics.curve import in_order
         from zoo.metrics.protocol import tables
 
+        check_tags(run)
         for choice in self.metrics or []:
             create_metric(choice)
         out = run.folder

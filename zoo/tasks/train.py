@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from zoo.cli.ended import ends_told
-from zoo.cli.grammar import argument, shown
+from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
-from zoo.core.errors import ZooError, at_least, between, listing, printable
+from zoo.core.errors import ZooError, at_least, between, listing, printable, shown
 from zoo.registry import idle_when, task
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
@@ -75,8 +75,8 @@ class Train(Task):
         start = run.config["model"].get("start")
         if self.resume is not None and start is not None:
             raise ZooError(
-                f"resume={self.resume} continues a training, and model.start={start} begins a new "
-                "one with other weights: give one of them."
+                f"resume={shown(self.resume)} continues a training, and model.start={start} "
+                "begins a new one with other weights: give one of them."
             )
         if run.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.cli.grammar import argument, key_of, override_parser, shown
+from zoo.cli.grammar import argument, key_of, override_parser
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json, write_text
-from zoo.core.errors import ZooError, at_least, between, listing, suggest
+from zoo.core.errors import ZooError, at_least, between, listing, shown, suggest
 from zoo.registry import list_parts, task
 
 if TYPE_CHECKING:
