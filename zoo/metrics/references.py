@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,19 +10,24 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError
+from zoo.data.checks import check_batch
 from zoo.data.pixels import stored
 from zoo.metrics.comparison import Reference
 
 
-def loader_reference(batches: Iterable[Any], num_classes: int = 0) -> Reference:
+def loader_reference(
+    batches: Iterable[Any], num_classes: int = 0, generated: bool = False
+) -> Reference:
     """All images of a loader, one pass.
 
     Args:
         batches: images (N, C, H, W), uint8 or float in [-1, 1], or pairs of images and labels (N,).
         num_classes: of the model; 0 leaves labels out.
+        generated: they are a generator's, which may lie beyond [-1, 1] and are clamped to it.
 
     Raises:
-        ZooError: there are no images, or batches are something else.
+        ZooError: there are no images, or batches are something else, as images of another range or
+            labels beyond the classes.
     """
     images: list[Tensor] = []
     labels: list[Tensor] = []
@@ -29,7 +35,7 @@ def loader_reference(batches: Iterable[Any], num_classes: int = 0) -> Reference:
         raise ZooError(
             f"data is a {type(batches).__name__}: give a folder, a data set's name or a loader."
         )
-    for batch in batches:
+    for number, batch in enumerate(batches, start=1):
         pair = isinstance(batch, list | tuple)
         pictures = batch[0] if pair else batch
         if not isinstance(pictures, Tensor) or pictures.dim() != 4:
@@ -37,11 +43,27 @@ def loader_reference(batches: Iterable[Any], num_classes: int = 0) -> Reference:
                 "the loader must give images (N, C, H, W), or pairs of images and labels (N,); it "
                 f"gives {type(pictures).__name__}."
             )
-        images.append((stored(pictures) if pictures.is_floating_point() else pictures).cpu())
-        if pair and len(batch) > 1:
-            if not isinstance(batch[1], Tensor) or batch[1].shape != pictures.shape[:1]:
+        if not len(pictures):
+            continue
+        y = batch[1] if pair and len(batch) > 1 else None
+        if y is not None:
+            if not isinstance(y, Tensor) or y.shape != pictures.shape[:1]:
                 raise ZooError("the loader gives labels that are no tensor (N,) beside N images.")
-            labels.append(batch[1].cpu().long())
+            labels.append(y.cpu().long())
+        if generated and pictures.is_floating_point() and pictures.min() < 0:  # else 0 to 255
+            pictures = pictures.clamp(-1, 1)
+        called = f"batch {number} of the loader"
+        if images and images[0].shape[1:] != pictures.shape[1:]:
+            raise ZooError(
+                f"{called} has the shape {tuple(pictures.shape)}, and those before it "
+                f"{tuple(images[0].shape)}: images are compared in one size."
+            )
+        classes = 0 if y is None else num_classes
+        channels, *size = pictures.shape[1:]
+        note = check_batch(pictures, y, channels, (size[0], size[1]), classes, called)
+        if note is not None and not images:
+            warnings.warn(note, stacklevel=2)
+        images.append((stored(pictures) if pictures.is_floating_point() else pictures).cpu())
     if not images:
         raise ZooError("the loader gives no images to compare with.")
     known = num_classes > 0 and len(labels) == len(images)

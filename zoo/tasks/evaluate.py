@@ -222,7 +222,7 @@ class Evaluate(Task):
             given, more = pictures_of(folder, reference, self.n, self.seed)
             notes = [*more, *notes]
         else:
-            made = loader_reference(pictures, reference.num_classes)
+            made = loader_reference(pictures, reference.num_classes, generated=True)
             rows = drawn_rows(self.n, len(made.images), self.seed, "the loader")
             labels = None if made.labels is None else made.labels[rows]
             given = Pictures(made.images[rows], labels, "as they are")
