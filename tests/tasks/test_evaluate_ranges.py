@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import make_checkpoint
@@ -94,6 +95,30 @@ def test_pictures_come_to_the_shape_of_oblong_real_ones(tmp_path: Path) -> None:
     assert same.figures["kid"] == pytest.approx(
         zoo.evaluate(images=[real], **options).figures["kid"]
     )
+
+
+def test_classes_in_another_order_are_the_same_classes(tmp_path: Path) -> None:
+    """A folder counts them by name, a .npz file as it says: the labels are those of the model."""
+    images, labels = noise(40, 0), torch.arange(40) % 2
+    images[labels == 1] //= 2
+    for number, name in enumerate(("dog", "cat")):
+        write(images[labels == number], tmp_path / "a" / name)
+    made = {"images": images[:, 0].numpy(), "labels": labels.numpy()}
+    np.savez(tmp_path / "a.npz", **made, class_names=np.array(["dog", "cat"]))
+    np.savez(tmp_path / "b.npz", **made, class_names=np.array(["fox", "cat"]))
+    file = make_checkpoint(tmp_path / "m.ckpt", num_classes=2, class_names=["dog", "cat"])
+    results = {
+        place: zoo.evaluate(
+            str(file), data=str(tmp_path / place), n=40, features="mnist", metrics=["per_class_fid"]
+        )
+        for place in ("a", "a.npz", "b.npz")
+    }
+    for result in results.values():  # an untrained G is nearer to the bright dogs
+        dogs, cats = result.per_class["fid"]
+        assert dogs < cats
+    note = "Classes go by their numbers: 'dog' of the generator is held against 'fox'"
+    told = [any(n.startswith(note) for n in result.notes) for result in results.values()]
+    assert told == [False, False, True]
 
 
 PIXELS, CLASSES = noise(6, 0, 8), torch.arange(6) % 3

@@ -1,9 +1,10 @@
-"""Real images of any loader as what generated ones are compared with."""
+"""Real images of any loader to compare with, and classes numbered as a generator's."""
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -74,3 +75,37 @@ def loader_reference(
         torch.cat(labels) if known else None,
         num_classes if known else 0,
     )
+
+
+def class_numbers(own: Sequence[str], wanted: Sequence[str]) -> Tensor | None:
+    """The number of each class in another order of them; None where one is not there."""
+    if not own or not set(own) <= set(wanted):
+        return None
+    return torch.tensor([list(wanted).index(name) for name in own])
+
+
+def in_classes_of(reference: Reference, names: Sequence[str]) -> tuple[Reference, list[str]]:
+    """A reference whose labels count the classes as a generator does, and what there is to note.
+
+    A folder has its classes in alphabetical order, and a data set of Hugging Face's or a `.npz`
+    file may have the same ones in another.
+
+    Args:
+        names: of the generator's classes; empty where they are not known.
+    """
+    own = reference.class_names
+    if reference.labels is None or not (names and own) or tuple(names) == own:
+        return reference, []
+    numbers = class_numbers(own, names)
+    if numbers is None or len(own) != len(names):
+        return reference, [
+            f"Classes go by their numbers: {names[0]!r} of the generator is held against "
+            f"{own[0]!r} of {reference.dataset}, and so on."
+        ]
+    tested = reference.test_labels
+    return dataclasses.replace(
+        reference,
+        labels=numbers[reference.labels],
+        test_labels=None if tested is None else numbers[tested],
+        class_names=tuple(names),
+    ), []

@@ -261,6 +261,7 @@ class Evaluate(Task):
         from zoo.inference.dataset import modes_of
         from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import LatentSampler, evaluate
+        from zoo.metrics.references import in_classes_of
         from zoo.metrics.results import generator_hash, run_name
 
         if self.standing_statistics:
@@ -280,6 +281,8 @@ class Evaluate(Task):
                 f"{reference.num_classes}: compare it with data of its own classes, or "
                 "of none."
             )
+        names = model.data.get("class_names") if model.num_classes else None
+        reference, notes = in_classes_of(reference, names or ())
         result = evaluate(
             LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
@@ -298,6 +301,7 @@ class Evaluate(Task):
             model=name,
             device=model.device,
         )
+        result.notes = [*notes, *result.notes]
         result.generator_hash = generator_hash(model.generator)
         result.images_seen = model.images_seen
         result.run = run_name(model)
