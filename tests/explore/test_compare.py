@@ -246,6 +246,7 @@ def test_a_search_that_was_killed_goes_on_with_new_values(tune, tmp_path):
         (["seed=1,2"], {"trials": 0}, "trials=0 must be 1 or more"),
         (["model/los=bce,hinge"], {"trials": 1}, "none of the 1 runs came to an end"),
         (["seed=1,2"], {"trials": 1, "metric": "los_d"}, "none of the 1 runs"),
+        (["seed=1,2"], {"metric": "precision"}, "better the higher it is: set direction=maximize"),
     ],
 )
 def test_tune_tells_what_is_wrong(space, options, words, tune):

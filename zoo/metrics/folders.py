@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -18,6 +17,7 @@ from zoo.data.pictures import FORMATS, find_pictures
 from zoo.metrics.comparison import Reference
 from zoo.metrics.distances import random_rows
 from zoo.metrics.evaluate import Pictures, reference_of
+from zoo.metrics.references import class_numbers
 from zoo.registry import REGISTRY, create, list_parts
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def pictures_of(
     rows = drawn_rows(n, len(images), seed, str(folder))
     how = preparation(look, image_size)
     notes = [f"{folder} has pictures of {look.in_words}; they are compared as {how}.", *data.notes]
-    numbers = _numbers(data.class_names, reference.class_names)
+    numbers = class_numbers(data.class_names, reference.class_names)
     if data.num_classes and numbers is None:
         notes.append(
             f"the sub-folders of {folder} are no classes of {reference.name}: labels are left out."
@@ -207,10 +207,3 @@ def real_for(
     how = preparation(other, side)
     notes = [f"{dataset} has pictures of {other.in_words}; they are compared as {how}."]
     return reference_of(data, split), [*notes, *data.notes]
-
-
-def _numbers(own: Sequence[str], wanted: Sequence[str]) -> Tensor | None:
-    """The number of each class in another order of them; None where one is not there."""
-    if not own or not set(own) <= set(wanted):
-        return None
-    return torch.tensor([list(wanted).index(name) for name in own])

@@ -223,7 +223,7 @@ class Evaluate(Task):
             given, more = pictures_of(folder, reference, self.n, self.seed)
             notes = [*more, *notes]
         else:
-            made = loader_reference(pictures, reference.num_classes)
+            made = loader_reference(pictures, reference.num_classes, generated=True)
             rows = drawn_rows(self.n, len(made.images), self.seed, "the loader")
             labels = None if made.labels is None else made.labels[rows]
             given = Pictures(made.images[rows], labels, "as they are")
@@ -262,6 +262,7 @@ class Evaluate(Task):
         from zoo.inference.dataset import modes_of
         from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import LatentSampler, evaluate
+        from zoo.metrics.references import in_classes_of
         from zoo.metrics.results import generator_hash, run_name
 
         if self.standing_statistics:
@@ -281,6 +282,8 @@ class Evaluate(Task):
                 f"{reference.num_classes}: compare it with data of its own classes, or "
                 "of none."
             )
+        names = model.data.get("class_names") if model.num_classes else None
+        reference, notes = in_classes_of(reference, names or ())
         result = evaluate(
             LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
@@ -299,6 +302,7 @@ class Evaluate(Task):
             model=name,
             device=model.device,
         )
+        result.notes = [*notes, *result.notes]
         result.generator_hash = generator_hash(model.generator)
         result.images_seen = model.images_seen
         result.run = run_name(model)

@@ -96,6 +96,10 @@ class Tune(Task):
                 "task=tune needs something to search, for example model/loss=bce,hinge or "
                 "'model.lr_g=interval(1e-5,1e-3)'."
             )
+        if self.direction == "minimize":
+            from zoo.metrics.choice import check_direction
+
+            check_direction("metric", self.metric, "direction=maximize")
         require("tune", "task=tune", "optuna")
         import optuna
 

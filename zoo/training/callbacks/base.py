@@ -10,6 +10,7 @@ import torch
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.training.lightning_internals import LOGGING
+from zoo.training.terms import LOGGED
 
 
 class Callback(pl.Callback):
@@ -152,3 +153,19 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
                     f"{listing(known)}; the figures of a metric with callbacks=evaluate and "
                     "'callbacks.evaluate.metrics=[NAME]'"
                 )
+
+
+def check_directions(callbacks: Sequence[pl.Callback]) -> None:
+    """Refuse to keep the worst checkpoint, or to wait for worse figures, before data are loaded.
+
+    Raises:
+        ZooError: `mode=min` of a figure that is better the higher it is.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, Callback) or getattr(callback, "mode", "") != "min":
+            continue
+        for option, figure in callback.watched().items():
+            if figure not in LOGGED:
+                from zoo.metrics.choice import check_direction  # seconds of scientific libraries
+
+                check_direction(option, figure, f"{option.rpartition('.')[0]}.mode=max")
