@@ -1,4 +1,4 @@
-"""What is refused before training: batches that nothing holds, and first batches that are wrong."""
+"""What is refused before training: batches that nothing holds, labels that do not fit images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from helpers_data import random_images
 
 from zoo.core import memory
 from zoo.core.errors import ZooError
+from zoo.data.base import DataModule
 from zoo.data.checks import check_batch, check_batch_size
 from zoo.data.loader import TrainLoader
 from zoo.data.sampler import BalancedSampler
@@ -156,3 +157,40 @@ def test_the_option_of_a_data_set_says_what_it_does():
     assert "task=evaluate asks for classes as often as they are in the data" in data.notes[0]
     plain = create("datamodule", "mnist_subset").train_dataloader()
     assert not isinstance(plain.sampler, BalancedSampler)
+
+
+class Own(DataModule):
+    """What a plugin may get wrong."""
+
+    own_parts = ("train",)
+
+    def __init__(self, labels: torch.Tensor, split: list[int] | None = None) -> None:
+        super().__init__("own", 4, 1, ["a", "b"], train_val_test_split=split)
+        self.labels = labels
+
+    def load(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.arange(96, dtype=torch.uint8).view(6, 1, 4, 4), self.labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "reason"),
+    [
+        ([0, 1, 0, 1, 0, 1, 0], None, r"has 6 images and labels of the shape \(7,\)"),
+        ([[0], [1], [0], [1], [0], [1]], None, r"labels of the shape \(6, 1\)"),
+        ([1, 2, 1, 2, 1, 2], None, "has labels from 1 to 2, and its 2 class_names are numbered"),
+        ([0, 1, 0, 1, 0, -1], None, "has labels from -1 to 1"),
+        ([0, 1, 0, 1, 0, 1], [4, 1, 1], "there are 6 and 0"),
+    ],
+)
+def test_labels_that_do_not_fit_their_images_are_refused(
+    labels: list[int], split: list[int] | None, reason: str
+) -> None:
+    """One label too many would give images those of others; a class too many trains another."""
+    with pytest.raises(ZooError, match=reason):
+        Own(torch.tensor(labels), split).setup()
+
+
+def test_a_set_without_a_part_for_tests_can_be_split() -> None:
+    data = Own(torch.tensor([0, 1, 0, 1, 0, 1]), [4, 2, 0])
+    assert [data.size(split) for split in ("train", "val", "test")] == [4, 2, 0]
+    assert torch.equal(data.split("train")[0][:, 0, 0, 0] // 16 % 2, data.split("train")[1])

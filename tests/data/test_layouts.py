@@ -96,6 +96,9 @@ def test_dataset_json_is_read(tmp_path):
         ("l.csv", "file,label\n" + "".join(f"{k},{v}\n" for k, v in BY_FILE.items())),
         ("l.csv", "\ufeff" + "".join(f'"{k}", {v}\r\n' for k, v in BY_FILE.items())),
         ("l.csv", "class,id\n" + "".join(f"{v},{k[:-4]}\n" for k, v in BY_FILE.items())),
+        ("l.csv", "label,of\n" + "".join(f"{v},{k}\n" for k, v in BY_FILE.items())),
+        ("l.csv", "name,species\n" + "".join(f"{k},{v}\n" * 2 for k, v in BY_FILE.items())),
+        ("l.csv", "name,age,class\n" + "".join(f"{k},1,{v}\n" for k, v in BY_FILE.items())),
         ("l.json", json.dumps(BY_FILE)),
         ("l.json", json.dumps([[f"./{k}", str(v)] for k, v in BY_FILE.items()])),
         ("l.json", json.dumps({"labels": [[k.replace("/", "\\"), v] for k, v in BY_FILE.items()]})),
@@ -108,6 +111,21 @@ def test_files_of_labels(tmp_path, monkeypatch, file, text):
     (folder / file).rename(tmp_path / file)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert of(folder_data(folder, tmp_path, labels=f"~/{file}"), "train") == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name,width,species\n00000/a.png,64,cat\n", "none of its columns name, width, species"),
+        ("00000/a.png,cat\n00000/b.png,cat\n00000/a.png,dog\n", "twice, as 'cat' and as 'dog'"),
+    ],
+)
+def test_a_file_of_labels_that_leaves_the_class_open_is_refused(tmp_path, text, reason):
+    """Taking the second column, or the last class, would give wrong labels and say nothing."""
+    folder = lay_out(tmp_path / "d", NAMES)
+    (folder / "l.csv").write_text(text)
+    with pytest.raises(ZooError, match=reason):
+        folder_data(folder, tmp_path, labels="l.csv", on_error="skip").setup()
 
 
 def test_files_of_labels_name_the_classes_of_every_split(tmp_path):

@@ -195,15 +195,15 @@ def test_pixels_of_an_npz_file_stay_what_they_are(tmp_path):
     assert data.num_classes == 0
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_splits_of_an_npz_file(tmp_path, before):
-    """As MedMNIST calls them, and as Keras does."""
-    parts = {"train": 4, "test": 2} | ({"val": 3} if before else {})
+@pytest.mark.parametrize("style", ["{}_images {}_labels", "x_{} y_{}", "images labels"])
+def test_splits_of_an_npz_file(tmp_path, style):
+    """As MedMNIST calls them, as Keras does, and with those of the training not called so."""
+    parts = {"train": 4, "test": 2} | ({} if style.startswith("x") else {"val": 3})
     made = {}
     for split, count in parts.items():
-        names = [f"{split}_images", f"{split}_labels"] if before else [f"x_{split}", f"y_{split}"]
-        made[names[0]] = np.full((count, 8, 8), count, np.uint8)
-        made[names[1]] = np.arange(count)[:, None] % 2
+        kept = style if split == "train" or "{}" in style else "{}_images {}_labels"
+        images, labels = kept.format(split, split).split()
+        made |= {images: np.full((count, 8, 8), count, "u1"), labels: np.arange(count)[:, None] % 2}
     np.savez(tmp_path / "a.npz", **made)
     data = folder_data(tmp_path / "a.npz", tmp_path, channels=1)
     for split, count in parts.items():
@@ -224,6 +224,7 @@ def test_splits_of_an_npz_file(tmp_path, before):
             {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES},
             "none for its test_images",
         ),
+        ({"images": IMAGES, "train_images": IMAGES}, "images and train_images may both be its tra"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, made, reason):

@@ -14,7 +14,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import TooFewError, ZooError
 from zoo.metrics.distances import (
     density_coverage,
     frechet_distance,
@@ -101,6 +101,8 @@ def test_inception_score_in_closed_form() -> None:
     p = logits.double().softmax(1).numpy()
     exact = math.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean())
     assert inception_score(logits, splits=1).mean == pytest.approx(exact, rel=1e-6)
+    with pytest.raises(TooFewError, match=r"of 10 parts needs 20 or more images, there are 19\."):
+        inception_score(certain[:19])
     told = isc_features_to_metric(logits, 7, True, 3)
     assert inception_score(logits, splits=7, seed=3) == pytest.approx(tuple(told.values()))
 
@@ -155,3 +157,6 @@ def test_too_few_images_are_refused() -> None:
         density_coverage(blobs(5), blobs(100))
     with pytest.raises(ZooError, match="2 or more images"):
         moments(blobs(1))
+    for sides in ((blobs(9), blobs(1)), (blobs(1), blobs(9))):
+        with pytest.raises(TooFewError, match="KID needs 2 or more images on both sides"):
+            kernel_distance(*sides)

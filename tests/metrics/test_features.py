@@ -19,7 +19,7 @@ from zoo.core.errors import ZooError
 from zoo.core.extras import command
 from zoo.layers.pretrained import file_hash
 from zoo.metrics.features import base
-from zoo.metrics.features.base import as_rgb, create_features, extract
+from zoo.metrics.features.base import Features, as_rgb, create_features, extract
 from zoo.metrics.features.classifier import SmallClassifier, fit_input, predict, train_classifier
 from zoo.metrics.features.dinov2 import positions, scaled
 from zoo.metrics.features.embedded import WEIGHTS
@@ -82,6 +82,29 @@ def test_extract_keeps_the_last_batch(size: int) -> None:
     assert logits.shape == (7, 10)
     assert vectors.dtype == logits.dtype == torch.float32
     assert not vectors.requires_grad
+
+
+class _Broken(Features):
+    """Gives one feature or logit that is no number."""
+
+    def __init__(self, in_logits: bool) -> None:
+        super().__init__()
+        self.name, self.resizer, self.classes = "broken", "none", 3
+        self.in_logits = in_logits
+        self.register_buffer("white", torch.tensor(255.0))
+        self.freeze()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        vectors, logits = images.flatten(1) / self.white, torch.zeros(len(images), 3)
+        (logits if self.in_logits else vectors)[-1, 0] = torch.nan
+        return vectors, logits
+
+
+@pytest.mark.parametrize("in_logits", [False, True])
+def test_features_that_are_no_numbers_make_no_figure(in_logits: bool) -> None:
+    """Precision would be lower by them, and the Inception score of NaN alone would be 1."""
+    with pytest.raises(ZooError, match="the feature network broken gives NaN or infinite"):
+        extract(_Broken(in_logits), random_images(7, 1, 4), batch_size=3)
 
 
 def test_extract_refuses_floats_and_too_many_channels() -> None:

@@ -113,3 +113,41 @@ def test_twins_leave_nearest_ratio_out() -> None:
     assert "nearest_ratio" not in found.figures
     assert any("nearest_ratio is left out" in note for note in found.notes)
     assert "kid_std" in found.figures  # subsets of 300 of 400
+    assert found.figures["copies"] == 1
+
+
+def test_copies_are_seen_where_some_training_images_have_twins() -> None:
+    """A real one in five is 0 from its twin: nearer than 0 is no copy."""
+    real = torch.rand(500, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    real[:50] = real[50:100]
+    for points, copies in ((real, 1.0), (real + 1e-3, 0.0)):
+        found = evaluate(
+            lambda n, y, points=points: points,
+            Reference("gaussians", "train", real),
+            conditional=False,
+            metrics=["memorization"],
+            n=500,
+            batch_size=500,
+            progress=False,
+        )
+        assert found.figures["copies"] == copies
+
+
+def test_a_mode_without_real_points_leaves_the_modes_out() -> None:
+    """Its middle would be NaN, to which every point is the nearest and none is near."""
+    data = create("datamodule", "gaussians", train_val_test_split=[400, 0, 12])
+    reference = reference_of(data, "test")
+    few = torch.bincount(reference.labels, minlength=8)
+    points = data.split("train")[0]
+    found = evaluate(
+        lambda n, y: points[:n],
+        reference,
+        conditional=False,
+        metrics=["point_modes", "fid"],
+        n=400,
+        progress=False,
+    )
+    assert list(found.figures) == ["fid"]
+    (note,) = found.notes
+    assert note.startswith("point_modes is left out: metric point_modes finds the modes in 2 or ")
+    assert f"mode {int(few.argmin())} has {int(few.min())} in gaussians/test" in note

@@ -63,6 +63,9 @@ def test_values_that_are_not_there_are_null() -> None:
     assert again.per_class["fid"][0] == 1.0
     assert math.isnan(again.per_class["fid"][1])
     assert re.search(r"modes ↑ +-\n", again.table())
+    result.figures["modes"] = math.inf
+    assert result.table() == again.table()
+    assert math.isnan(Result.from_json(result.to_json()).figures["modes"])
 
 
 def test_tables_name_their_protocol() -> None:

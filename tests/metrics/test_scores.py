@@ -190,6 +190,22 @@ def test_diversity_is_nothing_for_one_image() -> None:
     assert figures[1] == pytest.approx(0, abs=1e-6)
 
 
+def test_pairs_of_a_class_are_not_said_to_be_held_against_pairs_of_a_class() -> None:
+    """Where the real images have no labels, theirs are pairs of any two."""
+    data = compared(noise(6, 0, side=32), noise(6, 1, side=32))
+    data.labels = torch.arange(6) % 2
+    zoo.create("metric", "lite0_diversity", pairs=4)(data)
+    assert "is of pairs of images of one class; that of any two real ones is" in data.notes[0]
+
+
+def test_a_class_without_real_images_is_not_mended_by_more_generated_ones() -> None:
+    data = compared(noise(6, 0), noise(6, 1))
+    data.labels, data.reference.labels = torch.arange(6) % 3, torch.arange(6) % 2
+    data.reference.num_classes = 3
+    with pytest.raises(ZooError, match=r"class 2 has 2 generated and 0 .* Compare with a split"):
+        zoo.create("metric", "per_class_fid")(data)
+
+
 def test_lpips_is_that_of_torchmetrics() -> None:
     """The same random AlexNet in both; the weights of the channels are the published ones."""
     ours = Lpips()
@@ -254,6 +270,29 @@ def test_frechet_distance_on_features_of_its_own() -> None:
     assert result.figures["fd_lite0"] == pytest.approx(expected, rel=1e-6)
     assert result.figures["fid"] != pytest.approx(expected, rel=1e-2)
     assert network.weights_hash in result.protocol.settings["fd_lite0"]
+
+
+def test_features_at_another_resolution_are_others() -> None:
+    """The same weights at 64 pixels are no stand-in for those at 224 that the protocol names."""
+    images, real = noise(6, 0, side=32), noise(7, 1, side=32)
+    network = create_features("efficientnet_lite0", resolution=64)
+    data = Comparison(
+        images, None, *extract(network, images), Reference("noise", "train", real), network
+    )
+    made = zoo.create("metric", "fd_lite0")
+    native = create_features("efficientnet_lite0")
+    expected = frechet_distance(extract(native, images)[0], extract(native, real)[0])
+    assert made(data)["fd_lite0"] == pytest.approx(expected, rel=1e-6)
+    assert made.settings().endswith("bicubic antialiased to 224")
+
+
+@pytest.mark.parametrize("name", ["fid", "fid_infinity"])
+def test_a_small_reference_is_noted_as_few_images_are(name: str) -> None:
+    data = compared(noise(400, 0), noise(5, 1))  # of 16 values, so that 40 are enough
+    zoo.create("metric", name)(data)
+    (note,) = data.notes
+    assert " of 5 " in note
+    assert "singular" in note
 
 
 # Realism

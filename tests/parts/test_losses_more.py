@@ -151,6 +151,9 @@ def test_options():
         registry.create("loss", "relativistic", center="pair", halved=True)
     with pytest.raises(ZooError, match="scale=0"):
         registry.create("loss", "gan_qp", scale=0.0)
+    for kind in ("loss", "regularizer"):  # NaN where D is flat
+        with pytest.raises(ZooError, match=r"p=0\.5"):
+            registry.create(kind, "wgan_div", p=0.5)
 
 
 def test_methods_bring_their_penalties():
@@ -195,5 +198,11 @@ def test_gan_qp_by_hand(distance, want):
     assert total.item() == pytest.approx(want, abs=1e-6)
     # G's loss is the lead, of which D(x) is left out as a constant.
     assert (loss.generator(f) + r).mean().item() == pytest.approx(0.9)
-    same = penalty(update_of(real, real, r, r))
-    assert same.item() == 0
+    # Of a pair of one image D may say two things, through an augmentation.
+    scores = r.clone().requires_grad_()
+    same = penalty(update_of(real, torch.stack([real[0], fake[1]]), scores, f))
+    one = penalty(update_of(real[1:], fake[1:], r[1:], f[1:]))
+    assert same.item() == pytest.approx(one.item() / 2)
+    (slope,) = torch.autograd.grad(same, scores)
+    assert slope[0] == 0
+    assert slope.isfinite().all()

@@ -11,6 +11,7 @@ import zoo.registry as registry
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
+from zoo.training.step import AdversarialStep
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,28 @@ def test_path_length_of_the_given_vector():
     assert flat.penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 1.0).item() == pytest.approx(
         2 * 4.0
     )
+
+
+def test_the_path_length_of_a_saturated_generator_has_a_gradient():
+    """Where tanh is 1 in fp32 no style moves an image: the length is 0, and a root has no slope."""
+    networks = [
+        registry.create(kind, "mlp", image_size=4, channels=1, **options)
+        for kind, options in (
+            ("generator", {"latent_dim": 8, "width": 8}), ("discriminator", {"width": 16}),
+        )
+    ]  # fmt: skip
+    generator, discriminator = networks
+    with torch.no_grad():
+        [p for p in generator.parameters() if p.dim() > 1][-1].mul_(1e5)
+    step = AdversarialStep(
+        generator,
+        discriminator,
+        registry.create("loss", "bce"),
+        *(torch.optim.SGD(network.parameters(), 1e-3) for network in networks),
+        regularizers=[registry.create("regularizer", "path_length")],
+    )
+    assert step(torch.rand(4, 1, 4, 4), None, 0)["path_length"] == 0
+    assert all(p.isfinite().all() for p in generator.parameters())
 
 
 class Linear(nn.Module):

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import make_checkpoint
@@ -16,13 +17,14 @@ from torch import Tensor
 
 import zoo
 from zoo.core.errors import ZooError
-from zoo.data.pixels import to_float
+from zoo.data.pixels import to_float, to_uint8
 from zoo.inference.images import to_pil
 from zoo.metrics import cache
 from zoo.metrics.distances import frechet_distance
 from zoo.metrics.features.base import create_features, extract
 from zoo.metrics.folders import look_at
 from zoo.metrics.protocol import Result
+from zoo.metrics.references import loader_reference
 from zoo.tasks.evaluate import Evaluate
 
 
@@ -74,6 +76,96 @@ def test_two_folders_are_compared(tmp_path: Path) -> None:
     loaded = zoo.evaluate(images=batches, data=[real], **options)
     assert again.figures == result.figures
     assert loaded.figures == pytest.approx(result.figures)
+    few = [zoo.evaluate(images=i, data=[real], n=20, **options) for i in (tmp_path / "a", batches)]
+    assert [f.protocol.generated_count for f in few] == [20, 20]
+    assert few[0].figures == pytest.approx(few[1].figures)
+    with pytest.raises(ZooError, match="n=31 pictures are asked for, and the loader has 30"):
+        zoo.evaluate(images=batches, data=[real], n=31, **options)
+
+
+def test_pictures_come_to_the_shape_of_oblong_real_ones(tmp_path: Path) -> None:
+    write(noise(6, 0, 24), tmp_path / "a")
+    real = noise(6, 1, 24)[:, :, :12]
+    options: dict[str, Any] = {"features": "mnist", "metrics": ["kid"], "data": [real]}
+    result = zoo.evaluate(images=tmp_path / "a", **options)
+    assert result.protocol.pictures == "centred window, bicubic antialiased to 24x12"
+    write(real, tmp_path / "b")
+    same = zoo.evaluate(images=tmp_path / "b", **options)
+    assert same.protocol.pictures == "24x12 as they are"
+    assert same.figures["kid"] == pytest.approx(
+        zoo.evaluate(images=[real], **options).figures["kid"]
+    )
+
+
+def test_classes_in_another_order_are_the_same_classes(tmp_path: Path) -> None:
+    """A folder counts them by name, a .npz file as it says: the labels are those of the model."""
+    images, labels = noise(40, 0), torch.arange(40) % 2
+    images[labels == 1] //= 2
+    for number, name in enumerate(("dog", "cat")):
+        write(images[labels == number], tmp_path / "a" / name)
+    made = {"images": images[:, 0].numpy(), "labels": labels.numpy()}
+    np.savez(tmp_path / "a.npz", **made, class_names=np.array(["dog", "cat"]))
+    np.savez(tmp_path / "b.npz", **made, class_names=np.array(["fox", "cat"]))
+    file = make_checkpoint(tmp_path / "m.ckpt", num_classes=2, class_names=["dog", "cat"])
+    results = {
+        place: zoo.evaluate(
+            str(file), data=str(tmp_path / place), n=40, features="mnist", metrics=["per_class_fid"]
+        )
+        for place in ("a", "a.npz", "b.npz")
+    }
+    for result in results.values():  # an untrained G is nearer to the bright dogs
+        dogs, cats = result.per_class["fid"]
+        assert dogs < cats
+    note = "Classes go by their numbers: 'dog' of the generator is held against 'fox'"
+    told = [any(n.startswith(note) for n in result.notes) for result in results.values()]
+    assert told == [False, False, True]
+
+
+PIXELS, CLASSES = noise(6, 0, 8), torch.arange(6) % 3
+
+
+@pytest.mark.parametrize(
+    ("batches", "reason"),
+    [
+        ([PIXELS, PIXELS.float()], r"batch 2 of the loader has float images from \d+ to 25\d"),
+        ([to_float(PIXELS) * torch.nan], "has float images from nan to nan"),
+        ([PIXELS.int()], r"batch 1 of the loader has images of torch\.int32: give uint8"),
+        ([PIXELS, PIXELS[..., :4]], r"shape \(6, 1, 8, 4\), and those before it \(6, 1, 8, 8\)"),
+        ([(PIXELS, CLASSES + 1)], "has labels from 1 to 3: labels are whole numbers"),
+        ([(PIXELS, CLASSES - 1)], "has labels from -1 to 1"),
+        ([(PIXELS, CLASSES / 2)], "has labels of torch.float32"),
+    ],
+)
+def test_batches_of_another_range_or_other_classes_are_refused(batches: Any, reason: str) -> None:
+    """They would be clamped, or taken for no class, and give figures that say nothing."""
+    with pytest.raises(ZooError, match=reason):
+        loader_reference(batches, num_classes=3)
+
+
+def test_batches_from_0_to_1_are_pointed_out() -> None:
+    pixels = PIXELS - PIXELS.min()
+    with pytest.warns(UserWarning, match="batch 2 of the loader has float images from 0 to 1"):
+        loader_reference([pixels[:0], pixels / pixels.max()])
+
+
+def test_generated_images_beyond_the_range_are_clamped_as_a_generator_s_are() -> None:
+    beyond = 1.5 * to_float(PIXELS)
+    with pytest.raises(ZooError, match=r"has float images from -1\.\d+ to 1\.\d+"):
+        loader_reference([beyond])
+    made = loader_reference([beyond], generated=True).images
+    assert torch.equal(made, to_uint8(beyond.clamp(-1, 1)))
+    for wrong in (PIXELS.float(), torch.nan * beyond):
+        with pytest.raises(ZooError, match="has float images from"):
+            loader_reference([wrong], generated=True)
+
+
+def test_points_of_a_loader_keep_their_digits() -> None:
+    points = torch.rand(50, 2, 1, 1, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = zoo.evaluate(
+        images=[points], data=[points + 1e-4], features="points", metrics=["memorization"]
+    )
+    (nearest, *_) = found.pairs
+    assert nearest[2] == pytest.approx(1e-4 * 2**0.5, rel=1e-2)
 
 
 def test_pictures_of_several_sizes_are_resized_and_it_is_told(tmp_path: Path) -> None:

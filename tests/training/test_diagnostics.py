@@ -96,6 +96,7 @@ def test_gamma_starts_at_its_rule() -> None:
     assert start_gamma(256, 32) == pytest.approx(0.41)
     assert start_gamma(1024, 32) == pytest.approx(6.6)
     assert start_gamma(32, 64) == pytest.approx(0.0032)
+    assert start_gamma((16, 64), 64) == pytest.approx(0.0032)  # as many pixels
     far = torch.full((8,), 12.0)
     told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, None, 0.0032)
     assert "with gamma 0.0002·H²/batch = 0.0032 is where to start" in str(told)
@@ -226,6 +227,25 @@ TRAINER: Any = SimpleNamespace(
     progress_bar_callback=None,
     datamodule=SimpleNamespace(batch_size=64),
 )
+
+
+def test_a_gradient_that_explodes_after_a_resume_is_held_against_those_before(
+    tmp_path: Path,
+) -> None:
+    module = Module()
+    first, again = (Diagnose(str(tmp_path), 1) for _ in range(2))
+    for network in (module.generator, module.discriminator):
+        for weight in network.parameters():
+            weight.grad = torch.full_like(weight, 1e-3)
+    kinds(first, module, looks=5)
+    again.load_state_dict(first.state_dict())
+    assert "gradients G" not in kinds(again, module)
+    for weight in module.generator.parameters():
+        weight.grad.mul_(1e4)
+    assert "gradients G" in kinds(again, module)
+    Diagnose(str(tmp_path)).load_state_dict(
+        {k: v for k, v in first.state_dict().items() if k != "norms"}  # an older checkpoint's
+    )
 
 
 def kinds(callback: Diagnose, module: Module, looks: int = 1) -> set[str]:

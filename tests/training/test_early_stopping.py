@@ -93,6 +93,22 @@ def test_figures_of_another_callback_are_not_waited_for():
     assert trainer.should_stop
 
 
+@pytest.mark.parametrize("metrics", ["null", "[point_modes]"])
+def test_an_evaluation_without_the_figure_does_not_count(tmp_path, capsys, metrics):
+    """As KL over the modes of points, while a new G hits none of them."""
+    summary = train(
+        tmp_path, "experiment=ring", "callbacks=early_stopping",
+        "callbacks.evaluate.every_n_images=64", "callbacks.evaluate.n=50",
+        f"callbacks.evaluate.metrics={metrics}", "callbacks.early_stopping.monitor=mode_kl",
+        "callbacks.checkpoints.monitor=mode_kl", "callbacks.early_stopping.patience=1",
+        "callbacks.diagnostics=null", "datamodule.batch_size=32", "trainer.max_steps=6",
+        "model.lr_g=1e-9", tiny=False,
+    )  # fmt: skip
+    assert summary["trained"].startswith("192 images")
+    assert "mode_kl is left out" in (tmp_path / "evaluations/images_000000192.json").read_text()
+    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
 def test_errors_in_words(tmp_path, figures):
     figures += [1.0] * 10
     with pytest.raises(ZooError, match="mode=low is not one of min, max"):

@@ -14,7 +14,7 @@ from helpers_train import train
 import zoo
 from zoo.core.errors import ZooError
 from zoo.parts.heads.acgan import ACGAN
-from zoo.training.callbacks.base import check_watched, may_log
+from zoo.training.callbacks.base import check_directions, check_watched, may_log
 from zoo.training.callbacks.checkpoints import Checkpoints
 from zoo.training.lightning_internals import LOGGING
 
@@ -100,3 +100,15 @@ def _logs(node: ast.AST) -> bool:
     return called.endswith("callback_metrics.update") or called in (
         "self.log", "self.log_dict", "pl_module.log", "pl_module.log_dict",
     )  # fmt: skip
+
+
+def test_the_lowest_of_a_figure_that_is_better_the_higher_is_not_kept(tmp_path):
+    """`mode=min` is the default: best.ckpt would be the worst, and a better figure end the run."""
+    for figure in ("inception_score", "precision", "vendi", "high_quality"):
+        with pytest.raises(ZooError, match=rf"{figure} is better .* callbacks\.checkpoints\.mode="):
+            check_directions([Checkpoints(".", monitor=figure)])
+        check_directions([Checkpoints(".", monitor=figure, mode="max")])
+    check_directions([Checkpoints(".", monitor=figure) for figure in ("fid", "loss_g", None)])
+    early = ("callbacks=early_stopping", "callbacks.early_stopping.monitor=recall")
+    with pytest.raises(ZooError, match=r"monitor=recall .*: set callbacks\.early_stopping\.mode="):
+        train(tmp_path, *early, "callbacks.evaluate.metrics=[prdc,fid]")

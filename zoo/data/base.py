@@ -200,17 +200,18 @@ class DataModule(pl.LightningDataModule):
         """Lightning's hook on every process: load the images once and split them.
 
         Raises:
-            ZooError: the data set is missing or damaged, or smaller than the split asks for.
+            ZooError: the data set is missing or damaged, smaller than the split asks for, or its
+                labels do not fit its images.
         """
         if self._splits:
             return
         parts = {part: self._load(part) for part in self.own_parts}
+        nothing = parts["train"]._replace(chosen=torch.arange(0))
         if self.train_val_test_split is None:
-            nothing = parts["train"]._replace(chosen=torch.arange(0))
             self._splits = {split: parts.get(split, nothing) for split in SPLITS}
             return
         train, val, test = self.train_val_test_split
-        own, held_out = parts["train"], parts["test"]
+        own, held_out = parts["train"], parts.get("test", nothing)
         if train + val > own.size or test > held_out.size:
             raise ZooError(
                 f"datamodule {self.name}: train_val_test_split={self.train_val_test_split} asks "
@@ -221,8 +222,11 @@ class DataModule(pl.LightningDataModule):
         self._splits = {
             "train": own._replace(chosen=order[:train].sort().values),
             "val": own._replace(chosen=order[train : train + val].sort().values),
-            "test": held_out._replace(chosen=fixed_order(held_out.size)[:test].sort().values),
+            "test": nothing,
         }
+        if test:
+            chosen = fixed_order(held_out.size)[:test].sort().values
+            self._splits["test"] = held_out._replace(chosen=chosen)
 
     def split(self, split: Split) -> tuple[Tensor, Tensor]:
         """All images (N, C, H, W) uint8 and labels (N,) int64 of a split, in order.
@@ -278,6 +282,19 @@ class DataModule(pl.LightningDataModule):
 
     def _load(self, part: Split) -> Rows:
         images, labels = self.load(part)
+        if labels.shape != images.shape[:1]:
+            raise ZooError(
+                f"datamodule {self.name}: its split {part!r} has {len(images):,} images and labels "
+                f"of the shape {tuple(labels.shape)}, and each image has one."
+            )
+        if self.num_classes and len(labels):
+            least, most = (int(v) for v in labels.aminmax())
+            if least < 0 or most >= self.num_classes:
+                raise ZooError(
+                    f"datamodule {self.name}: its split {part!r} has labels from {least} to {most},"
+                    f" and its {self.num_classes} class_names are numbered from 0 to "
+                    f"{self.num_classes - 1}."
+                )
         return Rows(images.contiguous(), labels)
 
     def _rows(self, split: Split) -> Rows:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 
 SPLIT_FOLDERS: dict[str, Literal["train", "val", "test"]] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -57,9 +57,10 @@ def _is_whole(text: str) -> bool:
 def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | None:
     """The class of each picture as a CSV or JSON file says; None for those it does not name.
 
-    A CSV file has a column of files and one of classes, told by a header (`file,label`) or the
-    first two; a JSON file is StyleGAN's `{"labels": [[file, class], ...]}`, that list alone, or
-    `{file: class}`. Files are paths below the folder of pictures, with or without their ending.
+    A CSV file has a column of files and one of classes, told by a header (`file,label`), or the
+    first two of one without, or the only two; a JSON file is StyleGAN's
+    `{"labels": [[file, class], ...]}`, that list alone, or `{file: class}`. Files are paths below
+    the folder of pictures, with or without their ending.
 
     Args:
         text: of the file.
@@ -70,7 +71,7 @@ def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | 
         None where the file says that there are no labels (`{"labels": null}`).
 
     Raises:
-        ZooError: it is something else, or names none of the pictures.
+        ZooError: it is something else, gives a picture two classes, or names none of the pictures.
     """
     try:
         text = text.removeprefix("\ufeff")
@@ -84,8 +85,11 @@ def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | 
             name = str(pair[0]).replace("\\", "/").removeprefix("./")
             if first == "nothing":
                 first = name[:200]
-            if name in wanted:  # a list of millions may stand beside a few pictures
-                known[name] = pair[1]
+            # A list of millions may stand beside a few pictures.
+            if name in wanted and known.setdefault(name, pair[1]) != pair[1]:
+                raise ValueError(
+                    f"it has {name[:200]!r} twice, as {known[name]!r} and as {pair[1]!r}"
+                )
     except (ValueError, TypeError, csv.Error, RecursionError) as error:
         raise unreadable_labels(file, error) from error
     found = [known.get(name, known.get(name.rpartition(".")[0])) for name in names]
@@ -116,7 +120,11 @@ def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
     label = next((heads.index(c) for c in LABEL_COLUMNS if c in heads), None)
     if file is None and label is None:
         rows = itertools.chain([head], rows)
-    first = 0 if file is None else file
+    elif label is None and len(head) > 2:  # the next column may be anything
+        raise ValueError(
+            f"none of its columns {listing(head)[:200]} is called {' or '.join(LABEL_COLUMNS)}"
+        )
+    first = int(label == 0) if file is None else file
     second = (1 if first == 0 else 0) if label is None else label
     for row in rows:
         if len(row) <= max(first, second):

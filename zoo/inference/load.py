@@ -39,7 +39,7 @@ from zoo.inference.locate import locate, pretrained_names, public_name
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import Weights, choose_weights, latent_of, network_of
 from zoo.inference.refine import Choice, Refiner, create_sampler
-from zoo.inference.scores import scores_of
+from zoo.inference.scores import as_trained, scores_of
 from zoo.inference.truncation import check_truncation, images_of
 from zoo.registry.calls import held_to_annotations
 
@@ -253,7 +253,6 @@ class LoadedGenerator:
                 "corrects what it draws: give one of them."
             )
         chosen = create_sampler(choice)  # its name is looked at before the file is
-        listed = self.info.get("regularizers")
         return Refiner(
             chosen,
             self.generator,
@@ -262,7 +261,7 @@ class LoadedGenerator:
             lambda: self.dataset(cache.data_dir()),
             seed,
             batch_size,
-            listed if isinstance(listed, list) else (),
+            self.info.get("regularizers"),
         )
 
     @held_to_annotations("model.generate")
@@ -373,9 +372,11 @@ class LoadedGenerator:
         batch_size: int = 64,
         batch_statistics: bool = False,
     ) -> Tensor:
-        """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
+        """What the discriminator gives images (N, C, H, W) in [-1, 1]: scores (N,) on the CPU.
 
         (N, K) of one that scores patches; one that sees packs of images scores each whole pack.
+        They are what its loss was told: logits, or what a method as gradient normalisation made
+        of them.
 
         Args:
             labels: int64 (N,), needed by a conditional discriminator.
@@ -385,7 +386,8 @@ class LoadedGenerator:
         """
         network = self.discriminator()
         packs = network.channels // self.generator.channels
-        return scores_of(network, images, labels, packs, batch_size, batch_statistics)
+        outputs = as_trained(network, self.info.get("regularizers"), self.info.get("loss"))
+        return scores_of(network, outputs, images, labels, packs, batch_size, batch_statistics)
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -34,7 +34,7 @@ def images_hash(images: Tensor) -> str:
 
 def cache_path(network: Features, data_hash: str) -> Path:
     """The file that holds the features of the images with hash `data_hash`."""
-    key = [FORMAT, data_hash, network.name, network.weights_hash, network.resizer]
+    key = [FORMAT, data_hash, *network.identity]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     return cache_dir() / "features" / f"{digest}.safetensors"
 

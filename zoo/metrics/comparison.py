@@ -144,7 +144,7 @@ class Comparison:
 
     def vectors_on(self, network: Features) -> tuple[Tensor, Tensor]:
         """Features of the generated and of the reference images on another network."""
-        if (network.name, network.weights_hash) == (self.network.name, self.network.weights_hash):
+        if network.identity == self.network.identity:
             return self.vectors, self.reference_vectors
         title = f"features {network.name}" if self.progress else None
         generated, _ = extract(network, self.images, self.batch_size, title)

@@ -84,6 +84,8 @@ def kernel_distance(
     and the deviation is NaN. Paper: Bińkowski et al. (2018), arXiv:1801.01401.
     """
     size = min(subset_size, len(generated), len(reference))
+    if size < 2:
+        raise TooFewError(f"KID needs 2 or more images on both sides, there is {size} on one.")
     alone = size == len(generated) == len(reference)
     result = kid_features_to_metric(
         generated.double(),
@@ -100,12 +102,17 @@ def kernel_distance(
 def inception_score(logits: Tensor, splits: int = 10, seed: int = 0) -> Estimate:
     """exp E KL(p(y|x) ‖ p(y)) of class logits (N, K), over `splits` parts of a shuffled set.
 
+    A part of one image scores 1 whatever it shows, so that N is twice `splits` at the least.
     Paper: Salimans et al. (2016), arXiv:1606.03498.
     """
+    if len(logits) < 2 * splits:
+        raise TooFewError(
+            f"the Inception score of {splits} parts needs {2 * splits} or more images, there are "
+            f"{len(logits)}."
+        )
     order = np.random.RandomState(seed % SEEDS).permutation(len(logits))  # as torch-fidelity's
     log_p = logits.double()[torch.from_numpy(order).to(logits.device)].log_softmax(dim=1)
-    parts = min(splits, len(log_p))
-    ends = [i * len(log_p) // parts for i in range(parts + 1)]
+    ends = [i * len(log_p) // splits for i in range(splits + 1)]
     scores = []
     for start, end in itertools.pairwise(ends):
         part = log_p[start:end]

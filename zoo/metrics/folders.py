@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -13,10 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.core.errors import ZooError, ZooWarning, listing, suggest
+from zoo.core.sizes import ImageSize, height_width, plain_size
 from zoo.data.pictures import FORMATS, find_pictures
 from zoo.metrics.comparison import Reference
 from zoo.metrics.distances import random_rows
 from zoo.metrics.evaluate import Pictures, reference_of
+from zoo.metrics.references import class_numbers
 from zoo.registry import REGISTRY, create, list_parts
 
 if TYPE_CHECKING:
@@ -62,14 +63,16 @@ def look_at(folder: Path) -> Look:
     return Look(sizes, grey)
 
 
-def preparation(look: Look, image_size: int) -> str:
+def preparation(look: Look, image_size: ImageSize) -> str:
     """What was done to pictures to bring them to a size, in words."""
-    if set(look.sizes) == {(image_size, image_size)}:
-        return f"{image_size}x{image_size} as they are"
-    return f"centred square, bicubic antialiased to {image_size}x{image_size}"
+    height, width = height_width(image_size)
+    if set(look.sizes) == {(width, height)}:
+        return f"{width}x{height} as they are"
+    window = "square" if height == width else "window"
+    return f"centred {window}, bicubic antialiased to {width}x{height}"
 
 
-def open_folder(folder: Path, image_size: int, channels: int) -> DataModule:
+def open_folder(folder: Path, image_size: ImageSize, channels: int) -> DataModule:
     """The pictures of a folder at one size; sub-folders are classes, a flat folder has none.
 
     Raises:
@@ -80,7 +83,7 @@ def open_folder(folder: Path, image_size: int, channels: int) -> DataModule:
         "datamodule",
         "image_folder",
         folder=str(folder),
-        image_size=image_size,
+        image_size=plain_size(image_size),
         channels=channels,
         labels="none" if flat else "auto",
     )
@@ -110,7 +113,7 @@ def pictures_of(
         ZooError: no such folder, fewer than `n` pictures, or some that cannot be read.
     """
     place = existing(folder)
-    channels, image_size = reference.images.shape[1], reference.images.shape[-1]
+    channels, *image_size = reference.images.shape[1:]
     if channels not in (1, 3) or reference.images.dtype != torch.uint8:
         raise ZooError(
             f"{reference.name} has images of {channels} channels, which no picture is compared "
@@ -119,18 +122,27 @@ def pictures_of(
     look = look_at(place)
     data = open_folder(place, image_size, channels)
     images, labels = data.split("train")
-    if n is not None and n > len(images):
-        raise ZooError(f"n={n:,} pictures are asked for, and {folder} has {len(images):,}.")
-    rows = random_rows(len(images) if n is None else n, len(images), seed)
+    rows = drawn_rows(n, len(images), seed, str(folder))
     how = preparation(look, image_size)
     notes = [f"{folder} has pictures of {look.in_words}; they are compared as {how}.", *data.notes]
-    numbers = _numbers(data.class_names, reference.class_names)
+    numbers = class_numbers(data.class_names, reference.class_names)
     if data.num_classes and numbers is None:
         notes.append(
             f"the sub-folders of {folder} are no classes of {reference.name}: labels are left out."
         )
     known = None if numbers is None else numbers[labels[rows]]
     return Pictures(images[rows], known, how), notes
+
+
+def drawn_rows(n: int | None, count: int, seed: int, where: str) -> Tensor:
+    """`n` of `count` pictures drawn at random, in order; all of them where n is None.
+
+    Raises:
+        ZooError: there are fewer.
+    """
+    if n is not None and n > count:
+        raise ZooError(f"n={n:,} pictures are asked for, and {where} has {count:,}.")
+    return random_rows(count if n is None else n, count, seed)
 
 
 def existing(folder: str | Path) -> Path:
@@ -196,10 +208,3 @@ def real_for(
     how = preparation(other, side)
     notes = [f"{dataset} has pictures of {other.in_words}; they are compared as {how}."]
     return reference_of(data, split), [*notes, *data.notes]
-
-
-def _numbers(own: Sequence[str], wanted: Sequence[str]) -> Tensor | None:
-    """The number of each class in another order of them; None where one is not there."""
-    if not own or not set(own) <= set(wanted):
-        return None
-    return torch.tensor([list(wanted).index(name) for name in own])

@@ -309,6 +309,6 @@ def heading(name: str, higher: Collection[str] = ()) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None or math.isnan(value):
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"

@@ -49,7 +49,7 @@ class Evaluate(Task):
         features_weights: a weight file for `inception` or `timm`.
         features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
             their own.
-        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST, and of a folder all.
+        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST, and of pictures all.
         dataset: the data set to compare with, by name, or a folder of pictures; null takes the one
             it was trained on.
         split: of it.
@@ -206,7 +206,7 @@ class Evaluate(Task):
         """
         from zoo.inference.load import choose_device
         from zoo.metrics.evaluate import Pictures, evaluate
-        from zoo.metrics.folders import pictures_of
+        from zoo.metrics.folders import drawn_rows, pictures_of
         from zoo.metrics.references import loader_reference
 
         generators = {
@@ -226,8 +226,10 @@ class Evaluate(Task):
             given, more = pictures_of(folder, reference, self.n, self.seed)
             notes = [*more, *notes]
         else:
-            made = loader_reference(pictures, reference.num_classes)
-            given = Pictures(made.images, made.labels, "as they are")
+            made = loader_reference(pictures, reference.num_classes, generated=True)
+            rows = drawn_rows(self.n, len(made.images), self.seed, "the loader")
+            labels = None if made.labels is None else made.labels[rows]
+            given = Pictures(made.images[rows], labels, "as they are")
         result = evaluate(
             given,
             reference,
@@ -263,6 +265,7 @@ class Evaluate(Task):
         from zoo.inference.dataset import modes_of
         from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import LatentSampler, evaluate
+        from zoo.metrics.references import in_classes_of
         from zoo.metrics.results import generator_hash, run_name
 
         if self.standing_statistics:
@@ -282,6 +285,8 @@ class Evaluate(Task):
                 f"{reference.num_classes}: compare it with data of its own classes, or "
                 "of none."
             )
+        names = model.data.get("class_names") if model.num_classes else None
+        reference, notes = in_classes_of(reference, names or ())
         result = evaluate(
             LatentSampler(model.generator, self.seed, self.truncation, refiner),
             reference,
@@ -300,6 +305,7 @@ class Evaluate(Task):
             model=name,
             device=model.device,
         )
+        result.notes = [*notes, *result.notes]
         result.generator_hash = generator_hash(model.generator)
         result.images_seen = model.images_seen
         result.run = run_name(model)

@@ -161,11 +161,12 @@ class Train(Task):
 
     def _callbacks(self, gan: Any, config: dict[str, Any], out: Path) -> list[Any]:
         """The callbacks; the newest checkpoint is where the one that writes them says."""
-        from zoo.training.callbacks.base import check_watched
+        from zoo.training.callbacks.base import check_directions, check_watched
         from zoo.training.trainer import make_callbacks
 
         callbacks = make_callbacks(config.get("callbacks"), out)
         check_watched(callbacks, gan.figures())
+        check_directions(callbacks)
         keeper = keeper_of(callbacks)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
@@ -261,7 +262,9 @@ class Train(Task):
     def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
         from zoo.training.callbacks.base import Callback
 
-        lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
+        trained = gan.images_seen - gan.images_before
+        together = f", {gan.images_seen:,} with those before" if gan.images_before else ""
+        lines: dict[str, Any] = {"trained": f"{trained:,} images in {seconds:.0f} s{together}"}
         for callback in trainer.callbacks:
             told = callback.summary() if isinstance(callback, Callback) else {}
             lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in told.items()}
@@ -278,7 +281,6 @@ class Train(Task):
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
-        trained = gan.trained_steps * gan.d_steps * trainer.datamodule.batch_size
         lines["images_per_second"] = float(
             f"{trained / seconds:.3g}"
         )  # pictures and checkpoints included

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zoo.contracts.loss import Loss
 from zoo.core.errors import listing
+from zoo.core.sizes import ImageSize, height_width
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS
 
@@ -62,13 +63,13 @@ def choices(kind: str, wanted: Callable[[Any], bool] = bool) -> str:
     return f"{GROUPS[kind]}={listing(p.name for p in REGISTRY.having(kind, wanted))}"
 
 
-def start_gamma(image_size: int, batch_size: int) -> float:
-    """Where to start a search for the gamma of R1 or R2: 0.0002 · H² / batch.
+def start_gamma(image_size: ImageSize, batch_size: int) -> float:
+    """Where to start a search for the gamma of R1 or R2: 0.0002 · H² / batch, or H · W.
 
     The squared gradient is summed over all pixels, and the noise of its estimate falls with the
     batch. Paper: Karras et al. (2020), arXiv:2006.06676, whose automatic settings it is.
     """
-    return float(f"{GAMMA * image_size**2 / batch_size:.2g}")
+    return float(f"{GAMMA * math.prod(height_width(image_size)) / batch_size:.2g}")
 
 
 def flattening(

@@ -26,9 +26,9 @@ class Arrays(Source):
     """Images uint8 (N, H, W, C), (N, C, H, W) or (N, H, W) of a `.npz` file, and their labels.
 
     The arrays are called `images` and `labels`, with `train_`, `val_` and `test_` before them
-    where there are splits, and `class_names` names the classes; what `np.savez(file, x, y)` calls
-    `arr_0` and `arr_1` is taken as well. Images are read a part at a time, and nothing in the file
-    is executed.
+    where there are splits (those without one are the training images), and `class_names` names the
+    classes; what `np.savez(file, x, y)` calls `arr_0` and `arr_1` is taken as well. Images are read
+    a part at a time, and nothing in the file is executed.
 
     Raises:
         ZooError: it is no such file, or its arrays do not fit together.
@@ -159,7 +159,13 @@ class _Part:
 
 
 def _images_and_labels(arrays: set[str]) -> dict[str, tuple[str, str | None]]:
-    """By split ("" without any), the names of its images and of its labels."""
+    """By split ("" without any), the names of its images and of its labels.
+
+    Images that name no split are those of the training where others name one.
+
+    Raises:
+        ValueError: there are others for the training as well.
+    """
     found: dict[str, tuple[str, str | None]] = {}
     for split in ("", *SPLITS):
         for images, labels in zip(IMAGES, LABELS, strict=True):
@@ -168,7 +174,12 @@ def _images_and_labels(arrays: set[str]) -> dict[str, tuple[str, str | None]]:
             for name, label in ((before, own), behind):
                 if name in arrays and split not in found:
                     found[split] = (name, label if label in arrays else None)
-    return {"": found[""]} if "" in found else found
+    if "" not in found or len(found) == 1:
+        return found
+    if "train" in found:
+        both = f"{found[''][0]} and {found['train'][0]}"
+        raise ValueError(f"{both} may both be its training images: rename one")
+    return {split or "train": names for split, names in found.items()}
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -58,6 +58,11 @@ class Features(nn.Module, ABC):
     tiny: ClassVar[dict[str, Any]] = {}
     tiny_shape: ClassVar[tuple[int, int, int]] = (1, 32, 32)
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What its vectors depend on: those of two networks with one identity are the same."""
+        return self.name, self.weights_hash, self.resizer
+
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Map uint8 images (N, C, H, W) to float32 features (N, D) and logits (N, K) or None."""
@@ -151,6 +156,10 @@ def extract(
 
     Returns:
         Features (N, D) and logits (N, K) or None, float32 on the CPU.
+
+    Raises:
+        ZooError: images of another type, or features that are not finite, of which some metrics
+            would make a number.
     """
     if images.dtype != torch.uint8 and not (network.takes_floats and images.is_floating_point()):
         raise ZooError(
@@ -163,6 +172,11 @@ def extract(
     with bar:
         for batch in images.split(batch_size):
             out, scores = network(batch.to(device))
+            if not all(t.isfinite().all() for t in (out, scores) if t is not None):
+                raise ZooError(
+                    f"the feature network {network.name} gives NaN or infinite features of finite "
+                    "images: its weights are damaged, or too large for its precision."
+                )
             vectors.append(out.float().cpu())
             if scores is not None:
                 logits.append(scores.float().cpu())

@@ -89,17 +89,19 @@ class PerClassFID(Metric):
         labels = labels_of(data)
         reference_labels = data.reference.labels
         assert reference_labels is not None
-        values = []
+        values, counts = [], []
         for c in range(data.reference.num_classes):
             generated = data.vectors[labels == c]
             real = data.reference_vectors[reference_labels == c]
-            if min(len(generated), len(real)) < 2:
+            counts.append(min(len(generated), len(real)))
+            if counts[-1] < 2:
                 raise TooFewError(
                     f"metric per_class_fid needs 2 or more images of every class: class {c} has "
-                    f"{len(generated)} generated and {len(real)} reference images. Raise n."
+                    f"{len(generated)} generated and {len(real)} reference images. "
+                    f"{'Raise n.' if len(real) > 1 else 'Compare with a split that has more.'}"
                 )
             values.append(frechet_distance(generated, real))
-        least = min(int((labels == c).sum()) for c in range(data.reference.num_classes))
+        least = min(counts)
         if least <= data.vectors.shape[1]:
             data.notes.append(
                 f"FID per class of {least} and more images in {data.vectors.shape[1]} dimensions: "

@@ -34,7 +34,8 @@ class FID(Metric):
         return True
 
     def __call__(self, data: Comparison) -> dict[str, float]:
-        count, width = data.vectors.shape
+        width = data.vectors.shape[1]
+        count = min(len(data.vectors), len(data.reference_vectors))
         if count <= width:
             data.notes.append(
                 f"FID of {count} images in {width} dimensions: the covariance is singular and the "

@@ -47,7 +47,8 @@ class Diversity(Metric):
         labels = data.reference.labels if known else None
         real = mean_distance(distance, images, labels, self.pairs, data.seed)
         of = "images of one class" if known else "images"
-        data.notes.append(f"{self.name} is of pairs of {of}; that of real ones is {real:.4g}.")
+        others = "real ones" if labels is not None or not known else "any two real ones"
+        data.notes.append(f"{self.name} is of pairs of {of}; that of {others} is {real:.4g}.")
         return {self.name: value}
 
 

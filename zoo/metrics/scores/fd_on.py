@@ -37,7 +37,8 @@ class FrechetOn(Metric):
         self.prepare()
         assert self._network is not None
         generated, reference = data.vectors_on(self._network.to(data.device))
-        count, width = generated.shape
+        width = generated.shape[1]
+        count = min(len(generated), len(reference))
         if count <= width:
             data.notes.append(
                 f"{self.name} of {count} images in {width} dimensions: the covariance is singular "

@@ -52,9 +52,10 @@ class FIDInfinity(Metric):
         sizes = [round(size) for size in np.linspace(least, count, self.sizes)]
         if len(set(sizes)) < 2:
             raise TooFewError(f"fid_infinity needs more than {count} images.")
-        if least <= data.vectors.shape[1]:
+        fewest = min(least, len(data.reference_vectors))
+        if fewest <= data.vectors.shape[1]:
             data.notes.append(
-                f"FID infinity of {least} and more images in {data.vectors.shape[1]} dimensions: "
+                f"FID infinity of {fewest} and more images in {data.vectors.shape[1]} dimensions: "
                 "covariances are singular and the line is bent; use more images."
             )
         reference = moments(data.reference_vectors)

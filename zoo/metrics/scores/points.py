@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import TooFewError, ZooError
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import exact
 from zoo.metrics.features.base import Features
@@ -38,6 +38,12 @@ class PointModes(Metric):
                 "features=points): for images use modes."
             )
         real, count = data.reference_vectors, data.reference.num_classes
+        shares = torch.bincount(labels, minlength=count)
+        if shares.min() < 2:
+            raise TooFewError(
+                "metric point_modes finds the modes in 2 or more real points of each: mode "
+                f"{int(shares.argmin())} has {int(shares.min())} in {data.reference.name}."
+            )
         centers = torch.stack([real[labels == mode].mean(dim=0) for mode in range(count)])
         radius = 3 * (real - centers[labels]).square().mean().sqrt().item()
         at = nearest_modes(data.vectors, centers, radius)

@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.parts.regularizers.wgan_div import WGANDivPenalty
-from zoo.registry import above, at_least, loss
+from zoo.registry import at_least, loss
 
 
 @loss("wgan_div")
@@ -29,7 +29,7 @@ class WGANDiv(Loss):
     def __init__(
         self,
         k: Annotated[float, at_least(0)] = 2.0,
-        p: Annotated[float, above(0)] = 6.0,
+        p: Annotated[float, at_least(1)] = 6.0,
         points: Literal["between", "ends"] = "between",
     ) -> None:
         self.k = k

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, widen
 from zoo.registry import above, at_least, regularizer
 
-_LEAST = 1e-6  # a pair of equal images has no distance to divide by
+_LEAST = 1e-6
+"""A mean distance at and below which the two images of a pair are one."""
 
 
 @regularizer("gan_qp")
@@ -19,7 +21,9 @@ class GANQPPenalty(Regularizer):
 
     Paper: Su (2018), arXiv:1811.07296.
 
-    E[(D(x) - D(G(z)))^2 / (2 scale d(x, G(z)))], pairs by index; no second derivative.
+    E[(D(x) - D(G(z)))^2 / (2 scale d(x, G(z)))], pairs by index; no second derivative. A pair of
+    one image twice, which `apa` makes, adds nothing: that D says two things of it, through two
+    draws of an augmentation, would be divided by 0.
 
     Args:
         scale: lambda.
@@ -44,12 +48,14 @@ class GANQPPenalty(Regularizer):
         assert update.real_output is not None  # an update of D always has it
         lead = update.real_output.scores - update.fake_output.scores
         lead = lead.reshape(len(lead), -1)
-        return (lead.square() / (2 * self.scale * self._distances(update, len(lead)))).mean()
+        distances = self._distances(update, len(lead))
+        terms = lead.square() / (2 * self.scale * distances.clamp_min(_LEAST))
+        return torch.where(distances > _LEAST, terms, 0.0).mean()
 
     def _distances(self, update: Update, pairs: int) -> Tensor:
         """(M, 1); the images of a pack count as one."""
         real, fake = update.real.detach(), update.generated.images.detach()
         difference = (widen(real) - widen(fake)).reshape(pairs, -1)
         if self.distance == "l1":
-            return difference.abs().mean(1, keepdim=True).clamp_min(_LEAST)
-        return difference.square().mean(1, keepdim=True).sqrt().clamp_min(_LEAST)
+            return difference.abs().mean(1, keepdim=True)
+        return difference.square().mean(1, keepdim=True).sqrt()

@@ -63,8 +63,9 @@ class PathLength(Regularizer):
 
     def penalty(self, slope: Tensor, share: float) -> Tensor:
         """Of J_w^T y, (N, W) or (N, layers, W); moves the average by `share`."""
-        squares = slope.square().sum(-1)
-        lengths = (squares if slope.dim() == 2 else squares.mean(1)).sqrt()
+        layers = 1 if slope.dim() == 2 else slope.shape[1]
+        # `vector_norm` takes 0 as its gradient at 0, where a saturated G lies and a root gives NaN.
+        lengths = torch.linalg.vector_norm(slope.flatten(1), dim=1) / math.sqrt(layers)
         with torch.no_grad():
             mean = mean_over_processes(lengths.mean())
             self.average.lerp_(mean.to(self.average.dtype), share)

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update
 from zoo.parts.regularizers.gradient_penalty import between
-from zoo.registry import above, at_least, regularizer
+from zoo.registry import at_least, regularizer
 
 
 @regularizer("wgan_div")
@@ -23,7 +23,7 @@ class WGANDivPenalty(Regularizer):
 
     Args:
         k: weight.
-        p: power.
+        p: power; below 1 the gradient would have no bound where D is flat.
         points: `between`: x' = e x + (1 - e) G(z), as the paper; `ends`: the mean of the reals' and
             the fakes' terms, as some code, which reuses the update's own passes.
         every: act on every k-th update of D, with k times the weight.
@@ -35,7 +35,7 @@ class WGANDivPenalty(Regularizer):
     def __init__(
         self,
         k: Annotated[float, at_least(0)] = 2.0,
-        p: Annotated[float, above(0)] = 6.0,
+        p: Annotated[float, at_least(1)] = 6.0,
         points: Literal["between", "ends"] = "between",
         every: Annotated[int, at_least(1)] = 1,
     ) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.training.lightning_internals import LOGGING
+from zoo.training.terms import LOGGED
 
 
 class Callback(pl.Callback):
@@ -93,10 +94,14 @@ class Recurring(Callback):
 def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Trainer) -> bool:
     """Whether `figures` are what a callback that monitors one of them waits for.
 
-    They may be of another callback that measures; of the only one they must hold it.
+    They may be of another callback that measures. Of the only one they must hold it, unless it is a
+    figure that there is not always, as a mean over modes where none was hit: such an evaluation
+    does not count.
     """
     measuring = [c for c in trainer.callbacks if isinstance(c, Measures)]  # type: ignore[attr-defined]
-    return monitor in figures or len(measuring) == 1
+    if monitor in figures or len(measuring) != 1:
+        return monitor in figures
+    return monitor not in (measuring[0].figures() or ())
 
 
 class Measures(Callback):
@@ -148,3 +153,19 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
                     f"{listing(known)}; the figures of a metric with callbacks=evaluate and "
                     "'callbacks.evaluate.metrics=[NAME]'"
                 )
+
+
+def check_directions(callbacks: Sequence[pl.Callback]) -> None:
+    """Refuse to keep the worst checkpoint, or to wait for worse figures, before data are loaded.
+
+    Raises:
+        ZooError: `mode=min` of a figure that is better the higher it is.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, Callback) or getattr(callback, "mode", "") != "min":
+            continue
+        for option, figure in callback.watched().items():
+            if figure not in LOGGED:
+                from zoo.metrics.choice import check_direction  # seconds of scientific libraries
+
+                check_direction(option, figure, f"{option.rpartition('.')[0]}.mode=max")

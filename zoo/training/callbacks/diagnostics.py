@@ -70,6 +70,7 @@ class Diagnose(Callback):
             "findings": [vars(f) for f in self.found.findings],
             "modes_seen": self._modes_seen,
             "most_modes": self._most_modes,
+            "norms": {name: list(norms) for name, norms in self._norms.items()},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -82,6 +83,8 @@ class Diagnose(Callback):
         seen = state_dict["modes_seen"]
         self._modes_seen = None if seen is None else held_to(Tensor, seen)
         self._most_modes = held_to(int, state_dict["most_modes"])
+        for name, norms in self._norms.items():  # which older checkpoints have not
+            norms.extend(held_to(float, n) for n in state_dict.get("norms", {}).get(name, ()))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         data = str(pl_module.data.get("name"))
@@ -128,7 +131,7 @@ class Diagnose(Callback):
         }
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
-        start = diagnostics.start_gamma(real.shape[-1], batch_size)
+        start = diagnostics.start_gamma(real.shape[-2:], batch_size)
         with forked_random():  # a loss may draw its margins
             saturated = diagnostics.discriminator_saturated(
                 pl_module.loss, of_real, of_fake, strengths, start

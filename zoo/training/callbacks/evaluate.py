@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ import pytorch_lightning as pl
 
 from zoo.core.errors import listing
 from zoo.core.random import forked_random
-from zoo.metrics.choice import check_metrics, create_metric
+from zoo.metrics.choice import check_metrics, create_metric, default_metrics
 from zoo.metrics.comparison import Reference
 from zoo.metrics.evaluate import LatentSampler, default_features, evaluate, reference_of
 from zoo.metrics.features.base import Features, create_features
@@ -62,6 +63,7 @@ class Evaluate(Recurring, Measures):
         self.every_n_images = every_n_images
         self.every_n_epochs = every_n_epochs
         self.metrics = metrics
+        self._chosen: Sequence[str | dict[str, Any]] = metrics or []
         self.features = features
         self.n = n
         self.split = split
@@ -73,7 +75,7 @@ class Evaluate(Recurring, Measures):
         self._reference: Reference | None = None
 
     def figures(self) -> set[str] | None:
-        sets = [create_metric(choice).figures for choice in self.metrics or []]
+        sets = [create_metric(choice).figures for choice in self._chosen]
         return set().union(*(s or () for s in sets)) if sets and None not in sets else None
 
     def summary(self) -> dict[str, Any]:
@@ -89,8 +91,9 @@ class Evaluate(Recurring, Measures):
             name = self.features or default_features(self._reference)
             self._network = create_features(name).to(pl_module.device)
         conditional = pl_module.generator.num_classes > 0
+        self._chosen = self.metrics or default_metrics(self._network, self._reference, conditional)
         has_codes = LatentSampler(pl_module.sampled_generator, self.seed).has_codes
-        check_metrics(self.metrics or [], self._network, self._reference, conditional, has_codes)
+        check_metrics(self._chosen, self._network, self._reference, conditional, has_codes)
         super().on_train_start(trainer, pl_module)
         self._evaluated = pl_module.images_seen
 
@@ -136,7 +139,7 @@ class Evaluate(Recurring, Measures):
                 LatentSampler(generator, self.seed),
                 self._reference,
                 conditional=generator.num_classes > 0,
-                metrics=self.metrics,
+                metrics=self._chosen,
                 features=self._network,
                 n=self.n,
                 batch_size=self.batch_size,
