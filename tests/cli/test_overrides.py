@@ -106,6 +106,9 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("experiment=train_mnist", "Did you mean 'train_mnist_gan'? Choices: "),
         ("datamodule=mnst", "datamodule=mnst: there is no such choice. Did you mean 'mnist'?"),
         ("logger=wandbb", "logger=wandbb: there is no such choice. Did you mean 'wandb'?"),
+        ("logger=[csv,mflow]", "logger=mflow: there is no such choice. Did you mean 'mlflow'? Cho"),
+        ("callbacks.video.format=webp", "no option 'video'. With +callback=video it is chosen. It"),
+        ("logger.wandb.log_model=true", "no option 'wandb'. With logger=wandb it is chosen. It"),
         ("model/regularizer=[r3]", "model/regularizer=r3: there is no such choice."),
         # keys
         ("modle=x", "Did you mean 'model'?"),

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -60,6 +61,8 @@ def composition_sentence(error: Exception, overrides: list[str], config_dir: Pat
 def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
     available = text.partition("Available options in")[2].partition("Config search path")[0]
     choices = [line.strip() for line in available.splitlines()[1:] if line.strip()]
+    if not choices:  # Hydra names none where one of a list is wrong: `logger=[csv,mflow]`
+        choices = _choices_of(group)
     if group == "experiment":
         choices = experiments(config_dir)
     kind = next((k for k, g in GROUPS.items() if g == group), None)
@@ -124,8 +127,21 @@ def _no_key(key: str, overrides: list[str]) -> str:
     hint = _as_group(key, overrides) or (
         _of_others(parent, name) if parent else _at_top(name, config)
     )
-    hint = hint or suggest(name, keys)
+    hint = hint or suggest(name, keys) or _to_choose(parent, name)
     return f"{place} has no option {name!r}.{hint} It has: {listing(keys)}.{further}"
+
+
+def _to_choose(section: str, name: str) -> str:
+    """`" With +callback=video it is chosen."` where an option is of something that is not."""
+    if section == "callbacks" and name in [part.name for part in REGISTRY.parts("callback")]:
+        return f" With +callback={name} it is chosen."
+    if section == "logger" and name in _choices_of(section):
+        return f" With logger={name} it is chosen."
+    return ""
+
+
+def _choices_of(group: str) -> list[str]:
+    return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
 def _beside_its_name(parent: str, name: str, value: str | None, overrides: list[str]) -> str:
