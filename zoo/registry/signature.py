@@ -255,9 +255,22 @@ def _unfit(value: Any, kind: Any, place: str) -> ZooError:
             text = " ".join(text.split())
         shown = f"={text if len(text) <= 200 else f'{text[:199]}…'} is"
         hint = suggest(text, _texts(kind))
+        if isinstance(value, str) and _lists_texts(kind):
+            hint = hint or f" Did you mean {place}=[{text}]?"
     else:
         shown, hint = f" is a {type(value).__name__} and", ""
     return ZooError(f"{place}{shown} not {_article(kind)}.{hint}")
+
+
+def _lists_texts(kind: Any) -> bool:
+    """Whether a text could stand in a list of this type, where several are named as one."""
+    plain, _ = ranges_of(kind)
+    if get_origin(plain) in (Union, types.UnionType):
+        return any(map(_lists_texts, get_args(plain)))
+    if get_origin(plain) is not list:
+        return False
+    (item,) = get_args(plain)
+    return str in (get_args(item) or (item,))
 
 
 def check_inside(value: Any, kind: Any, place: str) -> None:
