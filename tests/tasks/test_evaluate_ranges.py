@@ -253,6 +253,7 @@ def test_a_range_of_checkpoints_is_a_curve(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     read_of_the_reference = []
 
     def counted(*given: Any) -> Any:
@@ -262,7 +263,8 @@ def test_a_range_of_checkpoints_is_a_curve(
     monkeypatch.setattr(cache, "extract", counted)
     options: dict[str, Any] = {"metrics": ["fid", "kid"], "n": 60}
     with pytest.warns(UserWarning, match=r"left out: .*images_000000250.ckpt is damaged"):
-        Evaluate(ckpt=str(run / "checkpoints"), **options)(tmp_path / "out")
+        summary = Evaluate(ckpt=str(run / "checkpoints"), **options)(tmp_path / "out")
+    assert summary["curve"] == "out/curve.csv, out/curve.json"  # from here
     assert len(read_of_the_reference) == 1
     with (tmp_path / "out" / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -279,7 +281,10 @@ def test_a_range_of_checkpoints_is_a_curve(
     shown = [line.split("  ")[0] for line in lines if line.startswith("dcgan")]
     assert shown == [f"dcgan (run, {k}00 images seen)" for k in (1, 2, 3)]
     # one of them alone says the same, and a pattern in Python too
-    Evaluate(ckpt=str(run / "checkpoints" / "images_000000200.ckpt"), **options)(tmp_path / "one")
+    alone = {**options, "metrics": ["fid", "memorization"]}
+    file = run / "checkpoints" / "images_000000200.ckpt"
+    summary = Evaluate(ckpt=str(file), **alone)(tmp_path / "one")
+    assert summary["nearest"] == "one/nearest*.png (generated over its nearest real image)"
     assert read(tmp_path / "one").figures["fid"] == pytest.approx(float(rows[1]["fid"]))
     assert not (tmp_path / "one" / "curve.csv").exists()
     curve = zoo.evaluate([run / "checkpoints" / "images_*[13]00.ckpt"], **options)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.core.errors import listing
+from zoo.core.errors import listing, shown
 from zoo.inference.images import grid, write_png
 from zoo.metrics.protocol import Result, heading
 
@@ -33,12 +33,12 @@ def write_pictures(results: list[Result], out: Path, stems: Sequence[str]) -> di
     for stem, result in zip(stems, results, strict=True):
         if result.pictures is not None:
             _write_pairs(result, out / f"{stem.replace('metrics', 'nearest')}.png")
-            said["nearest"] = f"{out / 'nearest*.png'} (generated over its nearest real image)"
+            said["nearest"] = f"{shown(out)}/nearest*.png (generated over its nearest real image)"
         for gallery, rows in result.galleries.items():
             path = out / f"{stem.replace('metrics', gallery)}.png"
             said[f"{gallery} picture"] = _write_gallery(rows, path, result.modes)
     if is_curve(results):
-        said["curve"] = listing(write_curve(results, out))
+        said["curve"] = listing(map(shown, write_curve(results, out)))
         higher = {name for result in results for name in result.higher_is_better}
         lines = lines_of(results)
         titles = {name: heading(name, higher) for name in lines}
