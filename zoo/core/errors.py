@@ -57,6 +57,10 @@ class OutOfRange(ZooError):
     """A number of the right type is outside the range of its option."""
 
 
+class ZooWarning(UserWarning):
+    """What a user should know and need not mend; the command line prints the text alone."""
+
+
 @dataclass(frozen=True)
 class Range:
     """The numbers that an option may be: `Annotated[int, at_least(1)]` in a part's signature.

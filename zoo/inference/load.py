@@ -21,7 +21,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
 from zoo.core import cache
-from zoo.core.errors import ZooError, at_least, printable
+from zoo.core.errors import ZooError, ZooWarning, at_least, printable
 from zoo.core.random import forked_random
 from zoo.inference.dataset import dataset_of
 from zoo.inference.device import choose_device
@@ -223,7 +223,7 @@ class LoadedGenerator:
         if refine is not None:
             refined = self.refiner(refine, seed, batch_size, truncation)
             if refined.note:
-                warnings.warn(refined.note, stacklevel=2)
+                warnings.warn(refined.note, ZooWarning, stacklevel=2)
             z = refined(z, y)
         return self.generate(z, y, batch_size, truncation)
 

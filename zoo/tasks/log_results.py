@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zoo.cli.grammar import key_of
 from zoo.contracts.task import Run
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, shown
 
 if TYPE_CHECKING:
     from zoo.metrics.protocol import Result
@@ -52,7 +52,7 @@ def log_results(run: Run, results: list[Result]) -> dict[str, str]:
         if hasattr(logger, "summary"):
             where |= logger.summary()
         elif logger.log_dir:
-            where["log"] = str(logger.log_dir)
+            where["log"] = shown(logger.log_dir)
     return where
 
 
