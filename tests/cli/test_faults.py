@@ -8,16 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from zoo.cli import overrides
+from zoo.cli import failures, overrides
 from zoo.cli.lock import NAME, locked
 from zoo.cli.newest import name_newest
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
-from zoo.core.errors import ZooError, suggest
+from zoo.core.errors import ZooError, ZooWarning, suggest
 from zoo.registry.places import ROOT
 
 
@@ -265,3 +266,15 @@ def test_an_empty_name_of_a_run_begins_no_other_training(key):
     with pytest.raises(ZooError, match=f"{key}= names no run: give {key}=outputs/train/RUN"):
         continue_run([f"{key}=", "seed=1"], None)
     assert continue_run(["resume=null", "seed=1"], None) == ["resume=null", "seed=1"]
+
+
+def test_warnings_are_sentences_and_those_of_others_stay_as_they_are(capsys, monkeypatch):
+    others = []
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_: others.append(str(message)))
+    before = warnings.showwarning
+    with failures.exit_with_sentence():
+        warnings.warn("1 of 9 pictures\x1b[2J cannot be read.", ZooWarning, stacklevel=1)
+        warnings.warn("another library's", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: 1 of 9 pictures?[2J cannot be read.\n"
+    assert others == ["another library's"]
+    assert warnings.showwarning is before

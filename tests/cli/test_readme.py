@@ -11,10 +11,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 import zoo
 from zoo.cli import overrides
 from zoo.cli.store import CONFIGS, store_parts
+from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT
 from zoo.tasks.list import readme_table
 
@@ -96,6 +98,23 @@ def test_quick_commands_run(command: str, tmp_path: Path) -> None:
 def test_the_log_of_changes_says_each_thing_once() -> None:
     entries = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n- ")[1:]
     assert len(entries) == len({entry.partition("\n\n")[0].strip() for entry in entries})
+
+
+def test_every_recipe_is_on_their_page() -> None:
+    page = (ROOT / "configs/README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`python run\.py (?:-m )?experiment=(\w+)[^`]*`", page))
+    folders = (CONFIGS, ROOT / "plugins/configs")
+    assert named == {file.stem for at in folders for file in at.glob("experiment/*.yaml")}
+
+
+def test_the_dcgan_that_readme_chooses_is_twice_as_wide_as_the_default() -> None:
+    assert "`dcgan` is twice as wide as the default, `dcgan_small` |" in README
+    store_parts()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        default = compose("config")
+    options = REGISTRY.get("generator", "dcgan").options
+    (width,) = (option.default for option in options if option.name == "base_channels")
+    assert width == 2 * default.model.generator.base_channels
 
 
 def test_readme_has_commands() -> None:

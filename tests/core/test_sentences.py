@@ -73,3 +73,16 @@ def test_a_sentence_is_never_longer_than_a_screen_or_two():
     assert told.endswith("xxx): take another one.")
     assert "letters) …" in told
     assert str(ZooError("x" * LONGEST_SENTENCE)) == "x" * LONGEST_SENTENCE
+
+
+def test_warnings_are_the_zoos_own_which_the_command_line_prints_without_code():
+    """They were printed as `zoo/registry/calls.py:54: UserWarning: ...` and a line of the file."""
+    calls = [
+        (file, node)
+        for file in sorted(ZOO.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
+    ]
+    assert len(calls) > 10
+    kinds = {(file.name, *map(ast.unparse, node.args[1:])) for file, node in calls}
+    assert kinds == {(file.name, "ZooWarning") for file, _ in calls}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import tarfile
 
+import datasets
+import numpy as np
 import pytest
 import torch
 from helpers_data import GREY, folder_data, lay_out, make_folder, save
-from PIL import features
+from PIL import Image, features
 
 from zoo.core.errors import ZooError
 from zoo.data.pictures import decode, find_pictures
@@ -260,3 +263,41 @@ def test_a_damaged_cache_is_made_anew(tmp_path, damage):
         file.write_bytes(changed[damage])
     assert torch.equal(folder_data(folder, tmp_path).split("train")[0], want)
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+# Labels that pictures bring themselves
+
+
+def npz(place):
+    np.savez(place / "a.npz", images=np.zeros((4, 8, 8), np.uint8), labels=[0, 1, 0, 1])
+    return place / "a.npz"
+
+
+def shards(place):
+    (picture,) = lay_out(place / "pictures", ["0.png"]).iterdir()
+    with tarfile.open(place / "a.tar", "w") as opened:
+        (place / "0.cls").write_text("3")
+        for file in (picture, place / "0.cls"):
+            opened.add(file, f"0{file.suffix}")
+    return place / "a.tar"
+
+
+def saved(place):
+    images = [Image.new("L", (8, 8), shade) for shade in (1, 2)]
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])}
+    rows = {"image": images, "label": [0, 1]}
+    made = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+    made.save_to_disk(place / "set")
+    return place / "set"
+
+
+@pytest.mark.parametrize(
+    ("make", "labels"),
+    [(npz, "kind"), (npz, "folders"), (shards, "kind"), (shards, "folders"), (saved, "folders")],
+)
+def test_other_labels_than_those_that_pictures_bring_are_refused(tmp_path, make, labels):
+    """They were ignored: a column where there are none, and folders."""
+    place = make(tmp_path)
+    folder_data(place, tmp_path).setup()
+    with pytest.raises(ZooError, match=rf"labels={labels}: .* itself, for which labels is auto"):
+        folder_data(place, tmp_path, labels=labels).setup()

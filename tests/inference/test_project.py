@@ -116,7 +116,10 @@ def test_features_are_used_where_they_are_and_said(monkeypatch):
     assert slope.isfinite().all()
     assert distance_of(None, 16)[1] == "mean square of pixels"  # too small for them
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pytorch_model is not installed" in distance_of(None, 32)[1]
+    assert distance_of(None, 32)[1].startswith(
+        "mean square of pixels; with features: pip install 'gan"
+    )
+    assert distance_of(None, 16)[1] == "mean square of pixels"  # which the package would not change
 
 
 def test_what_cannot_be_projected_is_told(file, tmp_path):
@@ -158,6 +161,7 @@ def test_an_oblong_model_reads_oblong_pictures(tmp_path):
         ({"image": ["a.png", ""]}, "task=project needs ckpt=… and image=…, a picture or a list"),
         ({"image": "a.png", "ckpt": ""}, "task=project needs ckpt=… and image=…"),
         ({"image": "a.png"}, "there is no picture at image=a.png"),
+        ({"image": "."}, r"image=. is a folder: name its pictures, image=\[FILE,FILE\]"),
     ],
 )
 def test_pictures_are_looked_for_before_the_model_is_read(monkeypatch, tmp_path, options, words):

@@ -109,6 +109,8 @@ def test_scores_are_those_that_the_loss_saw(file, tmp_path):
     got = refiner.scene.scores(z, y)
     torch.testing.assert_close(got, want.detach().double(), rtol=1e-4, atol=1e-5)
     assert refiner.scene.gradient(z, y).abs().sum() > 0
+    told = model.scores(images.detach(), y, batch_size=3)
+    torch.testing.assert_close(told, want.detach(), rtol=1e-4, atol=1e-5)
     assert model.sample(2, refine=QUICK["ddls"]).isfinite().all()
 
 

@@ -16,6 +16,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 import zoo
 from zoo.core.errors import ZooError
+from zoo.core.extras import command
 from zoo.layers.pretrained import file_hash
 from zoo.metrics.features import base
 from zoo.metrics.features.base import Features, as_rgb, create_features, extract
@@ -379,7 +380,13 @@ def test_what_needs_no_network_may_need_a_package(monkeypatch):
         monkeypatch.setattr(live, "is_available", lambda name=name: name != "efficientnet_lite0")
     here = ", ".join(name for name in parts if name != "efficientnet_lite0")
     assert base.offline_choices() == (
-        f"without network, features={here} work, and with a further package efficientnet_lite0"
+        f"without network, features={here} work, efficientnet_lite0 after {command('features')}"
+    )
+    for name, live in parts.items():
+        monkeypatch.setattr(live, "is_available", lambda name=name: "_lite" not in name)
+    assert base.offline_choices().endswith(
+        f"after {command('features')}, and with packages of their own efficientnet_lite1, "
+        "efficientnet_lite2, efficientnet_lite3, efficientnet_lite4"
     )
     for live in parts.values():
         monkeypatch.setattr(live, "is_available", lambda: True)

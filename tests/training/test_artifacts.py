@@ -203,12 +203,20 @@ def test_evaluating_logs_where_a_logger_is_asked_for(tmp_path):
     given = ("task=evaluate", f"ckpt={tmp_path / 'run'}", "n=20", "metrics=[fid]")
     more = ("logger=csv", "tags=[a]")
     config, overrides = configure(*given, *more)
-    summary = run_task(config, tmp_path / "scores", overrides)
-    (log,) = (tmp_path / "scores").glob("csv/*/metrics.csv")
+    summary = run_task(config, Path.cwd() / "scores", overrides)
+    (log,) = Path("scores").glob("csv/*/metrics.csv")
     head, row = log.read_text().splitlines()
     assert {"fid", "images_seen", "step"} == set(head.split(","))
     assert row.split(",")[head.split(",").index("step")] == "32"
-    assert summary["log"] == str(log.parent)
+    assert summary["log"] == str(log.parent)  # as short as the other paths of its end
+    assert summary["figures"] == "scores/metrics.json"
     config, overrides = configure(*given)
     run_task(config, tmp_path / "plain", overrides)
     assert not (tmp_path / "plain" / "csv").exists()
+
+
+@pytest.mark.parametrize("loggers", [(), ("logger=[]",)])
+def test_tags_that_no_logger_takes_are_refused(tmp_path, loggers):
+    config, overrides = configure("task=evaluate", "ckpt=mnist", "n=20", "tags=[a]", *loggers)
+    with pytest.raises(ZooError, match=r"words for loggers.*add logger=csv, .* or leave tags out"):
+        run_task(config, tmp_path, overrides)

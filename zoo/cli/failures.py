@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import TextIO
 
 from zoo.cli.grammar import value_of
-from zoo.core.errors import OwnError, ZooError
+from zoo.core.errors import OwnError, ZooError, ZooWarning, printable
 from zoo.core.faults import is_disk_full
 from zoo.registry.places import CONFIGS
 
@@ -62,7 +64,7 @@ def exit_with_sentence() -> Iterator[None]:
     try:
         # Hydra prints a traceback of its own unless it is asked to let exceptions through; the
         # processes of a DDP training inherit that, and need another way to tell what the user said.
-        with _environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}):
+        with _environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}), _plain_warnings():
             yield
     except Stopped as stopped:  # asked for, and no error whose place one looks for
         _end(str(stopped), stopped.code)
@@ -78,6 +80,31 @@ def exit_with_sentence() -> Iterator[None]:
         if shared and not _full:  # every process has it, and the first tells
             sys.exit(1)
         _fail(f"process {rank}: {error_sentence(error)}")
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print the zoo's warnings as a sentence, without the line of the code that they come from."""
+    before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ZooWarning) and not _full:
+            print(f"warning: {printable(str(message))}", file=sys.stderr, flush=True)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 @contextlib.contextmanager

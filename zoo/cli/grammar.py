@@ -113,10 +113,3 @@ def in_shell(word: str) -> str:
     if "'" in word and not re.search(r'["$`\\!]', word):
         return f'"{word}"'
     return shlex.quote(word)
-
-
-def shown(path: str | Path) -> str:
-    """A path relative to the current folder where it lies inside it."""
-    path = Path(path)
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

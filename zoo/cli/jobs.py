@@ -13,12 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.failures import error_sentence, shows_tracebacks
-from zoo.cli.grammar import shown
 from zoo.cli.sentences import omegaconf_sentence
 from zoo.cli.validation import validate
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, shown
 from zoo.core.tables import labelled
 from zoo.registry import REGISTRY, create
 

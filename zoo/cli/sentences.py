@@ -15,6 +15,7 @@ from zoo.cli.not_installed import not_installed
 from zoo.cli.store import experiments
 from zoo.core.errors import listing, suggest
 from zoo.registry import REGISTRY
+from zoo.registry.annotations import type_name
 from zoo.registry.kinds import GROUPS, SECTIONS
 from zoo.training.options import TRAINER_PARAMETERS
 
@@ -110,7 +111,8 @@ def _no_key(key: str, overrides: list[str]) -> str:
         config = compose("config")
     parent, name, node = _first_unknown(key, config)
     if not OmegaConf.is_dict(node):
-        return f"{parent} is a single value, so {key!r} does not exist."
+        hint = _beside_its_name(parent, name, value_of(overrides, key), overrides)
+        return f"{parent} is a single value, so {key!r} does not exist{hint}."
     if key in {f"trainer.{p.name}" for p in TRAINER_PARAMETERS}:
         given = shlex.quote(f"+{key}={value_of(overrides, key) or '…'}")
         return f"{key} is an option of Lightning's, which is added with a plus: {given}"
@@ -124,6 +126,20 @@ def _no_key(key: str, overrides: list[str]) -> str:
     )
     hint = hint or suggest(name, keys)
     return f"{place} has no option {name!r}.{hint} It has: {listing(keys)}.{further}"
+
+
+def _beside_its_name(parent: str, name: str, value: str | None, overrides: list[str]) -> str:
+    """How an option is given where a value is the name of a part: `refine={name: mh, steps: 9}`."""
+    last = parent.rpartition(".")[2]
+    parts = REGISTRY.parts("callback" if "." in parent else "task")
+    types = [type_name(o.type) for part in parts for o in part.options if o.name == last]
+    if not any("str or dict" in text for text in types):
+        return ""
+    chosen = (value_of(overrides, parent) or "").strip("[]")
+    part = chosen if chosen.isidentifier() and chosen != "null" else "NAME"
+    given = f"{{name: {part}, {name}: {value or '…'}}}"
+    given = f"[{given}]" if any("list" in text for text in types) else given
+    return f": an option stands beside its part's name, {shlex.quote(f'{parent}={given}')}"
 
 
 def _at_top(name: str, config: Any) -> str:

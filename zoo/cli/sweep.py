@@ -8,7 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from zoo.cli.grammar import shown
+from zoo.core.errors import shown
 from zoo.explore.compare import compare
 
 

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 LONGEST_SENTENCE = 4000
@@ -15,6 +16,13 @@ LONGEST_SENTENCE = 4000
 def printable(text: str, kept: str = "") -> str:
     """A text without control characters, which would move a terminal's cursor, but those kept."""
     return "".join(c if c.isprintable() or c in kept else "?" for c in text)
+
+
+def shown(path: str | Path) -> str:
+    """A path relative to the current folder where it lies inside it."""
+    path = Path(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 class ZooError(Exception):
@@ -47,6 +55,10 @@ class DoesNotApplyError(ZooError):
 
 class OutOfRange(ZooError):
     """A number of the right type is outside the range of its option."""
+
+
+class ZooWarning(UserWarning):
+    """What a user should know and need not mend; the command line prints the text alone."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ def classes_of(
     if labels == "none":
         return None
     if source.classes is not None and not labels.lower().endswith(FILES):
+        if labels == "folders" or not (labels == "auto" or source.has_columns):
+            raise ZooError(
+                f"datamodule.labels={labels}: {source.place} says the class of each picture "
+                "itself, for which labels is auto; otherwise it is none, or a .csv or .json file."
+            )
         return _complete(source, source.classes, "its labels", skip, notes)
     file, text = _label_file(source, labels)
     if text is not None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.core.atomic import write_json
-from zoo.core.errors import ZooError, printable
+from zoo.core.errors import ZooError, ZooWarning, printable
 from zoo.core.foreign import check_file, read_text
 from zoo.core.sizes import ImageSize, height_width
 from zoo.data.pictures import SMALL_JPEG, Content, decode_into, deep_span
@@ -146,6 +146,7 @@ class PictureCache:
             warnings.warn(
                 f"{len(skipped)} of {len(pictures)} pictures in {source.place} cannot be read and "
                 f"were left out, the first is {printable(pictures[skipped[0].row].name)}.",
+                ZooWarning,
                 stacklevel=2,
             )
         left_out = {entry.row for entry in skipped}

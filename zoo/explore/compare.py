@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError, printable
+from zoo.core.errors import ZooError, ZooWarning, printable
 from zoo.core.foreign import MOST_COLUMNS, check_file, read_lines, read_rows, read_text
 from zoo.core.tables import markdown
 
@@ -62,7 +62,7 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
         try:
             runs.append(read_run(file.parent))
         except ZooError as error:
-            warnings.warn(f"a run is left out: {error}", stacklevel=3)
+            warnings.warn(f"a run is left out: {error}", ZooWarning, stacklevel=3)
     return sorted(runs, key=lambda r: (len(r["folder"].name), r["folder"].name))
 
 
@@ -239,7 +239,9 @@ def _last_picture(run: dict[str, Any]) -> Image.Image | None:
                     raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
                 small = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
         except Exception as error:  # every kind of damage has an error of its own
-            warnings.warn(f"a picture is left out: {printable(f'{file} ({error})')}", stacklevel=3)
+            warnings.warn(
+                f"a picture is left out: {printable(f'{file} ({error})')}", ZooWarning, stacklevel=3
+            )
             continue
         small.thumbnail((DRAWN, DRAWN))
         return small

@@ -86,14 +86,14 @@ def plot_points(
 
 
 def plot_scores(real: Tensor, fake: Tensor, path: Path, title: str = "") -> Path:
-    """Histograms of the discriminator's logits."""
+    """Histograms of the discriminator's scores."""
     figure = _figure(title)
     axes = figure.add_subplot()
     low, high = min(real.min(), fake.min()).item(), max(real.max(), fake.max()).item()
     edges = [low + (high - low + 1e-6) * i / 40 for i in range(41)]
     axes.hist(real.numpy(), edges, color=REAL, alpha=0.6, label="real")
     axes.hist(fake.numpy(), edges, color=FAKE, alpha=0.6, label="generated", hatch="//")
-    axes.set(xlabel="score of the discriminator (logit)", ylabel="images")
+    axes.set(xlabel="score of the discriminator", ylabel="images")
     axes.legend()
     save(figure, path)
     return path

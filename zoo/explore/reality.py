@@ -104,7 +104,7 @@ def discriminator_scores(
     fake: Tensor,
     fake_labels: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The logits that D gives uint8 images, each kind in its own batches: (N,) real, (M,) fake."""
+    """The scores that D gives uint8 images, each kind in its own batches: (N,) real, (M,) fake."""
     return (
         model.scores(to_float(real), real_labels, batch_statistics=True),
         model.scores(to_float(fake), fake_labels, batch_statistics=True),

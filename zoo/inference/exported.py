@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, ZooWarning
 from zoo.core.extras import require
 from zoo.inference.describe import check_info, check_numbers
 
@@ -87,12 +87,14 @@ def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
         warnings.warn(
             f"{file}: an .onnx file is a program for ONNX Runtime, which bounds neither its time "
             "nor its memory; open only what you trust.",
+            ZooWarning,
             stacklevel=3,
         )
     else:
         warnings.warn(
             f"{file}: a .pt2 file can run any code while it is read; open only what you trust "
             "(.ckpt and .safetensors files run none).",
+            ZooWarning,
             stacklevel=3,
         )
     try:

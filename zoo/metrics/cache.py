@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zoo.core.cache import cache_dir
+from zoo.core.errors import ZooWarning
 from zoo.core.foreign import check_file
 from zoo.inference.files import checksum, write_tensors
 from zoo.layers.pretrained import tensors_hash
@@ -61,7 +62,9 @@ def reference_features(
     try:
         write_tensors(path, tensors, {_CHECKSUM: checksum("", tensors)})
     except OSError as error:
-        warnings.warn(f"reference features are not kept in {path.parent}: {error}", stacklevel=2)
+        warnings.warn(
+            f"reference features are not kept in {path.parent}: {error}", ZooWarning, stacklevel=2
+        )
     return vectors
 
 

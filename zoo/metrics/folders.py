@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, ZooWarning, listing, suggest
 from zoo.core.sizes import ImageSize, height_width, plain_size
 from zoo.data.pictures import FORMATS, find_pictures
 from zoo.metrics.comparison import Reference
@@ -201,6 +201,7 @@ def real_for(
             warnings.warn(
                 f"{folder}: some pictures are smaller than {side}x{side} and are enlarged, which "
                 "every figure sees.",
+                ZooWarning,
                 stacklevel=2,
             )
     data = open_folder(real, side, 1 if look.grey and other.grey else 3)

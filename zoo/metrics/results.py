@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.contracts.generator import Generator
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, ZooWarning
 from zoo.core.foreign import read_text
 from zoo.inference.load import LoadedGenerator
 from zoo.layers.pretrained import tensors_hash
@@ -59,7 +59,7 @@ def read_results(files: Iterable[Path]) -> dict[Path, Result]:
         try:
             results[file] = read_result(file)
         except ZooError as error:
-            warnings.warn(f"a result is left out: {error}", stacklevel=3)
+            warnings.warn(f"a result is left out: {error}", ZooWarning, stacklevel=3)
     return results
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, ZooWarning, listing, suggest
 from zoo.registry.calls import held_to_annotations
 from zoo.registry.hooks import misspelt, root_of
 from zoo.registry.importing import import_module, place_of, reason_of
@@ -151,6 +151,7 @@ class Registry:
             warnings.warn(
                 f"{check_kind(kind).called} {name!r} ({made.source}) has {wrong!r}, which nothing "
                 f"looks at: did you mean {right!r}? (A helper's name begins with an underscore.)",
+                ZooWarning,
                 stacklevel=3,
             )
         if isinstance(live, type):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoo.contracts.task import Run, Task
 from zoo.core import cache
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError, listing, printable
+from zoo.core.errors import ZooError, ZooWarning, listing, printable, shown
 from zoo.registry import at_least, idle_beside, task
-from zoo.tasks.log_results import log_results
+from zoo.tasks.log_results import check_tags, log_results
 
 if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
@@ -125,6 +125,7 @@ class Evaluate(Task):
         from zoo.metrics.curve import in_order
         from zoo.metrics.protocol import tables
 
+        check_tags(run)
         for choice in self.metrics or []:
             create_metric(choice)
         out = run.folder
@@ -136,7 +137,10 @@ class Evaluate(Task):
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
             result.save(file)
-        summary: dict[str, Any] = {"figures": listing(written), "table": out / "metrics.txt"}
+        summary: dict[str, Any] = {
+            "figures": listing(map(shown, written)),
+            "table": out / "metrics.txt",
+        }
         summary |= write_pictures(results, out, [file.stem for file in written])
         summary |= log_results(run, results)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
@@ -176,7 +180,7 @@ class Evaluate(Task):
             except ZooError as error:
                 if len(files) == 1:
                     raise
-                warnings.warn(f"a checkpoint is left out: {error}", stacklevel=2)
+                warnings.warn(f"a checkpoint is left out: {error}", ZooWarning, stacklevel=2)
                 continue
             key = (generator_hash(model.generator), model.images_seen)
             if key in seen:  # `last.ckpt` is often one of the numbered ones

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.failures import Stopped
-from zoo.cli.grammar import argument, shown
+from zoo.cli.grammar import argument
 from zoo.cli.program import program
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing, shown
 from zoo.core.faults import is_lost_peer, is_out_of_memory
 
 

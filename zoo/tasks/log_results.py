@@ -6,9 +6,23 @@ from typing import TYPE_CHECKING
 
 from zoo.cli.grammar import key_of
 from zoo.contracts.task import Run
+from zoo.core.errors import ZooError, shown
 
 if TYPE_CHECKING:
     from zoo.metrics.protocol import Result
+
+
+def check_tags(run: Run) -> None:
+    """Refuse words for loggers where there is none.
+
+    Raises:
+        ZooError: `tags=…` without a `logger=…` that takes them.
+    """
+    if run.config.get("tags") and not (_asks_for_loggers(run) and run.config.get("logger")):
+        raise ZooError(
+            "tags=… are words for loggers, and task=evaluate logs its figures only where one is "
+            "chosen: add logger=csv, tensorboard, wandb or mlflow, or leave tags out."
+        )
 
 
 def log_results(run: Run, results: list[Result]) -> dict[str, str]:
@@ -17,7 +31,7 @@ def log_results(run: Run, results: list[Result]) -> dict[str, str]:
     Returns:
         Where the logs are; empty where no `logger=…` was given.
     """
-    if not any(key_of(o).partition(".")[0] == "logger" for o in run.overrides):
+    if not _asks_for_loggers(run):
         return {}
     from zoo.training.callbacks.logs import log_table
     from zoo.training.trainer import make_loggers
@@ -38,5 +52,9 @@ def log_results(run: Run, results: list[Result]) -> dict[str, str]:
         if hasattr(logger, "summary"):
             where |= logger.summary()
         elif logger.log_dir:
-            where["log"] = str(logger.log_dir)
+            where["log"] = shown(logger.log_dir)
     return where
+
+
+def _asks_for_loggers(run: Run) -> bool:
+    return any(key_of(o).partition(".")[0] == "logger" for o in run.overrides)

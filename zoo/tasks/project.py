@@ -86,7 +86,13 @@ class Project(Task):
         if not self.ckpt or not self.pictures or not all(self.pictures):
             raise ZooError("task=project needs ckpt=… and image=…, a picture or a list of them.")
         for name in self.pictures:  # before the model is read, which takes longer
-            if not Path(name).expanduser().is_file():
+            place = Path(name).expanduser()
+            if place.is_dir():
+                raise ZooError(
+                    f"image={name} is a folder: name its pictures, image=[FILE,FILE], of which all "
+                    "are projected together."
+                )
+            if not place.is_file():
                 raise ZooError(f"there is no picture at image={name}")
         model = load(self.ckpt, weights=self.weights, device=self.device)
         targets = self._targets(model)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from zoo.cli.ended import ends_told
-from zoo.cli.grammar import argument, shown
+from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
-from zoo.core.errors import ZooError, at_least, between, listing, printable
+from zoo.core.errors import ZooError, at_least, between, listing, printable, shown
 from zoo.registry import idle_when, task
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
@@ -75,8 +75,8 @@ class Train(Task):
         start = run.config["model"].get("start")
         if self.resume is not None and start is not None:
             raise ZooError(
-                f"resume={self.resume} continues a training, and model.start={start} begins a new "
-                "one with other weights: give one of them."
+                f"resume={shown(self.resume)} continues a training, and model.start={start} "
+                "begins a new one with other weights: give one of them."
             )
         if run.config["trainer"].get("keep_memory"):
             keep_memory()  # before torch is imported
@@ -161,12 +161,11 @@ class Train(Task):
 
     def _callbacks(self, gan: Any, config: dict[str, Any], out: Path) -> list[Any]:
         """The callbacks; the newest checkpoint is where the one that writes them says."""
-        from zoo.training.callbacks.base import check_directions, check_watched
+        from zoo.training.callbacks.base import check_watched
         from zoo.training.trainer import make_callbacks
 
         callbacks = make_callbacks(config.get("callbacks"), out)
         check_watched(callbacks, gan.figures())
-        check_directions(callbacks)
         keeper = keeper_of(callbacks)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
@@ -262,7 +261,9 @@ class Train(Task):
     def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
         from zoo.training.callbacks.base import Callback
 
-        lines: dict[str, Any] = {"trained": f"{gan.images_seen:,} images in {seconds:.0f} s"}
+        trained = gan.images_seen - gan.images_before
+        together = f", {gan.images_seen:,} with those before" if gan.images_before else ""
+        lines: dict[str, Any] = {"trained": f"{trained:,} images in {seconds:.0f} s{together}"}
         for callback in trainer.callbacks:
             told = callback.summary() if isinstance(callback, Callback) else {}
             lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in told.items()}
@@ -279,7 +280,6 @@ class Train(Task):
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
-        trained = gan.trained_steps * gan.d_steps * trainer.datamodule.batch_size
         lines["images_per_second"] = float(
             f"{trained / seconds:.3g}"
         )  # pictures and checkpoints included

@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.cli.grammar import argument, key_of, override_parser, shown
+from zoo.cli.grammar import argument, key_of, override_parser
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json, write_text
-from zoo.core.errors import ZooError, at_least, between, listing, suggest
-from zoo.registry import list_parts, task
+from zoo.core.errors import ZooError, at_least, between, listing, shown, suggest
+from zoo.registry import REGISTRY, list_parts, task
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,6 +32,10 @@ OWN = ("task", "space", "trials", "metric", "direction", "samples", "storage", "
 TRIES = 5
 TRY_SECONDS = 0.2
 """Between attempts at opening a storage."""
+
+
+class _NoSuchFigureError(ZooError):
+    """Neither a training nor `task=evaluate` has the figure that is searched for."""
 
 
 @task("tune")
@@ -51,7 +55,7 @@ class Tune(Task):
             that were killed left out.
         metric: what is optimised: a figure of the training's log or summary, else one of
             `task=evaluate`.
-        direction: `minimize` or `maximize` it.
+        direction: `minimize` or `maximize` it; null takes the one in which the figure gets better.
         samples: generated images where `task=evaluate` measures.
         seed: of every training, and of the search where `storage` shares it with no other.
         storage: of trials that several programs, on one machine or on many, search together, each
@@ -69,7 +73,7 @@ class Tune(Task):
         space: list[str] = (),  # type: ignore[assignment]
         trials: Annotated[int, at_least(1)] = 10,
         metric: str = "fid",
-        direction: Literal["minimize", "maximize"] = "minimize",
+        direction: Literal["minimize", "maximize"] | None = None,
         samples: Annotated[int, at_least(2)] = 2000,
         seed: Annotated[int, between(0, 4294967295)] = 0,
         storage: str | None = None,
@@ -96,10 +100,6 @@ class Tune(Task):
                 "task=tune needs something to search, for example model/loss=bce,hinge or "
                 "'model.lr_g=interval(1e-5,1e-3)'."
             )
-        if self.direction == "minimize":
-            from zoo.metrics.choice import check_direction
-
-            check_direction("metric", self.metric, "direction=maximize")
         require("tune", "task=tune", "optuna")
         import optuna
 
@@ -113,7 +113,7 @@ class Tune(Task):
         study = optuna.create_study(
             storage=_open(self.storage or str(run.folder / "study.log")),
             study_name="tune",
-            direction=self.direction,
+            direction=self._direction(),
             load_if_exists=True,
         )
         self._check_same(study, run.folder)
@@ -130,16 +130,28 @@ class Tune(Task):
             if trial.number - killed >= self.trials:  # another program was faster
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 break
-            value = self._train(trial, run)
+            try:
+                value = self._train(trial, run)
+            except _NoSuchFigureError:  # which no other trial would have either
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                raise
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)
         return self._summary(study, run.folder)
+
+    def _direction(self) -> Literal["minimize", "maximize"]:
+        """The direction asked for, or that of the metric."""
+        from zoo.metrics.choice import is_better_higher
+
+        if self.direction is not None:
+            return self.direction
+        return "maximize" if is_better_higher(self.metric) else "minimize"
 
     def _check_same(self, study: Study, out: Path) -> None:
         """Refuse to go on with a search of other values, or for another figure."""
         asked = {
             "metric": self.metric,
-            "direction": self.direction,
+            "direction": self._direction(),
             "samples": self.samples,
             "space": sorted(o.input_line for o in self.space.values()),
         }
@@ -158,7 +170,11 @@ class Tune(Task):
         study.set_user_attr("search", asked)
 
     def _train(self, trial: Trial, run: Run) -> float | None:
-        """One training; None where it failed."""
+        """One training; None where it failed.
+
+        Raises:
+            ZooError: nothing that could be trained has such a figure.
+        """
         from omegaconf import OmegaConf
 
         from zoo.cli.jobs import try_task
@@ -182,6 +198,8 @@ class Tune(Task):
                 summary[self.metric] = self._measure(folder, summary, config)
         except ZooError as error:
             summary["error"] = str(error)
+            if isinstance(error, _NoSuchFigureError) and not self._is_declared():
+                raise
         write_json(folder / "summary.json", summary)
         if "error" in summary:
             print(f"run {trial.number} failed: {summary['error']}")
@@ -206,7 +224,7 @@ class Tune(Task):
         value = figures.get(self.metric)
         if not isinstance(value, int | float):
             names = [k for k, v in figures.items() if isinstance(v, int | float)]
-            raise ZooError(
+            raise _NoSuchFigureError(
                 f"metric={self.metric} is no figure of the training or of task=evaluate."
                 f"{suggest(self.metric, names)} There are {listing(names)}."
             )
@@ -214,11 +232,15 @@ class Tune(Task):
             raise ZooError(f"{self.metric} is {value}.")
         return float(value)
 
-    def _folder(self, trial: FrozenTrial, out: Path) -> Path:
-        """Where a trial was trained, as a path from here where it is one of this program's."""
+    def _is_declared(self) -> bool:
+        """Whether other trials may have the figure: a metric's, or the penalty of some part."""
+        of = REGISTRY.having("metric", lambda live: self.metric in (live.figures or ()))
+        return bool(of) or self.metric in {part.name for part in REGISTRY.parts()}
+
+    def _folder(self, trial: FrozenTrial, out: Path) -> str:
+        """Where a trial was trained, by this program or another, as a path from here."""
         own = out / str(trial.number)
-        elsewhere = trial.user_attrs.get("folder", str(own.absolute()))
-        return Path(shown(own)) if elsewhere == str(own.absolute()) else Path(elsewhere)
+        return shown(trial.user_attrs.get("folder", own.absolute()))
 
     def _summary(self, study: Study, out: Path) -> dict[str, Any]:
         from zoo.explore.compare import compare

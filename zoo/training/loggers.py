@@ -20,7 +20,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import replacing
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, shown
 from zoo.core.extras import require
 from zoo.core.foreign import read_lines, read_rows
 from zoo.core.tables import markdown
@@ -285,10 +285,10 @@ class WandbLogger(loggers.WandbLogger):
 
     def sync_hint(self) -> str:
         """Where the log is, and how to upload one that was written offline."""
-        folder = Path(self.experiment.dir).parent
+        folder = shown(Path(self.experiment.dir).parent)
         if not self.why_offline:
             return str(self.experiment.url or folder)
-        upload = f"wandb sync {shlex.quote(str(folder))}"
+        upload = f"wandb sync {shlex.quote(folder)}"
         return f"logged offline, because {self.why_offline}; upload with: {upload}"
 
 

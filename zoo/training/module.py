@@ -51,6 +51,7 @@ class TrainingModule(LeanModule):
 
     Attributes:
         images_seen: real images trained on, over all processes.
+        images_before: as many of them as were seen before a resume.
         trained_steps: steps of this process, not counting those before a resume.
         started: when it began to train, by `time.perf_counter`.
         shown: the last means of losses, scores and penalties, with `images_per_second`.
@@ -82,6 +83,7 @@ class TrainingModule(LeanModule):
         super().__init__()
         self.automatic_optimization = False
         self.images_seen = 0
+        self.images_before = 0
         self.trained_steps = 0
         self.started = 0.0
         self.shown: dict[str, float] = {}
@@ -156,6 +158,7 @@ class TrainingModule(LeanModule):
             self._total_steps = self._planned_steps()
         self._step = self._make_step()
         self.started = time.perf_counter()
+        self.images_before = self.images_seen
         self._clock = (self.started, self.images_seen)
 
     def _make_step(self) -> AdversarialStep | GraphedStep:

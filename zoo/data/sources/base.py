@@ -44,6 +44,8 @@ class Source(ABC):
 
     may_be_deep: ClassVar[bool] = True
     """Whether a picture may have more than 8 bits a value."""
+    has_columns: ClassVar[bool] = False
+    """Whether classes are read from a column, which `labels` may name."""
 
     def __init__(self, place: str, pictures: Sequence[Picture]) -> None:
         self.place = place

