@@ -42,6 +42,12 @@ STATES = {
         "Diagnose", {"findings": [{"a": 1}], "modes_seen": None, "most_modes": 0},
     ),
     "modes as a list": ("Diagnose", {"findings": [], "modes_seen": [1], "most_modes": 0}),
+    "norms as a list": (
+        "Diagnose", {"findings": [], "modes_seen": None, "most_modes": 0, "norms": [1.0]},
+    ),
+    "a norm as a text": (
+        "Diagnose", {"findings": [], "modes_seen": None, "most_modes": 0, "norms": {"G": ["x"]}},
+    ),
     "most modes as a truth": (
         "Diagnose", {"findings": [], "modes_seen": None, "most_modes": True},
     ),

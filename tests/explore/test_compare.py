@@ -247,7 +247,6 @@ def test_a_search_that_was_killed_goes_on_with_new_values(tune, tmp_path):
         (["seed=1,2"], {"trials": 0}, "trials=0 must be 1 or more"),
         (["model/los=bce,hinge"], {"trials": 1}, "none of the 1 runs came to an end"),
         (["seed=1,2"], {"trials": 9, "metric": "los_d"}, "figure of the training or of task=evalu"),
-        (["seed=1,2"], {"metric": "precision"}, "better the higher it is: set direction=maximize"),
     ],
 )
 def test_tune_tells_what_is_wrong(space, options, words, tune, tmp_path):
@@ -255,6 +254,22 @@ def test_tune_tells_what_is_wrong(space, options, words, tune, tmp_path):
         tune(*space, **({"metric": "loss_d"} | options))
     assert words in str(caught.value)
     assert len(list(tmp_path.glob("[0-9]*/checkpoints"))) <= 1  # and not the other eight
+
+
+@pytest.mark.parametrize(
+    ("options", "direction"),
+    [
+        ({"metric": "fid"}, "minimize"),
+        ({"metric": "loss_g"}, "minimize"),
+        ({"metric": "conditional_accuracy"}, "maximize"),
+        ({"metric": "vendi"}, "maximize"),
+        ({"metric": "vendi", "direction": "minimize"}, "minimize"),
+    ],
+)
+def test_a_search_goes_where_the_figure_gets_better(options, direction):
+    """An accuracy was made as small as possible."""
+    task = zoo.create("task", "tune", space=["a=1,2"], **options)
+    assert task._direction() == direction
 
 
 def test_where_a_trial_of_another_program_lies_is_told_from_here(tmp_path, monkeypatch):

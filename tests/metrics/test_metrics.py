@@ -244,6 +244,8 @@ def test_images_that_do_not_fit_are_told(name: str, reference: Reference) -> Non
         evaluate(lambda n, y: torch.zeros(n, 3, 32, 32), reference, **given)  # type: ignore[arg-type]
     with pytest.raises(ZooError, match="NaN"):
         evaluate(lambda n, y: torch.full((n, 1, 32, 32), torch.nan), reference, **given)  # type: ignore[arg-type]
+    with pytest.raises(ZooError, match="gives 4 images where 10 are asked for"):
+        evaluate(lambda n, y: torch.zeros(4, 1, 32, 32), reference, **given)  # type: ignore[arg-type]
     unlabelled = dataclasses.replace(reference, labels=None, num_classes=0)
     with pytest.raises(ZooError, match="needs labels"):
         evaluate(real_sampler(reference), unlabelled, conditional=True, progress=False)

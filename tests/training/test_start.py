@@ -88,6 +88,22 @@ def test_other_sizes_and_classes_take_what_fits_and_tell_the_rest(run, tmp_path,
               f"model.start={run}", tiny=False)  # fmt: skip
 
 
+def test_classes_of_other_names_are_told(run, tmp_path, capsys):
+    """In another order each class would start from the weights of another one, silently."""
+    names = [str(digit) for digit in range(10)]
+    assert (
+        Start(run).renamed(names) == Start(run).renamed(names[:9]) == Start(run).renamed([]) == []
+    )
+    swapped = make_checkpoint(
+        tmp_path / "swapped.ckpt", "mlp", "mlp", image_size=8, latent_dim=8,
+        generator_options={"width": 8}, class_names=[*names[:7], "8", "7", "9"],
+    )  # fmt: skip
+    train(tmp_path / "second", f"model.start={swapped}", *STILL)
+    assert f"note: class 7 is '7' and was '8' in {swapped}: " in capsys.readouterr().out
+    train(tmp_path / "third", f"model.start={swapped}", *STILL, "model.conditional=false")
+    assert "note: class" not in capsys.readouterr().out
+
+
 def test_a_layer_is_taken_whole_or_not_at_all():
     old = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
     new = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 2))

@@ -82,18 +82,9 @@ def check_metrics(
         made.prepare()
 
 
-def check_direction(option: str, figure: str, right: str) -> None:
-    """Refuse to look for the lowest value of a figure that is better the higher it is.
-
-    Args:
-        option: that names the figure, in the sentence.
-        right: the setting that looks for the highest.
-
-    Raises:
-        ZooError: a metric calls the figure so.
-    """
-    if REGISTRY.having("metric", lambda metric: figure in metric.higher_is_better):
-        raise ZooError(f"{option}={figure} is better the higher it is: set {right}")
+def is_better_higher(figure: str) -> bool:
+    """Whether a metric says of its figure that it is better the higher it is."""
+    return bool(REGISTRY.having("metric", lambda metric: figure in metric.higher_is_better))
 
 
 def _classifiers() -> str:

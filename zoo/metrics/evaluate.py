@@ -198,7 +198,8 @@ def evaluate(
 
     Raises:
         ZooError: an unknown metric or feature network, one that does not go with the data, images
-            of another size than the reference, or images that are not finite.
+            of another size than the reference or another number than asked for, or images that are
+            not finite.
     """
     start = time.perf_counter()
     chosen = [create_metric(choice) for choice in metrics or []]
@@ -346,6 +347,10 @@ def _generate(
             count = min(batch_size, n - first)
             given = None if labels is None else labels[first : first + count]
             images = sample(count, given)
+            if len(images) != count:  # of which the protocol would count others
+                raise ZooError(
+                    f"the sampler gives {len(images)} images where {count} are asked for."
+                )
             _check_shape(images, reference, "the generator gives images of")
             if not torch.isfinite(images).all():
                 raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")

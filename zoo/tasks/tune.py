@@ -55,7 +55,7 @@ class Tune(Task):
             that were killed left out.
         metric: what is optimised: a figure of the training's log or summary, else one of
             `task=evaluate`.
-        direction: `minimize` or `maximize` it.
+        direction: `minimize` or `maximize` it; null takes the one in which the figure gets better.
         samples: generated images where `task=evaluate` measures.
         seed: of every training, and of the search where `storage` shares it with no other.
         storage: of trials that several programs, on one machine or on many, search together, each
@@ -73,7 +73,7 @@ class Tune(Task):
         space: list[str] = (),  # type: ignore[assignment]
         trials: Annotated[int, at_least(1)] = 10,
         metric: str = "fid",
-        direction: Literal["minimize", "maximize"] = "minimize",
+        direction: Literal["minimize", "maximize"] | None = None,
         samples: Annotated[int, at_least(2)] = 2000,
         seed: Annotated[int, between(0, 4294967295)] = 0,
         storage: str | None = None,
@@ -100,10 +100,6 @@ class Tune(Task):
                 "task=tune needs something to search, for example model/loss=bce,hinge or "
                 "'model.lr_g=interval(1e-5,1e-3)'."
             )
-        if self.direction == "minimize":
-            from zoo.metrics.choice import check_direction
-
-            check_direction("metric", self.metric, "direction=maximize")
         require("tune", "task=tune", "optuna")
         import optuna
 
@@ -117,7 +113,7 @@ class Tune(Task):
         study = optuna.create_study(
             storage=_open(self.storage or str(run.folder / "study.log")),
             study_name="tune",
-            direction=self.direction,
+            direction=self._direction(),
             load_if_exists=True,
         )
         self._check_same(study, run.folder)
@@ -143,11 +139,19 @@ class Tune(Task):
             study.tell(trial, value, state=state)
         return self._summary(study, run.folder)
 
+    def _direction(self) -> Literal["minimize", "maximize"]:
+        """The direction asked for, or that of the metric."""
+        from zoo.metrics.choice import is_better_higher
+
+        if self.direction is not None:
+            return self.direction
+        return "maximize" if is_better_higher(self.metric) else "minimize"
+
     def _check_same(self, study: Study, out: Path) -> None:
         """Refuse to go on with a search of other values, or for another figure."""
         asked = {
             "metric": self.metric,
-            "direction": self.direction,
+            "direction": self._direction(),
             "samples": self.samples,
             "space": sorted(o.input_line for o in self.space.values()),
         }

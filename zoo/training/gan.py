@@ -226,6 +226,8 @@ class GAN(TrainingModule):
         if begun is not None:
             self.origin = begun.record()
             self.notes.append(begun.note)
+            if generator.num_classes:
+                self.notes += begun.renamed(self.data.get("class_names") or ())
 
     @property
     def sampled_generator(self) -> Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -108,6 +108,19 @@ class Start:
         more = len(self._left) - _SHOWN
         shown = [*self._left[:_SHOWN], *([f"{more} more"] if more > 0 else [])]
         return f"{text}; new are {listing(shown)}." if shown else f"{text}."
+
+    def renamed(self, names: Sequence[str]) -> list[str]:
+        """A note where as many classes as `names` were others, or stood in another order."""
+        before = list(self.info["data"].get("class_names") or ())
+        if len(before) != len(names):
+            return []
+        pairs = enumerate(zip(before, names, strict=True))
+        return [
+            f"class {number} is {now!r} and was {was!r} in {self.source}: what it learned of "
+            "classes is taken by their numbers."
+            for number, (was, now) in pairs
+            if was != now
+        ][:1]
 
     def _of(self, prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in self._state.items() if k.startswith(prefix)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -11,6 +11,9 @@ import torch
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.training.lightning_internals import LOGGING
 from zoo.training.terms import LOGGED
+
+Mode = Literal["min", "max"]
+"""Whether a low or a high value is better."""
 
 
 class Callback(pl.Callback):
@@ -155,17 +158,10 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
                 )
 
 
-def check_directions(callbacks: Sequence[pl.Callback]) -> None:
-    """Refuse to keep the worst checkpoint, or to wait for worse figures, before data are loaded.
+def direction_of(figure: str | None, mode: Mode | None) -> Mode:
+    """`mode`, or where it is None the direction in which the figure gets better."""
+    if mode is not None or figure is None or figure in LOGGED:
+        return mode or "min"
+    from zoo.metrics.choice import is_better_higher  # seconds of scientific libraries
 
-    Raises:
-        ZooError: `mode=min` of a figure that is better the higher it is.
-    """
-    for callback in callbacks:
-        if not isinstance(callback, Callback) or getattr(callback, "mode", "") != "min":
-            continue
-        for option, figure in callback.watched().items():
-            if figure not in LOGGED:
-                from zoo.metrics.choice import check_direction  # seconds of scientific libraries
-
-                check_direction(option, figure, f"{option.rpartition('.')[0]}.mode=max")
+    return "max" if is_better_higher(figure) else "min"
