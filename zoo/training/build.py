@@ -89,10 +89,11 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         if getattr(REGISTRY.get(k, n).load(), "requires_labels", False)
     ]
     conditional = node.get("conditional")
+    packed = False
     if conditional is None:  # a head that has no use for labels is chosen to train without
         plain = head is not None and not REGISTRY.get("head", head[0]).load().requires_labels
-        plain |= packs_of(regularizers) > 1  # packs of images have no one label
-        conditional = bool(needing) or (data.num_classes > 0 and not plain)
+        packed = packs_of(regularizers) > 1 and data.num_classes > 0 and not (plain or needing)
+        conditional = bool(needing) or (data.num_classes > 0 and not (plain or packed))
     num_classes = data.num_classes if conditional else 0
     if num_classes == 0 and (needing or conditional):
         asked = listing(needing) if needing else "model.conditional=true"
@@ -114,7 +115,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         "latent": latent,
     }
     options = {k: v for k, v in node.items() if k not in _OWN}
-    return GAN(
+    gan = GAN(
         make_generator(generator, generator_options, **shape),
         make_discriminator(
             discriminator,
@@ -131,6 +132,9 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         schedules(node.get("schedules") or {}),
         **bind(model_parameters(), options, "model"),
     )
+    if packed:
+        gan.notes.append(f"packs of images have no one label: those of {data.name} are not used.")
+    return gan
 
 
 def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
