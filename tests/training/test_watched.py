@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 import pkgutil
 from importlib import import_module
 
@@ -15,9 +14,8 @@ from helpers_train import train
 import zoo
 from zoo.core.errors import ZooError
 from zoo.parts.heads.acgan import ACGAN
-from zoo.training.callbacks.base import check_watched, may_log
+from zoo.training.callbacks.base import check_directions, check_watched, may_log
 from zoo.training.callbacks.checkpoints import Checkpoints
-from zoo.training.callbacks.early_stopping import EarlyStopping
 from zoo.training.lightning_internals import LOGGING
 
 
@@ -104,12 +102,13 @@ def _logs(node: ast.AST) -> bool:
     )  # fmt: skip
 
 
-def test_a_figure_is_best_where_its_metric_says():
-    """Not at its lowest: best.ckpt would be the worst, and a better figure end the training."""
+def test_the_lowest_of_a_figure_that_is_better_the_higher_is_not_kept(tmp_path):
+    """`mode=min` is the default: best.ckpt would be the worst, and a better figure end the run."""
     for figure in ("inception_score", "precision", "vendi", "high_quality"):
-        assert Checkpoints(".", monitor=figure).best_score == -math.inf
-        assert EarlyStopping(monitor=figure).best == -math.inf
-        assert Checkpoints(".", monitor=figure, mode="min").best_score == math.inf
-    for figure in ("fid", "loss_g", "r1"):
-        assert Checkpoints(".", monitor=figure).best_score == math.inf
-        assert EarlyStopping(monitor=figure).best == math.inf
+        with pytest.raises(ZooError, match=rf"{figure} is better .* callbacks\.checkpoints\.mode="):
+            check_directions([Checkpoints(".", monitor=figure)])
+        check_directions([Checkpoints(".", monitor=figure, mode="max")])
+    check_directions([Checkpoints(".", monitor=figure) for figure in ("fid", "loss_g", None)])
+    early = ("callbacks=early_stopping", "callbacks.early_stopping.monitor=recall")
+    with pytest.raises(ZooError, match=r"monitor=recall .*: set callbacks\.early_stopping\.mode="):
+        train(tmp_path, *early, "callbacks.evaluate.metrics=[prdc,fid]")

@@ -161,11 +161,12 @@ class Train(Task):
 
     def _callbacks(self, gan: Any, config: dict[str, Any], out: Path) -> list[Any]:
         """The callbacks; the newest checkpoint is where the one that writes them says."""
-        from zoo.training.callbacks.base import check_watched
+        from zoo.training.callbacks.base import check_directions, check_watched
         from zoo.training.trainer import make_callbacks
 
         callbacks = make_callbacks(config.get("callbacks"), out)
         check_watched(callbacks, gan.figures())
+        check_directions(callbacks)
         keeper = keeper_of(callbacks)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -11,9 +11,6 @@ import torch
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.training.lightning_internals import LOGGING
 from zoo.training.terms import LOGGED
-
-Mode = Literal["min", "max"]
-"""Whether a low or a high value is better."""
 
 
 class Callback(pl.Callback):
@@ -158,10 +155,20 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
                 )
 
 
-def direction_of(figure: str | None, mode: Mode | None) -> Mode:
-    """`mode`, or where it is None the direction in which the figure gets better."""
-    if mode is not None or figure is None or figure in LOGGED:
-        return mode or "min"
-    from zoo.metrics.choice import is_better_higher  # seconds of scientific libraries
+def check_directions(callbacks: Sequence[pl.Callback]) -> None:
+    """Refuse to keep the worst checkpoint, or to wait for worse figures, before data are loaded.
 
-    return "max" if is_better_higher(figure) else "min"
+    Raises:
+        ZooError: `mode=min` of a figure that is better the higher it is.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, Callback) or getattr(callback, "mode", "") != "min":
+            continue
+        for option, figure in callback.watched().items():
+            if figure in LOGGED:
+                continue
+            from zoo.metrics.choice import is_better_higher  # seconds of scientific libraries
+
+            if is_better_higher(figure):
+                right = f"{option.rpartition('.')[0]}.mode=max"
+                raise ZooError(f"{option}={figure} is better the higher it is: set {right}.")

@@ -20,14 +20,7 @@ from zoo.core.atomic import commit, keep
 from zoo.core.errors import OwnError, ZooError
 from zoo.registry import at_least, callback, idle_when
 from zoo.registry.spec import spec
-from zoo.training.callbacks.base import (
-    Callback,
-    Measures,
-    direction_of,
-    held_to,
-    is_due,
-    may_log,
-)
+from zoo.training.callbacks.base import Callback, Measures, held_to, is_due, may_log
 from zoo.training.callbacks.logs import log_checkpoint
 from zoo.training.window import NonFiniteError
 
@@ -58,7 +51,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         every_n_images: keep a numbered checkpoint whenever n more images were seen; null for none.
         every_n_epochs: renew `last.ckpt` every n epochs, and always at the end.
         monitor: a logged metric, for instance `fid`; null for no `best.ckpt`.
-        mode: whether a low or a high value of `monitor` is better; null takes what its metric says.
+        mode: whether a low or a high value of `monitor` is better.
 
     Attributes:
         last: the newest checkpoint.
@@ -71,14 +64,14 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         every_n_images: Annotated[int, at_least(1)] | None = 500_000,
         every_n_epochs: Annotated[int, at_least(1)] = 1,
         monitor: str | None = None,
-        mode: Annotated[Literal["min", "max"] | None, idle_when(monitor=None)] = None,
+        mode: Annotated[Literal["min", "max"], idle_when(monitor=None)] = "min",
     ) -> None:
         self.folder = Path(folder) / "checkpoints"
         self.every_n_images = every_n_images
         self.every_n_epochs = every_n_epochs
         self.monitor = monitor
-        self.mode = direction_of(monitor, mode)
-        self.best_score = math.inf if self.mode == "min" else -math.inf
+        self.mode = mode
+        self.best_score = math.inf if mode == "min" else -math.inf
         self.stopped_by: signal.Signals | None = None
         self._terminals: list[int] = []
         self._seen = 0

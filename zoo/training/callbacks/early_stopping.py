@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from zoo.core.errors import ZooError
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Callback, Measures, direction_of, held_to, is_due
+from zoo.training.callbacks.base import Callback, Measures, held_to, is_due
 
 
 @callback("early_stopping")
@@ -23,7 +23,7 @@ class EarlyStopping(Callback):
 
     Args:
         monitor: a figure that is measured, for instance `fid`.
-        mode: whether a low or a high value of `monitor` is better; null takes what its metric says.
+        mode: whether a low or a high value of `monitor` is better.
         patience: evaluations without a better value, after which the training ends.
         min_delta: by how much a value has to be better than the best one to count.
 
@@ -37,15 +37,15 @@ class EarlyStopping(Callback):
     def __init__(
         self,
         monitor: str = "fid",
-        mode: Literal["min", "max"] | None = None,
+        mode: Literal["min", "max"] = "min",
         patience: Annotated[int, at_least(1)] = 5,
         min_delta: Annotated[float, at_least(0)] = 0.0,
     ) -> None:
         self.monitor = monitor
-        self.mode = direction_of(monitor, mode)
+        self.mode = mode
         self.patience = patience
         self.min_delta = min_delta
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best = math.inf if mode == "min" else -math.inf
         self.waited = 0
 
     def watched(self) -> dict[str, str]:
