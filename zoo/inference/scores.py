@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.outputs import DiscriminatorOutput
-from zoo.contracts.regularizer import Pass, Regularizer
+from zoo.contracts.regularizer import Pass
 from zoo.core.errors import ZooError
 from zoo.core.torch_internals import BatchNorm
 from zoo.inference.describe import is_spec
@@ -30,7 +30,9 @@ def as_trained(
         loss: likewise; it may bring regularizers along.
     """
     wrapped: Pass = network.outputs
-    wrappers = [r for r in _known(regularizers, loss) if r.overrides("wrap_discriminator")]
+    parts = [r for known in _known("loss", [loss]) for r in known.regularizers()]
+    parts += _known("regularizer", regularizers)
+    wrappers = [r for r in parts if r.overrides("wrap_discriminator")]
     for regularizer in wrappers:
         wrapped = functools.partial(regularizer.wrap_discriminator, wrapped)
 
@@ -41,18 +43,12 @@ def as_trained(
     return outputs if wrappers else wrapped
 
 
-def _known(specs: object, loss: dict[str, Any] | None) -> list[Regularizer]:
-    given: dict[str, list[Any]] = {
-        "loss": [loss],
-        "regularizer": specs if isinstance(specs, list) else [],
-    }
-    parts: list[Regularizer] = []
-    for kind, listed in given.items():
-        names = {p.name for p in REGISTRY.parts(kind)}
-        for spec in (s for s in listed if is_spec(s) and s["name"] in names):
-            made = remake(kind, spec["name"], spec["options"])
-            parts += made.regularizers() if kind == "loss" else [made]
-    return parts
+def _known(kind: str, specs: object) -> list[Any]:
+    """The parts of a list in a file that are registered here."""
+    names = {p.name for p in REGISTRY.parts(kind)}
+    listed = specs if isinstance(specs, list) else []
+    known = [s for s in listed if is_spec(s) and s["name"] in names]
+    return [remake(kind, s["name"], s["options"]) for s in known]
 
 
 def scores_of(

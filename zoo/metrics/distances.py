@@ -75,6 +75,18 @@ def frechet_distance(generated: Tensor | Moments, reference: Tensor | Moments) -
     return fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID]
 
 
+def singular_note(title: str, generated: Tensor, reference: Tensor) -> list[str]:
+    """What a Fréchet distance of features (N, D) has to say where N is at most D on a side."""
+    width = generated.shape[1]
+    count = min(len(generated), len(reference))
+    if count > width:
+        return []
+    return [
+        f"{title} of {count} images in {width} dimensions: the covariance is singular and the "
+        "figure strongly biased; use more images."
+    ]
+
+
 def kernel_distance(
     generated: Tensor, reference: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> Estimate:

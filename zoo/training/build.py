@@ -92,8 +92,9 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
     packed = False
     if conditional is None:  # a head that has no use for labels is chosen to train without
         plain = head is not None and not REGISTRY.get("head", head[0]).load().requires_labels
-        packed = packs_of(regularizers) > 1 and data.num_classes > 0 and not (plain or needing)
-        conditional = bool(needing) or (data.num_classes > 0 and not (plain or packed))
+        usable = data.num_classes > 0 and not plain
+        packed = usable and not needing and packs_of(regularizers) > 1
+        conditional = bool(needing) or (usable and not packed)
     num_classes = data.num_classes if conditional else 0
     if num_classes == 0 and (needing or conditional):
         asked = listing(needing) if needing else "model.conditional=true"

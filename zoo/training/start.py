@@ -114,13 +114,13 @@ class Start:
         before = list(self.info["data"].get("class_names") or ())
         if len(before) != len(names):
             return []
-        pairs = enumerate(zip(before, names, strict=True))
-        return [
-            f"class {number} is {now!r} and was {was!r} in {self.source}: what it learned of "
-            "classes is taken by their numbers."
-            for number, (was, now) in pairs
-            if was != now
-        ][:1]
+        for number, (was, now) in enumerate(zip(before, names, strict=True)):
+            if was != now:
+                return [
+                    f"class {number} is {now!r} and was {was!r} in {self.source}: what it learned "
+                    "of classes is taken by their numbers."
+                ]
+        return []
 
     def _of(self, prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in self._state.items() if k.startswith(prefix)}

@@ -13,6 +13,7 @@ from zoo.metrics.distances import (
     kernel_distance,
     precision_recall,
     random_rows,
+    singular_note,
 )
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import Metric, logits_of
@@ -34,13 +35,7 @@ class FID(Metric):
         return True
 
     def __call__(self, data: Comparison) -> dict[str, float]:
-        width = data.vectors.shape[1]
-        count = min(len(data.vectors), len(data.reference_vectors))
-        if count <= width:
-            data.notes.append(
-                f"FID of {count} images in {width} dimensions: the covariance is singular and the "
-                "figure strongly biased; use more images."
-            )
+        data.notes += singular_note("FID", data.vectors, data.reference_vectors)
         return {"fid": frechet_distance(data.vectors, data.reference_vectors)}
 
 
