@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,18 @@ def train(out: Path, *overrides: str, tiny: bool = True) -> dict[str, Any]:
     return run_task(config, out, given)
 
 
-def start(out: Path, *overrides: str, tiny: bool = True) -> subprocess.Popen[str]:
-    """Start a real `python run.py` in the folder `out`; its output is text in a pipe."""
+def start(
+    out: Path, *overrides: str, tiny: bool = True, by: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Start a real `python run.py` in the folder `out`; its output is text in a pipe.
+
+    Args:
+        by: arguments of Python's that start `run.py`, `-m torch.distributed.run`.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     given = [*(TINY if tiny else []), *overrides, f"hydra.run.dir={out}"]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), *given],
+        [sys.executable, *by, str(ROOT / "run.py"), *given],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

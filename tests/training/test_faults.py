@@ -164,6 +164,21 @@ def test_all_processes_go_back_together(tmp_path, plugin):
     assert rates == [5e-4, 2.5e-4]
 
 
+def test_they_go_back_to_one_checkpoint_when_each_named_its_own_folder(tmp_path, plugin):
+    """As torchrun and srun start them: the folder's name has the second of each one's start."""
+    process = start(
+        tmp_path / "run${oc.env:RANK}", "trainer=ddp", "trainer.accelerator=cpu",
+        "on_nan=rollback", f"+callbacks.poison._target_={plugin}.Poison",
+        "+callbacks.poison.step=13", "trainer.max_steps=15",
+        by=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+    )  # fmt: skip
+    output, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, output + errors
+    assert read(tmp_path / "run0")["zoo"]["step"] == 15
+    assert output.count("Going back to") == 1
+    assert [folder.name for folder in tmp_path.iterdir()] == ["run0"]
+
+
 # Memory
 
 

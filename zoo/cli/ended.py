@@ -43,7 +43,7 @@ def ends_told(
         if isinstance(error, OSError) and is_disk_broken(error):
             where = f"the disk of {error.filename or trainer.default_root_dir} fails"
             raise OwnError(f"{where}: {error.strerror}; mend that, then {go_on()}") from error
-        if is_lost_peer(error) and (lost := watch.error()) is not None:
+        if is_lost_peer(error) and (lost := watch.error(error)) is not None:
             raise lost from error
         raise
 

@@ -15,6 +15,7 @@ from typing import TextIO
 from zoo.cli.grammar import value_of
 from zoo.core.errors import OwnError, ZooError, ZooWarning, printable
 from zoo.core.faults import is_disk_full
+from zoo.core.launch import is_first, rank
 from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
@@ -73,13 +74,12 @@ def exit_with_sentence() -> Iterator[None]:
     except BrokenPipeError:  # the reader of `run.py --help | head` has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     except Exception as error:
-        rank = os.environ.get("LOCAL_RANK", "0")
-        if rank == "0":
+        if is_first():
             _fail(error_sentence(error))
         shared = isinstance(error, ZooError) and not isinstance(error, OwnError)
         if shared and not _full:  # every process has it, and the first tells
             sys.exit(1)
-        _fail(f"process {rank}: {error_sentence(error)}")
+        _fail(f"process {rank()}: {error_sentence(error)}")
 
 
 @contextlib.contextmanager

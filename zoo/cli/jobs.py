@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import traceback
 from pathlib import Path
@@ -18,6 +17,7 @@ from zoo.cli.validation import validate
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError, shown
+from zoo.core.launch import is_first
 from zoo.core.tables import labelled
 from zoo.registry import REGISTRY, create
 
@@ -65,7 +65,7 @@ def run_checked(
     assert isinstance(plain, dict)
     part = REGISTRY.get("task", plain["task"]["_target_"])
     options = {p.name: plain[p.name] for p in part.parameters if p.name in plain}
-    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    first = is_first()
     try:
         task: Task = create("task", part.name, **options)
         summary = task(Run(out, {str(k): v for k, v in plain.items()}, tuple(overrides)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import ZooError
+from zoo.core.launch import is_first
 
 NAME = ".lock"
 _FAR = 1 << 20
@@ -32,7 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ZooError: another process writes into the folder.
     """
-    if int(os.environ.get("LOCAL_RANK", 0)) > 0 or int(os.environ.get("RANK", 0)) > 0:
+    if not is_first():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)

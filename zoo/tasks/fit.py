@@ -93,6 +93,7 @@ def quiet() -> None:
         "does not have many workers",  # batches come from memory
         "Checkpoint directory .* exists and is not empty",
         "tensorboardX",
+        "`srun` command is available",  # nor need it be used, on a login node or with torchrun
         "have no `validation_step`",  # callbacks evaluate
         r"Found \d+ module\(s\) in eval mode",  # the averaged generator is meant to be
         "callbacks used to create the checkpoint need to be provided",  # left out on purpose

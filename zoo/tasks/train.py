@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
 from zoo.core.errors import ZooError, at_least, between, listing, printable, shown
+from zoo.core.launch import is_first
 from zoo.registry import idle_when, task
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
@@ -83,7 +83,7 @@ class Train(Task):
         run = replace(run, config=copy.deepcopy(run.config))  # a rollback changes it
         self._count_ends(run.config["trainer"])
         with locked(run.folder), Watch(self._go_on) as watch:
-            if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+            if is_first():
                 remove_partials(run.folder)
             while True:
                 summary = self._train(run, watch)
@@ -125,7 +125,7 @@ class Train(Task):
                 fit(trainer, gan, data, checkpoint)
         except NonFiniteError as error:
             if self.on_nan == "rollback" and self._rollbacks < self.max_rollbacks:
-                self._roll_back(str(error), config, trainer.is_global_zero)
+                self._roll_back(str(error), config, trainer)
                 return None
             if not trainer.is_global_zero:  # all processes stop together, and the first one tells
                 sys.exit(0)
@@ -234,15 +234,16 @@ class Train(Task):
             sentence += f" The weights from before are in {shown(self._last)}."
         return type(error)(sentence)
 
-    def _roll_back(self, reason: str, config: dict[str, Any], tell: bool) -> None:
+    def _roll_back(self, reason: str, config: dict[str, Any], trainer: Any) -> None:
         """Let the next training begin at the last good checkpoint, at half the learning rates."""
         assert self._last is not None
-        if self._last.is_file():
-            self.resume = str(self._last)
+        # The first process wrote it, in a folder that others may have named by another second.
+        last = trainer.strategy.broadcast(str(self._last) if self._last.is_file() else None)
+        self.resume = last or self.resume
         self._rollbacks += 1
         model = config["model"]
         model["lr_factor"] = model.get("lr_factor", 1.0) / 2
-        if tell:
+        if trainer.is_global_zero:
             where = "the start" if self.resume is None else shown(self.resume)
             print(
                 f"note: {reason} Going back to {where} with half the learning rates, "

@@ -23,6 +23,7 @@ from zoo.core.atomic import replacing
 from zoo.core.errors import ZooError, shown
 from zoo.core.extras import require
 from zoo.core.foreign import read_lines, read_rows
+from zoo.core.launch import is_first
 from zoo.core.tables import markdown
 from zoo.training.lightning_internals import (
     set_run_id,
@@ -111,7 +112,7 @@ class CSVLogger(loggers.CSVLogger):
         if version is None or written_version(self) is not None:
             return
         set_version(self, version)
-        if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        if is_first():
             file = Path(self.log_dir) / _Writer.NAME_METRICS_FILE
             try:
                 _cut(file, step, logged)

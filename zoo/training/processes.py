@@ -1,18 +1,23 @@
-"""The processes of one training: when one ends, the others do not wait for it."""
+"""The processes of one training: what starts them, and that none waits for one that ended."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import OwnError, ZooError
+from zoo.core.launch import rank, started_by_srun, started_by_torchrun
+
+if TYPE_CHECKING:
+    from lightning_fabric.plugins import ClusterEnvironment
 
 _EVERY = 0.3
 """Seconds between two looks."""
@@ -24,7 +29,8 @@ class Watch:
     """Looks after the other processes of a training on this machine, in a thread of its own.
 
     The first process started the others and sees them end; they see it end by their parent's
-    number. A process that waits in a collective, as those of GPUs may for minutes, is ended.
+    number. A process that waits in a collective, as those of GPUs may for minutes, is ended. Where
+    `srun` or torchrun started all of them, that looks after them.
 
     Args:
         go_on: a clause that says how to go on, `resume with …`.
@@ -54,12 +60,20 @@ class Watch:
         """Look after the processes that this trainer starts, which Lightning then need not."""
         self._launchers.append(trainer.strategy.launcher)
 
-    def error(self) -> ZooError | None:
-        """Which process ended, as soon as that is known; None where none of these has."""
-        self._found.wait(_GRACE / 2)
+    def error(self, failure: Exception) -> ZooError | None:
+        """Which process ended, as soon as that is known; None where none of these has.
+
+        Args:
+            failure: of a collective.
+        """
+        if started_by_srun() or started_by_torchrun():
+            reason = re.sub(r"^\[\S+\] ", "", str(failure)).partition(". ")[0]
+            self._lost = f"another process of the training is gone ({reason}); {self.go_on()}"
+        else:
+            self._found.wait(_GRACE / 2)
         if self._lost is None:
             return None
-        return OwnError(self._lost) if self._rank <= 1 else ZooError(self._lost)
+        return OwnError(self._lost) if rank() <= 1 else ZooError(self._lost)
 
     def end_children(self) -> None:
         for child in self._children:
@@ -88,9 +102,9 @@ class Watch:
                 thread._run = lambda: True  # type: ignore[attr-defined]
 
     def _ended(self) -> str | None:
-        for rank, child in enumerate(self._children, start=1):
+        for number, child in enumerate(self._children, start=1):
             if code := child.poll():
-                return f"process {rank}{_how(code)}"
+                return f"process {number}{_how(code)}"
         if self._rank > 0 and os.getppid() != self._parent:
             return "process 0"
         return None
@@ -111,3 +125,36 @@ def _how(code: int) -> str:
     with contextlib.suppress(ValueError):
         return f" (killed by {signal.Signals(-code).name})"
     return f" (signal {-code})"
+
+
+def cluster_environment(settings: dict[str, Any]) -> list[ClusterEnvironment]:
+    """Lightning's plugin for what starts the processes within a SLURM job; empty elsewhere.
+
+    By itself Lightning takes every job for one whose processes `srun` starts, and its own answer to
+    SLURM's warning, a checkpoint of its own and the job queued again, for the user's.
+
+    Args:
+        settings: the trainer's.
+
+    Raises:
+        ZooError: `srun` started another number of processes than the trainer has.
+    """
+    if "SLURM_JOB_ID" not in os.environ or started_by_torchrun():
+        return []
+    from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
+
+    if not started_by_srun():
+        return [LightningEnvironment()]
+    devices, nodes = settings.get("devices", 1), settings.get("num_nodes", 1)
+    if isinstance(devices, int):
+        started = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "")
+        if started != (f"{devices}(x{nodes})" if nodes > 1 else str(devices)):
+            raise ZooError(
+                f"srun started {os.environ['SLURM_STEP_NUM_TASKS']} processes ({started} on its "
+                f"nodes), and trainer.devices={devices} with trainer.num_nodes={nodes} takes "
+                f"{devices * nodes}: give srun --nodes={nodes} --ntasks-per-node={devices}, or "
+                "trainer.devices and trainer.num_nodes as srun has them."
+            )
+        # Lightning asks for it, but srun sets it only where it was told so.
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(devices))
+    return [SLURMEnvironment(auto_requeue=False)]

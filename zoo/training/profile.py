@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from zoo.core.launch import is_first
 
 if TYPE_CHECKING:
     from pytorch_lightning.profilers import Profiler
@@ -22,7 +23,7 @@ def make_profiler(kind: str, out: Path) -> Profiler | str:
 
     from zoo.training.lightning import NoProfiler
 
-    if int(os.environ.get("LOCAL_RANK", 0)) > 0 or int(os.environ.get("RANK", 0)) > 0:
+    if not is_first():
         return NoProfiler()
     known: dict[str, Any] = {
         "simple": profilers.SimpleProfiler,

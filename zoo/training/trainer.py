@@ -10,6 +10,7 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, create
 from zoo.training.ends import check_ends, set_ends
 from zoo.training.options import TRAINER_PARAMETERS
+from zoo.training.processes import cluster_environment
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -192,12 +193,13 @@ def make_trainer(
     settings.setdefault("profiler", NoProfiler())
     kept = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
     settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
+    plugins: list[Any] = [CheckpointFile(), *cluster_environment(settings)]
     try:
         return pl.Trainer(
             **settings,
             callbacks=callbacks,
             logger=loggers or False,
-            plugins=[CheckpointFile()],
+            plugins=plugins,
             default_root_dir=str(out),
         )
     except Exception as error:
