@@ -131,3 +131,14 @@ def test_a_storage_that_is_none(tmp_path):
     task = create("task", "tune", space=["a=1,2"], storage="nowhere://x")
     with pytest.raises(ZooError, match=r"storage=nowhere://x cannot be opened .*sqlite:///study"):
         task(tmp_path)
+
+
+def test_a_database_whose_driver_is_not_installed(tmp_path, monkeypatch):
+    for driver in ("psycopg", "psycopg2"):  # of SQLAlchemy 2.1, and before
+        monkeypatch.setitem(sys.modules, driver, None)
+    place = "postgresql://me:secret@127.0.0.1/search"
+    task = create("task", "tune", space=["model.lr_g=interval(0.1,1.0)"], storage=place)
+    with pytest.raises(
+        ZooError, match=r"//me:\*\*\*@127\.0\.0\.1/search needs .* psycopg2?, which"
+    ):
+        task(tmp_path)

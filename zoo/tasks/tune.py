@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import time
 from pathlib import Path
@@ -162,7 +163,7 @@ class Tune(Task):
                 was, now = (" ".join(v) if isinstance(v, list) else v for v in (held[name], value))
                 place, other = shown(out), "hydra.run.dir"
                 if self.storage is not None:
-                    place, other = f"storage={self.storage}", "storage"
+                    place, other = f"storage={_without_password(self.storage)}", "storage"
                 raise ZooError(
                     f"the search in {place} has {name}={was}, not {now}: go on with that, or "
                     f"search in another {other}."
@@ -275,16 +276,28 @@ def _open(place: str) -> Any:
             if place.endswith(".log"):
                 return JournalStorage(JournalFileBackend(os.path.expanduser(place)))
             return RDBStorage(place)
+        except ImportError as error:
+            driver = getattr(error.__cause__ or error.__context__, "name", None)
+            raise ZooError(
+                f"storage={_without_password(place)} needs the Python module "
+                f"{driver or 'of its database'}, which is not installed here."
+            ) from error
         except Exception as error:  # of a library of databases, with many of its own
             if tries + 1 < TRIES:  # programs that start together make the same tables
                 time.sleep(TRY_SECONDS)
                 continue
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
-                f"storage={place} cannot be opened ({reason or type(error).__name__}): give an "
-                "address as sqlite:///study.db, or a file ending in .log."
+                f"storage={_without_password(place)} cannot be opened "
+                f"({reason or type(error).__name__}): give an address as "
+                "sqlite:///study.db, or a file ending in .log."
             ) from error
     raise AssertionError
+
+
+def _without_password(place: str) -> str:
+    """`scheme://user:***@host/name` of a storage's address."""
+    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", place)
 
 
 def _fail_killed(study: Study) -> int:
