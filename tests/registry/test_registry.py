@@ -238,6 +238,12 @@ def test_types_as_a_user_reads_them():
         bind((Parameter("n", int),), {}, "part")
 
 
+def test_a_name_given_as_an_option_is_told_as_one_that_is_missing():
+    """`create` takes any option, so that none of them is what is wrong."""
+    with pytest.raises(ZooError, match=r"missing .*'name'.* It takes: kind, name, /, \*\*options"):
+        zoo.create("loss", name="hinge", margin=2.0)
+
+
 def test_tables_show_every_part():
     text, markdown = text_table(PARTS, 100), markdown_table(PARTS)
     assert max(map(len, text.splitlines())) <= 100
