@@ -238,9 +238,9 @@ def test_types_as_a_user_reads_them():
         bind((Parameter("n", int),), {}, "part")
 
 
-def test_a_name_given_as_an_option_is_told_as_one_that_is_missing():
-    """`create` takes any option, so that none of them is what is wrong."""
-    with pytest.raises(ZooError, match=r"missing .*'name'.* It takes: kind, name, /, \*\*options"):
+def test_no_option_is_told_as_unknown_where_any_may_be():
+    """What is wrong is the name, which `create` takes by its place."""
+    with pytest.raises(ZooError, match=r"'name'.* It takes: kind, name, /, \*\*options"):
         zoo.create("loss", name="hinge", margin=2.0)
 
 
