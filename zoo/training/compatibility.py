@@ -10,9 +10,10 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.sizes import size_in_words
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.registry import spec_of
 from zoo.training.passes import movers_of, packs_of
+from zoo.training.terms import named
 
 
 def check(
@@ -59,12 +60,18 @@ def check(
             f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
             f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
         )
-    weighing = [r for r in regularizers if r.overrides("weights")]
-    if weighing and head is not None and head.replaces_loss:
+    if head is not None and head.replaces_loss:
+        theirs = f"head {type(head).__name__} of discriminator {_name(discriminator)}"
+        weighing = [r for r in regularizers if r.overrides("weights")]
+        if weighing:
+            notes.append(
+                f"regularizer {_name(weighing[0])} weighs the values of the loss, but {theirs} has "
+                "losses of its own in its place, so it has no effect."
+            )
+        brought = named(loss.regularizers())
+        stays = f", and of that method {listing(brought)} alone stays" if brought else ""
         notes.append(
-            f"regularizer {_name(weighing[0])} weighs the values of the loss, but head "
-            f"{type(head).__name__} of discriminator {_name(discriminator)} has losses of its own "
-            "in its place, so it has no effect."
+            f"{theirs} has losses of its own in place of loss {_name(loss)} on scores{stays}."
         )
     return notes
 
