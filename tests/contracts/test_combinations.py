@@ -300,14 +300,17 @@ def test_labels_that_the_discriminator_ignores_are_noted():
     assert "does not ask for them, so they will not matter" in gan.notes[0]
 
 
-def test_weights_of_a_loss_that_the_head_replaces_are_noted():
+def test_a_loss_that_the_head_replaces_is_noted_and_weights_of_it():
     """Top-k would choose images of a loss that nobody takes."""
     top_k = {"regularizer": {"top_k": node("regularizer", "top_k")}}
     assert not build_gan(model("dcgan", "dcgan", "hinge", **top_k), DATA).notes
     head = node("head", "multi_hinge")
     gan = build_gan(model("dcgan", "dcgan", "hinge", head=head, **top_k), DATA)
-    assert len(gan.notes) == 1
+    assert len(gan.notes) == 2
     assert "'top_k' weighs the values of the loss, but head MultiHinge" in gan.notes[0]
+    assert "has losses of its own in place of loss 'hinge' on scores." in gan.notes[1]
+    note = build_gan(model("dcgan", "sn_cnn", "wgan_gp", head=head), DATA).notes[0]
+    assert "of loss 'wgan_gp' on scores, and of that method gradient_penalty alone stays." in note
 
 
 def test_weights_that_stay_as_nobody_trained_them_are_noted():

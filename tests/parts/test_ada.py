@@ -251,6 +251,9 @@ def test_sets_and_multipliers():
         make(multipliers={"lumaflp": 1})
     with pytest.raises(ZooError, match=r"multipliers\.hue=-1"):
         make(multipliers={"hue": -1})
+    with pytest.raises(ZooError, match="'hi'} is not a mapping of float >= 0 or null"):
+        make(multipliers={"hue": "hi"})
+    assert make(multipliers={"hue": "5e-1"}).multipliers["hue"] == 0.5  # YAML reads 5e-1 as text
     options = OmegaConf.to_container(
         OmegaConf.load(ROOT / "configs/model/augmentation/ada_r3gan.yaml")
     )

@@ -107,6 +107,16 @@ def test_losses_of_the_codes_against_torchs_own(side, fix_std):
     assert head.score.weight.grad is None
 
 
+def test_losses_of_the_codes_stay_in_double_precision():
+    latent = Codes(6, categorical=[4], continuous=1)
+    head = InfoGAN(Trunk(features=6, num_classes=0, image_size=8, latent=latent)).double()
+    z = latent.sample(64).double()
+    output = head.outputs(torch.randn(64, 6, dtype=torch.float64))
+    losses = head.auxiliary(update_of("generator", output, z))
+    exact = F.cross_entropy(output.extra["codes"][:, :4], z[:, 1:5].argmax(1))
+    torch.testing.assert_close(losses["info_discrete"], exact, rtol=1e-12, atol=0)
+
+
 def test_only_the_codes_that_exist_have_losses():
     for options, name in (
         ({"categorical": [4], "continuous": 0}, "info_discrete"),

@@ -150,8 +150,13 @@ def test_a_discriminator_that_keeps_nothing_is_told():
             "batch_size": 50,
         }
     )
-    with pytest.raises(ZooError, match="fewer than one image in 1,000 is kept"):
-        zoo.create("sampler", "drs", percentile=None, burn_in=50)(hopeless, torch.zeros(3, 1), None)
+    for percentile, advice in (
+        (None, r"best: give a percentile \(95 is usual\)"),
+        (100, r"best: give more than burn_in=50 \(100 for each .*\), or a lower percentile"),
+    ):
+        sampler = zoo.create("sampler", "drs", percentile=percentile, burn_in=50)
+        with pytest.raises(ZooError, match=f"fewer than one image in 1,000 is kept.*{advice}"):
+            sampler(hopeless, torch.zeros(3, 1), None)
 
 
 def gaussian(slope: float, bend: float) -> zoo.Scene:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import zoo
 import zoo.registry as registry
 from zoo.core.errors import ZooError
+from zoo.training.ema import EMA
 from zoo.training.schedules import Schedules
 
 R3GAN_CIFAR = {  # start, end, and the value after 5e6 of 2e7 images
@@ -75,3 +77,31 @@ def test_a_probability_is_scheduled_or_moves_by_itself(name):
     assert prepared(registry.create("augmentation", name, adaptive=False)) == 0.25
     with pytest.raises(ZooError, match=rf"{name} moves p by itself, .*\.{name}\.adaptive=false"):
         prepared(registry.create("augmentation", name))
+
+
+WRONG = [  # target, schedule, what the sentence names
+    ("lr_g", {"name": "linear", "start": 2e-4, "end": -1.0, "images": 100}, "lr_g=-1.0 .* 0 or"),
+    ("beta1", {"name": "constant", "value": -0.5}, "beta1=-0.5 .* 0 or more and below 1"),
+    ("beta2", {"name": "cosine", "start": 0.9, "end": 1.0, "images": 100}, "beta2=1.0 .* below 1"),
+    ("ema_half_life", {"name": "constant", "value": -5.0}, "ema_half_life=-5.0 .* 0 or more"),
+    ("regularizer.r1.gamma", {"name": "constant", "value": -1.0, "warm_up": 9}, "gamma=-1.0 .* 0"),
+    ("regularizer.gan_qp.scale", {"name": "constant", "value": 1.0, "warm_up": 9}, "scale=0.0 .*"),
+    ("augmentation.ada.p", {"name": "linear", "start": 0.0, "end": -1.0, "images": 9}, "p=-1.0 .*"),
+]
+
+
+@pytest.mark.parametrize(("target", "schedule", "named"), WRONG, ids=[w[0] for w in WRONG])
+def test_what_may_not_be_is_not_scheduled_either(target, schedule, named):
+    weight = torch.nn.Parameter(torch.ones(1))
+    parts = {
+        f"regularizer.{name}": registry.create("regularizer", name) for name in ("r1", "gan_qp")
+    }
+    parts["augmentation.ada"] = registry.create("augmentation", "ada", adaptive=False)
+    options = dict(schedule)
+    made = registry.create("schedule", options.pop("name"), **options)
+    optimizers = [torch.optim.Adam([weight]) for _ in range(2)]
+    ema = EMA(torch.nn.Linear(1, 1))
+    with pytest.raises(ZooError, match=f"model.schedules: .*{named}"):
+        Schedules({target: made}, optimizers, ema=ema, parts=parts)
+    fine = registry.create("schedule", "constant", value=0.5)
+    Schedules({target: fine}, optimizers, ema=ema, parts=parts).prepare(0)

@@ -184,3 +184,32 @@ def test_a_schedule_makes_an_augmentation_act() -> None:
     rising = zoo.create("schedule", "linear", start=0.0, end=0.5, images=9)
     resting = {"name": "ada", "adaptive": False}
     zoo.GAN(*networks, "hinge", (), resting, schedules={"augmentation.ada.p": rising})
+
+
+def test_a_setting_that_a_schedule_overrules_is_noted():
+    """Not so one with which the schedule begins, after its warm-up or before, or a default."""
+
+    def notes(r1=0.3, **options) -> list[str]:
+        line = {"start": 2e-4, "end": 0.0, "images": 100, "warm_up": 10}
+        schedules = {
+            "lr_g": zoo.create("schedule", "linear", **line),
+            "beta2": zoo.create("schedule", "constant", value=0.9),
+            "ema_half_life": zoo.create("schedule", "constant", value=5.0),
+            "regularizer.r1.gamma": zoo.create("schedule", "constant", value=0.3),
+            "augmentation.ada.p": zoo.create("schedule", "constant", value=0.3),
+        }
+        parts = ({"name": "r1", "gamma": r1}, {"name": "ada", "adaptive": False})
+        options = {"betas": [0.0, 0.9], "image_size": 8, "channels": 1} | options
+        gan = zoo.GAN("mlp", "mlp", "bce", *parts, schedules=schedules, **options)
+        return [note for note in gan.notes if "has no effect" in note]
+
+    assert notes() == []
+    assert notes(lr_g=0.01) == ["model.schedules sets lr_g from 0 on: lr_g=0.01 has no effect."]
+    assert notes(r1=10.0) == []
+    for options, told in (
+        ({"betas": [0.0, 0.99]}, "beta2 from 0.9 on: beta2=0.99 has"),
+        ({"ema_half_life": 7.0}, "ema_half_life from 5 on: ema_half_life=7 has"),
+        ({"r1": 3.0}, "regularizer.r1.gamma from 0.3 on: regularizer.r1.gamma=3 has"),
+    ):
+        (note,) = notes(**options)
+        assert told in note

@@ -56,6 +56,11 @@ RANGED = [(p, o) for p in REGISTRY.parts() for o in p.options if has_ranges(o.ty
             list[Annotated[float, between(0, 1.5)]],
             "list[float from 0 to 1.5]",
         ),
+        (
+            "dict[str, Annotated[float, at_least(0)]]",
+            dict[str, Annotated[float, at_least(0)]],
+            "dict[str, float >= 0]",
+        ),
         ("Annotated[int, at_most(3)]", Annotated[int, at_most(3)], "int <= 3"),
         ("'Annotated[int, at_most(3)]'", Annotated[int, at_most(3)], "int <= 3"),
         (
@@ -176,7 +181,15 @@ def outside(kind: Any) -> Any:
         low = min((r.least for r in ranges if r.least > -math.inf), default=None)
         return plain(low - 1 if low is not None else max(r.most for r in ranges) + 1)
     inner = next(a for a in get_args(kind) if has_ranges(a))
-    return [outside(inner)] if get_origin(kind) is list else outside(inner)
+    made = {list: lambda: [outside(inner)], dict: lambda: {"hue": outside(inner)}}
+    return made.get(get_origin(kind), lambda: outside(inner))()
+
+
+def item_of(value: Any) -> Any:
+    """The one item of a list or mapping; another value itself."""
+    if isinstance(value, dict):
+        return value["hue"]
+    return value[0] if isinstance(value, list) else value
 
 
 def required_by(live):
@@ -193,9 +206,9 @@ def test_every_range_holds_by_name_and_by_class(part, option):
     live = part.load()
     required = required_by(live)
     value = outside(option.type)
-    item = value[0] if isinstance(value, list) else value
+    item = item_of(value)
     assert isinstance(item, Real)
-    words = rf"{option.name}(\[0\])?={item} must be "
+    words = rf"{option.name}(\[0\]|\.hue)?={item} must be "
     with pytest.raises(OutOfRange, match=words):
         live(**{**required, option.name: value})
     with pytest.raises(OutOfRange, match=words):
@@ -208,7 +221,7 @@ OWN = [o for o in model_parameters() if has_ranges(o.type)]
 @pytest.mark.parametrize("option", OWN, ids=[o.name for o in OWN])
 def test_every_range_of_the_model_holds(option):
     value = outside(option.type)
-    item = value[0] if isinstance(value, list) else value
+    item = item_of(value)
     with pytest.raises(OutOfRange, match=rf"^model\.{option.name}(\[0\])?={item} must be "):
         zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1, **{option.name: value})
 

@@ -238,6 +238,12 @@ def test_types_as_a_user_reads_them():
         bind((Parameter("n", int),), {}, "part")
 
 
+def test_no_option_is_told_as_unknown_where_any_may_be():
+    """What is wrong is the name, which `create` takes by its place."""
+    with pytest.raises(ZooError, match=r"'name'.* It takes: kind, name, /, \*\*options"):
+        zoo.create("loss", name="hinge", margin=2.0)
+
+
 def test_tables_show_every_part():
     text, markdown = text_table(PARTS, 100), markdown_table(PARTS)
     assert max(map(len, text.splitlines())) <= 100

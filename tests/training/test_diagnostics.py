@@ -61,6 +61,7 @@ def test_diversity_in_closed_form() -> None:
     labels = torch.tensor([0, 0, 1, 1])
     assert diversity(square * 3, square, labels) == pytest.approx(3)
     assert diversity(square, square, torch.arange(4)) is None
+    assert diversity(square, torch.ones_like(square)) is None  # a data set of one picture
 
 
 def test_images_that_leave_the_range_of_the_real_ones() -> None:
@@ -315,6 +316,8 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
     assert kinds(Diagnose(str(tmp_path), 1), Module(generator=one_picture)) == {"G"}
     certain = Module(generator=one_picture, discriminator=Sees())
     assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G", "D"}
+    certain.discriminator.head = SimpleNamespace(replaces_loss=True)  # that loss is not in force
+    assert kinds(Diagnose(str(tmp_path), 1), certain) == {"G"}
 
     def advice(discriminator: nn.Module, gamma: float) -> str:
         r1 = zoo.create("regularizer", "r1", gamma=gamma)

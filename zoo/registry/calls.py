@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, suggest
 from zoo.registry.signature import Parameter, check_idle, convert
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,10 +86,11 @@ def _bound(
     except TypeError as error:
         parameters = [p for p in signature.parameters.values() if p.name != "self"]
         known = [p.name for p in parameters]
-        unknown = next((name for name in kwargs if name not in known), None)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        unknown = next((name for name in kwargs if name not in known and not takes_any), None)
         if unknown is not None:
             reason = f"has no argument {unknown!r}.{suggest(unknown, known)}"
         else:
             reason = f"cannot be called so: {error}."
-        shown = [str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters]
-        raise ZooError(f"{called} {reason} It takes: {listing(shown)}.") from error
+        shown = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
+        raise ZooError(f"{called} {reason} It takes: {str(shown)[1:-1]}.") from error

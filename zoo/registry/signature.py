@@ -207,6 +207,8 @@ def convert(value: Any, kind: Any, place: str, is_live: bool = False) -> Any:
         item = args[0] if args else Any
         made = tuple if base is tuple or (base is Sequence and isinstance(value, tuple)) else list
         return made(convert(v, item, f"{place}[{i}]", is_live) for i, v in enumerate(value))
+    if base is dict and args and type(value) is dict:
+        return {k: convert(v, args[1], f"{place}.{k}", is_live) for k, v in value.items()}
     if base in (int, float, str, bool, dict):
         if type(value) is base:
             return value
@@ -292,6 +294,9 @@ def check_inside(value: Any, kind: Any, place: str) -> None:
     if get_origin(plain) in (list, tuple) and isinstance(value, list | tuple):
         for i, item in enumerate(value):
             check_inside(item, get_args(plain)[0], f"{place}[{i}]")
+    elif get_origin(plain) is dict and isinstance(value, dict):
+        for name, item in value.items():
+            check_inside(item, get_args(plain)[1], f"{place}.{name}")
     elif get_origin(plain) in (Union, types.UnionType):
         for choice in get_args(plain):
             if _bare(choice) in (type(value), float):
@@ -312,8 +317,11 @@ def _article(kind: Any) -> str:
         return " or ".join(map(_article, get_args(kind)))
     nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     nouns |= {list: "a list", dict: "a mapping", type(None): "null"}
-    if get_origin(kind) in (dict, Mapping, os.PathLike):
-        return "a path" if get_origin(kind) is os.PathLike else "a mapping"
+    if get_origin(kind) is os.PathLike:
+        return "a path"
+    if get_origin(kind) in (dict, Mapping):
+        of = get_args(kind)[1]
+        return "a mapping" if of is Any else f"a mapping of {type_name(of)}"
     if get_origin(kind) in (list, Sequence):
         return f"a list of {type_name(get_args(kind)[0])}"
     return nouns.get(kind, f"of type {type_name(kind)}")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
 from zoo.contracts.regularizer import Regularizer
+from zoo.contracts.schedule import Schedule
 from zoo.contracts.sizes import size_in_words
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.registry import spec_of
+from zoo.registry.signature import from_callable
 from zoo.training.passes import movers_of, packs_of
+from zoo.training.terms import named
 
 
 def check(
@@ -59,12 +63,18 @@ def check(
             f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
             f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
         )
-    weighing = [r for r in regularizers if r.overrides("weights")]
-    if weighing and head is not None and head.replaces_loss:
+    if head is not None and head.replaces_loss:
+        theirs = f"head {type(head).__name__} of discriminator {_name(discriminator)}"
+        weighing = [r for r in regularizers if r.overrides("weights")]
+        if weighing:
+            notes.append(
+                f"regularizer {_name(weighing[0])} weighs the values of the loss, but {theirs} has "
+                "losses of its own in its place, so it has no effect."
+            )
+        brought = named(loss.regularizers())
+        stays = f", and of that method {listing(brought)} alone stays" if brought else ""
         notes.append(
-            f"regularizer {_name(weighing[0])} weighs the values of the loss, but head "
-            f"{type(head).__name__} of discriminator {_name(discriminator)} has losses of its own "
-            "in its place, so it has no effect."
+            f"{theirs} has losses of its own in place of loss {_name(loss)} on scores{stays}."
         )
     return notes
 
@@ -100,7 +110,7 @@ def set_up(
     return notes
 
 
-def check_schedules(schedules: Collection[str], lr_decay: str) -> None:
+def check_decay(schedules: Collection[str], lr_decay: str) -> None:
     """Refuse a learning rate that decays and is scheduled.
 
     Raises:
@@ -112,6 +122,31 @@ def check_schedules(schedules: Collection[str], lr_decay: str) -> None:
             f"model.lr_decay={lr_decay} and model.schedules.{rates[0]} both set the learning rate: "
             "leave one of them out."
         )
+
+
+def overruled(
+    schedules: Mapping[str, Schedule], own: Mapping[str, float | None], parts: Mapping[str, Any]
+) -> list[str]:
+    """Notes on settings in whose place a schedule puts other values from the first image on.
+
+    Args:
+        own: settings of the training by the schedules' targets.
+        parts: that have options to schedule, by the targets without the option.
+    """
+    notes = []
+    for target, schedule in schedules.items():
+        owner, _, option = target.rpartition(".")
+        value = own.get(target)
+        if owner in parts:
+            value = getattr(parts[owner], option, None)
+            defaults = {p.name: p.default for p in from_callable(type(parts[owner]))}
+            value = None if value == defaults.get(option) else value
+        if value is not None and value not in (schedule(0), schedule(schedule.warm_up)):
+            notes.append(
+                f"model.schedules sets {target} from {schedule(0):g} on: {target}="
+                f"{float(value):g} has no effect."
+            )
+    return notes
 
 
 def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -184,7 +185,13 @@ class GAN(TrainingModule):
             begun.networks(generator, discriminator)
         self.notes += compatibility.set_up(in_force, generator, discriminator, begun is not None)
         self.schedules = dict(schedules or {})
-        compatibility.check_schedules(self.schedules, lr_decay)
+        compatibility.check_decay(self.schedules, lr_decay)
+        own: dict[str, float | None]
+        own = {"lr_g": lr_g, "lr_d": lr_d, "beta1": betas[0], "beta2": betas[1]}
+        half_life = inspect.signature(GAN).parameters["ema_half_life"].default
+        if ema_half_life != half_life:
+            own["ema_half_life"] = ema_half_life
+        self.notes += compatibility.overruled(self.schedules, own, self.schedulable_parts())
         compatibility.check_augmentations(changes, self.schedules)
         self.d_steps = d_steps
         self.accumulate = accumulate

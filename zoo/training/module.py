@@ -206,21 +206,25 @@ class TrainingModule(LeanModule):
     def _make_schedules(self) -> Schedules | None:
         if not self.schedules:
             return None
-        regularizers = named([*self.regularizers])  # type: ignore[list-item]
-        augmentations = {spec(a)["name"]: a for a in self.augmentations}
         return Schedules(
             self.schedules,
             self.trainer.optimizers,
             self.rates.lazy,
             self.ema,
-            {
-                "loss": self.loss,
-                **{f"regularizer.{name}": part for name, part in regularizers.items()},
-                **{f"augmentation.{name}": part for name, part in augmentations.items()},
-            },
+            self.schedulable_parts(),
             self.device,
             self.lr_factor,
         )
+
+    def schedulable_parts(self) -> dict[str, Any]:
+        """The parts that have options to schedule, by what stands before the option's name."""
+        regularizers = named([*self.regularizers])  # type: ignore[list-item]
+        augmentations = {spec(a)["name"]: a for a in self.augmentations}
+        return {
+            "loss": self.loss,
+            **{f"regularizer.{name}": part for name, part in regularizers.items()},
+            **{f"augmentation.{name}": part for name, part in augmentations.items()},
+        }
 
     def _say(self, note: str) -> None:
         if self.trainer.is_global_zero:

@@ -7,19 +7,24 @@ step reads them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from zoo.contracts.schedule import Schedule
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, at_least, below, listing, suggest
+from zoo.registry.signature import check_inside, from_callable
 from zoo.training.device_adam import DeviceAdam
 from zoo.training.ema import EMA
 
 Write = Callable[[float], None]
-OWN = ("lr_g", "lr_d", "beta1", "beta2", "ema_half_life")
-"""What the step itself has to schedule, beside the options of its parts."""
+_BETA = Annotated[float, at_least(0), below(1)]
+_OTHER = Annotated[float, at_least(0)]
+OWN = {"lr_g": _OTHER, "lr_d": _OTHER, "beta1": _BETA, "beta2": _BETA, "ema_half_life": _OTHER}
+"""What the step itself has to schedule, beside the options of its parts, and what it may be."""
+_LATE = 10**15
+"""Images after which a schedule has come to its end."""
 
 
 class Schedules:
@@ -41,7 +46,8 @@ class Schedules:
         obstacle: why a step with these cannot be captured in a CUDA graph, as a clause; else empty.
 
     Raises:
-        ZooError: nothing has that name, its part does not let it be scheduled, or moves it itself.
+        ZooError: nothing has that name, its part does not let it be scheduled, or moves it itself;
+            or a schedule begins or ends with a value that it may not have.
     """
 
     def __init__(
@@ -62,6 +68,10 @@ class Schedules:
         self._device = device
         self._lr_factor = lr_factor
         self._writes = [(schedule, self._place(name)) for name, schedule in schedules.items()]
+        for name, schedule in schedules.items():
+            kind = self._kind(name)
+            for images in (0, schedule.warm_up, _LATE):
+                check_inside(schedule(images), kind, f"model.schedules: {name}")
 
     def prepare(self, images_seen: int) -> None:
         """Write the values of the step that follows `images_seen` real images."""
@@ -94,6 +104,15 @@ class Schedules:
         value = torch.zeros((), device=self._device)
         setattr(part, option, value)
         return lambda number: _fill(value, number)
+
+    def _kind(self, target: str) -> Any:
+        """The type and ranges of what is scheduled."""
+        if target in OWN:
+            return OWN[target]
+        owner, _, option = target.rpartition(".")
+        return next(
+            (p.type for p in from_callable(type(self._parts[owner])) if p.name == option), Any
+        )
 
     def _unknown(self, target: str) -> str:
         choices = [*OWN, *(f"{o}.{n}" for o, p in self._parts.items() for n in p.schedulable)]

@@ -157,7 +157,7 @@ def diversity(fake: Tensor, real: Tensor, labels: Tensor | None = None) -> float
             that ignores its latents and only draws ten pictures is found out.
 
     Returns:
-        About 1 is healthy, 0 is one image; None where no class has two images.
+        About 1 is healthy, 0 is one image; None where no class has two real images that differ.
     """
     if labels is None:
         groups = [torch.arange(len(fake))]
@@ -168,7 +168,7 @@ def diversity(fake: Tensor, real: Tensor, labels: Tensor | None = None) -> float
         return None
     among_fake = sum(mean_pairwise_distance(fake[g.to(fake.device)]) for g in groups)
     among_real = sum(mean_pairwise_distance(real[g.to(real.device)]) for g in groups)
-    return among_fake / max(among_real, 1e-12)
+    return among_fake / among_real if among_real > 0 else None
 
 
 def generator_collapsed(

@@ -66,7 +66,7 @@ class ADA(AdaptiveAugmentation):
             "blit", "geometry", "color", "filter", "noise", "cutout",
             "bg", "bgc", "bgcf", "bgcfn", "bgcfnc", "bc",
         ] = "bgc",
-        multipliers: dict[str, float] | None = None,
+        multipliers: dict[str, Annotated[float, at_least(0)]] | None = None,
         p: Annotated[float, at_least(0)] = 0.0,
         adaptive: bool = True,
         target: Annotated[float, between(-1, 1), idle_when(adaptive=False)] = 0.6,
@@ -81,8 +81,7 @@ class ADA(AdaptiveAugmentation):
                     f"augmentation ada: multipliers names {name!r}, which is no transform."
                     f"{suggest(name, _NAMES)} Choices: {listing(_NAMES)}."
                 )
-            at_least(0, "augmentation ada: multipliers.", **{name: factor})
-            chosen[name] = float(factor)
+            chosen[name] = factor
         self.multipliers = {name: chosen[name] for name in _NAMES if chosen.get(name)}
         self.band_filter = ada.BandFilter()
         changes: dict[str, Callable[[Tensor, ada.Gate], Tensor]] = {

@@ -11,7 +11,7 @@ from torch.nn.functional import log_softmax
 
 from zoo.contracts.head import Head, Trunk
 from zoo.contracts.outputs import DiscriminatorOutput
-from zoo.contracts.update import Update
+from zoo.contracts.update import Update, widen
 from zoo.core.errors import ZooError
 from zoo.layers.norm import critic_norm
 from zoo.registry import at_least, head
@@ -92,7 +92,7 @@ class InfoGAN(Head):
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
         if not self.codes:
             return {}
-        read, z = update.fake_output.extra["codes"].float(), update.generated.z
+        read, z = widen(update.fake_output.extra["codes"]), update.generated.z
         losses, place = {}, 0
         discrete: list[Tensor] = []
         continuous: list[int] = []

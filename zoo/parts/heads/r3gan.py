@@ -16,8 +16,9 @@ class R3GANHead(Head):
     """<P phi, e(y)>: the projected features against an embedding of the label, and nothing else.
 
     P is square and has no bias. There is no score without labels (psi of the head `projection`)
-    and no scale besides the initialisation: P keeps the variance of the features, and e is a linear
-    map of one-hot labels drawn with the gain 1 / sqrt(F), F the width of the features.
+    and no scale besides the initialisation: P is drawn as the trunk draws its layers (R3GAN's keeps
+    the variance of the features), and e is a linear map of one-hot labels drawn with the gain
+    1 / sqrt(F), F the width of the features.
 
     Paper: Huang et al. (2024), arXiv:2501.05441.
     """

@@ -14,6 +14,8 @@ from zoo.registry import above, at_least, at_most, sampler
 
 _PROPOSALS = 1000
 """Proposals per image after which rejection is given up."""
+_ENOUGH = 100
+"""Images of a class whose percentiles are not those of its best image, where F is without bound."""
 
 
 @sampler("drs")
@@ -61,9 +63,12 @@ class DRS(Sampler):
             if not len(left):
                 return found
             proposals = scene.draw(len(left))
+        few = self.percentile is not None and self.burn_in < _ENOUGH * len(groups.unique())
+        more = f"more than burn_in={self.burn_in} ({_ENOUGH} for each class asked for), or "
+        lower = "a percentile" if self.percentile is None else "a lower percentile"
         raise ZooError(
-            f"sampler drs: fewer than one image in {_PROPOSALS:,} is kept, for D tells them all "
-            "from real ones: give a lower percentile (95 is usual)."
+            f"sampler drs: fewer than one image in {_PROPOSALS:,} is kept, for D tells nearly all "
+            f"from its best: give {more if few else ''}{lower} (95 is usual)."
         )
 
     def _estimates(self, scene: Scene, groups: Tensor, labelled: bool) -> tuple[Tensor, Tensor]:

@@ -132,11 +132,13 @@ class Diagnose(Callback):
         strengths = {option: strength for option, strength in strengths.items() if strength > 0}
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
         start = diagnostics.start_gamma(real.shape[-2:], batch_size)
-        with forked_random():  # a loss may draw its margins
-            saturated = diagnostics.discriminator_saturated(
-                pl_module.loss, of_real, of_fake, strengths, start
-            )
-        report(trainer, "D", saturated)
+        head = getattr(pl_module.discriminator, "head", None)
+        if not getattr(head, "replaces_loss", False):  # else the loss says nothing of D
+            with forked_random():  # a loss may draw its margins
+                saturated = diagnostics.discriminator_saturated(
+                    pl_module.loss, of_real, of_fake, strengths, start
+                )
+            report(trainer, "D", saturated)
         blinding = strengths if diagnostics.blind(of_real, of_fake) else None
         collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
         report(trainer, "G", collapsed)
