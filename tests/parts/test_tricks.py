@@ -60,6 +60,7 @@ def test_lookahead_vector():
     assert ahead.state_dict()["slow_1"].tolist() == [[2.0], [2.0]]
     assert not list(ahead.parameters())
     assert ahead.sides == ("generator",)
+    assert [update for update in range(7) if ahead.is_due(update)] == [1, 3, 5]
 
 
 def test_freeze_d_freezes_the_first_stages_only():

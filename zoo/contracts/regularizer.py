@@ -62,6 +62,10 @@ class Regularizer(nn.Module):
         """Whether this class has a hook of its own."""
         return getattr(type(self), hook) is not getattr(Regularizer, hook)
 
+    def is_due(self, number: int) -> bool:
+        """Whether it acts in an update, after `number` others of its side."""
+        return number % self.every == 0
+
     @property
     def gives_penalty(self) -> bool:
         """Whether it adds to the loss, rather than only changing an update otherwise."""

@@ -388,9 +388,7 @@ class AdversarialStep:
 
     def _due(self, side: Side, number: int) -> dict[str, Regularizer]:
         return {
-            name: r
-            for name, r in self.regularizers.items()
-            if side in r.sides and number % r.every == 0
+            name: r for name, r in self.regularizers.items() if side in r.sides and r.is_due(number)
         }
 
 

@@ -38,6 +38,9 @@ class Lookahead(Regularizer):
         self.alpha = alpha
         self._networks: tuple[nn.Module, ...] = ()
 
+    def is_due(self, number: int) -> bool:
+        return (number + 1) % self.every == 0  # the k-th from the slow weights
+
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:
         self._networks = (generator, discriminator)  # in a tuple: no submodules of this one
         if not self._slow():
