@@ -89,6 +89,7 @@ class GATGenerator(StyleMean, Generator):
     """
 
     bounded = False
+    constants: ClassVar[tuple[str, ...]] = ("positions",)
     decay = 0.998  # StyleGAN3's
     tiny: ClassVar[dict[str, Any]] = {"width": 32, "depth": 4, "heads": 2, "patch": 4}
 
