@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from helpers import make_checkpoint
+from helpers import make_checkpoint, small_checkpoint
 from safetensors.torch import load_file
 
 import zoo
@@ -16,8 +16,9 @@ from zoo.contracts.task import Run
 from zoo.core.errors import ZooError
 from zoo.inference.export import export
 from zoo.inference.images import to_uint8, write_png
-from zoo.inference.project import autocorrelation, distance_of, normalise, ramp
+from zoo.inference.project import autocorrelation, distance_of, normalise, project, ramp
 from zoo.inference.target import read_target
+from zoo.layers.fastgan import Noise
 from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT
 
@@ -91,6 +92,28 @@ def test_styles_and_noise_of_a_generator_that_has_some(tmp_path):
     plain = model.project(model.sample(1, label=2, seed=5), 2, **QUICK, noise=False)
     assert not plain.noise
     assert (plain.errors < plain.first_errors / 10).all()
+
+
+@pytest.mark.parametrize("classes", [0, 3])  # with classes two noises of a block are one
+def test_noise_of_a_generator_without_styles(tmp_path, classes):
+    network = zoo.load(small_checkpoint(tmp_path / "a.ckpt", "fastgan", classes)).generator
+    noises = {n: m for n, m in network.named_modules() if isinstance(m, Noise)}
+    with torch.no_grad():
+        for module in noises.values():
+            module.weight.fill_(0.1)
+    kept = {name: module.noise_map.clone() for name, module in noises.items()}
+    labels = torch.tensor([1]) if classes else None
+    target = torch.rand(1, 1, network.height, network.width) * 2 - 1
+    found = project(network, target, labels, steps=3, candidates=8, features=False)
+    assert found.space == "z"
+    assert found.noise.keys() == noises.keys()
+    assert all(torch.equal(module.noise_map, kept[n]) for n, module in noises.items())
+    with torch.no_grad():
+        for name, module in noises.items():
+            assert not torch.equal(found.noise[name], kept[name])
+            module.noise_map.copy_(found.noise[name])
+        made = network(found.latents, labels).clamp(-1, 1)
+    torch.testing.assert_close(made, found.images, atol=1e-4, rtol=0)
 
 
 def test_schedules_and_the_noise_term_by_hand():

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import make_checkpoint
 from torch import Tensor, nn
 
@@ -31,20 +32,22 @@ def test_published_counts(channels: int, parameters: int):
 
 
 def by_position(attention: SelfAttention2d, x: Tensor) -> Tensor:
-    """The paper's equations, one image and one position at a time."""
+    """The paper's equations, one position at a time; an odd side ends in a repetition."""
     query, key, value, out = (
         conv.weight.flatten(1)
         for conv in (attention.query, attention.key, attention.value, attention.out)
     )
     result = x.clone()
+    height, width = x.shape[2:]
     for n, image in enumerate(x):
+        even = F.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
         keys, values = (
-            torch.einsum("dc,chw->dhw", w, image).unfold(1, 2, 2).unfold(2, 2, 2).amax((3, 4))
+            torch.einsum("dc,chw->dhw", w, even).unfold(1, 2, 2).unfold(2, 2, 2).amax((3, 4))
             for w in (key, value)
         )
         keys, values = keys.flatten(1), values.flatten(1)
-        for row in range(x.shape[2]):
-            for column in range(x.shape[3]):
+        for row in range(height):
+            for column in range(width):
                 scores = (query @ image[:, row, column]) @ keys
                 share = scores.exp() / scores.exp().sum()
                 result[n, :, row, column] += attention.gain * (out @ (values @ share))
@@ -53,8 +56,9 @@ def by_position(attention: SelfAttention2d, x: Tensor) -> Tensor:
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_attention_is_its_formula(memory_format):
-    attention, x = layer(), torch.randn(2, 16, 4, 6).contiguous(memory_format=memory_format)
+@pytest.mark.parametrize("size", [(4, 6), (4, 5), (7, 3)])
+def test_attention_is_its_formula(size, memory_format):
+    attention, x = layer(), torch.randn(2, 16, *size).contiguous(memory_format=memory_format)
     torch.testing.assert_close(attention(x), by_position(attention, x))
     with torch.no_grad():
         torch.testing.assert_close(attention(x), by_position(attention, x))

@@ -92,10 +92,13 @@ def test_generator_block(plain):
 
     h = F.conv2d(F.interpolate(x, scale_factor=2), normed(block.conv1), padding=1)
     if not plain:
-        h = h + block.noise1.weight * block.noise1.fixed
+        h = h + block.noise1.weight * block.noise1.noise_map
     h = glu(batch_norm(block.norm1.norm, h))
     if not plain:
-        h = F.conv2d(h, normed(block.conv2), padding=1) + block.noise2.weight * block.noise2.fixed
+        h = (
+            F.conv2d(h, normed(block.conv2), padding=1)
+            + block.noise2.weight * block.noise2.noise_map
+        )
         h = glu(batch_norm(block.norm2.norm, h))
     torch.testing.assert_close(block(x), h)
 

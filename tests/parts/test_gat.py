@@ -243,7 +243,11 @@ def test_styles_are_truncated_towards_the_mean_of_their_class():
     before = g.style_mean.clone()
     torch.testing.assert_close(g.truncate(z, y, 1.0), g.map(z, y))
     torch.testing.assert_close(g.truncate(z, y, 0.0), before[y])
+    of_all = g.truncate(z, y, 0.0, per_class=False)
+    torch.testing.assert_close(of_all, before.mean(0).expand_as(of_all))
     assert torch.equal(g.style_mean, before)
+    with pytest.raises(ZooError, match="must be from 0 to 1"):
+        g.truncate(z, y, 1.5)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,20 @@ def test_normal_truncates_as_sampling_does():
     assert inside.std().item() == pytest.approx(std, rel=0.02)
 
 
+def test_a_generator_from_python_truncates_its_normal_latents():
+    generator = MLPGenerator(8, 1, 20, width=4, depth=1)
+    z = generator.sample_latent(4)
+    want = zoo.create("latent", "normal", dim=20).truncate(z, 0.5)
+    assert torch.equal(generator.truncate(z, None, 0.5), want)
+
+    class Own(MLPGenerator):
+        def sample_latent(self, n, generator=None):
+            return torch.zeros(n, self.latent_dim)
+
+    with pytest.raises(ZooError, match="Own draws its latents from a prior of its own"):
+        Own(8, 1, 20, width=4, depth=1).truncate(z, None, 0.5)
+
+
 @pytest.mark.parametrize("name", ["uniform", "codes"])
 def test_other_priors_refuse_truncation(name):
     latent = zoo.create("latent", name, dim=20)

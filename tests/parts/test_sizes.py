@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import torch
 from helpers_contracts import LATENT, build, classes_of, inputs, parametrize
 
@@ -37,6 +38,22 @@ def test_what_is_refused_names_the_nearest_that_is_taken(part):
             if isinstance(size, int) and size > 1:
                 nearer = range(min(size, near[0]) + 1, max(size, near[0]))
                 assert all(problem(part, other) is not None for other in nearer), text
+
+
+@pytest.mark.parametrize(
+    ("size", "near"),
+    [([33, 48], [32, 48]), ([47, 30], [48, 32]), ([9, 2], [8, 8]), ([35, 29], [36, 28])],
+)
+def test_of_oblong_sizes_each_side_goes_to_its_nearest(size, near):
+    for part in (("generator", "dcgan"), ("discriminator", "stylegan2")):
+        assert problem(part, size).endswith(f"; the nearest is {near}.")
+        assert problem(part, near) is None
+    assert problem(("discriminator", "timm"), size).endswith(f"; the nearest is {max(near)}.")
+
+
+def test_sides_of_any_parity_are_no_multiples():
+    text = problem(("generator", "pacgan"), 2)
+    assert text.endswith("image_size=2: it takes sides from 3 up; the nearest is 3.")
 
 
 @parametrize("generator", "discriminator")

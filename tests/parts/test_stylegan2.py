@@ -15,8 +15,9 @@ import zoo.registry as registry
 from zoo.contracts.head import Trunk
 from zoo.core.errors import ZooError
 from zoo.layers.fir import FIR
-from zoo.layers.mapping import LabelMapping, Mapping, mix_styles, second_moment_norm
+from zoo.layers.mapping import LabelMapping, Mapping, mix_styles
 from zoo.layers.modulation import StyledConv2d, ToImage
+from zoo.layers.norm import second_moment_norm
 from zoo.parts.generators.stylegan2 import SynthesisBlock
 from zoo.training.ema import EMA
 

@@ -134,6 +134,30 @@ def test_what_a_layer_computes_from_its_settings_stays_its_own():
     assert left
 
 
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+def test_positions_of_another_size_are_computed_and_all_that_gat_learned_is_taken(kind):
+    shape = {"channels": 1, "num_classes": 2, "width": 16, "depth": 4, "heads": 2, "patch": 4}
+    shape |= {"latent_dim": 5} if kind == "generator" else {}
+    small = zoo.create(kind, "gat", image_size=8, **shape)
+    large = zoo.create(kind, "gat", image_size=16, **shape)
+    positions = large.positions.clone()
+    left, _ = give(large, small.state_dict(), "small")
+    assert not left
+    assert torch.equal(large.positions, positions)
+    learned = {k: v for k, v in small.state_dict().items() if k != "positions"}
+    assert all(torch.equal(v, large.state_dict()[k]) for k, v in learned.items())
+
+
+def test_what_lies_beside_the_layers_is_told_by_its_name():
+    shape = {"channels": 1, "latent_dim": 5, "base": 64, "max_channels": 4, "style_dim": 4}
+    small, large = (
+        zoo.create("generator", "stylegan2", image_size=s, **shape) for s in (8, [8, 12])
+    )
+    left, _ = give(large, small.state_dict(), "small")
+    assert "constant" in left
+    assert all(left)
+
+
 def test_resumed_as_if_it_had_never_stopped(run, tmp_path, monkeypatch):
     """The average goes on without its ramp-up, and the first weights are not read again."""
     first = tmp_path / "kept.ckpt"

@@ -12,6 +12,7 @@ from zoo.contracts.latent import Latent
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError, at_least
+from zoo.layers.truncated_normal import truncate
 
 
 class Generator(nn.Module, ABC):
@@ -110,9 +111,16 @@ class Generator(nn.Module, ABC):
         Returns:
             What `synthesize` takes.
         """
-        if self.latent is None:
-            raise ZooError(f"{type(self).__name__} has no prior whose latents could be truncated.")
-        return self.map(self.latent.truncate(z, amount), y)
+        if self.latent is not None:
+            z = self.latent.truncate(z, amount)
+        elif type(self).sample_latent is Generator.sample_latent:  # from N(0, I)
+            z = truncate(z, amount)
+        else:
+            raise ZooError(
+                f"{type(self).__name__} draws its latents from a prior of its own, which cannot be "
+                "truncated here: override `truncate`."
+            )
+        return self.map(z, y)
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
         """Further losses of this network by the name of their metric, scalars; none by default."""

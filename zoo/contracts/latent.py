@@ -58,7 +58,7 @@ class Latent(ABC):
         )
 
     def truncate(self, z: Tensor, amount: Tensor | float) -> Tensor:
-        """Latents (n, dim) nearer to the middle of the prior; 1 or more changes little or nothing.
+        """Latents (n, dim) nearer to the middle of the prior; smaller amounts, above 0, are nearer.
 
         Raises:
             ZooError: this prior cannot be truncated.

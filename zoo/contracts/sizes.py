@@ -23,7 +23,7 @@ def check_image_size(
     """
     height, width = height_width(image_size)
     if height != width and not oblong:
-        near = _nearest(max(height, width), multiple, minimum)[-1]
+        near = _nearest(max(height, width), multiple, minimum)
         raise ZooError(
             f"{part} works on square images only: image_size=[{height}, {width}] is not possible; "
             f"the nearest is {near}."
@@ -33,18 +33,24 @@ def check_image_size(
         return
     if height == width:
         shown = str(height)
-        nearest = " or ".join(map(str, _nearest(height, multiple, minimum)))
+        nearest = " or ".join(map(str, _beside(height, multiple, minimum)))
     else:
         shown = f"[{height}, {width}]"
-        sides = [_nearest(s, multiple, minimum)[-1] for s in (height, width)]
-        nearest = f"[{sides[0]}, {sides[1]}]"
+        near_sides = [_nearest(s, multiple, minimum) for s in (height, width)]
+        nearest = f"[{near_sides[0]}, {near_sides[1]}]"
+    sides = f"multiples of {multiple}" if multiple > 1 else "sides"
     raise ZooError(
-        f"{part} cannot work at image_size={shown}: it takes multiples of {multiple} from "
-        f"{minimum} up; the nearest is {nearest}."
+        f"{part} cannot work at image_size={shown}: it takes {sides} from {minimum} up; the "
+        f"nearest is {nearest}."
     )
 
 
-def _nearest(side: int, multiple: int, minimum: int) -> list[int]:
+def _nearest(side: int, multiple: int, minimum: int) -> int:
+    """The right side nearest to this one; of two as near the larger."""
+    return min(_beside(side, multiple, minimum), key=lambda near: (abs(near - side), -near))
+
+
+def _beside(side: int, multiple: int, minimum: int) -> list[int]:
     """The side itself where it is right, else the one or two right ones beside it."""
     first = -(-minimum // multiple) * multiple
     if side <= first:

@@ -18,10 +18,11 @@ from zoo.layers.linear import Conv2d
 
 
 class SelfAttention2d(nn.Module):
-    """x + gain * attention(x) on maps (N, C, H, W) with even H and W; the gain starts at 0.
+    """x + gain * attention(x) on maps (N, C, H, W); the gain starts at 0.
 
     Every position asks with C/8 channels and is answered with C/2 by the 2x2 maxima of the map, as
-    in the authors' code; no bias, scores not scaled.
+    in the authors' code; no bias, scores not scaled. Of an odd side the last row or column is a
+    maximum of its own, so that no position goes unheard.
 
     The fused kernels have no second derivative: a gradient penalty in a loop of one's own calls the
     network under `twice_differentiable`, as the step does.
@@ -45,8 +46,8 @@ class SelfAttention2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         query = _positions(self.query(x))
-        key = _positions(F.max_pool2d(self.key(x), 2))
-        value = _positions(F.max_pool2d(self.value(x), 2))
+        key = _positions(F.max_pool2d(self.key(x), 2, ceil_mode=True))
+        value = _positions(F.max_pool2d(self.value(x), 2, ceil_mode=True))
         answers = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         maps = answers.squeeze(1).transpose(1, 2).unflatten(2, (height, width))
         return torch.addcmul(x, self.gain.to(x.dtype), self.out(maps))
@@ -71,13 +72,13 @@ def attention_place(side: int, sides: Sequence[int], part: str) -> int | None:
         part: kind and name, for the error.
 
     Raises:
-        ZooError: no even map has that side.
+        ZooError: no map has that side.
     """
     if side == 0:
         return None
-    even = [s for s in dict.fromkeys(sides) if s % 2 == 0]
-    if side not in even:
+    if side not in sides:
+        known = listing(dict.fromkeys(sides))
         raise ZooError(
-            f"{part}: attention={side} must be the side of one of its maps, {listing(even)}, or 0."
+            f"{part}: attention={side} must be the side of one of its maps, {known}, or 0."
         )
     return list(sides).index(side)

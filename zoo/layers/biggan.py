@@ -49,7 +49,7 @@ def discriminator_plan(halvings: int) -> tuple[tuple[int, ...], int]:
 
 
 def attention_side(attention: Attention, sides: Sequence[int], image_side: int) -> int:
-    """`auto` as a side: the largest map of at most half the image and 64 pixels; 0 if none."""
+    """`auto` as a side: the largest even map of at most half the image and 64 pixels; else 0."""
     if attention != "auto":
         return attention
     largest = min(LARGEST_ATTENTION, image_side // 2)

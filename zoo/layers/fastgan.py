@@ -54,17 +54,17 @@ class Noise(nn.Module):
         side: of the maps.
     """
 
-    fixed: Tensor
+    noise_map: Tensor  # by this name projections search for it
 
     def __init__(self, side: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         drawn = torch.Generator().manual_seed(side)
-        fixed = torch.randn(1, 1, side, side, generator=drawn, device="cpu")
-        self.register_buffer("fixed", fixed, persistent=False)
+        noise_map = torch.randn(1, 1, side, side, generator=drawn, device="cpu")
+        self.register_buffer("noise_map", noise_map, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        noise = self.fixed
+        noise = self.noise_map
         if self.training:
             noise = torch.randn(len(x), 1, *x.shape[2:], device=x.device, dtype=noise.dtype)
         return x + (self.weight * noise).to(x.dtype)

@@ -8,21 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.core.errors import ZooError
 from zoo.layers.equalized import EqualizedLinear
 from zoo.layers.moving import MovingAverage
-from zoo.layers.shapes import check_labels
-
-
-def second_moment_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
-    """Rows (N, D) of mean square 1."""
-    return x * (x.square().mean(1, keepdim=True) + eps).rsqrt()
-
-
-def one_hot(y: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
-    """Labels (N,) as (N, num_classes); class weights (N, num_classes) are taken as they are."""
-    if y.dim() == 2:
-        return y.to(dtype)
-    return (y[:, None] == torch.arange(num_classes, device=y.device)).to(dtype)
+from zoo.layers.norm import second_moment_norm
+from zoo.layers.shapes import check_labels, one_hot
 
 
 class LabelMapping(nn.Module):
@@ -38,11 +28,67 @@ class LabelMapping(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         with torch.autocast(y.device.type, enabled=False):
-            embedded = self.embed(one_hot(y, self.num_classes, self.embed.weight.dtype))
+            embedded = self.embed(one_hot(y, self.num_classes).to(self.embed.weight.dtype))
             return self.layers(second_moment_norm(embedded))
 
 
-class Mapping(MovingAverage, nn.Module):
+class StyleMean(MovingAverage):
+    """Mixin of modules that keep a moving mean of the styles of each class, where truncation goes.
+
+    A module registers the buffer `style_mean` and calls `follow` in training.
+
+    Attributes:
+        num_classes: 0 for none.
+        decay: of the moving mean, per pass over the batch of an update.
+        style_mean: (max(num_classes, 1), W). (By its name averaged over processes before a
+            checkpoint, and copied by the EMA.)
+    """
+
+    num_classes: int
+    decay: float
+    style_mean: Tensor
+
+    def classes(self, y: Tensor | None) -> Tensor:
+        """Labels (N,) as rows (N, num_classes), class weights as they are."""
+        return one_hot(check_labels(self, y), self.num_classes).to(self.style_mean.dtype)
+
+    @torch.no_grad()
+    def follow(self, w: Tensor, y: Tensor | None) -> None:
+        """Move the mean of every class in the batch, of styles (N, W) and labels (N,)."""
+        w = w.to(self.style_mean.dtype)
+        classes = self.classes(y) if self.num_classes else w.new_ones(len(w), 1)
+        counts = classes.sum(0)[:, None]
+        means = classes.T @ w / counts.clamp_min(1e-8)
+        # A class that is not in the batch stays where it was.
+        share = self.share_of_pass(1 - self.decay) * (counts > 0).to(w.dtype)
+        self.style_mean.copy_(self.style_mean.lerp(means, share))
+
+    def mean(self, y: Tensor | None, per_class: bool = True) -> Tensor:
+        """The mean style of each label's class (N, W), or that of all classes (1, W)."""
+        if self.num_classes and per_class:
+            return self.classes(y) @ self.style_mean
+        return self.style_mean.mean(0, keepdim=True)
+
+    def truncated(
+        self, w: Tensor, y: Tensor | None, amount: float, per_class: bool = True
+    ) -> Tensor:
+        """Styles m + amount * (w - m), nearer to the mean style m.
+
+        Args:
+            amount: psi, from 0 (the mean) to 1 (no change).
+            per_class: m is the mean of the label's class; else that of all classes, towards which
+                classes lose what tells them apart.
+        """
+        if not isinstance(amount, Tensor) and not 0 <= amount <= 1:
+            raise ZooError(
+                f"truncation={amount} must be from 0 to 1: it is the factor by which styles are "
+                "moved to their mean."
+            )
+        mean = self.mean(y, per_class)
+        return mean + amount * (w - mean)
+
+
+class Mapping(StyleMean, nn.Module):
     """Styles w = f(z, y), and their moving mean.
 
     z and the embedded label are normalised to mean square 1 each, joined, and sent through
@@ -56,13 +102,7 @@ class Mapping(MovingAverage, nn.Module):
         layers: how many.
         lr: multiplier of their learning rate.
         decay: of the moving mean, per pass over the batch of an update.
-
-    Attributes:
-        style_mean: (max(num_classes, 1), width). (By its name averaged over processes before a
-            checkpoint, and copied by the EMA.)
     """
-
-    style_mean: Tensor
 
     def __init__(
         self,
@@ -88,7 +128,7 @@ class Mapping(MovingAverage, nn.Module):
         """w (N, width) of latents (N, latent_dim) and labels (N,); in training the mean follows."""
         w = self.styles(z, y)
         if self.training:
-            self._follow(w.detach(), y)
+            self.follow(w.detach(), y)
         return w
 
     def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -96,26 +136,8 @@ class Mapping(MovingAverage, nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             x = second_moment_norm(z.to(self.style_mean.dtype))
             if self.embed is not None:
-                x = torch.cat([x, second_moment_norm(self.embed(self._classes(y)))], dim=1)
+                x = torch.cat([x, second_moment_norm(self.embed(self.classes(y)))], dim=1)
             return self.layers(x)
-
-    def _classes(self, y: Tensor | None) -> Tensor:
-        return one_hot(check_labels(self, y), self.num_classes, self.style_mean.dtype)
-
-    @torch.no_grad()
-    def _follow(self, w: Tensor, y: Tensor | None) -> None:
-        classes = self._classes(y) if self.num_classes else w.new_ones(len(w), 1)
-        counts = classes.sum(0)[:, None]
-        means = classes.T @ w / counts.clamp_min(1e-8)
-        # A class that is not in the batch stays where it was.
-        share = self.share_of_pass(1 - self.decay) * (counts > 0).to(w.dtype)
-        self.style_mean.copy_(self.style_mean.lerp(means, share))
-
-    def mean(self, y: Tensor | None, per_class: bool = True) -> Tensor:
-        """The mean style of each label's class (N, width), or that of all classes (1, width)."""
-        if self.num_classes and per_class:
-            return self._classes(y) @ self.style_mean
-        return self.style_mean.mean(0, keepdim=True)
 
     @torch.no_grad()
     def measure(self, z: Tensor) -> None:

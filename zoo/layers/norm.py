@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 NormName = Literal["auto", "batch", "layer", "none"]
 
@@ -22,3 +22,8 @@ def critic_norm(norm: NormName, channels: int, per_sample: bool) -> nn.Module:
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     return nn.GroupNorm(1, channels) if norm == "layer" else nn.Identity()
+
+
+def second_moment_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Rows (N, D) of mean square 1 (Karras et al., 2018, arXiv:1710.10196)."""
+    return x * (x.square().mean(1, keepdim=True) + eps).rsqrt()

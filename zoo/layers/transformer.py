@@ -205,8 +205,3 @@ def check_heads(part: str, width: int, heads: int) -> None:
             f"{part}: width={width} must be a multiple of {whole}, 4 for each of heads={heads}: "
             f"the nearest is {nearest}."
         )
-
-
-def second_moment(x: Tensor) -> Tensor:
-    """Latents (N, F) of mean square 1 (Karras et al., 2020, arXiv:1912.04958)."""
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)

@@ -166,13 +166,16 @@ def give(network: nn.Module, held: dict[str, Tensor], source: str) -> tuple[list
 
 
 def _layers(network: nn.Module, keys: Iterable[str]) -> dict[str, list[str]]:
-    """The tensors of each layer, but those that it computes from its settings."""
+    """The tensors of each layer, but those that it computes from its settings.
+
+    What the network holds beside its layers (a learned constant) is a layer of that name.
+    """
     found: dict[str, list[str]] = {}
     modules = dict(network.named_modules())
     for key in keys:
         layer, _, name = key.rpartition(".")
         if name not in getattr(modules.get(layer), "constants", ()):
-            found.setdefault(layer, []).append(key)
+            found.setdefault(layer or name, []).append(key)
     return found
 
 

@@ -97,6 +97,7 @@ class GATDiscriminator(Discriminator):
         embedding: width of the features that the head gets.
     """
 
+    constants: ClassVar[tuple[str, ...]] = ("positions",)
     default_conditional_head = "gat"
     tiny: ClassVar[dict[str, Any]] = {
         "width": 32, "depth": 2, "heads": 2, "patch": 4, "embedding": 16,

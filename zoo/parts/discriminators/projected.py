@@ -21,6 +21,9 @@ from zoo.registry import at_least, discriminator
 NOMINAL = (128, 64, 32, 16)
 """Sides of the mixed maps at an input of 256 pixels, which say how often each head halves."""
 
+STRIDE = 32
+"""Of the coarsest map: sides of the input are multiples of it, at which all maps are whole."""
+
 
 @discriminator("projected")
 class ProjectedDiscriminator(Discriminator):
@@ -77,9 +80,11 @@ class ProjectedDiscriminator(Discriminator):
         super().__init__(image_size, channels, num_classes, head)
         part = "discriminator projected"
         check_image_size(part, image_size, oblong=True)
-        if resolution < 128 or resolution % 32:
+        if resolution % STRIDE:
+            below = resolution // STRIDE * STRIDE
             raise ZooError(
-                f"{part}: resolution={resolution} must be a multiple of 32, 128 or more."
+                f"{part}: resolution={resolution} must be a multiple of {STRIDE}, 128 or more; the "
+                f"nearest is {below} or {below + STRIDE}."
             )
         self.input_size = _input_size(self.height, self.width, resolution)
         self.pyramid, widths = frozen_pyramid(model, pretrained, part)
@@ -111,9 +116,6 @@ class ProjectedDiscriminator(Discriminator):
 
 
 def _input_size(height: int, width: int, resolution: int) -> tuple[int, int]:
-    """The image's size where the shorter side has `resolution`, else enlarged to that.
-
-    Sides become multiples of 32, at which all maps are whole.
-    """
-    scale = max(1.0, resolution / min(height, width))
-    return round(height * scale / 32) * 32, round(width * scale / 32) * 32
+    """The image's size where the shorter side has `resolution`, else enlarged to that."""
+    scale = max(1.0, resolution / min(height, width)) / STRIDE
+    return round(height * scale) * STRIDE, round(width * scale) * STRIDE

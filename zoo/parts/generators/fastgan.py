@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, height_width
 from zoo.layers.fastgan import GeneratorBlock, SkipExcitation, Start, conv, fastgan_init
+from zoo.layers.norm import second_moment_norm
 from zoo.layers.shapes import check_labels, halvings
 from zoo.layers.sizes import check_doublings
 from zoo.registry import at_least, generator
@@ -130,7 +131,7 @@ class FastGANGenerator(Generator):
         """The maps of each size, from the smallest on."""
         c = None if self.embedding is None else self.embedding(check_labels(self, y))
         if self.plan.normalise:
-            z = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+            z = second_moment_norm(z)
         maps = [F.glu(self.norm(self.start(z)), dim=1)]
         for i, block in enumerate(self.blocks, 1):
             h = block(maps[-1], c)

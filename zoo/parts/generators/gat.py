@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.core.errors import ZooError
-from zoo.layers.moving import MovingAverage
+from zoo.layers.mapping import StyleMean
+from zoo.layers.norm import second_moment_norm
 from zoo.layers.shapes import check_labels
 from zoo.layers.transformer import (
     RotaryAttention,
@@ -20,7 +21,6 @@ from zoo.layers.transformer import (
     check_heads,
     rms,
     rotations,
-    second_moment,
     sin_cos_positions,
     xavier,
 )
@@ -28,8 +28,6 @@ from zoo.registry import at_least, generator
 
 LEVELS = 4
 """Outputs, one after each quarter of the depth."""
-DECAY = 0.998
-"""Of the mean styles, per pass; StyleGAN3's."""
 
 
 class Block(nn.Module):
@@ -63,7 +61,7 @@ class Output(nn.Module):
 
 
 @generator("gat")
-class GATGenerator(MovingAverage, Generator):
+class GATGenerator(StyleMean, Generator):
     """A transformer on patches, whose noise enters only through the style of its blocks.
 
     Tokens start as fixed positions. The style is a two-layer map of the latent, beside an embedding
@@ -91,10 +89,11 @@ class GATGenerator(MovingAverage, Generator):
     """
 
     bounded = False
+    constants: ClassVar[tuple[str, ...]] = ("positions",)
+    decay = 0.998  # StyleGAN3's
     tiny: ClassVar[dict[str, Any]] = {"width": 32, "depth": 4, "heads": 2, "patch": 4}
 
     turns: Tensor
-    style_mean: Tensor
 
     def __init__(
         self,
@@ -134,17 +133,15 @@ class GATGenerator(MovingAverage, Generator):
         self.positions = nn.Parameter(positions, requires_grad=False)
         self.patch_embedding = nn.Conv2d(channels, width, patch, stride=patch).requires_grad_(False)
         self.register_buffer("turns", rotations(*self.grid, width // heads), persistent=False)
-        # The ending makes it an average over processes too, as batch norm's.
         self.register_buffer("style_mean", torch.zeros(max(1, num_classes), width))
 
     def map(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        parts = [second_moment(z)]
+        parts = [second_moment_norm(z)]
         if self.num_classes:
-            y = check_labels(self, y)
-            parts.insert(0, second_moment(self.embedding(y)))
+            parts.insert(0, second_moment_norm(self.embedding(check_labels(self, y))))
         style = self.mapping(torch.cat(parts, dim=1))
         if self.training:
-            self._follow(style.detach(), y)
+            self.follow(style.detach(), y)
         return style
 
     def synthesize(self, w: Tensor, y: Tensor | None = None) -> Tensor:
@@ -158,12 +155,11 @@ class GATGenerator(MovingAverage, Generator):
         """
         return torch.stack([self._image(patches) for patches in self._patches(w)], dim=1)
 
-    def truncate(self, z: Tensor, y: Tensor | None, amount: float) -> Tensor:
-        mean = self.style_mean[:1]
-        if self.num_classes:
-            y = check_labels(self, y)
-            mean = y @ self.style_mean if y.dim() == 2 else self.style_mean[y]
-        return mean + amount * (self.map(z, y) - mean)
+    def truncate(
+        self, z: Tensor, y: Tensor | None, amount: float, per_class: bool = True
+    ) -> Tensor:
+        """Styles nearer to their mean; arguments as of `StyleMean.truncated`."""
+        return self.truncated(self.map(z, y), y, amount, per_class)
 
     def _patches(self, w: Tensor) -> list[Tensor]:
         style = F.silu(w)
@@ -181,16 +177,3 @@ class GATGenerator(MovingAverage, Generator):
         """Patches (N, T, C * patch * patch) as images (N, C, H, W)."""
         x = patches.unflatten(2, (self.channels, self.patch, self.patch)).unflatten(1, self.grid)
         return x.permute(0, 3, 1, 4, 2, 5).reshape(len(x), self.channels, self.height, self.width)
-
-    @torch.no_grad()
-    def _follow(self, style: Tensor, y: Tensor | None) -> None:
-        """Move the mean style of each class in the batch; all of them without classes."""
-        style = style.to(self.style_mean.dtype)
-        share = self.share_of_pass(1 - DECAY)
-        if y is None or not self.num_classes:
-            self.style_mean.lerp_(style.mean(0, keepdim=True), share)
-            return
-        member = (y == torch.arange(self.num_classes, device=y.device)[:, None]).to(style.dtype)
-        number = member.sum(1, keepdim=True)
-        means = member @ style / number.clamp(min=1)
-        self.style_mean.lerp_(means, share * (number > 0).to(style.dtype))

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from zoo.contracts.generator import Generator
-from zoo.core.errors import ZooError
 from zoo.layers.mapping import Mapping, mix_styles
 
 
@@ -44,20 +43,9 @@ class StyledGenerator(Generator):
     def truncate(
         self, z: Tensor, y: Tensor | None, amount: float, per_class: bool = True
     ) -> Tensor:
-        """Styles m + amount * (w - m), nearer to the mean style m.
-
-        Args:
-            amount: psi, from 0 (the mean) to 1 (no change).
-            per_class: m is the mean of the label's class; else that of all classes, towards which
-                classes lose what tells them apart.
-        """
-        if not isinstance(amount, Tensor) and not 0 <= amount <= 1:
-            raise ZooError(
-                f"truncation={amount} must be from 0 to 1: {type(self).__name__} moves styles to "
-                "their mean by this factor."
-            )
-        w, mean = self.mapping.styles(z, y), self.mapping.mean(y, per_class)
-        return (mean + amount * (w - mean))[:, None].expand(-1, self.styles, -1)
+        """Styles nearer to their mean; arguments as of `StyleMean.truncated`."""
+        w = self.mapping.truncated(self.mapping.styles(z, y), y, amount, per_class)
+        return w[:, None].expand(-1, self.styles, -1)
 
     def measure_styles(self, samples: int = 10_000, seed: int = 0) -> None:
         """Replace the mean styles, which trail training, by those of the present weights."""
