@@ -356,3 +356,12 @@ def test_timm_pretrained_input_statistics():
     want = d.eval().trunk(((x + 1) / 2 - mean) / std)
     d.normalise_as_trained()
     torch.testing.assert_close(d.features(x), want)
+
+
+def test_an_mlp_that_no_machine_holds():
+    shape = {"image_size": 4, "channels": 1, "latent_dim": 4}
+    with pytest.raises(ZooError, match="depth=22 doubles width=128 beyond 65,536: take at most 10"):
+        registry.create("generator", "mlp", **shape, depth=22)
+    with torch.device("meta"):
+        made = registry.create("generator", "mlp", **shape, depth=10)
+    assert made.layers[-1].in_features == 65_536
