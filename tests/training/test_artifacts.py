@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers_train import configure, read, train
+from mlflow.exceptions import MlflowException
 
 from zoo.cli.failures import Stopped
 from zoo.cli.jobs import run_task
@@ -160,6 +164,27 @@ def test_a_log_on_a_server_is_told_by_its_address_without_a_password(tmp_path):
     assert logger.summary()["MLflow"].endswith("; mlflow ui --backend-store-uri sqlite:///runs.db")
     logger.uri, logger.is_local = "https://me:secret@tracking.example:5000/a", False
     assert logger.summary()["MLflow"].endswith(" at https://tracking.example:5000/a")
+
+
+def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")  # no pauses
+    asked = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(503)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(MlflowException, match="too many 503"):
+            MLFlowLogger(str(tmp_path), tracking_uri=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert len(asked) == 3, "MLflow itself asks eight times"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 def test_mlflow_has_curves_pictures_tables_checkpoints_and_goes_on_in_its_run(tmp_path):

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -82,7 +82,9 @@ class MLFlowLogger(loggers.MLFlowLogger):
     def _make_experiment(self, name: str, place: str | None) -> None:
         from mlflow.exceptions import MlflowException
 
-        if self.client.get_experiment_by_name(name) is None:
+        with _impatient():
+            known = self.client.get_experiment_by_name(name)
+        if known is None:
             with contextlib.suppress(MlflowException):  # another program was faster
                 self.client.create_experiment(name, place)
 
@@ -143,6 +145,20 @@ class MLFlowLogger(loggers.MLFlowLogger):
             return {"MLflow": f"run {self.run_id} at {place}"}
         shows = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
         return {"MLflow": f"run {self.run_id}; {shows}"}
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Ask a server that does not answer for 6 seconds and not for 4 minutes, as in a training."""
+    retries = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    if retries in os.environ:
+        yield
+        return
+    os.environ[retries] = "2"
+    try:
+        yield
+    finally:
+        del os.environ[retries]
 
 
 def _place(tracking_uri: str | None) -> str:
