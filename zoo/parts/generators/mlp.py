@@ -11,7 +11,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.core.errors import ZooError
 from zoo.layers.shapes import append_one_hot, check_labels
-from zoo.registry import at_least, at_most, generator
+from zoo.registry import at_least, generator
 
 _WIDEST = 65_536
 """Features of a layer; between it and one half as wide are 9 GB of weights."""
@@ -43,15 +43,18 @@ class MLPGenerator(Generator):
         channels: int,
         latent_dim: int,
         num_classes: int = 0,
-        width: Annotated[int, at_least(1), at_most(_WIDEST)] = 128,
+        width: Annotated[int, at_least(1)] = 128,
         depth: Annotated[int, at_least(0)] = 4,
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator mlp", image_size, multiple=1, minimum=1, oblong=True)
-        if width << max(depth - 1, 0) > _WIDEST:
+        widest = width << max(depth - 1, 0)
+        if widest > _WIDEST:
+            fits = max((_WIDEST // width).bit_length(), 1)
             raise ZooError(
-                f"generator mlp: depth={depth} doubles width={width} beyond {_WIDEST:,}: take at "
-                f"most {(_WIDEST // width).bit_length()} layers."
+                f"generator mlp: width={width} and depth={depth} make a layer of {widest:,} "
+                f"features, beyond {_WIDEST:,}: take width={min(width, _WIDEST)} and depth={fits}, "
+                "or less."
             )
         features = latent_dim + num_classes
         layers: list[nn.Module] = []
