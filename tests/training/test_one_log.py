@@ -15,7 +15,12 @@ import zoo.training.gan
 from zoo.cli.failures import Stopped, exit_with_sentence
 from zoo.cli.resume import check_no_links
 from zoo.core.errors import ZooError
-from zoo.training.loggers import CSVLogger, WandbLogger, reason_to_stay_offline
+from zoo.training.loggers import (
+    CSVLogger,
+    TensorBoardLogger,
+    WandbLogger,
+    reason_to_stay_offline,
+)
 from zoo.training.window import NonFiniteError
 
 
@@ -90,9 +95,26 @@ def test_tensorboard_and_wandb_go_on_in_their_logs(tmp_path, monkeypatch):
     (folder,) = (tmp_path / "tensorboard").glob("version_*")
     events = EventAccumulator(str(folder))
     events.Reload()
-    assert [e.step for e in events.Scalars("loss_d")] == [4, 8, 10, 12, 16, 20, 24, 25]
+    assert [e.step for e in events.Scalars("loss_d")] == [4, 8, 10, 12, 14, 16, 20, 24, 25]
     runs = {p.name.rpartition("-")[2] for p in (tmp_path / "wandb").glob("offline-run-*")}
     assert len(runs) == 1
+
+
+def test_tensorboard_keeps_figures_at_the_resumed_step(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def log(logger, *figures):
+        for step, fid in figures:
+            logger.log_metrics({"fid": fid}, step)
+        logger.finalize("success")
+
+    log(TensorBoardLogger(str(tmp_path)), (4, 1.0), (7, 2.0), (8, 3.0))
+    again = TensorBoardLogger(str(tmp_path))
+    again.go_on(step=7, logged=4)
+    log(again, (8, 5.0))
+    events = EventAccumulator(again.log_dir)
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("fid")] == [(4, 1.0), (7, 2.0), (8, 5.0)]
 
 
 @pytest.mark.parametrize(

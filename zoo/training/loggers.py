@@ -152,11 +152,15 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         self.experiment.add_text(key, markdown(columns, data), step)
 
     def go_on(self, step: int, logged: int) -> None:
-        """Write beside the newest log; TensorBoard leaves out what will be trained again."""
+        """Write beside the newest log; TensorBoard leaves out what will be trained again.
+
+        It cannot leave out single curves: the means over a part of a window stay, with which a
+        training ended, so that a figure of that step does.
+        """
         version = _newest_version(Path(self.root_dir))
         if version is not None and written_version(self) is None:
             set_version(self, version)
-            writer_options(self)["purge_step"] = logged + 1
+            writer_options(self)["purge_step"] = step + 1
 
 
 def _newest_version(folder: Path) -> int | None:
