@@ -115,3 +115,11 @@ def test_printed_commands_are_as_typed(
     monkeypatch.setattr(sys, "argv", [typed])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     assert program() == shown
+
+
+def test_called_from_python_in_another_folder_the_module_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["my_script.py"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert program() == "python -m zoo"
+    assert program(elsewhere=True) == "python run.py"

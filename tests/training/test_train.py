@@ -34,8 +34,8 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     assert summary["pictures"] == "run/samples/images_000000080.png"
     assert summary["checkpoint"] == "run/checkpoints/last.ckpt"
     assert summary["log"] == "run/csv/version_0"
-    assert summary["sample"] == "python run.py task=sample ckpt=run n=64 label=5"
-    assert summary["continue"] == "python run.py resume=run trainer.max_images=160"
+    assert summary["sample"] == "python -m zoo task=sample ckpt=run n=64 label=5"
+    assert summary["continue"] == "python -m zoo resume=run trainer.max_images=160"
     assert {"loss_d", "loss_g", "images_per_second"} <= summary.keys()
     for place in ("pictures", "checkpoint", "log"):
         assert (tmp_path / summary[place]).exists()

@@ -15,7 +15,8 @@ CONSOLE = "gan-zoo"
 def program(elsewhere: bool = False) -> str:
     """`python run.py`, `gan-zoo` or `python -m zoo`, whichever was typed.
 
-    Called from Python, it is what works here: `gan-zoo` once installed, else `python run.py`.
+    Called from Python, it is what works here: `gan-zoo` once installed, else `python run.py` in the
+    clone and `python -m zoo` in other folders.
 
     Args:
         elsewhere: for readers on other machines, without the path of run.py on this one.
@@ -29,4 +30,6 @@ def program(elsewhere: bool = False) -> str:
     if script.name == "run.py" and not elsewhere:
         inside = script.absolute().is_relative_to(Path.cwd())
         return f"python {shlex.quote(os.path.relpath(script) if inside else str(script))}"
-    return CONSOLE if INSTALLED else "python run.py"
+    if INSTALLED:
+        return CONSOLE
+    return "python run.py" if elsewhere or Path("run.py").is_file() else "python -m zoo"

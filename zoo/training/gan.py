@@ -186,12 +186,6 @@ class GAN(TrainingModule):
         self.notes += compatibility.set_up(in_force, generator, discriminator, begun is not None)
         self.schedules = dict(schedules or {})
         compatibility.check_decay(self.schedules, lr_decay)
-        own: dict[str, float | None]
-        own = {"lr_g": lr_g, "lr_d": lr_d, "beta1": betas[0], "beta2": betas[1]}
-        half_life = inspect.signature(GAN).parameters["ema_half_life"].default
-        if ema_half_life != half_life:
-            own["ema_half_life"] = ema_half_life
-        self.notes += compatibility.overruled(self.schedules, own, self.schedulable_parts())
         compatibility.check_augmentations(changes, self.schedules)
         self.d_steps = d_steps
         self.accumulate = accumulate
@@ -210,6 +204,12 @@ class GAN(TrainingModule):
             lr_decay_start,
         )
         self.notes += self.rates.notes
+        usual = inspect.signature(GAN).parameters["ema_half_life"].default
+        own = {
+            "lr_g": lr_g, "lr_d": lr_d, "beta1": betas[0], "beta2": betas[1],
+            "ema_half_life": None if ema_half_life == usual else ema_half_life,
+        }  # fmt: skip
+        self.notes += compatibility.overruled(self.schedules, own, self.schedulable_parts())
         self.clip_grad_norm = clip_grad_norm
         self.compile_step = compile
         self.cuda_graph = cuda_graph
