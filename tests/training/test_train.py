@@ -41,7 +41,7 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
         assert (tmp_path / summary[place]).exists()
     assert text.startswith("mlp (")
     assert "everything goes to run\n" in text
-    more = continue_run(shlex.split(summary["continue"])[2:])
+    more = continue_run(shlex.split(summary["continue"])[3:])
     trained = train(tmp_path / "run", *more)["trained"]
     assert re.fullmatch(r"80 images in \d+ s, 160 with those before", trained)
 
@@ -55,7 +55,7 @@ def test_commands_take_any_folder(tmp_path, monkeypatch):
         (given,) = [o for o in shlex.split(summary[label]) if o.startswith(f"{key}=")]
         parsed = OverridesParser.create().parse_override(given)
         assert parsed.value() == "it's (my) run"
-    (file,) = [o for o in continue_run(shlex.split(summary["continue"])[2:]) if "resume=" in o]
+    (file,) = [o for o in continue_run(shlex.split(summary["continue"])[3:]) if "resume=" in o]
     assert value_of([file], "resume") == str(tmp_path / "it's (my) run/checkpoints/last.ckpt")
 
 
