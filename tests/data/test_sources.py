@@ -348,14 +348,8 @@ def test_shards_are_pictures_like_others(tmp_path, label, names):
     for pattern in ("{000..002}.tar", "{000,001,002}.tar", "00?.tar"):
         assert seen(folder_data(folder / pattern, tmp_path)) == seen(data)
     assert seen(folder_data(folder / "001.tar", tmp_path)) == seen(data)[4:8]
-    assert folder_data(write_shards(tmp_path / "u", label=""), tmp_path).split("train")[
-        0
-    ].shape == (
-        12,
-        3,
-        8,
-        8,
-    )
+    unlabelled = folder_data(write_shards(tmp_path / "u", label=""), tmp_path)
+    assert unlabelled.split("train")[0].shape == (12, 3, 8, 8)
 
 
 def test_the_package_reads_the_same_from_them(tmp_path):

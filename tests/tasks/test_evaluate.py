@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_figures_are_written_with_their_protocol(
     assert (out / "nearest.png").is_file()
     kept = list((run / "evaluations").glob("*.json"))
     assert [Result.from_json(file.read_text()) for file in kept] == [result]
+
+
+def test_figures_are_shown_where_they_cannot_be_written(run, tmp_path, capsys, monkeypatch):
+    def full(file: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr("zoo.tasks.evaluate.write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        Evaluate(ckpt=str(run), metrics=["memorization"], n=50)(tmp_path / "out")
+    assert "nearest_ratio" in capsys.readouterr().out
 
 
 def test_every_metric_says_before_what_its_figures_are_called(run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _CHOICES = frozenset({*OPTIONAL, *GROUPS.values(), "trainer"})
 """Groups, of which a text or a list is a choice: `model={"loss": "hinge"}`."""
+
+_TRAINING = threading.RLock()
+"""Held by the thread that trains: Hydra's state and torch's random numbers are the process's."""
 
 
 @held_to_annotations("zoo.train")
@@ -48,8 +52,22 @@ def train(
         The model (`LoadedGenerator`), read from the run's last checkpoint.
 
     Raises:
-        ZooError: the sentence that the command line would print.
+        ZooError: the sentence that the command line would print; or another thread trains.
     """
+    if not _TRAINING.acquire(blocking=False):
+        raise ZooError(
+            "zoo.train: another thread of this process trains, and both would draw from the same "
+            "random numbers: train one after the other, or in processes of their own."
+        )
+    try:
+        return _train(overrides, out, options)
+    finally:
+        _TRAINING.release()
+
+
+def _train(
+    overrides: tuple[str, ...], out: str | os.PathLike[str] | None, options: dict[str, Any]
+) -> LoadedGenerator:
     from zoo.inference.load import load
 
     arguments = normalise([*overrides, *_as_overrides(options)])

@@ -25,6 +25,7 @@ from zoo.cli.program import program
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.core.errors import ZooError
+from zoo.core.streams import open_closed_streams
 from zoo.core.version import __version__
 from zoo.registry import REGISTRY
 
@@ -39,6 +40,7 @@ def main(run: Callable[[], Any] | None = None) -> None:
         run: what to do with a command line that is right; None runs its task.
     """
     config = None
+    open_closed_streams()
     with exit_with_sentence():
         if "--version" in sys.argv[1:]:
             print(f"gan-zoo {__version__}")

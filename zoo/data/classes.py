@@ -43,6 +43,17 @@ def classes_of(
             notes.append(f"{file} has no labels: the pictures are without classes.")
             return None
         return _complete(source, found, file, skip, notes)
+    if not source.has_folders:
+        if labels == "folders":
+            raise ZooError(
+                f"datamodule.labels=folders: {source.place} has no folders of classes, nor other "
+                "labels: a file of labels is read with datamodule.labels=FILE"
+            )
+        notes.append(
+            f"the pictures in {source.place} are without labels; a file of labels is read with "
+            "datamodule.labels=FILE"
+        )
+        return None
     classes = folders_of([picture.name for picture in source.pictures], depth)
     loose = [row for row, c in enumerate(classes) if c is None]
     if len(loose) == len(classes) and labels == "auto":

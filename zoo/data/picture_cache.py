@@ -28,6 +28,7 @@ from zoo.core.atomic import write_json
 from zoo.core.errors import ZooError, ZooWarning, printable
 from zoo.core.foreign import check_file, read_text
 from zoo.core.sizes import ImageSize, height_width
+from zoo.core.streams import is_terminal
 from zoo.data.pictures import SMALL_JPEG, Content, decode_into, deep_span
 from zoo.data.sources.base import Source
 from zoo.data.value_range import Span, ValueRange, joined, range_of
@@ -278,7 +279,7 @@ def decode_all(
 
 def _bar(count: int, what: str, hidden: bool = False) -> tqdm[Any]:
     """A bar of pictures; where nobody watches, a line now and then of what takes long."""
-    rare = {} if sys.stderr.isatty() else {"delay": QUIET_SECONDS, "mininterval": QUIET_SECONDS}
+    rare = {} if is_terminal(sys.stderr) else {"delay": QUIET_SECONDS, "mininterval": QUIET_SECONDS}
     return tqdm(total=count, desc=what, unit=" pictures", disable=hidden, **rare)
 
 

@@ -132,8 +132,8 @@ class Evaluate(Task):
         out.mkdir(parents=True, exist_ok=True)
         results = in_order(self.results())
         text = tables(results)
+        print(printable(text, "\n"), flush=True)  # first: no full disk takes the figures away
         write_text(out / "metrics.txt", text)
-        print(printable(text, "\n"))
         written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
         for file, result in zip(written, results, strict=True):
             result.save(file)

@@ -24,6 +24,8 @@ class ZipArchive(Source):
         ZooError: it is no zip file, is encrypted, holds no pictures, or names that lead out of it.
     """
 
+    has_folders = True
+
     def __init__(self, file: Path) -> None:
         self.file = file
         try:

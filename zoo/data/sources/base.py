@@ -46,6 +46,8 @@ class Source(ABC):
     """Whether a picture may have more than 8 bits a value."""
     has_columns: ClassVar[bool] = False
     """Whether classes are read from a column, which `labels` may name."""
+    has_folders: ClassVar[bool] = False
+    """Whether the folders in names are the user's own; of others they are splits and shards."""
 
     def __init__(self, place: str, pictures: Sequence[Picture]) -> None:
         self.place = place

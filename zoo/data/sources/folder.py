@@ -18,6 +18,8 @@ class Folder(Source):
         ZooError: there is no such folder, or no picture in it.
     """
 
+    has_folders = True
+
     def __init__(self, root: Path) -> None:
         others: Counter[str] = Counter()
         super().__init__(str(root), find_pictures(root, others))

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tarfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from zoo.core.atomic import write_text
 from zoo.core.cache import cache_dir
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, ZooWarning
 from zoo.core.foreign import read_text
 from zoo.data.layout import LABEL_COLUMNS, class_name
 from zoo.data.pictures import SUFFIXES, Content, Picture
@@ -195,10 +196,33 @@ def _samples_in(file: Path) -> list[Sample]:
                     label = _label(ending, text) if ending == "cls" or label is None else label
                 opened.members = []  # type: ignore[attr-defined]  # kept for look-ups by name, which nobody does
             finish()
+            _check_end(file, opened.offset)  # type: ignore[attr-defined]
     except (OSError, ValueError, tarfile.TarError, EOFError, RecursionError) as error:
         packed = ": shards are read where they lie, so unpack .gz" if _is_packed(file) else ""
         raise ZooError(f"{file} cannot be read as a tar file ({error}){packed}.") from error
     return samples
+
+
+def _check_end(file: Path, at: int) -> None:
+    """Refuse a shard whose files stop before its end, which `tarfile` takes for the end.
+
+    Raises:
+        ValueError: what follows the last file is neither zeros, as at the end of every tar file,
+            nor nothing, as where a program was ended before it wrote them.
+    """
+    with open(file, "rb") as opened:
+        opened.seek(at)
+        block = opened.read(tarfile.BLOCKSIZE)
+    if not block:
+        warnings.warn(
+            f"{file} has no end, as where it was copied or written in part: its pictures up to "
+            "there are taken.",
+            ZooWarning,
+            stacklevel=2,
+        )
+    elif len(block) < tarfile.BLOCKSIZE or any(block):
+        what = "unexpected end of data" if len(block) < tarfile.BLOCKSIZE else "damaged"
+        raise ValueError(f"{what} at byte {at:,}")
 
 
 def _label(ending: str, text: str) -> str | None:

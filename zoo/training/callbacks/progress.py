@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import pytorch_lightning as pl
 
+from zoo.core.streams import is_terminal
 from zoo.registry import at_least, callback
 from zoo.training.callbacks.base import Callback, bar_texts
 
@@ -26,7 +27,7 @@ class Progress(Callback, pl.callbacks.TQDMProgressBar):
 
     def __init__(self, every_seconds: Annotated[float, at_least(0)] = 0.25) -> None:
         super().__init__(refresh_rate=1)
-        self.every_seconds = every_seconds if sys.stdout.isatty() else max(10.0, every_seconds)
+        self.every_seconds = every_seconds if is_terminal(sys.stdout) else max(10.0, every_seconds)
         self._next = 0.0
 
     def on_train_start(self, *arguments: Any) -> None:
