@@ -44,8 +44,7 @@ class Tenths(pl.Callback):
 
     Attributes:
         rows: by tenth; milliseconds are medians of single steps, so that what comes between them
-            (evaluations, grids, checkpoints) and
-            other programs' bursts do not count.
+            (evaluations, grids, checkpoints) and other programs' bursts do not count.
     """
 
     def __init__(self, steps: int, folder: Path) -> None:

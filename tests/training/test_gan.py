@@ -314,6 +314,14 @@ def test_values_are_read_even_where_nobody_asks_for_them():
     assert {"loss_d", "loss_g", "score_real", "score_fake"} <= trainer.callback_metrics.keys()
 
 
+def test_images_that_come_alone_in_a_list_have_no_labels():
+    loader = DataLoader(TensorDataset(torch.zeros(16, 1, 8, 8)), batch_size=16)
+    with pytest.raises(ZooError, match="the first batch has no labels, and the networks take"):
+        fit(make(), loader=loader, max_steps=1)
+    plain = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1)
+    assert fit(plain, loader=loader, max_steps=1).global_step == 1
+
+
 def test_a_window_means_and_names_what_is_not_finite():
     window = Window(lambda name: f"the part of {name}")
     assert window.means(0) == {}

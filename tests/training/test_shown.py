@@ -1,4 +1,4 @@
-"""What a training shows in the terminal: bars of two kinds, a table of its layers."""
+"""What a training shows in the terminal: bars of two kinds, a table of layers, what went wrong."""
 
 from __future__ import annotations
 
@@ -50,3 +50,19 @@ def test_the_table_of_layers_is_printed_and_kept(tmp_path, capsys, depth, row):
     assert f"| {row} " in table
     assert ("discriminator." in table) == (depth > 1)
     assert summary["model"] == str(tmp_path / "model.txt")
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("loss_d", "discriminator 'mlp' under loss 'bce'"),
+        ("r1", "regularizer 'r1'"),
+        ("zcr_g", "regularizer 'zcr'"),
+        ("class_loss", "the auxiliary losses of generator 'mlp' and discriminator 'mlp'"),
+        ("class_loss_g", "the auxiliary losses of generator 'mlp' and discriminator 'mlp'"),
+    ],
+)
+def test_a_value_is_told_of_the_part_that_gave_it(value, part):
+    penalties = ["r1", "zcr"]
+    gan = zoo.GAN("mlp", "mlp", "bce", penalties, image_size=8, channels=1, num_classes=3)
+    assert gan._part_of(value) == part

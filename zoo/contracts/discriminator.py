@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
-from zoo.contracts.head import Head, HeadFactory, Trunk
+from zoo.contracts.head import Head, HeadFactory, Trunk, as_it_is
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import Update
@@ -89,7 +89,7 @@ class Discriminator(nn.Module, ABC):
     def attach_head(
         self,
         features: int,
-        wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer,
+        wrap: Callable[[nn.Module], nn.Module] = as_it_is,
         bias: bool = True,
     ) -> None:
         """Build `self.head` for feature vectors of width `features`; call it last in `__init__`."""

@@ -18,7 +18,8 @@ from zoo.core.errors import ZooError
 HeadFactory = Callable[..., "Head"]
 
 
-def _as_it_is(layer: nn.Module) -> nn.Module:
+def as_it_is(layer: nn.Module) -> nn.Module:
+    """The layer itself: what stands in the place of a wrapper where there is none."""
     return layer
 
 
@@ -38,7 +39,7 @@ class Trunk:
     features: int
     num_classes: int
     image_size: ImageSize
-    wrap: Callable[[nn.Module], nn.Module] = _as_it_is
+    wrap: Callable[[nn.Module], nn.Module] = as_it_is
     bias: bool = True
     latent: Latent | None = None
 

@@ -175,9 +175,13 @@ def sefa(generator: Generator, k: int = 5) -> tuple[Tensor, Tensor]:
     weight = first_layer(generator).double()
     values, vectors = torch.linalg.eigh(weight.T @ weight)  # ascending
     chosen = vectors.T.flip(0)[:k]
-    largest = chosen.abs().argmax(dim=1, keepdim=True)
-    chosen = chosen * chosen.gather(1, largest).sign()
-    return chosen.float(), values.flip(0)[:k].float()
+    return oriented(chosen).float(), values.flip(0)[:k].float()
+
+
+def oriented(directions: Tensor) -> Tensor:
+    """Directions (k, D) with the sign that makes the largest component of each positive."""
+    largest = directions.abs().argmax(dim=1, keepdim=True)
+    return directions * directions.gather(1, largest).sign()
 
 
 def sefa_grid(

@@ -72,14 +72,13 @@ def plot_points(
     )
     if modes is None:
         axes.set(xticks=[], yticks=[])
+        axes.legend()
     else:
         x, y = modes.T
         axes.scatter(x, y, s=260, facecolors="none", edgecolors="black", label="real modes")
         axes.set(xlabel="x", ylabel="y", aspect="equal")
         axes.grid(alpha=0.3)
-    if modes is None:
-        axes.legend()
-    else:  # above the plane, where it hides nothing
+        # above the plane, where it hides nothing
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     save(figure, path)
     return path

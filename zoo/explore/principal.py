@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError
 from zoo.core.random import seeded
-from zoo.explore.latents import directions_grid, first_layer
+from zoo.explore.latents import directions_grid, first_layer, oriented
 from zoo.inference.dataset import modes_of
 from zoo.inference.load import LoadedGenerator
 
@@ -64,9 +64,9 @@ def principal(generator: Generator, k: int = 5, samples: int = SAMPLES, seed: in
         coordinates = points @ components.T
         back = torch.linalg.lstsq(coordinates, z.double().cpu() - z.double().cpu().mean(0)).solution
         steps = deviations[:, None] * back
-    largest = steps.abs().argmax(dim=1, keepdim=True)
-    steps = steps * steps.gather(1, largest).sign()
-    return Principal(steps.float(), deviations.float(), "w" if generator.has_mapping else "z")
+    return Principal(
+        oriented(steps).float(), deviations.float(), "w" if generator.has_mapping else "z"
+    )
 
 
 def _styles(generator: Generator, z: Tensor, random: torch.Generator) -> Tensor:

@@ -46,7 +46,7 @@ def dataset_of(
             )
         options = {"folder": place, "channels": generator.channels}
         name = "image_folder"
-    elif "folder" in {p.name for p in REGISTRY.get("datamodule", name).parameters}:
+    elif REGISTRY.get("datamodule", name).takes("folder"):
         raise ZooError(
             f"dataset={name} names no folder: give the folder itself, for example "
             "dataset=my/pictures"
@@ -56,9 +56,9 @@ def dataset_of(
             f"{file} was trained on the data set {name!r}, which is not here; there are "
             f"{listing(names)}."
         )
-    known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
+    part = REGISTRY.get("datamodule", name)
     options = {**options, "data_dir": data_dir, "image_size": generator.image_size}
-    made = remake("datamodule", name, {k: v for k, v in options.items() if k in known})
+    made = remake("datamodule", name, {k: v for k, v in options.items() if part.takes(k)})
     made.prepare_data()
     made.setup()
     return made
@@ -74,8 +74,8 @@ def modes_of(data: dict[str, Any]) -> Tensor | None:
     name = data.get("name")
     if shape != POINT or name not in list_parts("datamodule"):
         return None
-    known = {p.name for p in REGISTRY.get("datamodule", name).parameters}
-    options = {k: v for k, v in (data.get("options") or {}).items() if k in known}
+    part = REGISTRY.get("datamodule", name)
+    options = {k: v for k, v in (data.get("options") or {}).items() if part.takes(k)}
     try:
         centers: Tensor | None = remake("datamodule", name, options).centers
     except ZooError:  # made elsewhere, of what is not here

@@ -214,7 +214,7 @@ def _write_program(model: LoadedGenerator, path: Path, format: Format) -> float:
 
 
 def _check(difference: float, path: Path) -> None:
-    if not difference <= TOLERANCE:
+    if not difference <= TOLERANCE:  # NaN too
         raise ZooError(
             f"{path} was written, but its images differ from the model's by up to {difference:.2g} "
             f"(allowed: {TOLERANCE:g}): do not deploy it."

@@ -121,6 +121,7 @@ def _shape(info: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:
+    """The description in an `.onnx` file as JSON, empty without one, its program, its inputs."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -134,6 +135,7 @@ def onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:
 
 
 def pt2_runner(file: Path) -> tuple[str, Runner, list[str]]:
+    """The description in a `.pt2` file as JSON, empty without one, its program, its inputs."""
     extra = {"zoo.json": ""}
     with quiet():
         program = torch.export.load(file, extra_files=extra)

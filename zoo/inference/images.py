@@ -188,9 +188,6 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
     return path
 
 
-_NOTHING = torch.zeros(0, device="cpu")
-
-
 @held_to_annotations("zoo.show")
 def show(
     images: Tensor | Sequence[Tensor],
@@ -214,9 +211,10 @@ def show(
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise ZooError(f"zoo.show takes images of one size, and was given {listing(shapes)}.")
-    given = (
-        images if isinstance(images, Tensor) else torch.stack(list(images)) if images else _NOTHING
-    )
+    if isinstance(images, Tensor):
+        given = images
+    else:
+        given = torch.stack(list(images)) if images else torch.zeros(0)
     if given.dim() not in (3, 4) or not given.numel():
         raise ZooError(
             "zoo.show takes images (N, C, H, W) or one (C, H, W), and was given the shape "

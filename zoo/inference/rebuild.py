@@ -54,7 +54,9 @@ def network_of(
         check_extent(lambda: _rebuild(kind, info, file), own, file)
     network = _rebuild(kind, info, file)
     _check_fit(network, own, prefix, file)
-    _check_finite(network, own, prefix, file)
+    weights = dict(network.named_parameters())
+    for name, value in own.items():
+        check_finite(value, name in weights, f"{prefix}{name}", file)
     network.load_state_dict(own)
     route_products(network)
     return network
@@ -217,18 +219,23 @@ def _plain(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _check_finite(network: nn.Module, own: dict[str, Tensor], prefix: str, file: Path) -> None:
-    """Refuse weights that are not numbers; buffers may hold infinities, as masks do."""
-    weights = dict(network.named_parameters())
-    for name, value in own.items():
-        if not value.is_floating_point():
-            continue
-        bad = ~value.isfinite() if name in weights else value.isnan()
-        if bad.any():
-            raise ZooError(
-                f"{file} holds a network whose training diverged: {prefix}{name} has NaN or "
-                "infinite values; take an earlier checkpoint."
-            )
+def check_finite(value: Tensor, is_weight: bool, name: str, source: Path | str) -> None:
+    """Refuse a tensor of a training that diverged; buffers may hold infinities, as masks do.
+
+    Args:
+        is_weight: it is a parameter, and no buffer.
+        name: of the tensor, for the sentence.
+        source: the file that holds it, for the sentence.
+
+    Raises:
+        ZooError: it has NaN values, or, as a weight, infinite ones.
+    """
+    bad = ~value.isfinite() if is_weight else value.isnan()
+    if bad.any():
+        raise ZooError(
+            f"{source} holds a network whose training diverged: {name} has NaN or infinite "
+            "values; take an earlier checkpoint."
+        )
 
 
 def choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:

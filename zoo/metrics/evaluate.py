@@ -246,16 +246,7 @@ def evaluate(
             seed=seed,
             device=torch.device(device),
         )
-        figures: dict[str, float] = {}
-        with tqdm(chosen, desc="metrics", disable=not progress, leave=False) as bar:
-            for metric in bar:
-                bar.set_postfix_str(metric.name)
-                try:
-                    figures |= metric(comparison)
-                except TooFewError as error:
-                    comparison.notes.append(f"{metric.name} is left out: {error}")
-    if not figures:
-        raise ZooError(" ".join(comparison.notes))
+        figures = _measure(chosen, comparison)
     protocol = Protocol(
         reference=reference.name,
         reference_hash=reference.hash,
@@ -287,6 +278,25 @@ def evaluate(
         notes=comparison.notes,
         higher_is_better=sorted({name for metric in chosen for name in metric.higher_is_better}),
     )
+
+
+def _measure(metrics: Sequence[Metric], comparison: Comparison) -> dict[str, float]:
+    """The figures of all metrics; one of too few images is left out, with a note.
+
+    Raises:
+        ZooError: all of them are.
+    """
+    figures: dict[str, float] = {}
+    with tqdm(metrics, desc="metrics", disable=not comparison.progress, leave=False) as bar:
+        for metric in bar:
+            bar.set_postfix_str(metric.name)
+            try:
+                figures |= metric(comparison)
+            except TooFewError as error:
+                comparison.notes.append(f"{metric.name} is left out: {error}")
+    if not figures:
+        raise ZooError(" ".join(comparison.notes))
+    return figures
 
 
 def _pictures(comparison: Comparison) -> Tensor | None:

@@ -180,11 +180,11 @@ def real_for(
     look = look_at(existing(generated))
     side = image_size or look.side
     names = list_parts("datamodule")
-    known = [] if dataset not in names else REGISTRY.get("datamodule", dataset).parameters
-    if dataset in names and "folder" not in {p.name for p in known}:
+    part = REGISTRY.get("datamodule", dataset) if dataset in names else None
+    if part is not None and not part.takes("folder"):
         given = {"data_dir": data_dir, "image_size": side}
         data: DataModule = create(
-            "datamodule", dataset, **{p.name: given[p.name] for p in known if p.name in given}
+            "datamodule", dataset, **{k: v for k, v in given.items() if part.takes(k)}
         )
         data.prepare_data()
         data.setup()

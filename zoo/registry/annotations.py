@@ -134,6 +134,7 @@ def idle_marks(kind: Any) -> tuple[Idle, ...]:
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:
+    """The types of a union; none of any other type."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
 
 
@@ -151,8 +152,10 @@ def has_choices(kind: Any) -> bool:
 
 def type_name(kind: Any) -> str:
     """A type as a user reads it: `int >= 1`, `list[int]`, `batch|layer|none`, `int or null`."""
-    if kind is Any or kind is None or kind is type(None):
-        return "any" if kind is Any else "null"
+    if kind is Any:
+        return "any"
+    if kind is None or kind is type(None):
+        return "null"
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
         base, ranges = ranges_of(kind)

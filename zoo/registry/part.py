@@ -47,6 +47,10 @@ class Part:
         filled = KINDS[self.kind].filled
         return tuple(p for p in self.parameters if p.name not in filled)
 
+    def takes(self, name: str) -> bool:
+        """Whether its signature has an argument of this name."""
+        return any(p.name == name for p in self.parameters)
+
     @property
     def origin(self) -> tuple[str, str, Path | None]:
         """What tells one part from another of the same name."""

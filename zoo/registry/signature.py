@@ -256,7 +256,7 @@ def _unfit(value: Any, kind: Any, place: str) -> ZooError:
         if not isinstance(value, str):
             text = " ".join(text.split())
         shown = f"={text if len(text) <= 200 else f'{text[:199]}…'} is"
-        hint = suggest(text, _texts(kind))
+        hint = suggest(text, _literals(kind))
         if isinstance(value, str) and _lists_texts(kind):
             hint = hint or f" Did you mean {place}=[{text}]?"
     else:
@@ -284,7 +284,7 @@ def check_inside(value: Any, kind: Any, place: str) -> None:
         OutOfRange: the sentence names `place` and the range.
         ZooError: the sentence names `place` and the choices.
     """
-    choices = _texts(kind)
+    choices = _literals(kind)
     if isinstance(value, str | int) and choices and not _may_be(value, kind):
         raise ZooError(f"{place}={value} is not {_article(kind)}.{suggest(str(value), choices)}")
     plain, ranges = ranges_of(kind)
@@ -340,13 +340,13 @@ def _may_be(value: str | int, kind: Any) -> bool:
     return bare is Any or isinstance(value, bare)
 
 
-def _texts(kind: Any) -> tuple[Any, ...]:
-    """The texts that a type allows."""
+def _literals(kind: Any) -> tuple[Any, ...]:
+    """The values, texts mostly, that a type writes out as its choices."""
     kind, _ = ranges_of(kind)
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        return tuple(w for a in get_args(kind) for w in _texts(a))
+        return tuple(w for a in get_args(kind) for w in _literals(a))
     return ()
 
 

@@ -20,13 +20,15 @@ def slices_of_step(d_steps: int, own_batch_for_g: bool) -> int:
 
 
 def pair(batch: object) -> tuple[Any, Any]:
-    """Images and labels of what a loader gives.
+    """Images and labels of what a loader gives; labels are None where images come alone.
 
     Raises:
-        ZooError: it is neither a list nor a tuple.
+        ZooError: it is neither a tensor, a list nor a tuple.
     """
+    if isinstance(batch, Tensor):
+        return batch, None
     if isinstance(batch, list | tuple) and batch:
-        return batch[0], batch[-1]
+        return batch[0], batch[-1] if len(batch) > 1 else None
     raise ZooError(
         f"a batch is a {type(batch).__name__}: a loader gives images (N, C, H, W), or pairs of "
         "images and labels."
@@ -38,7 +40,7 @@ def too_small(images: int, accumulate: int) -> ZooError:
     shared = accumulate > 1
     return ZooError(
         f"a batch of {images} image{'s' if images > 1 else ''}"
-        + (f", shared into accumulate={accumulate} parts," if shared else "")
+        + (f", shared into accumulate={accumulate} pieces," if shared else "")
         + " gives batch norm a single value of each channel, and it needs two: raise batch_size, "
         + ("lower accumulate, " if shared else "")
         + "choose networks without batch norm, or let a loader of your own drop its last batch "

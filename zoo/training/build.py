@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import ZooError, listing
-from zoo.registry import REGISTRY, create
+from zoo.registry import REGISTRY, create, list_parts
 from zoo.registry.signature import bind
 from zoo.training.options import model_parameters
 
@@ -26,16 +26,11 @@ def part_of(kind: str, node: Any) -> tuple[str, dict[str, Any]]:
     """
     if not isinstance(node, dict) or "_target_" not in node:
         raise ZooError(
-            f"the configuration names no {kind}; choose one of {listing(names(kind))} with "
+            f"the configuration names no {kind}; choose one of {listing(list_parts(kind))} with "
             f"model/{kind}=… ."
         )
     options = {str(k): v for k, v in node.items() if k != "_target_"}
     return REGISTRY.get(kind, node["_target_"]).name, options
-
-
-def names(kind: str) -> list[str]:
-    """Names of all parts of a kind."""
-    return [p.name for p in REGISTRY.parts(kind)]
 
 
 def build_data(node: dict[str, Any], data_dir: str, seed: int) -> DataModule:
@@ -48,8 +43,8 @@ def build_data(node: dict[str, Any], data_dir: str, seed: int) -> DataModule:
 
 
 def _fill(kind: str, name: str, data_dir: str, seed: int) -> dict[str, Any]:
-    wanted = {p.name for p in REGISTRY.get(kind, name).parameters}
-    return {k: v for k, v in {"data_dir": data_dir, "seed": seed}.items() if k in wanted}
+    part = REGISTRY.get(kind, name)
+    return {k: v for k, v in {"data_dir": data_dir, "seed": seed}.items() if part.takes(k)}
 
 
 def describe_data(data: DataModule, options: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -81,32 +76,11 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
     regularizers = [_create("regularizer", n) for n in _several(node, "regularizer")]
     augmentations = [_create("augmentation", n) for n in _several(node, "augmentation")]
 
-    parts = [("generator", generator), ("discriminator", discriminator)]
-    parts += [("head", head[0])] if head else []
-    needing = [
-        f"{k} {n!r}"
-        for k, n in parts
-        if getattr(REGISTRY.get(k, n).load(), "requires_labels", False)
-    ]
-    conditional = node.get("conditional")
-    packed = False
-    if conditional is None:  # a head that has no use for labels is chosen to train without
-        plain = head is not None and not REGISTRY.get("head", head[0]).load().requires_labels
-        usable = data.num_classes > 0 and not plain
-        packed = usable and not needing and packs_of(regularizers) > 1
-        conditional = bool(needing) or (usable and not packed)
-    num_classes = data.num_classes if conditional else 0
-    if num_classes == 0 and (needing or conditional):
-        asked = listing(needing) if needing else "model.conditional=true"
-        raise ZooError(
-            f"{asked} needs labels, but "
-            + (
-                "model.conditional=false"
-                if data.num_classes
-                else f"data set {data.name!r} has no classes: choose one that has"
-                + (", or say which with datamodule.labels=FILE" if hasattr(data, "labels") else "")
-            )
-        )
+    parts = {"generator": generator, "discriminator": discriminator}
+    if head is not None:
+        parts["head"] = head[0]
+    packs = packs_of(regularizers)
+    num_classes, note = _classes(node.get("conditional"), data, parts, packs)
     dim = node.get("latent_dim", 100)
     latent = _create("latent", node.get("latent") or {"_target_": "normal"}, dim=dim)
     shape = {
@@ -133,9 +107,47 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         schedules(node.get("schedules") or {}),
         **bind(model_parameters(), options, "model"),
     )
-    if packed:
-        gan.notes.append(f"packs of images have no one label: those of {data.name} are not used.")
+    if note:
+        gan.notes.append(note)
     return gan
+
+
+def _classes(
+    conditional: bool | None, data: DataModule, parts: dict[str, str], packs: int
+) -> tuple[int, str]:
+    """How many classes the networks get, and a note where labels that are there are not used.
+
+    Args:
+        conditional: as the setting; None takes labels where they are of use.
+        parts: the names of generator, discriminator, and of a head that was chosen, by kind.
+        packs: how many images D sees as one.
+
+    Raises:
+        ZooError: labels are needed, and there are none or they are not to be used.
+    """
+    requires = {
+        kind: getattr(REGISTRY.get(kind, name).load(), "requires_labels", False)
+        for kind, name in parts.items()
+    }
+    needing = [f"{kind} {parts[kind]!r}" for kind, required in requires.items() if required]
+    note = ""
+    if conditional is None:
+        # A head that has no use for labels is chosen to train without.
+        usable = data.num_classes > 0 and requires.get("head", True)
+        if usable and not needing and packs > 1:
+            note = f"packs of images have no one label: those of {data.name} are not used."
+        conditional = bool(needing) or (usable and not note)
+    num_classes = data.num_classes if conditional else 0
+    if num_classes == 0 and (needing or conditional):
+        if data.num_classes:
+            reason = "model.conditional=false"
+        else:
+            reason = f"data set {data.name!r} has no classes: choose one that has"
+            if hasattr(data, "labels"):
+                reason += ", or say which with datamodule.labels=FILE"
+        asked = listing(needing) if needing else "model.conditional=true"
+        raise ZooError(f"{asked} needs labels, but {reason}")
+    return num_classes, note
 
 
 def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
@@ -157,7 +169,7 @@ def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
             raise ZooError(
                 f"model.schedules: {target}={value} is no schedule; give for instance "
                 f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}, with a name of "
-                f"{listing(names('schedule'))}."
+                f"{listing(list_parts('schedule'))}."
             )
         if isinstance(value.get("name"), str):
             options = {str(k): v for k, v in value.items() if k != "name"}

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.core.errors import ZooError
-from zoo.training.optimizers import lazy_adam, lazy_interval
+from zoo.training.optimizers import lazy_adam, lazy_interval, set_learning_rate
 
 Decay = Literal["none", "linear", "cosine"]
 
@@ -76,8 +75,4 @@ class LearningRates:
         share = max(0.0, (min(1.0, done) - self.decay_start) / (1 - self.decay_start))
         factor = 1 - share if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * share))
         for optimizer, (lr, _) in zip(optimizers, self.settings, strict=True):
-            for group in optimizer.param_groups:
-                if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
-                    group["lr"].fill_(lr * factor)
-                else:
-                    group["lr"] = lr * factor
+            set_learning_rate(optimizer, lr * factor)

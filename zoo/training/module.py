@@ -44,6 +44,7 @@ from zoo.training.window import Window
 
 _LONGEST_WINDOW = 1000
 """Steps after which values are read even where nobody asks for them, so that memory stays flat."""
+_NETWORKS = ("generator", "discriminator")
 
 
 class TrainingModule(LeanModule):
@@ -240,7 +241,7 @@ class TrainingModule(LeanModule):
         return total
 
     def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
-        images, labels = (batch, None) if isinstance(batch, Tensor) else pair(batch)
+        images, labels = pair(batch)
         if self._rng is not None:
             # At the first batch, since Lightning draws random numbers of its own before it.
             restore_random_state(self._rng, self.device)
@@ -325,12 +326,18 @@ class TrainingModule(LeanModule):
         return self._window.means(self._updates)
 
     def _part_of(self, value: str) -> str:
+        """The part that a logged value is of, in words."""
+        penalties = named([*self.regularizers])  # type: ignore[list-item]
+        for name in (value, value.removesuffix("_g")):
+            if name in penalties:
+                return f"regularizer {name!r}"
         if value in ("loss_g", "score_fake"):
             side = "generator"
         elif value in ("loss_d", "score_real"):
             side = "discriminator"
         else:
-            return f"regularizer {value!r}"
+            networks = [f"{kind} {spec(getattr(self, kind))['name']!r}" for kind in _NETWORKS]
+            return f"the auxiliary losses of {' and '.join(networks)}"
         name, loss = spec(getattr(self, side))["name"], spec(self.loss)["name"]
         return f"{side} {name!r} under loss {loss!r}"
 

@@ -84,12 +84,11 @@ def make_discriminator(
         ZooError: a head for a network that takes none.
     """
     part = REGISTRY.get("discriminator", name)
-    takes = {p.name for p in part.parameters}
     extra: dict[str, Any] = {}
-    if "per_sample" in takes:
+    if part.takes("per_sample"):
         extra["per_sample"] = bool(per_sample([*loss.regularizers(), *regularizers]))
     network = part.load()
-    if getattr(network, "takes_head", "head" in takes):
+    if getattr(network, "takes_head", part.takes("head")):
         chosen = head or (network.default_head_of(num_classes), {})
         extra["head"] = factory("head", chosen[0], **chosen[1])
         extra["head"].latent = latent

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.contracts.regularizer import Regularizer
 from zoo.core import torch_internals
@@ -42,6 +42,15 @@ def adam(
     return kind(
         weights, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=fused
     )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give all groups of an optimizer a learning rate, from now on."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 class OptimisticAdam(torch.optim.Adam):

@@ -34,6 +34,7 @@ class Passes:
         shared_weights: the context in which derived weights are computed once for all passes of an
             update: D's, and the spectral norms of G where it makes a pass for each piece. (For one
             pass they would only be kept longer than it needs them.)
+        watchers: augmentations that look at D's updates.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Passes:
         self._replaces_reals = [
             a for a in self.augmentations if _overrides(a, Augmentation, "reals")
         ]
-        self._watches = [a for a in self.augmentations if _overrides(a, Augmentation, "observe")]
+        self.watchers = [a for a in self.augmentations if _overrides(a, Augmentation, "observe")]
         self._mixes = discriminator.mixes_images  # a property that walks all modules
         self._score: Pass = discriminator.outputs
         for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
@@ -135,11 +136,6 @@ class Passes:
         for augmentation in self._replaces_reals:
             real = augmentation.reals(real, fake)
         return real
-
-    @property
-    def watchers(self) -> list[Augmentation]:
-        """Augmentations that look at D's updates."""
-        return self._watches
 
     @contextmanager
     def frozen_discriminator(self) -> Iterator[None]:

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
 
 from zoo.contracts.schedule import Schedule
 from zoo.core.errors import ZooError, at_least, below, listing, suggest
 from zoo.registry.signature import check_inside, from_callable
 from zoo.training.device_adam import DeviceAdam
 from zoo.training.ema import EMA
+from zoo.training.optimizers import set_learning_rate
 
-Write = Callable[[float], None]
+Write = Callable[[float], object]
 _BETA = Annotated[float, at_least(0), below(1)]
 _OTHER = Annotated[float, at_least(0)]
 OWN = {"lr_g": _OTHER, "lr_d": _OTHER, "beta1": _BETA, "beta2": _BETA, "ema_half_life": _OTHER}
@@ -103,7 +103,7 @@ class Schedules:
             )
         value = torch.zeros((), device=self._device)
         setattr(part, option, value)
-        return lambda number: _fill(value, number)
+        return value.fill_
 
     def _kind(self, target: str) -> Any:
         """The type and ranges of what is scheduled."""
@@ -123,11 +123,7 @@ class Schedules:
 
     def _set_lr(self, which: int, value: float) -> None:
         rate = value * self._lazy[which] * self._lr_factor
-        for group in self._optimizers[which].param_groups:
-            if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        set_learning_rate(self._optimizers[which], rate)
 
     def _beta(self, target: str) -> Write:
         place = ("beta1", "beta2").index(target)
@@ -157,7 +153,3 @@ class Schedules:
                 "model.ema_half_life and leave model.ema_beta and model.average=swa out."
             )
         return ema.set_half_life
-
-
-def _fill(tensor: Tensor, value: float) -> None:
-    tensor.fill_(value)

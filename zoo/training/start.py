@@ -13,6 +13,7 @@ from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing
 from zoo.inference.files import read
 from zoo.inference.locate import locate
+from zoo.inference.rebuild import check_finite
 from zoo.layers.pretrained import tensors_hash
 from zoo.registry.spec import in_words
 from zoo.training.ema import EMA
@@ -153,12 +154,7 @@ def give(network: nn.Module, held: dict[str, Tensor], source: str) -> tuple[list
             left.append(layer)
             continue
         for key in keys:
-            bad = ~held[key].isfinite() if key in weights else held[key].isnan()
-            if bad.any():
-                raise ZooError(
-                    f"{source} holds a network whose training diverged: {key} has NaN or infinite "
-                    "values; take an earlier checkpoint."
-                )
+            check_finite(held[key], key in weights, key, source)
             state[key] = held[key]
         taken.append(layer)
     network.load_state_dict(state)

@@ -3,7 +3,7 @@
 What it keeps to: no host synchronisation and no Python branch on a tensor's value (what is due is
 decided by host integers), static shapes, fakes for D without a graph, no gradient for D's
 parameters in the update of G, spectral norms and folded kernels once per update, one backward pass
-per update (and part of a batch), penalties in fp32 under autocast.
+per update (and piece of its batch), penalties in fp32 under autocast.
 
 One step is `d_steps` updates of D, each on its own slice of the batch, then one update of G on the
 last slice, or on a slice of its own. A fake has the label of the real image at its index.
@@ -60,10 +60,10 @@ class AdversarialStep:
         ema: the moving average of the generator.
         schedules: of settings that change while training.
         d_steps: updates of D for one of G.
-        accumulate: parts that the images of an update are shared into; their gradients are summed
-            up before the one step of the optimizer, so that an update needs the memory of a part.
+        accumulate: pieces that the images of an update are shared into; their gradients are summed
+            up before the one step of the optimizer, so that an update needs the memory of a piece.
             What looks at a batch (batch norm and its running statistics, minibatch standard
-            deviation, relativistic means) looks at a part.
+            deviation, relativistic means) looks at a piece.
         own_batch_for_g: G is updated beside real images of its own, which follow those of D in the
             batch, instead of those of D's last update.
         reuse_fakes: G is updated on the fakes of the last update of D, which saves one forward pass
@@ -151,9 +151,9 @@ class AdversarialStep:
         """Train for one step.
 
         Args:
-            images: (parts * N, C, H, W) float in [-1, 1], with `d_steps` parts and one more where G
-                has a batch of its own.
-            labels: (parts * N,) int64, or None.
+            images: (slices * N, C, H, W) float in [-1, 1], with `d_steps` slices and one more where
+                G has a batch of its own.
+            labels: (slices * N,) int64, or None.
             index: updates of G so far; it decides which lazy regularizers are due.
             images_seen: real images of all processes that D was trained on so far, which the
                 average's ramp-up and the schedules follow; None: `index` batches like this one.
@@ -238,8 +238,8 @@ class AdversarialStep:
                     fakes = fakes._replace(images=widen(fakes.images).requires_grad_())
                 randoms: Randoms = {name: SameRandoms() for name in repeated}
                 values, real_output, fake_output = compute(real, fakes.images, y, randoms)
-                said = (real_output, fake_output)
-                update = self._update("discriminator", real, y, fakes, said, i, randoms)
+                outputs = (real_output, fake_output)
+                update = self._update("discriminator", real, y, fakes, outputs, i, randoms)
                 loss = self._mean(values, update)
                 total, terms = add_terms(loss, due, update)
                 self._backward(total, update.is_last)
@@ -283,8 +283,8 @@ class AdversarialStep:
                         real_output = self.passes.discriminate(real, y)
                 real_scores = None if real_output is None else real_output.scores
                 values, fake_output = self._g_loss(fakes.images, y, real_scores)
-                said = (real_output, fake_output)
-                update = self._update("generator", real, y, fakes, said, i)
+                outputs = (real_output, fake_output)
+                update = self._update("generator", real, y, fakes, outputs, i)
                 loss = self._mean(values, update)
                 total, terms = add_terms(loss, due, update)
                 self._backward(total, update.is_last)
@@ -338,7 +338,7 @@ class AdversarialStep:
         real: Tensor,
         labels: Tensor | None,
         generated: GeneratorOutput,
-        said: tuple[DiscriminatorOutput | None, DiscriminatorOutput],
+        outputs: tuple[DiscriminatorOutput | None, DiscriminatorOutput],
         piece: int,
         randoms: Randoms | None = None,
     ) -> Update:
@@ -349,8 +349,8 @@ class AdversarialStep:
             real=real,
             labels=labels,
             generated=generated,
-            real_output=said[0],
-            fake_output=said[1],
+            real_output=outputs[0],
+            fake_output=outputs[1],
             discriminate=self.passes.discriminate,
             generate=self.passes.generate,
             randoms=randoms or {},
@@ -369,7 +369,7 @@ class AdversarialStep:
             total = total / self.accumulate
         # Autocast would run the second derivatives of an fp32 penalty in low precision.
         with full_precision(total.device):
-            # The parts of a batch share derived weights, and with them a part of their graphs.
+            # The pieces of a batch share derived weights, and with them a part of their graphs.
             self.backend.backward(total, retain_graph=not last)
 
     def _apply(

@@ -41,17 +41,17 @@ def own_losses(generator: Generator, discriminator: Discriminator) -> set[str] |
 
 def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
     """Regularizers by registered name, or by class name in snake case; numbered where doubled."""
-    named: dict[str, Regularizer] = {}
+    by_name: dict[str, Regularizer] = {}
     for regularizer in regularizers:
         spec = spec_of(regularizer)
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(regularizer).__name__).lower()
         base = name = spec["name"] if spec else snake
         count = 1
-        while name in named:
+        while name in by_name:
             count += 1
             name = f"{base}_{count}"
-        named[name] = regularizer
-    return named
+        by_name[name] = regularizer
+    return by_name
 
 
 def weighing(regularizers: Sequence[Regularizer], side: Side) -> list[Regularizer]:
@@ -99,7 +99,7 @@ def add_terms(
 
 
 def mean_terms(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each metric over the parts of a batch."""
+    """The mean of each metric over the pieces of a batch."""
     if len(rows) == 1:
         return rows[0]
     return {name: torch.stack([row[name] for row in rows]).mean(0) for name in rows[0]}

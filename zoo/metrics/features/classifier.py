@@ -18,9 +18,11 @@ FEATURES = 128
 
 
 def fit_input(images: Tensor) -> Tensor:
-    """Bring images (N, C, H, W) to 32x32: 28x28 by two rows and columns of zeros on every side, as
-    the data sets of the MNIST family do; others, oblong ones too, by bilinear antialiased
-    scaling."""
+    """Bring images (N, C, H, W) to 32x32.
+
+    28x28 by two rows and columns of zeros on every side, as the data sets of the MNIST family do;
+    others, oblong ones too, by bilinear antialiased scaling.
+    """
     size = tuple(images.shape[-2:])
     if size == (INPUT_SIZE, INPUT_SIZE):
         return images

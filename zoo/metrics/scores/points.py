@@ -48,11 +48,11 @@ class PointModes(Metric):
         radius = 3 * (real - centers[labels]).square().mean().sqrt().item()
         at = nearest_modes(data.vectors, centers, radius)
         hit, divergence = count_modes(at, count)
-        figures = {"modes": hit, "high_quality": len(at) / len(data.vectors)}
+        high_quality = len(at) / len(data.vectors)
         if not hit:  # shares of nothing, which are not even
             data.notes.append("mode_kl is left out: no point lies at a mode.")
-            return figures
-        return {"modes": hit, "mode_kl": divergence, "high_quality": figures["high_quality"]}
+            return {"modes": hit, "high_quality": high_quality}
+        return {"modes": hit, "mode_kl": divergence, "high_quality": high_quality}
 
 
 def nearest_modes(points: Tensor, centers: Tensor, radius: float) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.training.lightning_internals import LOGGING
@@ -31,6 +33,17 @@ class Callback(pl.Callback):
     def summary(self) -> dict[str, Any]:
         """Lines for the end of the training, by what they are about; a path is shown as one."""
         return {}
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Within it, a network is in evaluation mode; after it, as it was."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
 
 
 def bar_texts(values: Mapping[str, float]) -> dict[str, str]:

@@ -20,13 +20,16 @@ from zoo.metrics.evaluate import features_of
 from zoo.metrics.features.base import Features, create_features, extract
 from zoo.metrics.scores.base import MAX_CLASSES
 from zoo.registry import REGISTRY, at_least, callback
-from zoo.training import symptoms as diagnostics
+from zoo.training import symptoms
+from zoo.training.batches import pair
 from zoo.training.callbacks.base import Callback, held_to
 from zoo.training.passes import packs_of
 from zoo.training.terms import named
 
 PROBE = 64
+"""Images of each kind that are looked at."""
 READ = 500
+"""Images whose classes are read."""
 READ_OF_MANY = 2000
 """Images read where there are more than `MAX_CLASSES` modes, as in Stacked-MNIST."""
 MATURE = 10
@@ -58,7 +61,7 @@ class Diagnose(Callback):
         self.path = Path(folder) / "diagnostics.json"
         self.every_n_steps = every_n_steps
         self.after_images = after_images
-        self.found = diagnostics.Diagnostics()
+        self.found = symptoms.Diagnostics()
         self._norms: dict[str, deque[float]] = {"G": deque(maxlen=50), "D": deque(maxlen=50)}
         self._reader: Features | None = None
         self._modes_seen: Tensor | None = None
@@ -74,7 +77,7 @@ class Diagnose(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        findings = [diagnostics.Finding(**f) for f in state_dict["findings"]]
+        findings = [symptoms.Finding(**f) for f in state_dict["findings"]]
         for found in findings:
             held_to(int, found.epoch)
             held_to(str, found.kind)
@@ -112,7 +115,7 @@ class Diagnose(Callback):
         # All processes look, for batch norm may be of all of them; the first one tells.
         if pl_module.images_seen < self.after_images:
             return
-        images, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
+        images, labels = pair(batch)
         probe = PROBE - PROBE % packs_of(pl_module.regularizers)
         real = images[:probe] if images.is_floating_point() else to_float(images[:probe])
         y = None if labels is None else labels[:probe]
@@ -125,29 +128,29 @@ class Diagnose(Callback):
             )
         report = self._report
         regularizers = named(list(pl_module.regularizers))
-        flat = {n: r for n, r in regularizers.items() if r.flattens is not None}
-        strengths = {
-            f"{n}.{r.flattens}": float(getattr(r, str(r.flattens))) for n, r in flat.items()
-        }
-        strengths = {option: strength for option, strength in strengths.items() if strength > 0}
+        strengths = {}
+        for name, regularizer in regularizers.items():
+            option = regularizer.flattens
+            if option is not None and (strength := float(getattr(regularizer, option))) > 0:
+                strengths[f"{name}.{option}"] = strength
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
-        start = diagnostics.start_gamma(real.shape[-2:], batch_size)
+        start = symptoms.start_gamma(real.shape[-2:], batch_size)
         head = getattr(pl_module.discriminator, "head", None)
         if not getattr(head, "replaces_loss", False):  # else the loss says nothing of D
             with forked_random():  # a loss may draw its margins
-                saturated = diagnostics.discriminator_saturated(
+                saturated = symptoms.discriminator_saturated(
                     pl_module.loss, of_real, of_fake, strengths, start
                 )
             report(trainer, "D", saturated)
-        blinding = strengths if diagnostics.blind(of_real, of_fake) else None
-        collapsed = diagnostics.generator_collapsed(fake, real, given, blinding, start)
+        blinding = strengths if symptoms.blind(of_real, of_fake) else None
+        collapsed = symptoms.generator_collapsed(fake, real, given, blinding, start)
         report(trainer, "G", collapsed)
-        ran_away = diagnostics.images_ran_away(fake, real, strengths, start)
+        ran_away = symptoms.images_ran_away(fake, real, strengths, start)
         report(trainer, "images", ran_away)
         for name, network in (("G", pl_module.generator), ("D", pl_module.discriminator)):
-            norm = diagnostics.gradient_norm(list(network.parameters()))
+            norm = symptoms.gradient_norm(list(network.parameters()))
             usual = statistics.median(self._norms[name]) if len(self._norms[name]) >= 5 else 0.0
-            report(trainer, f"gradients {name}", diagnostics.gradients_exploded(name, norm, usual))
+            report(trainer, f"gradients {name}", symptoms.gradients_exploded(name, norm, usual))
             self._norms[name].append(norm)
         for name, regularizer in regularizers.items():
             if name in pl_module.shown:
@@ -162,14 +165,14 @@ class Diagnose(Callback):
         if len(counts) > MAX_CLASSES:
             most = self._most_modes
             self._most_modes = max(most, int((counts > 0).sum()))
-            return diagnostics.modes_scarce(counts, None if mature else most)
-        present = diagnostics.modes_present(counts)
+            return symptoms.modes_scarce(counts, None if mature else most)
+        present = symptoms.modes_present(counts)
         before = self._modes_seen
         if before is None or (before.shape, before.dtype) != (present.shape, present.dtype):
             before = torch.zeros_like(present)
         self._modes_seen = before | present
         names = pl_module.data.get("class_names") or ()
-        return diagnostics.modes_lost(counts, names, None if mature else before)
+        return symptoms.modes_lost(counts, names, None if mature else before)
 
     def _count(self, generator: Any, reader: Features) -> Tensor:
         """Images read as each mode, (K,), of a generator asked for all of its classes."""

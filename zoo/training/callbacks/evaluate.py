@@ -17,7 +17,7 @@ from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.protocol import Result
 from zoo.metrics.results import generator_hash, read_results
 from zoo.registry import at_least, callback
-from zoo.training.callbacks.base import Measures, Recurring
+from zoo.training.callbacks.base import Measures, Recurring, evaluation_mode
 from zoo.training.callbacks.logs import log_table
 
 
@@ -132,9 +132,7 @@ class Evaluate(Recurring, Measures):
     def _score(self, pl_module: Any) -> Result:
         assert self._reference is not None
         generator = pl_module.sampled_generator
-        was_training = generator.training
-        generator.eval()
-        try:
+        with evaluation_mode(generator):
             return evaluate(
                 LatentSampler(generator, self.seed),
                 self._reference,
@@ -149,5 +147,3 @@ class Evaluate(Recurring, Measures):
                 device=pl_module.device,
                 progress=False,
             )
-        finally:
-            generator.train(was_training)

@@ -12,6 +12,7 @@ from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.inference.dataset import modes_of
 from zoo.inference.images import grid
+from zoo.training.callbacks.base import evaluation_mode
 
 MOST = 10_000
 """Pictures of a grid, which are made together."""
@@ -71,10 +72,8 @@ class FixedGrid:
         z = network.sample_latent(number, generator=random)
         if labels is not None:  # one latent a row: classes differ, the style stays
             z = z[: self.rows].repeat_interleave(number // self.rows, 0)
-        was_training = network.training
-        network.eval()
-        with torch.no_grad(), forked_random():  # some networks draw noise inside
+        # Some networks draw noise inside.
+        with evaluation_mode(network), torch.no_grad(), forked_random():
             torch.manual_seed(self.seed)
             images = network(z, labels)
-        network.train(was_training)
         return images, labels
