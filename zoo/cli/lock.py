@@ -65,7 +65,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _let_go() -> None:
-    """In a worker, which is forked with the lock's file open: the lock is not its own."""
+    """Close the lock's file in a forked worker: the lock belongs to the process that forked it."""
     while _held:
         _held.pop().close()
 

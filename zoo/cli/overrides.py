@@ -34,12 +34,12 @@ OPTIONAL = (
 SWITCHES = {"debug=true": "debug=default", "debug=false": "debug=null"}
 """Presets that are also switched on and off."""
 MOST_RUNS = 10_000
-"""Of a sweep."""
+"""The most runs of one sweep."""
 SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
     "data_dir", "tags",
 )  # fmt: skip
-"""Of the configuration, what only some tasks look at: those that name it in `uses`."""
+"""The sections of the configuration that only the tasks look at which name them in `uses`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:

@@ -25,7 +25,7 @@ SECTIONS = (
     "seed", "on_nan", "max_rollbacks", "data_dir", "datamodule", "model", "trainer", "callbacks",
     "logger", "task_name", "tags",
 )  # fmt: skip
-"""Of the configuration, what makes the training."""
+"""The sections of the configuration that make the training what it is."""
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 _ELSEWHERE_KEY = re.compile(r"(.*_)?(dir|folder|path|file|root|weights)$")
 _ELSEWHERE_VALUE = re.compile(r"[/\\~]|\.\.|^[A-Za-z]+:")

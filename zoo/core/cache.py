@@ -12,7 +12,7 @@ def data_dir() -> str:
 
 
 def cache_dir() -> Path:
-    """Of decoded pictures and features of reference images.
+    """The folder of decoded pictures and of features of reference images.
 
     `$ZOO_CACHE`, else `$XDG_CACHE_HOME/gan-zoo`, else `~/.cache/gan-zoo`.
     """

@@ -8,12 +8,12 @@ _MEMORY = (
     "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
     "bad_alloc", "ALLOC_FAILED", "Unable to allocate",
 )  # fmt: skip
-"""In the texts of allocators: torch's on CPU, CUDA and MPS, C++, cuBLAS and cuDNN, numpy."""
+"""What errors say of allocators: torch's on CPU, CUDA and MPS, C++, cuBLAS, cuDNN, numpy."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN = (errno.EIO, errno.EROFS, getattr(errno, "ESTALE", errno.EIO))
 """A system that finds its disk broken lets nobody write to it any more."""
 _PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL")
-"""In the texts of collectives whose other end has gone."""
+"""What errors say of collectives whose other end is gone."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from typing import TextIO
 MOST_TEXT = 2**26
 """Bytes of a text that is read as a whole."""
 MOST_COLUMNS = 200
-"""Of a log: one curve each, which a picture has to hold."""
+"""The most columns of a log: each is a curve that a picture has to hold."""
 MOST_LINE = 2**20
 """Letters of a line of a log: a file with holes may have a line far longer than its bytes."""
 

@@ -10,7 +10,7 @@ from zoo.core.errors import ZooError
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 _LIMIT_1 = "memory.limit_in_bytes"
-"""Of control groups of version 1."""
+"""The file of the limit in control groups of version 1."""
 
 
 def usable_memory() -> int | None:
@@ -31,7 +31,7 @@ def _physical() -> int | None:
 
 
 def _free() -> int | None:
-    """Of Linux alone: what can be had without anybody's being killed for it."""
+    """Memory that can be had without a process being killed for it; None outside of Linux."""
     try:
         lines = (PROC / "meminfo").read_text().splitlines()
         sizes = {name: int(size.split()[0]) for name, size in (x.split(":") for x in lines)}
@@ -41,7 +41,7 @@ def _free() -> int | None:
 
 
 def _group_limits() -> list[int]:
-    """Of the control groups, of both versions, in which a container or a batch system has it."""
+    """The limits of the control groups (version 1 or 2) of a container or a batch system."""
     limits = []
     try:
         lines = (PROC / "self" / "cgroup").read_text().splitlines()

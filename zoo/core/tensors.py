@@ -16,13 +16,13 @@ from torch import Tensor
 SHARED = 4
 """How many times the bytes of a file its tensors may take, where several share their memory."""
 MOST_TENSORS = 10**5
-"""Of a file: a million without values take minutes."""
+"""The most tensors of a file: a million without values take minutes."""
 _MAKES_MEMORY = {"builtins bytearray", "__builtin__ bytearray"}
 """What PyTorch's safe reader calls, and what takes any number of bytes at a few letters' cost."""
 _END_BYTES, _LOCATOR_BYTES, _LARGE_END_BYTES = 22, 20, 56
-"""Of the records at the end of a zip archive without a comment."""
+"""The lengths of the records at the end of a zip archive without a comment."""
 _LEGACY_PICKLES = 5
-"""In a file of PyTorch before 1.6: two numbers, the system, the content, the names of storages."""
+"""A file of PyTorch before 1.6: two numbers, the system, the content, the names of storages."""
 
 
 def check_archive(file: Path) -> None:

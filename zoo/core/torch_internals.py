@@ -42,7 +42,7 @@ COMPILER = ("torch._dynamo", "torch._inductor")
 """Modules from which errors of `torch.compile` come."""
 
 NEEDS_TWO = "Expected more than 1 value per channel when training"
-"""With what batch norm refuses the features of a single image."""
+"""How batch norm's error begins where it refuses the features of a single image."""
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 """The base of all batch norms: of one, two and three dimensions, lazy and synchronised."""

@@ -10,9 +10,9 @@ from zoo.core.faults import smaller_batch
 from zoo.core.memory import usable_memory
 
 COPIES = 4
-"""Of a batch in float32 that one update holds at least: reals, fakes, and their gradients."""
+"""How often an update holds a batch in float32, at least: reals, fakes, and their gradients."""
 TOLERANCE = 1e-3
-"""By which a float image may lie outside of [-1, 1]: rounding, not another range."""
+"""How far a float image may lie outside of [-1, 1]: rounding, not another range."""
 
 
 def check_batch_size(name: str, batch_size: int, values: int, updates: int = 1) -> None:

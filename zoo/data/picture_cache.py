@@ -39,16 +39,16 @@ VERSION = 3
 """Counts changes of `decode` that give other pixels."""
 CHUNK = 64
 CHUNK_BYTES = 2**26
-"""Of a chunk's pictures, after which it has no more of them."""
+"""How many bytes of pictures fill a chunk."""
 WAITING_BYTES = 2**28
-"""Of the chunks that wait for a thread."""
+"""The most bytes of pictures in chunks that wait for a thread."""
 ABANDONED_SECONDS = 24 * 3600
 QUIET_SECONDS = 10
 """After which decoding tells of itself where no terminal shows a bar, and between two lines."""
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
 """Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
 STEM = r"[0-9a-f]{12}-\d+(x\d+)?x\d-[0-9a-f]{20}"
-"""Of the files that a cache writes: folder, size and channels, pictures."""
+"""The names of a cache's files: hashes of the folder and the pictures, size and channels."""
 PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
 
 

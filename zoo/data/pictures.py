@@ -38,11 +38,11 @@ Both decode at full scale: at a half, a quarter or an eighth, as libjpeg can, fi
 up to 30 levels away."""
 
 MOST_PIXELS = 2**22
-"""Of one picture: a small file may claim to be huge, and room is made for 64 of them at a time."""
+"""The most pixels of a picture: a small file may claim to be huge, and 64 are read at a time."""
 MOST_BYTES = 2 * 10**9
-"""Of a picture's file: a TIFF may have a tag of any length in a file with a hole."""
+"""The largest file of a picture: in a file with a hole a TIFF may have a tag of any length."""
 BYTES_PER_PIXEL = 8
-"""That decoding takes: Pillow keeps colours in 4 bytes, and converting makes a second picture."""
+"""Memory to decode a pixel: Pillow keeps it in 4 bytes, and converting makes a second picture."""
 
 Content = str | Path | bytes | np.ndarray | Exception
 """A picture: the path of its file, the bytes of such a file, or its pixels, uint8 (H, W) or

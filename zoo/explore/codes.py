@@ -13,7 +13,7 @@ from zoo.inference.images import grid
 from zoo.inference.load import LoadedGenerator
 
 REACH = 2.0
-"""Of continuous codes, whose prior ends at 1, as in InfoGAN's figures."""
+"""How far continuous codes are moved, as in InfoGAN's figures; their prior ends at 1."""
 
 
 def codes_grid(

@@ -30,7 +30,7 @@ MOST_DRAWN = 100
 MOST_TITLE = 500
 """Letters above a run's samples."""
 MOST_PIXELS = 8 * 10**7
-"""Of a run's samples: eight rows and columns of images of 1024 pixels have fewer."""
+"""The most pixels of a run's grid of samples: 8 x 8 images of 1024 pixels have fewer."""
 DRAWN = 1024
 """Pixels of the longer side of a run's samples, of which fewer are seen."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from zoo.core.errors import ZooError
 
 FORMAT = 1
-"""Of the description; raised when old files could no longer be understood."""
+"""The version of the description's format; it rises when old files cannot be understood."""
 
 DEEPEST = 50
 """Containers within containers of a description."""
@@ -23,7 +23,7 @@ LONGEST = 1000
 LARGEST = {"image_size": 65_536, "channels": 65_536, "latent_dim": 10**7, "num_classes": 10**6}
 """Numbers that a description may give of a network or its data."""
 LARGEST_NUMBER = 2**63
-"""Of a description: others are no counts, and hundreds of digits make no name of a file."""
+"""The largest number in a description: a larger one is no count, nor fit for a file's name."""
 _PARTS = ("generator", "discriminator", "loss", "latent")
 
 

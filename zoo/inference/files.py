@@ -23,14 +23,14 @@ from zoo.core.tensors import check_archive, check_held, read_safetensors
 from zoo.inference.describe import check_info
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""In which safetensors files hold weights."""
+"""The types in which safetensors files hold weights."""
 WEIGHTS_NAME = "generator.safetensors"
 """The weights in a published folder; `generator.json` beside it repeats the description."""
 
 _CHECKSUM = "sha256"
-"""In the metadata of a safetensors file: of its description and tensors; older files have none."""
+"""The metadata's key for the checksum of description and tensors, which older files lack."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""In an error of safetensors that is the system's."""
+"""The part of an error of safetensors that tells an error of the system."""
 
 
 def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

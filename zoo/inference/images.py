@@ -116,7 +116,7 @@ def grid(
 
 
 def _cut(name: str, font: Any, width: int) -> str:
-    """As much of a name as fits into `width` pixels."""
+    """The beginning of a name that fits into `width` pixels."""
     if font.getlength(name) <= width:
         return name
     while len(name) > 1 and font.getlength(name + "…") > width:

@@ -17,7 +17,7 @@ _MOST_COMPARED, _COMPARED = 500, 100
 """Checkpoints that a path is held against, and letters of each: it takes time with both."""
 PRETRAINED = Path(__file__).with_name("pretrained")
 _OTHER_WEIGHTS = Path(__file__).parents[1] / "metrics"
-"""Of networks that look at pictures, and draw none."""
+"""Where weights lie of networks that look at pictures and draw none."""
 
 
 def pretrained_names() -> list[str]:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Pair = tuple[int, int]
-"""Of rows and columns."""
+"""A number for rows and one for columns."""
 
 
 def grouped_conv2d(

@@ -14,7 +14,7 @@ from zoo.layers.pretrained import as_colours, read_weights, weights_file
 
 URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 TAPS = (1, 4, 7, 9, 11)
-"""Of AlexNet's layers, the five rectified convolutions."""
+"""The indices of the five rectified convolutions among AlexNet's layers."""
 WIDTHS = (64, 192, 384, 256, 256)
 
 

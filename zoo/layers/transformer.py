@@ -16,7 +16,7 @@ from zoo.core.errors import ZooError
 from zoo.layers.product import linear
 
 EPSILON = 1e-6
-"""Of the root mean square norms."""
+"""What root mean square norms add under the root."""
 
 
 def rms(x: Tensor) -> Tensor:

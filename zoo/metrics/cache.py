@@ -24,7 +24,7 @@ from zoo.metrics.features.base import Features, extract
 
 FORMAT = 2
 _CHECKSUM = "sha256"
-"""In the metadata: of the features, as `zoo.inference.files.checksum` gives it."""
+"""The metadata's key for the checksum of the features (`zoo.inference.files.checksum`)."""
 
 
 def images_hash(images: Tensor) -> str:

@@ -16,7 +16,7 @@ Lines = dict[str, dict[str, tuple[list[float], list[float]]]]
 
 
 def in_order(results: Sequence[Result]) -> list[Result]:
-    """By the runs as they first occur, and in each by images seen."""
+    """The results run by run, in the order in which runs first occur, and then by images seen."""
     runs = list(dict.fromkeys(result.run for result in results))
     return sorted(results, key=lambda r: (runs.index(r.run), r.images_seen))
 

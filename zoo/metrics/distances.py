@@ -37,7 +37,7 @@ NARROW = 32
 """Dimensions up to which distances are computed in float64: a matrix product in float32 gives those
 between close points, of the plane for instance, with no digit right."""
 SEEDS = 2**32
-"""That NumPy's random numbers take; the zoo's seeds go up to 2^63 - 1."""
+"""How many seeds NumPy's random numbers know; the zoo's seeds go up to 2^63 - 1."""
 
 
 def exact(vectors: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Look(NamedTuple):
 
     @property
     def side(self) -> int:
-        """To which all can be brought without enlarging one: the shortest side."""
+        """The shortest side of all pictures, to which none has to be enlarged."""
         return min(min(size) for size in self.sizes)
 
     @property

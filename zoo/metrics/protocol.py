@@ -34,7 +34,7 @@ HIGHER_IS_BETTER = frozenset(
         "high_quality",
     }
 )
-"""Of the zoo's own figures; those of plugins stand in the result."""
+"""The zoo's own figures that are better the higher; a result names those of plugins."""
 UNDIRECTED = frozenset({"nearest_ratio", "auth_pct", "c_t"})
 """Figures that are best at a value in the middle."""
 

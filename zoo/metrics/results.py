@@ -34,7 +34,7 @@ def run_name(model: LoadedGenerator, given: str | None = None) -> str:
 
 
 def generator_hash(generator: Generator) -> str:
-    """By which a result knows its model: 12 hex digits of the parameters, read in fp32."""
+    """12 hex digits by which a result knows its model: a hash of the parameters, read in fp32."""
     return tensors_hash((name, value.float()) for name, value in generator.named_parameters())
 
 

@@ -166,7 +166,7 @@ def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterab
 
 
 def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
-    """Those that differentiate D's score of each image on its own, which batch norm falsifies."""
+    """Regularizers that differentiate D's score of each image alone, which batch norm falsifies."""
     return [r for r in regularizers if r.per_sample and "discriminator" in r.sides]
 
 

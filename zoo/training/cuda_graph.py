@@ -75,7 +75,7 @@ class GraphedStep:
     def __call__(
         self, images: Tensor, labels: Tensor | None, index: int, images_seen: int | None = None
     ) -> dict[str, Tensor]:
-        """As `AdversarialStep.__call__`; batches of another shape than the first run eagerly."""
+        """Like `AdversarialStep.__call__`; a batch shaped unlike the first one runs eagerly."""
         if self.note or not self._fits(images, labels):
             return self.step(images, labels, index, images_seen)
         self.step.prepare(len(images), index, images_seen)

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.core.errors import ZooError
 
 EPOCHS = 12
-"""Of a training to which no end is given."""
+"""The length of a training whose end is not given."""
 COUNTED = ("max_epochs", "max_steps", "max_images")
 
 

@@ -22,7 +22,7 @@ from zoo.core.tables import markdown
 from zoo.training.loggers import kept_models
 
 _NOTE = "mlflow_run.txt"
-"""In the run's folder: the id of its run in MLflow."""
+"""The file in the run's folder that keeps the id of its MLflow run."""
 _LOCAL = "local"
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -176,7 +176,7 @@ def packs_of(regularizers: Sequence[Regularizer]) -> int:
 
 
 def movers_of(regularizers: Sequence[Regularizer]) -> list[Regularizer]:
-    """Those that choose other latents than were drawn: one at most.
+    """The regularizers that replace the latents that were drawn: at most one.
 
     Raises:
         ZooError: two do, so that neither would know what its latents became.

@@ -28,7 +28,7 @@ WIDE = 3.0
 LOST = 0.1
 KEPT = 0.9
 GAMMA = 2e-4
-"""Of R1 and its like for one image of one pixel in a batch of one: where a search starts."""
+"""A first gamma for R1 and its like, per pixel of an image and for a batch of one."""
 
 
 @dataclass(frozen=True)

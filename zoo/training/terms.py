@@ -55,7 +55,7 @@ def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
 
 
 def weighing(regularizers: Sequence[Regularizer], side: Side) -> list[Regularizer]:
-    """Those that weigh the loss values of this side's update."""
+    """The regularizers that weigh the loss values of this side's update."""
     return [r for r in regularizers if side in r.sides and r.overrides("weights")]
 
 

@@ -19,7 +19,7 @@ CLASS_NAMES = "class_names"
 SPLITS = ("train", "val", "test")
 CHANNELS = (1, 3)
 MOST_PICTURE = MOST_BYTES
-"""Of one image, all of which is read together."""
+"""The most bytes of one image, which is read as a whole."""
 
 
 class Arrays(Source):
@@ -159,7 +159,7 @@ class _Part:
 
 
 def _images_and_labels(arrays: set[str]) -> dict[str, tuple[str, str | None]]:
-    """By split ("" without any), the names of its images and of its labels.
+    """The names of the images and the labels of each split ("" where there are no splits).
 
     Images that name no split are those of the training where others name one.
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from zoo.data.pictures import Content, Picture
 
 MOST_BYTES = 2**28
-"""Of one file inside an archive; what claims to be larger is no picture."""
+"""The largest file inside an archive; what claims to be larger is no picture."""
 MOST_LABELS = 2**29
 """Bytes of a file of labels that lies beside pictures: those of ten million."""
 MOST_UNPACKED = 50

@@ -30,11 +30,11 @@ PAGE = Path(__file__).with_name("page.html")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 REQUEST_SECONDS = 10.0
-"""In which a client has to have sent its request, however slowly it sends it."""
+"""The time within which a client has to have sent its whole request."""
 ANSWER_SECONDS = 30.0
 MOST_CONNECTIONS = 64
 MOST_BYTES = 2**24
-"""Of a picture to project."""
+"""The largest file of a picture to project."""
 UPLOADED = "application/octet-stream"
 """The type of an upload: a form of another site cannot send it, and its script has to ask first."""
 _SECURITY = {

@@ -29,7 +29,7 @@ from zoo.inference.target import read_target
 MAX_IMAGES = 100
 MAX_REACH = 10.0
 MOST_PIXELS = 2**25
-"""Of a picture to project: those of any phone."""
+"""The most pixels of a picture to project: enough for any phone's."""
 PROJECTION = {"steps": 300, "candidates": 512, "seconds": 30.0, "noise": False}
 """Options of a projection. The noise maps stay the network's own, as in every picture shown."""
 _TELL_SECONDS = 0.2

@@ -123,7 +123,7 @@ def offline_features() -> list[Part]:
 
 
 def unreadable(who: str, channels: int) -> ZooError:
-    """That `who` does not read images of `channels` channels, and which features do."""
+    """The error that `who` cannot read images of `channels` channels, naming features that can."""
     able = REGISTRY.having("features", lambda live: channels in live.channels and not live.plane)
     names = [f"features={part.name}" for part in able]
     advice = f"choose {' or '.join(names)}" if names else "no features read so many"

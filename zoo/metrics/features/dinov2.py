@@ -22,7 +22,7 @@ PATCHES = SIDE // 14
 TRAINED_PATCHES = 37
 """Along a side, when the position embedding was trained at 518 pixels."""
 OFFSET = 0.1
-"""That the authors add to the patches when they scale the position embedding."""
+"""What the authors add to the number of patches when they scale the position embedding."""
 _NAMES = {"s": "small", "b": "base", "l": "large"}
 
 

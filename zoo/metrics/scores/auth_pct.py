@@ -33,7 +33,7 @@ class AuthPct(Metric):
 
 
 def authentic_percentage(generated: Tensor, train: Tensor) -> float:
-    """Of vectors (N, D) and (M, D): 100 · mean_i [d(g_i, r_i) > min_{j ≠ i} d(r_i, r_j)].
+    """AuthPct of vectors (N, D), (M, D): 100 · mean_i [d(g_i, r_i) > min_{j ≠ i} d(r_i, r_j)].
 
     r_i is the training vector nearest to g_i.
     """

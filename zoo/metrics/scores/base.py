@@ -57,7 +57,7 @@ class Metric(ABC):
 
     @property
     def name(self) -> str:
-        """By which it is chosen."""
+        """The name by which this metric is chosen."""
         made = spec_of(self)
         return type(self).__name__ if made is None else str(made["name"])
 

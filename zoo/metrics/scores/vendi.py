@@ -47,7 +47,10 @@ class Vendi(Metric):
 
 
 def vendi_score(vectors: Tensor, q: float = 1.0) -> float:
-    """Of vectors (N, D): exp(-Σ λ log λ), or (Σ λ^q)^(1/(1-q)), λ the eigenvalues of K/N."""
+    """The Vendi score of vectors (N, D).
+
+    exp(-Σ λ log λ), or (Σ λ^q)^(1/(1-q)) for other orders than 1, λ the eigenvalues of K/N.
+    """
     rows = F.normalize(vectors.double(), dim=1)
     # the N x N matrix of similarities has the eigenvalues of the smaller of two products
     wide = rows.shape[1] > len(rows)

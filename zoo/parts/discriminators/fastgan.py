@@ -90,7 +90,7 @@ class FastGANDiscriminator(Discriminator):
         first, doublings = halvings(height_width(image_size)[0])
 
         def width(level: int) -> int:
-            """Of the map of 4 · 2^level pixels; half that level's in the paper's table."""
+            """The width of the map of 4 · 2^level pixels: half of that in the paper's table."""
             return max(int(base_channels * min(2.0 ** (4 - level), 16)), 1)
 
         top = min(doublings, TOP)
@@ -218,7 +218,7 @@ def _mean(maps: Tensor) -> Tensor:
 
 
 def quarter(maps: Tensor, which: Tensor) -> Tensor:
-    """Of each map (N, C, 2h, 2w) the quarter (N, C, h, w) `which` (N,): 0 to 3, row by row."""
+    """The quarter `which` (N,), 0 to 3 row by row, of maps (N, C, 2h, 2w), as (N, C, h, w)."""
     n, channels, height, width = maps.shape
     parts = maps.view(n, channels, 2, height // 2, 2, width // 2).permute(0, 2, 4, 1, 3, 5)
     return parts.flatten(1, 2)[torch.arange(n, device=maps.device), which]

@@ -22,7 +22,7 @@ NOMINAL = (128, 64, 32, 16)
 """Sides of the mixed maps at an input of 256 pixels, which say how often each head halves."""
 
 STRIDE = 32
-"""Of the coarsest map: sides of the input are multiples of it, at which all maps are whole."""
+"""The stride of the coarsest map. Sides of the input are multiples of it, so maps are whole."""
 
 
 @discriminator("projected")

@@ -15,7 +15,7 @@ from zoo.layers.product import ProductLinear
 from zoo.registry import at_least, discriminator
 
 PIECES = 5
-"""Of PacGAN's maxout."""
+"""The number of linear pieces of PacGAN's maxout units."""
 
 
 class Maxout(ProductLinear):

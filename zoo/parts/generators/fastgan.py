@@ -18,7 +18,7 @@ from zoo.layers.sizes import check_doublings
 from zoo.registry import at_least, generator
 
 WIDTHS = (16, 8, 4, 2, 2, 1, 1 / 2, 1 / 4, 1 / 8)
-"""Of the maps of 4, 8, 16, … 1024 pixels, in `base_channels`."""
+"""The widths of the maps of 4, 8, 16, … 1024 pixels, in `base_channels`."""
 
 EXCITED = (4, 5, 6, 7)
 """Maps (doublings of the first one) that the map of a sixteenth of their side excites."""

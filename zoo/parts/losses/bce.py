@@ -12,7 +12,7 @@ from zoo.contracts.loss import Loss
 from zoo.registry import at_least, below, loss
 
 _LEAST = 1e-6
-"""Of the shares that are turned into a ratio."""
+"""The smallest share that is turned into a ratio."""
 
 
 @loss("bce")

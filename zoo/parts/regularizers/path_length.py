@@ -62,7 +62,7 @@ class PathLength(Regularizer):
         return self.penalty(slope, update.share_of_piece(self.decay))
 
     def penalty(self, slope: Tensor, share: float) -> Tensor:
-        """Of J_w^T y, (N, W) or (N, layers, W); moves the average by `share`."""
+        """The penalty for J_w^T y, (N, W) or (N, layers, W); moves the average by `share`."""
         layers = 1 if slope.dim() == 2 else slope.shape[1]
         # `vector_norm` takes 0 as its gradient at 0, where a saturated G lies and a root gives NaN.
         lengths = torch.linalg.vector_norm(slope.flatten(1), dim=1) / math.sqrt(layers)

@@ -85,4 +85,4 @@ CALIBRATIONS: dict[str, Callable[[Tensor, Tensor], Calibration]] = {
     "logistic": logistic,
     "isotonic": isotonic,
 }
-"""By name."""
+"""The calibrations by name."""

@@ -7,4 +7,4 @@ from zoo.tasks.templates.networks import NETWORKS
 from zoo.tasks.templates.others import OTHERS
 
 TEMPLATES = NETWORKS | OTHERS | MEASURES
-"""By kind."""
+"""The templates of each kind."""

@@ -28,7 +28,7 @@ _TEST = (
 
 
 def templates(kind: str, part: str, test: str, use: str) -> Templates:
-    """Of a kind: heads are put before both texts, and `$kind` and `$doc` filled in."""
+    """The templates of a kind, with headers and with `$kind` and `$doc` filled in."""
 
     def fill(head: str, body: str) -> Template:
         text = head + body.strip("\n") + "\n"

@@ -143,7 +143,7 @@ def with_line(picture: Image.Image, words: str) -> Image.Image:
 
 
 def spread(files: list[Path], most: int) -> list[Path]:
-    """At most so many of the frames, at even distances; the last one always."""
+    """At most `most` of the frames, evenly spaced, always with the last one."""
     count = min(len(files), max(1, most))
     return [files[(i + 1) * len(files) // count - 1] for i in range(count)]
 
