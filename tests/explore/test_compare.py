@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers_train import TINY, configure
+from helpers_train import TINY, configure, start, wait_until
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -236,6 +237,18 @@ def test_a_search_that_was_killed_goes_on_with_new_values(tune, tmp_path):
         runs = read_runs(tmp_path)
         assert len(runs) == trials, "the one that was killed counts"
     assert len({str(r["overrides"]) for r in runs}) == 3
+
+
+def test_a_search_that_is_stopped_tells_how_it_goes_on(tmp_path):
+    process = start(
+        tmp_path / "search", "task=tune", "model.lr_g=1e-4,2e-4", "metric=loss_d", "trials=2",
+        "trainer.max_epochs=100000",
+    )  # fmt: skip
+    wait_until(lambda: list(tmp_path.glob("search/0/csv/*/metrics.csv")) != [], process)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "resume=search/0 (the search goes on with the same command with hydra.run.dir=" in told
 
 
 @pytest.mark.parametrize(

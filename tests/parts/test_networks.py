@@ -360,8 +360,11 @@ def test_timm_pretrained_input_statistics():
 
 def test_an_mlp_that_no_machine_holds():
     shape = {"image_size": 4, "channels": 1, "latent_dim": 4}
-    with pytest.raises(ZooError, match="beyond 65,536: take width=128 and depth=10, or less"):
-        registry.create("generator", "mlp", **shape, depth=22)
+    for depth in (22, 10**18):
+        with pytest.raises(ZooError, match=f"depth={depth} then 14 or less"):
+            registry.create("generator", "mlp", **shape, depth=depth)
+    with pytest.raises(ZooError, match="width=1048577 must be 1048576 or less"):
+        registry.create("generator", "mlp", **shape, width=2**20 + 1)
     with torch.device("meta"):
-        made = registry.create("generator", "mlp", **shape, depth=10)
-    assert made.layers[-1].in_features == 65_536
+        made = registry.create("generator", "mlp", **shape, depth=14)
+    assert made.layers[-1].in_features == 2**20

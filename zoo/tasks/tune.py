@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from zoo.cli.failures import Stopped
 from zoo.cli.grammar import argument, key_of, override_parser
 from zoo.cli.lock import locked
 from zoo.cli.program import program
@@ -135,6 +136,12 @@ class Tune(Task):
                 value = self._train(trial, run)
             except _NoSuchFigureError:  # which no other trial would have either
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                raise
+            except Stopped as stopped:  # which tells how to go on with this training alone
+                again = "the same command"
+                if self.storage is None:
+                    again += f" with {argument('hydra.run.dir', shown(run.folder))}"
+                stopped.args = (f"{stopped} (the search goes on with {again})",)
                 raise
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)

@@ -13,8 +13,8 @@ from zoo.core.errors import ZooError
 from zoo.layers.shapes import append_one_hot, check_labels
 from zoo.registry import at_least, generator
 
-_WIDEST = 65_536
-"""Features of a layer; between it and one half as wide are 9 GB of weights."""
+_WIDEST = 2**20
+"""The most features of a layer: between two such there are terabytes of weights."""
 
 
 @generator("mlp")
@@ -48,13 +48,11 @@ class MLPGenerator(Generator):
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator mlp", image_size, multiple=1, minimum=1, oblong=True)
-        widest = width << max(depth - 1, 0)
-        if widest > _WIDEST:
-            fits = max((_WIDEST // width).bit_length(), 1)
+        fits = max((_WIDEST // width).bit_length(), 1)
+        if width > _WIDEST or depth > fits:
             raise ZooError(
-                f"generator mlp: width={width} and depth={depth} make a layer of {widest:,} "
-                f"features, beyond {_WIDEST:,}: take width={min(width, _WIDEST)} and depth={fits}, "
-                "or less."
+                f"generator mlp: width={width} must be {_WIDEST} or less, and depth={depth} then "
+                f"{fits} or less, for every layer is twice as wide as the one before."
             )
         features = latent_dim + num_classes
         layers: list[nn.Module] = []
