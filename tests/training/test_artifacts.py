@@ -53,6 +53,8 @@ def chunks(content: bytes) -> Iterator[bytes]:
             place += left
             continue
         _, length, kind = struct.unpack_from("<IHB", content, place)
+        if place + 7 + length > len(content):  # its process is writing it
+            return
         record += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):
