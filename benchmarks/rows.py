@@ -42,8 +42,13 @@ def spread(rows: list[Row], name: str) -> str:
     """The mean of a figure over rows with its deviation, or the figure of the only one."""
     known = _known(rows, name)
     if len(known) < 2:
-        return "".join(f"{v:.3g}" for v in known)
-    return f"{statistics.mean(known):.3g} ± {statistics.stdev(known):.2g}"
+        return "".join(_rounded(v, 3) for v in known)
+    return f"{_rounded(statistics.mean(known), 3)} ± {_rounded(statistics.stdev(known), 2)}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """A number to so many digits, without an exponent where it has more before the point."""
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def seeds(rows: list[Row]) -> str:

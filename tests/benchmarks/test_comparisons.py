@@ -12,6 +12,7 @@ import torch
 from benchmarks import families, first_minute, quality
 from benchmarks import rows as table
 from benchmarks.callbacks.processor_time import ProcessorTime
+from benchmarks.rows import spread
 
 CPU = torch.device("cpu")
 
@@ -73,6 +74,15 @@ def test_on_a_gpu_the_seconds_are_of_the_clock():
     )
     assert "Scored on another: Q." in elsewhere
     assert "another" not in text
+
+
+def test_large_figures_have_no_exponent():
+    rows = [{"figures": {"modes": modes}} for modes in (318, 1204.0, 900)]
+    assert spread(rows, "modes") == "807 ± 450"
+    assert spread(rows[1:2], "modes") == "1204"
+    assert (
+        spread([{"figures": {"fid": 4.1234}}, {"figures": {"fid": 4.1}}], "fid") == "4.11 ± 0.017"
+    )
 
 
 def test_the_first_minute_shows_each_seed_and_their_spread(tmp_path):
