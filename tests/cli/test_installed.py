@@ -122,4 +122,6 @@ def test_called_from_python_in_another_folder_the_module_is_named(tmp_path, monk
     monkeypatch.setattr(sys, "argv", ["my_script.py"])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     assert program() == "python -m zoo"
+    (tmp_path / "run.py").write_text("print('not the zoo')")  # as every template has one
+    assert program() == "python -m zoo"
     assert program(elsewhere=True) == "python run.py"

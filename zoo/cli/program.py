@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from zoo.registry.places import INSTALLED
+from zoo.registry.places import INSTALLED, ROOT
 
 CONSOLE = "gan-zoo"
 
@@ -32,4 +32,4 @@ def program(elsewhere: bool = False) -> str:
         return f"python {shlex.quote(os.path.relpath(script) if inside else str(script))}"
     if INSTALLED:
         return CONSOLE
-    return "python run.py" if elsewhere or Path("run.py").is_file() else "python -m zoo"
+    return "python run.py" if elsewhere or Path.cwd().samefile(ROOT) else "python -m zoo"
