@@ -26,6 +26,8 @@ from zoo.layers.product import linear, onednn_has_products
 ROOT = Path(__file__).resolve().parent.parent
 STATUS = Path("/proc/self/status")
 """Where Linux tells what a process holds."""
+MAKERS = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}
+"""The makers of processors by their name in /proc/cpuinfo."""
 
 
 @dataclass(frozen=True)
@@ -172,26 +174,35 @@ def has_bf16(device: torch.device) -> bool:
     """Whether the processor computes with bf16 itself."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+    flags = f" {_cpuinfo('flags') or _cpuinfo('Features')} "
+    return any(f" {flag} " in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def kind_of(device: torch.device) -> str:
-    """The kind of processor, of which there is one report each: `cpu-avx2`, `cuda` …"""
+    """The kind of processor, of which there is one report each: `cpu-avx2`, `cuda` …
+
+    With AVX-512 the maker counts too: on AMD's MKL computes by AVX2, and bf16 is quick on few others.
+    """
     if device.type != "cpu":
         return device.type
     vectors = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "-")
-    return f"cpu-{vectors}{'-bf16' * has_bf16(device)}"
+    kind = f"cpu-{vectors}{'-bf16' * has_bf16(device)}"
+    maker = MAKERS.get(_cpuinfo("vendor_id"), "")
+    return f"{kind}-{maker}" if maker and "avx512" in vectors else kind
+
+
+def _cpuinfo(field: str) -> str:
+    """A field of the first processor in Linux's /proc/cpuinfo; empty where there is none."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return ""
+    lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == field), "")
 
 
 def machine(device: torch.device) -> dict[str, object]:
     """What was measured on, and with which versions."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
-        name = next((v.strip() for k, _, v in lines if k.strip() == "model name"), name)
+    name = _cpuinfo("model name") or platform.processor() or platform.machine()
     return {
         "processor": name,
         "cores": os.cpu_count(),

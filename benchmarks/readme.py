@@ -41,8 +41,10 @@ NAMES |= {"wgan_gp_32": "WGAN-GP"}
 
 KINDS = {
     "cpu-avx2": "Processors with AVX2",
-    "cpu-avx512": "Processors with AVX-512",
-    "cpu-avx512-bf16": "Processors with AVX-512 and bf16",
+    "cpu-avx512-amd": "AMD's processors with AVX-512",
+    "cpu-avx512-intel": "Intel's processors with AVX-512",
+    "cpu-avx512-bf16-amd": "AMD's processors with AVX-512 and bf16",
+    "cpu-avx512-bf16-intel": "Intel's processors with AVX-512 and bf16",
     "cuda": "GPUs",
 }
 """Titles of the kinds of processors by the name of their report, in the order of the section."""
