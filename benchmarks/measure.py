@@ -181,7 +181,7 @@ def has_bf16(device: torch.device) -> bool:
 def kind_of(device: torch.device) -> str:
     """The kind of processor, of which there is one report each: `cpu-avx2`, `cuda` …
 
-    With AVX-512 the maker counts too: on AMD's MKL computes by AVX2, and bf16 is quick on few others.
+    With AVX-512 the maker counts too: MKL uses AVX2 on AMD's, and bf16 is quick on few others.
     """
     if device.type != "cpu":
         return device.type
