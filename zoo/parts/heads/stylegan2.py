@@ -15,7 +15,7 @@ from zoo.registry import at_least, head
 
 @head("stylegan2")
 class MappedProjection(Head):
-    """Inner product of projected features with the label, embedded by a mapping network.
+    """Inner product of projected features with a label embedding from a mapping network.
 
     <A phi, f(y)> / sqrt(width), without a plain score. f embeds and normalises the label, then
     applies `layers` layers with leaky ReLU at a hundredth of the learning rate.
