@@ -119,6 +119,6 @@ class InfoGAN(Head):
 
 
 def gaussian_nll(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return -log N(target; mean, exp(log_variance)), summed over the codes: (N, K) each to (N,)."""
+    """Return -log N(target; mean, exp(log_variance)) of (N, K), summed over the K codes to (N,)."""
     square = (target - mean).square() * torch.exp(-log_variance)
     return 0.5 * (_LOG_TWO_PI + log_variance + square).sum(1)

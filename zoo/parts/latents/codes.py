@@ -46,8 +46,8 @@ class Codes(Latent):
         start = self.noise_dim = dim - sum(size for size, _ in sizes)
         if start < 0:
             raise ZooError(
-                f"latent codes: the codes take {dim - start} coordinates, more than "
-                f"latent_dim={dim}: set model.latent_dim to {dim - start} or more (74 in the paper)."
+                f"latent codes: the codes take {dim - start} coordinates, more than latent_dim="
+                f"{dim}: set model.latent_dim to {dim - start} or more (74 in the paper)."
             )
         codes = []
         for size, is_categorical in sizes:
