@@ -83,7 +83,7 @@ class DiffAugment(Augmentation):
         return moved * (row_inside[:, None, :, None] & column_inside[:, None, None, :])
 
     def _shifted(self, n: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return source positions (n, size) after a random shift, and which lie inside the image."""
+        """Return source positions (n, size) of a random shift, and which lie inside the image."""
         reach = int(size * self.translation + 0.5)
         shift = torch.randint(-reach, reach + 1, (n, 1), device=device)
         source = torch.arange(size, device=device) - shift

@@ -68,7 +68,7 @@ class OptimalTransport(Regularizer):
     def _normalized(
         self, gradient: Tensor, own: Tensor, pieces: int, loss_scale: Tensor | float = 1.0
     ) -> Tensor:
-        """Return the images' total gradient, with all but this term's own part rescaled to unit rms.
+        """Return the images' gradient, with all but this term's own part rescaled to unit rms.
 
         Args:
             gradient: total gradient with respect to the images, as the backward pass computes it.

@@ -10,7 +10,7 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("packing")
 class Packing(Regularizer):
-    """Packing (PacGAN): D judges several images at once, all real or all fake, to expose lost modes.
+    """Packing (PacGAN): D sees several images at once, all real or all fake, to expose lost modes.
 
     Paper: Lin et al. (2018), arXiv:1712.04086.
 

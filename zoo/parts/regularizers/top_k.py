@@ -18,9 +18,9 @@ class TopK(Regularizer):
 
     Paper: Sinha et al. (2020), arXiv:2002.06224.
 
-    Of each process's batch, k = max(decay^(updates / period), share) of the images are kept, with
-    both divisions rounded down. The kept images get weight N / k and the others 0, so that tensor
-    shapes do not change.
+    Each process keeps k = max(decay^floor(updates / period), share) of its batch of N images,
+    rounded down. The kept images get weight N / k and the others 0, so that tensor shapes do not
+    change.
 
     Args:
         share: nu, the smallest fraction of the batch that is kept.

@@ -104,7 +104,7 @@ class MetropolisHastings(Sampler):
 def _starts(
     random: torch.Generator, n: int, y: Tensor | None, reals: int, classes: Tensor | None
 ) -> Tensor:
-    """Draw the indices of the real images where `n` chains start, of each chain's class if possible.
+    """Draw indices of the real images where `n` chains start, of each chain's class if possible.
 
     Args:
         random: source of random numbers.
