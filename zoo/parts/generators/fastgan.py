@@ -55,7 +55,7 @@ VARIANTS = {
 
 @generator("fastgan")
 class FastGANGenerator(Generator):
-    """FastGAN: upsampling blocks with GLU and noise, and skip-layer excitation between distant maps.
+    """FastGAN: upsampling blocks with GLU and noise, skip-layer excitation between distant maps.
 
     The map grows from 4x4 by nearest upsampling, spectral-normalised convolutions, batch norm and
     GLU. The channels of the maps of 64, 128, 256 and 512 pixels are reweighted by the map of a

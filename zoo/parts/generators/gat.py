@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class Output(nn.Module):
-    """Patches (N, T, features) from tokens: a linear layer of (1 + s) rms(x), with s linear in the style."""
+    """Map tokens to patches (N, T, features): a linear layer of (1 + s) rms(x), s linear in the style."""
 
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class GATGenerator(StyleMean, Generator):
         return self._image(self._patches(w)[-1])
 
     def levels(self, w: Tensor) -> Tensor:
-        """Return the images (N, 4, C, H, W) after each quarter of the depth, from styles (N, width).
+        """Return the images (N, 4, C, H, W) after each quarter of the depth, of styles (N, width).
 
         The authors show D all four of a fake, `levels.flatten(1, 2)`, which discriminator `gat`
         accepts but no other pair of networks needs. The zoo's training step shows D the last image

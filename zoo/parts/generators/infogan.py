@@ -16,7 +16,7 @@ from zoo.registry import at_least, generator
 
 @generator("infogan")
 class InfoGANGenerator(Generator):
-    """InfoGAN for MNIST: two fully connected layers and two transposed convolutions with batch norm.
+    """InfoGAN for MNIST: two fully connected layers, two transposed convolutions, batch norm.
 
     With `model/latent=codes` and `model.latent_dim=74` it gets the paper's input. Every layer keeps
     its bias beside batch norm, as in the authors' code. Deviation: images are in [-1, 1] and end in

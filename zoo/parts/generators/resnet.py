@@ -19,7 +19,7 @@ from zoo.registry import at_least, generator
 
 @generator("resnet")
 class ResNetGenerator(Generator):
-    """ResNet of WGAN-GP and SNGAN: residual upsampling blocks, with conditional batch norm for labels.
+    """ResNet of WGAN-GP and SNGAN: residual upsampling blocks; conditional batch norm for labels.
 
     256 channels are those of SNGAN at 32 pixels; `base_channels=128` is WGAN-GP as published. The
     last batch norm is unconditional.

@@ -16,7 +16,7 @@ from zoo.registry import at_least, generator
 
 @generator("sagan")
 class SAGANGenerator(Generator):
-    """SAGAN: residual blocks with conditional batch norm, self-attention and spectral norm throughout.
+    """SAGAN: residual blocks with conditional batch norm, self-attention, spectral norm throughout.
 
     This is the body of `biggan`, with the whole latent in the first layer and the one-hot label as
     the condition of every block; without classes the batch norms are unconditional. Up to 32

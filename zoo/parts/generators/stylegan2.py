@@ -54,7 +54,7 @@ class SynthesisBlock(nn.Module):
 
 @generator("stylegan2")
 class StyleGAN2Generator(StyledGenerator):
-    """StyleGAN2: modulated convolutions with noise on a learned constant; images summed over scales.
+    """StyleGAN2: modulated convolutions with noise on a learned constant; images sum over scales.
 
     Paper: Karras et al. (2020), arXiv:1912.04958, arXiv:2006.06676.
 
@@ -71,7 +71,7 @@ class StyleGAN2Generator(StyledGenerator):
         channels: number of image channels.
         latent_dim: length of the latent; 512 in the papers.
         num_classes: number of classes; 0 for none.
-        base: number of channels times the pixels of a side, up to `max_channels`.
+        base: product of a map's channels and its longer side, before `max_channels` applies.
         max_channels: largest number of channels of a map.
         style_dim: width of the styles and of the mapping network's layers.
         mapping_layers: number of layers of the mapping network.

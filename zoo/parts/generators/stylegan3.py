@@ -26,7 +26,7 @@ SMALLEST = 64
 
 
 def bands(image_size: int, channels: int, layers: int, base: int, max_channels: int) -> list[Band]:
-    """Return the bands of the maps: one for each of `layers` layers, and one for the layer to the image.
+    """Return the bands of the maps after each of `layers` layers and after the layer to the image.
 
     Entry i describes the maps after layer i; the input has the band of entry 0. Cutoffs grow
     geometrically from 2 to half the image's pixels and stay there for the last layers.
@@ -35,7 +35,7 @@ def bands(image_size: int, channels: int, layers: int, base: int, max_channels: 
         image_size: side of the image in pixels.
         channels: number of image channels.
         layers: number of layers between the input and the layer to the image.
-        base: number of channels times twice the cutoff.
+        base: product of a map's channels and twice its cutoff, before `max_channels` applies.
         max_channels: largest number of channels of a map.
     """
     plan = []
@@ -112,7 +112,8 @@ class StyleGAN3Generator(StyledGenerator):
         latent_dim: length of the latent; 512 in the paper.
         num_classes: number of classes; 0 for none.
         variant: `t` for shifts only, `r` for rotations too.
-        base: number of channels times twice the cutoff; null for 32768, or 65536 in `r`.
+        base: product of a map's channels and twice its cutoff, before `max_channels` applies; null
+            for 32768, or 65536 in `r`.
         max_channels: largest number of channels of a map; null for 512, or 1024 in `r`.
         style_dim: width of the styles and of the mapping network's layers.
         mapping_layers: number of layers of the mapping network.

@@ -16,7 +16,7 @@ from zoo.registry import at_least, generator
 
 @generator("toy")
 class ToyGenerator(Generator):
-    """Generators of 2-D points by PacGAN and by unrolled GAN: MLPs of constant width, linear output.
+    """PacGAN's and unrolled GAN's generators of 2-D points: MLPs of constant width, linear output.
 
     They are made for the ring and the grid of data set `gaussians`. `pacgan`: 4 layers of 400
     without bias, batch norm, ReLU, normal latents of length 2. `unrolled`: 2 tanh layers of 128,

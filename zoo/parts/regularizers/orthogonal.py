@@ -17,7 +17,7 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 @regularizer("orthogonal")
 class Orthogonal(Regularizer):
-    """Orthogonal regularization (BigGAN): decorrelates filters of a layer, leaving their norms free.
+    """Orthogonal regularization (BigGAN): decorrelates a layer's filters, leaving their norms free.
 
     Paper: Brock et al. (2019), arXiv:1809.11096, equation 3.
 
