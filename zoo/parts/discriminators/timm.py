@@ -78,14 +78,14 @@ class TimmDiscriminator(Discriminator):
         self.attach_head(self._probe(model, per_sample))
 
     def normalise_as_trained(self) -> None:
-        """Normalise images, which are in [-1, 1], to the statistics that the trunk was trained with."""
+        """Feed the trunk images normalised as in its training instead of images in [-1, 1]."""
         training: Any = self.trunk.pretrained_cfg
         # ((x + 1) / 2 - mean) / std, written as one difference and one quotient.
         self.mean = (2 * torch.tensor(training["mean"]) - 1).view(3, 1, 1)
         self.std = (2 * torch.tensor(training["std"])).view(3, 1, 1)
 
     def _probe(self, model: str, per_sample: bool) -> int:
-        """Return the width of the feature vector, which not every model states, by passing one image.
+        """Return the width of the feature vector, found by passing an image: not all models state it.
 
         With `per_sample` the second derivative is computed too, since not every operation has one.
         """

@@ -25,7 +25,7 @@ from zoo.registry import at_least, discriminator, idle_when
 
 @discriminator("unet")
 class UNetDiscriminator(Discriminator):
-    """U-Net: an encoder that scores the whole image, and a decoder with skips that scores each pixel.
+    """U-Net: an encoder that scores the whole image, a decoder with skips that scores each pixel.
 
     BigGAN's blocks lead down to a map of about 4x4, whose sum over positions gives the score of the
     whole image. From there, blocks without norm lead up again; each but the first also takes the
@@ -110,7 +110,7 @@ class UNetDiscriminator(Discriminator):
         return maps[1:]
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Return scores (N, 2·H·W) as described above; `extra` has the pixels' logits and D's input."""
+        """Return scores (N, 2·H·W) as described above; `extra` has pixel logits and D's input."""
         if self.num_classes:
             y = check_labels(self, y)
         maps = self._encode(x)

@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class Output(nn.Module):
-    """Map tokens to patches (N, T, features): a linear layer of (1 + s) rms(x), s linear in the style."""
+    """A linear layer of (1 + s) rms(x), s linear in the style: tokens to patches (N, T, features)."""
 
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
