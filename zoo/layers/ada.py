@@ -170,7 +170,7 @@ def saturation(factor: Tensor, x: Tensor) -> Tensor:
 
 
 def hue(angle: Tensor) -> Tensor:
-    """Return rotations (N, 3, 3) of RGB about the grey axis by angles (N,), by Rodrigues' formula."""
+    """Return rotations (N, 3, 3) of RGB about grey by angles (N,), by Rodrigues' formula."""
     level, slope = (1 - angle.cos()) / 3, angle.sin() / math.sqrt(3)
     same, down, up = angle.cos() + level, level - slope, level + slope
     rows = ((same, down, up), (up, same, down), (down, up, same))

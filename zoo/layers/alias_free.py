@@ -1,4 +1,4 @@
-"""Alias-free layers, which treat maps as samples of a continuous signal and are equivariant to its shifts and rotations.
+"""Alias-free layers, whose maps are samples of a continuous signal that can shift and rotate.
 
 Paper: Karras et al. (2021), arXiv:2106.12423.
 """
@@ -16,7 +16,7 @@ from zoo.layers.equalized import EqualizedLinear, clamp_half
 from zoo.layers.lowpass import FilteredLeakyReLU, design_lowpass
 
 MAGNITUDE_HALF_LIFE = 20_000
-"""Number of images after which the running average of a layer's input magnitude is half replaced."""
+"""Half-life of the running average of a layer's input magnitude, in images."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +97,21 @@ class FourierInput(nn.Module):
 
 
 class AliasFreeConv2d(nn.Module):
-    """Modulated convolution, bias, and a leaky ReLU between low-pass filters; or the layer to the image.
+    """Modulated convolution and filtered leaky ReLU, or the modulated 1x1 convolution to the image.
 
     The input is divided by the root of its running mean square, which averages over many images.
     Before demodulation, kernels are normalised per output channel and styles per image, which
     changes nothing except through eps. (The authors normalise styles over the batch, which makes
-    images depend on each other.)
+    images depend on each other.) A bias follows, and unless `to_image`, a leaky ReLU between
+    low-pass filters.
 
     Args:
         source, target: bands of the maps before and after.
         kernel_size: 3, or 1 for a rotation-equivariant layer.
         style_dim: width of w.
         radial: whether the second filter is radially symmetric.
-        to_image: whether this is the layer to the image: not demodulated, without filters and leaky
-            ReLU.
+        to_image: whether this is the layer to the image, which is not demodulated and has neither
+            filters nor leaky ReLU.
     """
 
     magnitude_mean: Tensor

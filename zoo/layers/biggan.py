@@ -40,19 +40,19 @@ def pyramid(doublings: int) -> tuple[int, ...]:
 
 
 def generator_widths(doublings: int) -> tuple[int, ...]:
-    """Return the widths of G's maps as multiples of the base width; the first is that before block 1."""
+    """Return the widths of G's maps as multiples of the base width, from the first map on."""
     return pyramid(doublings) if doublings > 3 else (4,) * (doublings + 1)
 
 
 def discriminator_plan(halvings: int) -> tuple[tuple[int, ...], int]:
-    """Return the widths after D's blocks, as multiples of the base width, and how many downsample."""
+    """Return the widths after D's blocks, in multiples of the base, and how many downsample."""
     if halvings > 3:
         return pyramid(halvings)[::-1], halvings
     return (2, 2, 2, 2), min(halvings, 2)
 
 
 def attention_side(attention: Attention, sides: Sequence[int], image_side: int) -> int:
-    """Resolve `auto` to the largest even map side of at most half the image and 64 pixels, else 0."""
+    """Resolve `auto` to the largest even side of at most half the image and 64, or 0 if none."""
     if attention != "auto":
         return attention
     largest = min(LARGEST_ATTENTION, image_side // 2)

@@ -25,7 +25,13 @@ def cutmix_masks(images: Tensor) -> Tensor:
 
 
 def _inside(size: int, center: Tensor, share: Tensor) -> Tensor:
-    """Return a mask (N, size), true within `share` of the size around `center`, both (N, 1) in [0, 1]."""
+    """Return a mask (N, size), true within `share` of the size around `center`.
+
+    Args:
+        size: number of pixels of the axis.
+        center: (N, 1), from 0 to 1.
+        share: (N, 1), from 0 to 1.
+    """
     position = (torch.arange(size, device=center.device) + 0.5) / size
     return (position - center).abs() < share / 2
 

@@ -132,7 +132,7 @@ class EqualizedConv2d(DerivedWeight, nn.Conv2d):
 
 
 def equalize(layer: nn.Module) -> nn.Module:
-    """Replace a head's weight layer by a newly initialised equalised one; a StyleGAN trunk's `wrap`.
+    """Replace a head's weight layer by a new equalised one: the `wrap` of a StyleGAN trunk.
 
     Raises:
         ZooError: The layer is neither `nn.Linear` nor `nn.Embedding`.

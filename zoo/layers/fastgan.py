@@ -71,7 +71,7 @@ class Noise(nn.Module):
 
 
 class Norm(nn.Module):
-    """Batch norm, optionally conditional: gain 1 + gain(c) and bias(c) linear in a class embedding c.
+    """Batch norm, optionally with gain 1 + gain(c) and bias(c), linear in a class embedding c.
 
     Args:
         channels: number of channels of the maps.
@@ -161,7 +161,7 @@ def activated(layer: Conv2d) -> nn.Sequential:
 
 
 class DownBlock(nn.Module):
-    """The mean of two convolutions, the first strided, and of a pooled 1x1 convolution; halves the map.
+    """The mean of a strided pair of convolutions and a pooled 1x1 convolution; halves the map.
 
     Args:
         inputs, outputs: numbers of channels.

@@ -47,7 +47,7 @@ def _convolved(
 
 
 class _Grouped(torch.autograd.Function):
-    """The convolution with a backward pass of operations that each differentiate in one operation."""
+    """The convolution, with a backward pass whose derivatives are single operations."""
 
     @staticmethod
     def forward(

@@ -33,7 +33,7 @@ def dcgan_init(module: nn.Module) -> None:
 
 
 def orthogonal_init(module: nn.Module, gain: float) -> None:
-    """Initialise convolutions and linear layers with orthogonal weights times `gain` and zero biases."""
+    """Initialise convolutions and linear layers orthogonally, times `gain`, with zero biases."""
     for layer in module.modules():
         if isinstance(layer, (*CONVS, nn.Linear)):
             nn.init.orthogonal_(layer.weight, gain)
@@ -60,7 +60,7 @@ def _normal(weight: Tensor) -> None:
 
 
 def redraw(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
-    """Redraw the weights of the zoo's layers in place with `draw`, and restart their spectral norms."""
+    """Redraw the weights of the zoo's layers by `draw`, in place, and restart spectral norms."""
     for layer in network.modules():
         if isinstance(layer, DerivedWeight):
             draw(layer.weight)

@@ -19,7 +19,7 @@ from zoo.layers.grouped import grouped_conv2d
 def design_lowpass(
     taps: int, cutoff: float, width: float, rate: float, radial: bool = False
 ) -> Tensor:
-    """Design a low-pass filter of gain 1 by the Kaiser method: (taps,), or (taps, taps) if `radial`.
+    """Design a filter of gain 1 by the Kaiser method: (taps,), or (taps, taps) if `radial`.
 
     Args:
         taps: length of the filter, even if `radial`.

@@ -46,7 +46,7 @@ class NestedNoise(nn.Module):
         self.register_buffer("added", added, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the copies, the noisiest first, of four images or four times one: (N, 4, C, H, W)."""
+        """Return the noisy copies of images (N, 4, C, H, W), the noisiest first."""
         scaled = images * self.keep.to(images.dtype).view(-1, 1, 1, 1)
         if not self.training:
             return scaled
@@ -56,7 +56,7 @@ class NestedNoise(nn.Module):
 
 
 class Block(nn.Module):
-    """x + a * attention(norm(x)), then x + b * swiglu(norm(x)); the learned a and b start at 0.1."""
+    """x + a * attention(norm(x)), then x + b * swiglu(norm(x)); learned a and b start at 0.1."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -92,7 +92,7 @@ class PatchGANDiscriminator(Discriminator):
         return _mean(self.layers(x))
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Return scores (N, patches), row by row; features are the means of the last hidden maps."""
+        """Return scores (N, patches), row by row; features are means of the last hidden maps."""
         if self.num_classes:
             y = check_labels(self, y)
         h = self.layers(x)

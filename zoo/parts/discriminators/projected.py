@@ -107,7 +107,7 @@ class ProjectedDiscriminator(Discriminator):
         return torch.cat([head.hidden(m)[1] for head, m in self._heads_and_maps(x)], dim=1)
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Return all heads' scores, (N, 64) at 224 pixels; features are the means of their last maps."""
+        """Return all heads' scores, (N, 64) at 224 pixels; features average their last maps."""
         if self.num_classes:
             y = check_labels(self, y)
         outputs = [head(m, y) for head, m in self._heads_and_maps(x)]

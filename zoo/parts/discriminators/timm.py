@@ -85,7 +85,7 @@ class TimmDiscriminator(Discriminator):
         self.std = (2 * torch.tensor(training["std"])).view(3, 1, 1)
 
     def _probe(self, model: str, per_sample: bool) -> int:
-        """Return the width of the feature vector, found by passing an image: not all models state it.
+        """Return the width of the feature vector, which not all models state, by a trial pass.
 
         With `per_sample` the second derivative is computed too, since not every operation has one.
         """

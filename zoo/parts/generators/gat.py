@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class Output(nn.Module):
-    """A linear layer of (1 + s) rms(x), s linear in the style: tokens to patches (N, T, features)."""
+    """Linear layer of (1 + s) rms(x), s linear in the style: tokens to patches (N, T, features)."""
 
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
