@@ -16,7 +16,7 @@ from zoo.layers.shapes import check_labels, one_hot
 
 
 class LabelMapping(nn.Module):
-    """Labels (N,), embedded and normalised, through `layers` linear layers with leaky ReLU: (N, width)."""
+    """Labels (N,), embedded and normalised, through `layers` activated layers: (N, width)."""
 
     def __init__(self, num_classes: int, width: int, layers: int, lr: float = 0.01) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class StyleMean(MovingAverage):
 
     Attributes:
         num_classes: number of classes; 0 for none.
-        decay: decay of the moving mean per update, shared among the passes over the pieces of its
-            batch.
+        decay: decay of the moving mean per pass over a whole batch; the passes over its pieces
+            share it.
         style_mean: (max(num_classes, 1), W). This name has it averaged over processes before a
             checkpoint, and copied into the EMA.
     """
@@ -50,7 +50,7 @@ class StyleMean(MovingAverage):
     style_mean: Tensor
 
     def classes(self, y: Tensor | None) -> Tensor:
-        """Return labels (N,) as one-hot rows (N, num_classes); class weights are kept as they are."""
+        """Return labels (N,) as one-hot rows (N, num_classes), and class weights as they are."""
         return one_hot(check_labels(self, y), self.num_classes).to(self.style_mean.dtype)
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class Mapping(StyleMean, nn.Module):
         width: width of w and of the hidden layers.
         num_classes: number of classes; 0 for none.
         layers: number of layers.
-        decay: decay of the moving mean per update.
+        decay: decay of the moving mean per pass over a whole batch.
         lr: multiplier of the layers' learning rate.
     """
 
@@ -128,7 +128,7 @@ class Mapping(StyleMean, nn.Module):
         self.register_buffer("style_mean", torch.zeros(max(num_classes, 1), width))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return w (N, width) of latents (N, latent_dim) and labels (N,); in training, update the mean."""
+        """Return w (N, width) of latents (N, latent_dim) and labels (N,), in training updating the mean."""
         w = self.styles(z, y)
         if self.training:
             self.follow(w.detach(), y)
@@ -144,7 +144,7 @@ class Mapping(StyleMean, nn.Module):
 
     @torch.no_grad()
     def measure(self, z: Tensor) -> None:
-        """Replace the moving means by means over latents (M, latent_dim), the same for each class."""
+        """Replace the moving means by means over latents (M, latent_dim), which all classes share."""
         for index in range(len(self.style_mean)):
             y = torch.full((len(z),), index, device=z.device)
             self.style_mean[index] = self.styles(z, y).mean(0)

@@ -95,6 +95,6 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         with torch.autocast(w.device.type, enabled=False):
             styles = self.affine(w.to(self.weight.dtype)) / math.sqrt(self.weight.shape[1])
-            kernels = self.weight * styles[:, None]  # with few channels, per-image kernels are cheap
+            kernels = self.weight * styles[:, None]  # per image: cheaper with few channels
         images = torch.bmm(kernels.to(x.dtype), x.flatten(2)).unflatten(2, x.shape[2:])
         return clamp_half(images + self.bias.to(images.dtype)[:, None, None])

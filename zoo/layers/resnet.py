@@ -16,7 +16,7 @@ from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Resample
 from zoo.layers.shapes import map_sizes
 
-# Xavier gain of convolutions inside the blocks; shortcuts, not followed by a ReLU, have gain 1.
+# Xavier gain of convolutions whose output passes through a ReLU; shortcuts have gain 1.
 RELU_GAIN = math.sqrt(2)
 
 

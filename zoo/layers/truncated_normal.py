@@ -13,7 +13,7 @@ _SQRT2 = math.sqrt(2.0)
 
 
 def _erfinv(p: Tensor) -> Tensor:
-    """Return the inverse of erf on [0, 1), using operations that ONNX has (Erf, but not its inverse).
+    """Return the inverse of erf on [0, 1), using operations that ONNX has (Erf, not its inverse).
 
     Winitzki's closed form (2008; relative error 2e-3) is followed by two Halley steps on erf(x) -
     p, each of which cubes the error.

@@ -35,7 +35,7 @@ class DerivedWeight(nn.Module):
         return self.weight if self.spectral_norm is None else self.spectral_norm(self.weight)
 
     def effective_weight(self) -> Tensor:
-        """Return the derived weight, which inside `cached_weights` is computed on first use only."""
+        """Return the derived weight, which is computed only once inside `cached_weights`."""
         cached = self._cache
         needs_graph = torch.is_grad_enabled() and self.weight.requires_grad
         # A value computed without a graph must not be used in a pass that needs gradients.
