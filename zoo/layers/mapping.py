@@ -128,7 +128,10 @@ class Mapping(StyleMean, nn.Module):
         self.register_buffer("style_mean", torch.zeros(max(num_classes, 1), width))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return w (N, width) of latents (N, latent_dim) and labels (N,), in training updating the mean."""
+        """Return w (N, width) of latents (N, latent_dim) and labels (N,).
+
+        In training, also update the mean style of each label's class.
+        """
         w = self.styles(z, y)
         if self.training:
             self.follow(w.detach(), y)
@@ -144,7 +147,7 @@ class Mapping(StyleMean, nn.Module):
 
     @torch.no_grad()
     def measure(self, z: Tensor) -> None:
-        """Replace the moving means by means over latents (M, latent_dim), which all classes share."""
+        """Replace the moving means by means over latents (M, latent_dim), the same in each class."""
         for index in range(len(self.style_mean)):
             y = torch.full((len(z),), index, device=z.device)
             self.style_mean[index] = self.styles(z, y).mean(0)

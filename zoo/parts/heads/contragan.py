@@ -71,6 +71,7 @@ class ContraGAN(EmbeddingHead):
     on reals, G on fakes. Labels of other classes do not serve as negatives.
 
     Args:
+        trunk: the trunk that the head scores; set by the discriminator.
         weight: weight of the contrastive loss.
         temperature: divisor of the cosine similarities.
         width: length of the embeddings.

@@ -23,6 +23,7 @@ class MappedProjection(Head):
     Paper: Karras et al. (2020), arXiv:2006.06676.
 
     Args:
+        trunk: the trunk that the head scores; set by the discriminator.
         width: width of A phi and of f(y).
         layers: number of layers of f.
     """

@@ -79,6 +79,7 @@ class MetropolisHastings(Sampler):
         """Return the latents at the ends of the chains, one chain per row of `z`.
 
         Args:
+            scene: the trained networks.
             z: latents where the chains start.
             y: labels (N,) of the chains; None without classes.
             ratio: the calibration of D's scores.
