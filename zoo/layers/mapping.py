@@ -147,7 +147,7 @@ class Mapping(StyleMean, nn.Module):
 
     @torch.no_grad()
     def measure(self, z: Tensor) -> None:
-        """Replace the moving means by means over latents (M, latent_dim), the same in each class."""
+        """Replace the moving means by means over latents (M, latent_dim), one for each class."""
         for index in range(len(self.style_mean)):
             y = torch.full((len(z),), index, device=z.device)
             self.style_mean[index] = self.styles(z, y).mean(0)

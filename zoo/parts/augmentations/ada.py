@@ -35,7 +35,7 @@ _NAMES = tuple(name for names in _GROUPS.values() for name in names)
 
 @augmentation("ada")
 class ADA(AdaptiveAugmentation):
-    """Adaptive discriminator augmentation (ADA): many transforms, applied more the more D overfits.
+    """Adaptive discriminator augmentation (ADA): transforms applied more often as D overfits.
 
     Paper: Karras et al. (2020), arXiv:2006.06676.
 

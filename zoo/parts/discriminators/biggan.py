@@ -18,7 +18,7 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("biggan")
 class BigGANDiscriminator(Discriminator):
-    """BigGAN: residual blocks with spectral norm and self-attention; features sum over positions.
+    """BigGAN: residual blocks with spectral norm and self-attention; sum-pooled features.
 
     The first convolution of each block changes the width, where in `resnet` the second does; the
     last block does not downsample. Labels enter through the head `projection`, whose embedding has

@@ -17,7 +17,7 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("pacgan")
 class PacGANDiscriminator(Discriminator):
-    """PacGAN for Stacked MNIST: strided convolutions with batch norm; sizes halve with rounding.
+    """PacGAN for Stacked MNIST: strided convolutions with batch norm; odd map sizes round up.
 
     These are the two networks of the paper, see generator `pacgan`. How many images D sees at once
     is set by the regularizer `packing`; it changes only the input channels of the first

@@ -16,7 +16,7 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("resnet")
 class ResNetDiscriminator(Discriminator):
-    """ResNet of SNGAN (with spectral norm) or critic of WGAN-GP (without), without batch norm.
+    """SNGAN's ResNet, or without spectral norm the critic of WGAN-GP; no batch norm.
 
     With `spectral_norm=true` it is SNGAN's discriminator, which sums the features over positions;
     without, the critic of WGAN-GP, which averages them.

@@ -18,7 +18,7 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("sagan")
 class SAGANDiscriminator(Discriminator):
-    """SAGAN: residual blocks with spectral norm and self-attention; features sum over positions.
+    """SAGAN: residual blocks with spectral norm and self-attention; sum-pooled features.
 
     This is the body of `biggan`. Labels enter through the head `projection`, whose embedding has
     spectral norm too. Up to 32 pixels, all maps have 2 times `base_channels` channels; above,

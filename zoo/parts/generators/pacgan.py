@@ -17,7 +17,7 @@ from zoo.registry import at_least, generator
 
 @generator("pacgan")
 class PacGANGenerator(Generator):
-    """PacGAN for Stacked MNIST: transposed convolutions with batch norm; sizes halve with rounding.
+    """PacGAN for Stacked MNIST: transposed convolutions with batch norm; odd map sizes round up.
 
     The paper has two networks: `veegan` is a DCGAN with 5x5 kernels from a 2x2 map up, `unrolled` a
     small one with 3x3 kernels from a 4x4 map up and a last convolution at full size. Map sizes from

@@ -54,7 +54,7 @@ class SynthesisBlock(nn.Module):
 
 @generator("stylegan2")
 class StyleGAN2Generator(StyledGenerator):
-    """StyleGAN2: modulated convolutions with noise on a learned constant; images sum over scales.
+    """StyleGAN2: a learned constant, modulated convolutions with noise, and output skips.
 
     Paper: Karras et al. (2020), arXiv:1912.04958, arXiv:2006.06676.
 

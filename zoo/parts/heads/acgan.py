@@ -25,7 +25,7 @@ class ACGAN(Head):
     need not assign G's failures to their class, and training collapses less often.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         weight_d, weight_g: weight of the classification loss in D's and in G's update.
         both: whether D's classifier is trained on fakes as well.
         smoothing: label smoothing of the loss on reals (Szegedy et al., 2016, arXiv:1512.00567).

@@ -25,7 +25,7 @@ class ADCGAN(Head):
     varied as the real ones.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         weight: weight of the classification losses; the paper uses 1 for CIFAR and 0.5 for Tiny
             ImageNet.
         form: cross entropy, or a hinge over the wrong classes, which the authors' code offers too.

@@ -22,7 +22,7 @@ class EmbeddingHead(Head):
     fakes. The embedding of a label is called its proxy.
 
     Args:
-        trunk: the trunk that the head scores.
+        trunk: the trunk whose features the head scores.
         weight: weight of the embedding loss.
         width: length of the embeddings.
     """
@@ -71,7 +71,7 @@ class ContraGAN(EmbeddingHead):
     on reals, G on fakes. Labels of other classes do not serve as negatives.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         weight: weight of the contrastive loss.
         temperature: divisor of the cosine similarities.
         width: length of the embeddings.

@@ -12,7 +12,7 @@ from zoo.registry import head
 
 @head("gat")
 class GATHead(Head):
-    """Inner product of the features with a mapped label embedding; no plain score.
+    """GAT: inner product of the features with a mapped label embedding; no plain score.
 
     <phi, W2 SiLU(W1 e(y))>: both layers are as wide as the features and have a hundredth of the
     learning rate. In a trunk with spectral norm, the embedding and both layers are spectrally

@@ -34,7 +34,7 @@ class InfoGAN(Head):
     built on its own, without knowledge of the latent, only the score remains.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         lambda_discrete, lambda_continuous: weights of the two terms; 1 in the authors' code, while
             0.1 is common for the continuous one.
         fix_std: whether sigma is fixed to 1, as in the authors' code for uniform codes; Q's output

@@ -27,7 +27,7 @@ class MultiHinge(Head):
     The model's loss on scores is not used; the reported score is l_y - l_fake.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         weight: weight of G's hinge term.
         matching: weight of G's feature matching; 0 disables it.
     """

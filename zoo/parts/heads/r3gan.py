@@ -13,7 +13,7 @@ from zoo.registry import head
 
 @head("r3gan")
 class R3GANHead(Head):
-    """Inner product of projected features with a label embedding, <P phi, e(y)>; no plain score.
+    """R3GAN: inner product of projected features with a label embedding, <P phi, e(y)>.
 
     P is square and has no bias. There is neither an unconditional score (psi of the head
     `projection`) nor a scale besides the initialisation: P is initialised like the trunk's layers

@@ -26,7 +26,7 @@ class ReACGAN(EmbeddingHead):
     ImageNet and 0.25, 0.98, 0.25 for StyleGAN2 on CIFAR.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         weight: weight of the D2D cross entropy.
         margin: similarity of image and label beyond which the loss decreases no further.
         temperature: divisor of the similarities.

@@ -15,7 +15,7 @@ from zoo.registry import at_least, head
 
 @head("stylegan2")
 class MappedProjection(Head):
-    """Inner product of projected features with a label embedding from a mapping network.
+    """StyleGAN2: inner product of projected features with a label embedding from a mapping network.
 
     <A phi, f(y)> / sqrt(width), without a plain score. f embeds and normalises the label, then
     applies `layers` layers with leaky ReLU at a hundredth of the learning rate.
@@ -23,7 +23,7 @@ class MappedProjection(Head):
     Paper: Karras et al. (2020), arXiv:2006.06676.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         width: width of A phi and of f(y).
         layers: number of layers of f.
     """

@@ -24,7 +24,7 @@ class TACGAN(Head):
     term counteracts AC-GAN's tendency towards images of little variety.
 
     Args:
-        trunk: the trunk that the head scores; set by the discriminator.
+        trunk: the trunk whose features the head scores; set by the discriminator.
         weight: weight of the classification losses.
         form: cross entropy, or a hinge over the wrong classes, which the authors' code offers too
             (there the mean also counts the right class, which adds a constant).

@@ -14,7 +14,7 @@ from zoo.registry import above, loss
 
 @loss("gan_qp")
 class GANQP(Loss):
-    """Quadratic potential: a Wasserstein-like loss without Lipschitz constraint; adds its penalty.
+    """Quadratic potential loss (GAN-QP), without Lipschitz constraint; also adds its penalty.
 
     Paper: Su (2018), arXiv:1811.07296.
 

@@ -13,7 +13,7 @@ from zoo.registry import loss
 
 @loss("softmax")
 class Softmax(Loss):
-    """Softmax GAN: cross entropy over the batch; D's target is all reals, G's is all images.
+    """Softmax GAN: batch-wise cross entropy, with the reals as D's target and all images as G's.
 
     Paper: Lin (2017), arXiv:1704.06191.
 

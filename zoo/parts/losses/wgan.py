@@ -14,7 +14,7 @@ from zoo.registry import above, loss
 
 @loss("wgan")
 class WGAN(Loss):
-    """Wasserstein GAN; adds weight clipping of D.
+    """Wasserstein loss (WGAN); also clips D's weights.
 
     Paper: Arjovsky et al. (2017), arXiv:1701.07875.
 

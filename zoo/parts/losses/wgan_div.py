@@ -14,7 +14,7 @@ from zoo.registry import at_least, loss
 
 @loss("wgan_div")
 class WGANDiv(Loss):
-    """Wasserstein divergence GAN; adds its gradient penalty.
+    """Wasserstein divergence loss (WGAN-div); also adds its gradient penalty.
 
     Paper: Wu et al. (2018), arXiv:1712.01026.
 

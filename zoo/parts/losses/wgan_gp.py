@@ -14,7 +14,7 @@ from zoo.registry import at_least, loss
 
 @loss("wgan_gp")
 class WGANGP(Loss):
-    """Improved Wasserstein GAN (WGAN-GP); adds its gradient penalty.
+    """Wasserstein loss (WGAN-GP); also adds the gradient penalty.
 
     Paper: Gulrajani et al. (2017), arXiv:1704.00028.
 

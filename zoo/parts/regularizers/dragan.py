@@ -16,7 +16,7 @@ from zoo.registry import at_least, idle_when, regularizer
 
 @regularizer("dragan")
 class Dragan(Regularizer):
-    """DRAGAN: a gradient penalty towards norm 1, on noisy copies of the real images.
+    """DRAGAN: gradient penalty towards norm 1 around the real images.
 
     Paper: Kodali et al. (2017), arXiv:1705.07215.
 

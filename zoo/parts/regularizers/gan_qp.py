@@ -17,7 +17,7 @@ _LEAST = 1e-6
 
 @regularizer("gan_qp")
 class GANQPPenalty(Regularizer):
-    """Quadratic potential: the squared score difference of a pair over the distance of its images.
+    """Quadratic potential (GAN-QP): squared score difference over image distance, pair by pair.
 
     Paper: Su (2018), arXiv:1811.07296.
 

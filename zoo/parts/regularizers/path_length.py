@@ -16,7 +16,7 @@ from zoo.registry import above, at_least, at_most, regularizer
 
 @regularizer("path_length")
 class PathLength(Regularizer):
-    """Path length (StyleGAN2): equal style steps change the image equally, for a smoother G.
+    """Path length (StyleGAN2): equal steps in style should change the image equally.
 
     Paper: Karras et al. (2020), arXiv:1912.04958.
 

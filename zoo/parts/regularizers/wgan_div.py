@@ -15,7 +15,7 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("wgan_div")
 class WGANDivPenalty(Regularizer):
-    """Wasserstein divergence: a power of D's gradient norm, 6 by default.
+    """WGAN-div penalty: a power of D's gradient norm, the sixth by default.
 
     Paper: Wu et al. (2018), arXiv:1712.01026.
 
