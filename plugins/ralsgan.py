@@ -15,9 +15,9 @@ class RaLSGAN(Loss):
 
     Paper: Jolicoeur-Martineau (2018), arXiv:1807.00734.
 
-    With r = D(x), f = D(G(z)) and means over the batch (of one process), D: (r - mean f - m)^2 + (f
-    - mean r + m)^2; G: (f - mean r - m)^2 + (r - mean f + m)^2. Only differences of scores count:
-    adding a constant to all scores changes nothing.
+    With r = D(x), f = D(G(z)) and means over the batch (of one process),
+    D: (r - mean f - m)^2 + (f - mean r + m)^2; G: (f - mean r - m)^2 + (r - mean f + m)^2.
+    Only differences of scores count: adding a constant to all scores changes nothing.
 
     Args:
         margin: m, the difference by which one side's scores should exceed the other's; 1 in the

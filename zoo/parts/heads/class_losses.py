@@ -54,8 +54,8 @@ def crammer_singer(logits: Tensor, y: Tensor) -> Tensor:
 def contrastive_2c(embedding: Tensor, proxy: Tensor, y: Tensor, temperature: float) -> Tensor:
     """Return ContraGAN's conditional contrastive loss (2C), against the images of all processes.
 
-    -mean_i log{[exp(<e_i, p_i>/t) + sum over j of i's class exp(<e_i, e_j>/t)] / [exp(<e_i, p_i>/t)
-    + sum over all j exp(<e_i, e_j>/t)]}, j other than i.
+    -mean_i log{[exp(<e_i, p_i>/t) + sum over j of i's class exp(<e_i, e_j>/t)] /
+    [exp(<e_i, p_i>/t) + sum over all j exp(<e_i, e_j>/t)]}, j other than i.
 
     Args:
         embedding: e, (N, E).

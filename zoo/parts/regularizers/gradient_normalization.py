@@ -14,7 +14,7 @@ from zoo.registry import regularizer
 
 @regularizer("gradient_normalization")
 class GradientNormalization(Regularizer):
-    """Gradient normalisation: divides D's score by its gradient norm, so that D is 1-Lipschitz.
+    """Gradient normalisation: divides D's score by its gradient norm, which bounds D's slope by 1.
 
     Paper: Wu et al. (2021), arXiv:2109.02235.
 

@@ -21,10 +21,11 @@ class ZCR(Regularizer):
 
     Paper: Zhao et al. (2021), arXiv:2002.04724.
 
-    D: + discriminator * E[(D(G(z)) - D(G(z + sigma n)))^2]; G: - generator * E[(G(z) - G(z + sigma
-    n))^2], the mean over all values, with n ~ N(0, I). G's term is unbounded below, hence its small
-    weight. The defaults are those for SNGAN; for BigGAN the paper uses sigma 0.05 and discriminator
-    20. Codes (`model/latent=codes`) are left unchanged.
+    D: + discriminator * E[(D(G(z)) - D(G(z + sigma n)))^2];
+    G: - generator * E[(G(z) - G(z + sigma n))^2], the mean over all values, with n ~ N(0, I).
+    G's term is unbounded below, hence its small weight. The defaults are those for SNGAN; for
+    BigGAN the paper uses sigma 0.05 and discriminator 20. Codes (`model/latent=codes`) are left
+    unchanged.
 
     Here n is normal for every prior, where StudioGAN uses uniform noise with uniform latents. A
     generator's own noise and style mixing are redrawn for z + sigma n, so the two images differ by

@@ -25,9 +25,10 @@ class DRS(Sampler):
     Paper: Azadi et al. (2019), arXiv:1810.06758.
 
     With s = log p_data / p_G according to D and M the largest s so far (per class, if there are
-    classes), an image is accepted with probability sigmoid(F), F = s - M - log(1 - exp(s - M -
-    eps)) - gamma. With gamma = 0 the probability is exp(s - M): exact rejection sampling. The paper
-    sets gamma to a percentile of F over a burn-in, which accepts more images and refines them less.
+    classes), an image is accepted with probability sigmoid(F),
+    F = s - M - log(1 - exp(s - M - eps)) - gamma. With gamma = 0 the probability is exp(s - M):
+    exact rejection sampling. The paper sets gamma to a percentile of F over a burn-in, which
+    accepts more images and refines them less.
 
     Args:
         percentile: percentile of F that gamma is set to, from 0 to 100; null for gamma = 0, where D

@@ -18,9 +18,9 @@ class MetropolisHastings(Sampler):
 
     Paper: Turner et al. (2019), arXiv:1811.11357.
 
-    A proposal is a new draw of the generator, accepted with probability min(1, (1/D - 1) / (1/D' -
-    1)) = min(1, exp(s' - s)), where s = log p_data / p_G according to D. Long chains follow the
-    data's distribution if D is right, whatever the generator's distribution.
+    A proposal is a new draw of the generator, accepted with probability
+    min(1, (1/D - 1) / (1/D' - 1)) = min(1, exp(s' - s)), where s = log p_data / p_G according to D.
+    Long chains follow the data's distribution if D is right, whatever the generator's distribution.
 
     D is calibrated on held-out real images and as many generated ones, which the paper found to be
     necessary. Chains start at real images, that is, in the distribution they should converge to; a
