@@ -80,7 +80,7 @@ class TimmDiscriminator(Discriminator):
     def normalise_as_trained(self) -> None:
         """Feed the trunk images normalised as in its training instead of images in [-1, 1]."""
         training: Any = self.trunk.pretrained_cfg
-        # ((x + 1) / 2 - mean) / std, written as one difference and one quotient.
+        # ((x + 1) / 2 - mean) / std for x in [-1, 1], as one subtraction and one division.
         self.mean = (2 * torch.tensor(training["mean"]) - 1).view(3, 1, 1)
         self.std = (2 * torch.tensor(training["std"])).view(3, 1, 1)
 

@@ -20,11 +20,11 @@ class PacGANGenerator(Generator):
     """PacGAN for Stacked MNIST: transposed convolutions with batch norm; odd map sizes round up.
 
     The paper has two networks: `veegan` is a DCGAN with 5x5 kernels from a 2x2 map up, `unrolled` a
-    small one with 3x3 kernels from a 4x4 map up and a last convolution at full size. Map sizes from
-    the image down are 28, 14, 7, 4, 2. Latents are uniform of length 100 for `veegan`, and normal
-    of length 256 for `unrolled`. Every layer keeps its bias beside batch norm. Padding is
-    symmetric, which mirrors the authors' "same" padding. Labels are appended to the latent as
-    one-hot vectors.
+    small one with 3x3 kernels from a 4x4 map up and a last convolution at full size. The sides of
+    the maps, from the image down, are 28, 14, 7, 4 and for `veegan` 2. Latents are uniform of
+    length 100 for `veegan`, and normal of length 256 for `unrolled`. Every layer keeps its bias
+    beside batch norm. Padding is symmetric, which amounts to a mirror image of the authors' "same"
+    padding. Labels are appended to the latent as one-hot vectors.
 
     Paper: Lin et al. (2018), arXiv:1712.04086.
 

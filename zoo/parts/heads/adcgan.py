@@ -20,9 +20,9 @@ class ADCGAN(Head):
 
     Paper: Hou et al. (2022), arXiv:2107.10060.
 
-    With class 2y for a real and 2y + 1 for a fake of label y, D: + weight [CE(a(x), 2y) + CE(a(G),
-    2y + 1)]; G: + weight [CE(a(G), 2y) - CE(a(G), 2y + 1)], which keeps G's images of a class as
-    varied as the real ones.
+    With class 2y for a real and 2y + 1 for a fake of label y,
+    D: + weight [CE(a(x), 2y) + CE(a(G), 2y + 1)]; G: + weight [CE(a(G), 2y) - CE(a(G), 2y + 1)],
+    which keeps G's images of a class as varied as the real ones.
 
     Args:
         trunk: the trunk whose features the head scores; set by the discriminator.

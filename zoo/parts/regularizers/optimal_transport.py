@@ -76,12 +76,12 @@ class OptimalTransport(Regularizer):
             pieces: number of pieces into which the batch is split; each contributes its share.
             loss_scale: factor by which the gradient scaler has multiplied the losses.
         """
-        others = widen(gradient) / loss_scale * pieces - own
+        rest = widen(gradient) / loss_scale * pieces - own
         share = 1 - 0.9 ** (1 / pieces)
-        square = mean_over_processes(others.square().sum() * others.numel()).to(self.average.dtype)
+        square = mean_over_processes(rest.square().sum() * rest.numel()).to(self.average.dtype)
         moved = torch.where(self.begun, self.average.lerp(square, share), square)
         finite = square.isfinite()
         self.average.copy_(torch.where(finite, moved, self.average))
         self.begun.logical_or_(finite)
         scale = self.average.sqrt().clamp_min(torch.finfo(self.average.dtype).tiny)
-        return ((others / scale + own) / pieces * loss_scale).to(gradient.dtype)
+        return ((rest / scale + own) / pieces * loss_scale).to(gradient.dtype)
