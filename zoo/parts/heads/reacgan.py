@@ -22,8 +22,8 @@ class ReACGAN(EmbeddingHead):
     to `margin`, against its similarities to the batch's images of other classes, counted from 1 -
     margin up, over all processes. D minimises it on reals, G on fakes. It follows the paper's
     formula; StudioGAN's code shifts only the negatives "for stability", which gives another loss.
-    The default (weight, margin, temperature) are those for CIFAR; the paper uses 0.75, 1, 0.75 for
-    ImageNet and 0.25, 0.98, 0.25 for StyleGAN2 on CIFAR.
+    The defaults of weight, margin and temperature are those for CIFAR; the paper uses 0.75, 1, 0.75
+    for ImageNet and 0.25, 0.98, 0.25 for StyleGAN2 on CIFAR.
 
     Args:
         trunk: the trunk whose features the head scores; set by the discriminator.

@@ -18,9 +18,9 @@ class GANQP(Loss):
 
     Paper: Su (2018), arXiv:1811.07296.
 
-    With lead = D(x) - D(G(z)) for pairs at the same index, D: -lead + lead^2 / (2 scale d(x,
-    G(z))), whose second term is the regularizer `gan_qp`. G: lead, implemented as -D(G(z)) since
-    D(x) is constant for G.
+    With lead = D(x) - D(G(z)) for pairs at the same index,
+    D: -lead + lead^2 / (2 scale d(x, G(z))), whose second term is the regularizer `gan_qp`;
+    G: lead, implemented as -D(G(z)) since D(x) is constant for G.
 
     Args:
         scale: lambda.
