@@ -121,7 +121,7 @@ class _Idle:
 
 
 class NoUpdates(pl.Callback):
-    """Takes the updates out of a training, so that the time that remains is Lightning's and ours."""
+    """Takes the updates out of a training, so that only what surrounds them remains."""
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, gan: Any, batch: Any, batch_idx: int

@@ -48,9 +48,29 @@ class SelfAttention2d(nn.Module):
         query = _positions(self.query(x))
         key = _positions(F.max_pool2d(self.key(x), 2, ceil_mode=True))
         value = _positions(F.max_pool2d(self.value(x), 2, ceil_mode=True))
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        attended = attend(query, key, value, scale=1.0)
         maps = attended.squeeze(1).transpose(1, 2).unflatten(2, (height, width))
         return torch.addcmul(x, self.gain.to(x.dtype), self.out(maps))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
+    """Return softmax(scale * query key^T) value, in the dtype of `value`.
+
+    On CPUs it is computed in fp32 even under bf16: there the fused kernels are no faster in bf16,
+    and their backward pass takes up to four times as long for short sequences (measured).
+
+    Args:
+        query: (N, heads, L, E).
+        key: (N, heads, S, E).
+        value: (N, heads, S, width).
+        scale: factor of the scores; None is 1 / sqrt(E).
+    """
+    dtype = value.dtype
+    if value.device.type != "cpu" or dtype not in (torch.bfloat16, torch.float16):
+        return F.scaled_dot_product_attention(query.to(dtype), key.to(dtype), value, scale=scale)
+    with torch.autocast("cpu", enabled=False):
+        inputs = (query.float(), key.float(), value.float())
+        return F.scaled_dot_product_attention(*inputs, scale=scale).to(dtype)
 
 
 def twice_differentiable() -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
+from zoo.layers.attention import attend
 from zoo.layers.product import linear
 
 EPSILON = 1e-6
@@ -166,8 +167,8 @@ class RotaryAttention(nn.Module):
         queries_and_keys, value = parts.split([2, 1])
         weights = torch.stack([self.query_norm.weight, self.key_norm.weight])
         turned = rotate(rms(queries_and_keys), turns, weights[:, None, None, None])
-        query, key = turned.to(parts.dtype).unbind()
-        attended = F.scaled_dot_product_attention(query, key, value.squeeze(0))
+        query, key = turned.unbind()
+        attended = attend(query, key, value.squeeze(0))
         return self.out(attended.transpose(1, 2).flatten(2))
 
 
