@@ -1,7 +1,6 @@
-"""`pytest` runs the tests, `pytest --plugin NAME` those of one part.
+"""Pytest options: `--plugin NAME` tests one part, `--memory` runs only the tests of memory.
 
-`pytest --memory` runs those that take gigabytes and minutes. `pytest --benchmark` measures
-throughput instead (see benchmarks/).
+`--benchmark` measures throughput instead of testing (see benchmarks/).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 if "--benchmark" not in sys.argv:
-    # The tests' networks are tiny, and processes beside each other (`-n 2`, run.py) share cores.
+    # The networks in the tests are tiny, and parallel processes (`-n 2`, run.py) share the cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent
@@ -41,12 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--memory",
         action="store_true",
-        help="the tests of what large networks take, of gigabytes and minutes, and no others",
+        help="run only the tests of the memory of large networks, which need gigabytes and minutes",
     )
     parser.addoption(
         "--plugin",
         metavar="NAME",
-        help="only the contract tests of the part NAME and the tests that lie beside it",
+        help="run only the contract tests of the part NAME and the tests beside its file",
     )
 
 
@@ -85,7 +84,7 @@ def _select_plugin(config: pytest.Config, name: str) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The tests of memory, or all others; with `--plugin` of the contract tests the part's own."""
+    """Select the tests of memory or all others, and with `--plugin` only those of that part."""
     name, memory = config.getoption("plugin"), config.getoption("memory")
     chosen = [(item.get_closest_marker("memory") is not None) == memory for item in items]
     if name:
