@@ -106,6 +106,6 @@ def _check_latent(image_size: ImageSize, latent_dim: int, chunks: int) -> None:
         below = latent_dim // chunks * chunks
         nearest = f"{below} or {below + chunks}" if below else f"{chunks}"
         raise ZooError(
-            f"generator biggan at image_size={image_size} splits its latent into {chunks} equal "
-            f"chunks: latent_dim={latent_dim} is not possible; the nearest is {nearest}."
+            f"generator biggan at image_size={image_size} splits its latent into {chunks} chunks "
+            f"of equal length: latent_dim={latent_dim} is not possible; the nearest is {nearest}."
         )
