@@ -154,7 +154,7 @@ def test_balanced_loaders_of_a_split_and_of_several_processes():
 def test_the_option_of_a_data_set_says_what_it_does():
     data = create("datamodule", "mnist_subset", class_balanced=True)
     assert isinstance(data.train_dataloader().sampler, BalancedSampler)
-    assert "task=evaluate asks for classes as often as they are in the data" in data.notes[0]
+    assert "task=evaluate still generates classes in the proportions of the data" in data.notes[0]
     plain = create("datamodule", "mnist_subset").train_dataloader()
     assert not isinstance(plain.sampler, BalancedSampler)
 

@@ -132,7 +132,7 @@ def test_missing_files_without_network_is_one_sentence(tmp_path, monkeypatch):
     assert "refused" in text
     assert "datamodule=mnist_subset" in text
     assert "\n" not in text
-    with pytest.raises(ZooError, match="is not there"):
+    with pytest.raises(ZooError, match="was not found"):
         data.setup()
 
 
@@ -146,7 +146,7 @@ def test_other_missing_sets_say_what_and_where(tmp_path, monkeypatch, name, file
     monkeypatch.setattr(datasets.CIFAR10, "url", url)
     monkeypatch.setattr(datasets.CIFAR100, "url", url)
     monkeypatch.setitem(datasets.SVHN.split_list, "train", [url, "train_32x32.mat", ""])
-    with pytest.raises(ZooError, match=rf"{name} is not there: {tmp_path}.*{file} does not exist"):
+    with pytest.raises(ZooError, match=rf"{name} was not found: {tmp_path}.*{file} does not exist"):
         create("datamodule", name, data_dir=str(tmp_path)).prepare_data()
 
 
