@@ -131,7 +131,7 @@ PIXELS, CLASSES = noise(6, 0, 8), torch.arange(6) % 3
         ([to_float(PIXELS) * torch.nan], "has float images from nan to nan"),
         ([PIXELS.int()], r"batch 1 of the loader has images of torch\.int32: give uint8"),
         ([PIXELS, PIXELS[..., :4]], r"shape \(6, 1, 8, 4\), and those before it \(6, 1, 8, 8\)"),
-        ([(PIXELS, CLASSES + 1)], "has labels from 1 to 3: labels are whole numbers"),
+        ([(PIXELS, CLASSES + 1)], "has labels from 1 to 3: labels are integers"),
         ([(PIXELS, CLASSES - 1)], "has labels from -1 to 1"),
         ([(PIXELS, CLASSES / 2)], "has labels of torch.float32"),
     ],
