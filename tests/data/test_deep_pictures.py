@@ -51,7 +51,7 @@ def test_the_whole_range_of_deep_pictures_is_kept(tmp_path, values, told):
     image = data.split("train")[0][0, 0].numpy()
     assert np.abs(image - RAMP * 255).max() <= 1
     assert len(np.unique(image)) >= 250
-    assert any(f"their values from {told} become" in note for note in data.notes), data.notes
+    assert any(f"their values in {told} become" in note for note in data.notes), data.notes
     assert torch.equal(decode(folder / "a.tif", 16, 1)[0], torch.from_numpy(image))
 
 

@@ -49,7 +49,7 @@ def test_results_survive_json(tmp_path: Path) -> None:
     result.save(tmp_path / "metrics.json")
     assert Result.from_json((tmp_path / "metrics.json").read_text()) == result
     for text in ("", "[]", '{"model": "a"}'):
-        with pytest.raises(ZooError, match="no result of task=evaluate"):
+        with pytest.raises(ZooError, match="not a result of task=evaluate"):
             Result.from_json(text)
 
 
