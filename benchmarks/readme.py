@@ -1,6 +1,6 @@
-"""The tables of speed in README.md, made from the newest report of this folder.
+"""Write README.md's section on speed from the reports in `results`: `python -m benchmarks.readme`.
 
-`python -m benchmarks.readme` writes them anew; a test holds README to the results.
+A test checks that README agrees with the results.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONTENDERS = {
     "torchgan": "torchgan 0.1.0",
     "mimicry": "mimicry",
 }
-"""Columns by the names of the reports' rows."""
+"""The columns, by the names of rows in the reports."""
 NAMES = {"mlp_28": "MLP", "dcgan_32": "DCGAN-32", "dcgan_64": "DCGAN-64", "sngan_32": "SNGAN"}
 NAMES |= {"wgan_gp_32": "WGAN-GP"}
 
@@ -47,11 +47,11 @@ KINDS = {
     "cpu-avx512-bf16-intel": "Intel's processors with AVX-512 and bf16",
     "cuda": "GPUs",
 }
-"""Titles of the kinds of processors by the name of their report, in the order of the section."""
+"""The title of each kind of processor by the name of its report, in the order of the section."""
 
 
 def speed() -> str:
-    """The section between the marks, from all reports in `results`."""
+    """Return the section between the markers, from all reports in `results`."""
     reports = {
         name: json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         for name in KINDS
@@ -64,7 +64,7 @@ def speed() -> str:
 
 
 def _headline(reports: dict[str, Any]) -> str:
-    """How much faster the step is on processors, and captured on GPUs."""
+    """Describe the speed-up of the step on processors, and captured as a CUDA graph on GPUs."""
     on_gpu = {name: found for name, found in reports.items() if name == "cuda"}
     others = {name: found for name, found in reports.items() if name != "cuda"}
     text = (
@@ -171,7 +171,7 @@ def _time(ms: float) -> str:
 
 
 def current(text: str) -> str:
-    """What stands between the marks of README's text."""
+    """Return what README's text has between the markers."""
     return text.partition(BEGIN)[2].partition(END)[0].strip()
 
 
