@@ -1,7 +1,7 @@
-"""`pytest` runs the tests, `pytest --plugin NAME` those of one part.
+"""Options of pytest: `pytest` runs the tests, and `pytest --plugin NAME` those of a single part.
 
-`pytest --memory` runs those that take gigabytes and minutes. `pytest --benchmark` measures
-throughput instead (see benchmarks/).
+`pytest --memory` runs only the tests that take gigabytes and minutes. `pytest --benchmark` measures
+throughput instead of testing (see benchmarks/).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 if "--benchmark" not in sys.argv:
-    # The tests' networks are tiny, and processes beside each other (`-n 2`, run.py) share cores.
+    # The networks in tests are tiny, and parallel processes (`-n 2`, run.py) share the cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent
@@ -30,23 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--benchmark-quick",
         action="store_true",
-        help="with --benchmark: about two minutes on two cores",
+        help="with --benchmark: a quick version, about two minutes on two cores",
     )
     group.addoption(
         "--benchmark-part",
         action="append",
         metavar="NAME",
-        help="with --benchmark: only this part or card (again for more), e.g. step, dcgan_32",
+        help="with --benchmark: only this part or card, e.g. step, dcgan_32 (may be repeated)",
     )
     parser.addoption(
         "--memory",
         action="store_true",
-        help="the tests of what large networks take, of gigabytes and minutes, and no others",
+        help="run only the tests of large networks, which take gigabytes and minutes",
     )
     parser.addoption(
         "--plugin",
         metavar="NAME",
-        help="only the contract tests of the part NAME and the tests that lie beside it",
+        help="run only the contract tests of the part NAME and the tests next to its file",
     )
 
 
@@ -85,7 +85,7 @@ def _select_plugin(config: pytest.Config, name: str) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The tests of memory, or all others; with `--plugin` of the contract tests the part's own."""
+    """Select the memory tests or all others; with `--plugin`, only contract tests of that part."""
     name, memory = config.getoption("plugin"), config.getoption("memory")
     chosen = [(item.get_closest_marker("memory") is not None) == memory for item in items]
     if name:

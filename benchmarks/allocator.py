@@ -1,4 +1,4 @@
-"""Measure the effect of `trainer.keep_memory=true`, which affects whole processes, in separate ones.
+"""Measure `trainer.keep_memory=true`, which affects a whole process, in separate processes.
 
 `python -m benchmarks.allocator sngan_32 zoo 16 keep` prints the seconds per update of D.
 """

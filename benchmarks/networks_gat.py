@@ -106,7 +106,7 @@ class Output(nn.Module):
 
 
 def _xavier(network: nn.Module) -> None:
-    """Initialize with the published gains: 0.1 for gates and scales, 100 for slow layers, else 1."""
+    """Initialize with the published gains: 0.1 for gates and scales, 100 for slow layers."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear):
             slow = isinstance(layer, ScaledLinear)

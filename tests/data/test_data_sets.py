@@ -82,7 +82,7 @@ def test_splits_are_the_same_for_every_seed(tmp_path):
     ("split", "message"),
     [
         ([40, 1, 20], r"asks for 41 images .* there are 40 and 20"),
-        ([30, 10, 21], r"and 21 to test on"),
+        ([30, 10, 21], r"and 21 for testing"),
         ([30, 10], r"must be three numbers"),
         ([30, -1, 5], r"must be 0 or more"),
     ],

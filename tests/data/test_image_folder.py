@@ -46,7 +46,7 @@ def test_labels_come_from_the_first_level(folder, tmp_path):
 
 def test_without_labels(folder, tmp_path):
     save(folder / "loose.png", smooth())
-    with pytest.raises(ZooError, match=r"loose\.png lies in no sub-folder .*labels=none$"):
+    with pytest.raises(ZooError, match=r"loose\.png is in no sub-folder .*labels=none$"):
         folder_data(folder, tmp_path).prepare_data()
     data = folder_data(folder, tmp_path, labels="none", channels=1)
     data.prepare_data()

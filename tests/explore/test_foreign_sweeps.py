@@ -83,8 +83,8 @@ def test_overrides_are_texts_of_which_nothing_is_resolved(sweep, monkeypatch):
     ("text", "reason"),
     [
         ("[" * 100_000, "nested too deeply"),
-        ("[]", "no summary"),
-        ('{"error": {"a": 1}}', "no summary"),
+        ("[]", "not a summary of a run"),
+        ('{"error": {"a": 1}}', "not a summary of a run"),
         (json.dumps({f"c{i}": 1 for i in range(1000)}), "more than 200 entries"),
         ('{"loss_d": 1' + "0" * 400 + "}", "too large"),
         ('{"loss_d": 1' + "0" * 5000 + "}", "limit"),
