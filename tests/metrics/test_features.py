@@ -138,13 +138,10 @@ def test_other_numbers_of_channels_name_the_features_that_read_them() -> None:
     two = r"1 or 3 channels, but these have 2: choose features=fashion_mnist or features=mnist\.$"
     with pytest.raises(ZooError, match=two):
         as_rgb(random_images(1, 2, 32))
-    with pytest.raises(
-        ZooError, match=r"1 or 3 channels, but these have 4: no features take so many"
-    ):
+    four = "3 channels, but these have 4: no features take so many"
+    with pytest.raises(ZooError, match=f"1 or {four}"):
         as_rgb(random_images(1, 4, 32))
-    with pytest.raises(
-        ZooError, match=r"1 to 3 channels, but these have 4: no features take so many"
-    ):
+    with pytest.raises(ZooError, match=f"1 to {four}"):
         create_features("mnist")(random_images(1, 4, 32))
 
 

@@ -119,15 +119,13 @@ class PictureCache:
             source: the pictures.
             image_size: the side, or (height, width), in pixels.
             channels: 1 for grey, 3 for RGB.
-            on_error: whether to "raise" an error about a picture that cannot be read, or to "skip"
-                such pictures with a warning that counts them.
+            on_error: "raise" an error about an unreadable picture, or "skip" it with a warning.
             value_range: the values of black and white in pictures of more than 8 bits; None takes
                 the range of all of them together.
 
         Raises:
-            ZooError: a picture cannot be read and `on_error` is "raise"; none of the pictures can
-                be read; they need more space than the limit or the disk allows; or the cache
-                folder cannot be written.
+            ZooError: pictures cannot be read, they need more space than the limit or the disk
+                allows, or the cache folder cannot be written.
         """
         pictures = source.pictures
         height, width = height_width(image_size)
@@ -247,11 +245,7 @@ class PictureCache:
 
 
 def range_of_all(source: Source) -> ValueRange | None:
-    """Return black and white for all pictures of more than 8 bits together, None if there are none.
-
-    Raises:
-        ZooError: such pictures are partly integer and partly float.
-    """
+    """Return a common black and white for all pictures of more than 8 bits; None without any."""
 
     def spans(chunk: Chunk) -> list[Span]:
         contents = chunk.contents
@@ -274,18 +268,9 @@ def decode_all(
     value_range: ValueRange | None = None,
     progress: bool = True,
 ) -> list[Skipped]:
-    """Decode the pictures of a source into `out` (N, C, H, W), uint8, on all cores.
+    """Decode the pictures of a source into `out` (N, C, H, W), uint8, and return those skipped.
 
-    Args:
-        source: the pictures.
-        out: the tensor to fill; rows of unreadable pictures are set to zeros.
-        on_error: whether to "raise" an error about an unreadable picture, or to "skip" it.
-        value_range: the values of black and white in pictures of more than 8 bits; None takes each
-            picture's own range.
-        progress: whether to show a progress bar.
-
-    Returns:
-        The pictures that were skipped.
+    Without `value_range`, each picture of more than 8 bits is scaled from its own range.
 
     Raises:
         ZooError: a picture cannot be read and `on_error` is "raise".
@@ -355,14 +340,9 @@ def in_chunks(contents: Iterable[Content], sizes: Iterable[int] = ()) -> Iterato
 def _in_threads(
     work: Callable[[Chunk], R], chunks: Iterable[Chunk], done: Callable[[int], Any] = int
 ) -> Iterator[R]:
-    """Apply `work` to chunks on all cores and yield the results in order.
+    """Apply `work` to chunks on all cores, and yield the results in order.
 
-    Only a few chunks are read ahead, since these are held in memory.
-
-    Args:
-        work: the function to apply.
-        chunks: its inputs.
-        done: called with the number of pictures in each finished chunk.
+    Few chunks are read ahead, to save memory. `done` is called with the pictures of each result.
     """
     count = os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
