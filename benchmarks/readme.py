@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN = "<!-- speed: made by `python -m benchmarks.readme` -->"
 END = "<!-- end of speed -->"
-SUMMARY = "Speeds, by kind of processor: batch 64, fp32 where nothing else is said"
+SUMMARY = "Speeds, by kind of processor: batch 64, fp32 unless stated otherwise"
 UPDATES = {
     "step mlp_28": "MLP 28×28, D and G",
     "step dcgan_32": "DCGAN 32×32, 1 channel, D and G",
@@ -68,9 +68,9 @@ def _headline(reports: dict[str, Any]) -> str:
     on_gpu = {name: found for name, found in reports.items() if name == "cuda"}
     others = {name: found for name, found in reports.items() if name != "cuda"}
     text = (
-        "Beside a plain PyTorch loop on the same networks with the same maths, interleaved in one "
-        f"run, the step\nis {_span(others, 'zoo')} times as fast in fp32 on two cores; `run.py` "
-        "around it keeps most of that."
+        "Compared with a plain PyTorch loop on the same networks with the same mathematics, both "
+        f"run in turn, the step\nis {_span(others, 'zoo')} times as fast in fp32 on two cores; "
+        "`run.py` around it keeps most of that."
     )
     if on_gpu:
         span = _span(on_gpu, "zoo, captured")
@@ -99,7 +99,7 @@ def _kind(name: str, title: str, found: dict[str, Any]) -> list[str]:
         f"Made by `python -m benchmarks` on {place}, torch {machine['torch'].split('+')[0]}, "
         f"Python {machine['python']}, {machine['date']}; "
         f"[the whole report](benchmarks/results/{name}.md), "
-        f"[as a picture](benchmarks/results/{name}.png)."
+        f"[its plots](benchmarks/results/{name}.png)."
     )
     return parts
 
@@ -125,8 +125,8 @@ def _through_run(lightning: dict[str, Any]) -> str:
             )
     in_bf16 = f"; in bf16 {', '.join(cells['bf16'])}" if cells["bf16"] else ""
     return (
-        "The same through `run.py`, with Lightning, progress bar, log and checkpoints on, D and G\n"
-        f"at batch 64: {', '.join(cells[''])}{in_bf16}."
+        "The same in `run.py`, with Lightning, progress bar, log and checkpoints, for D and G at\n"
+        f"batch 64: {', '.join(cells[''])}{in_bf16}."
     )
 
 
@@ -158,7 +158,7 @@ def _beside(found: dict[str, Any]) -> str:
         ),
         ("efficiency of two processes of DDP", "", f"{ddp['efficiency']:.2f}"),
     ]
-    head = ["| beside the step | torchvision, plain loop | zoo |", "|---|---|---|"]
+    head = ["| besides the step | torchvision, plain loop | zoo |", "|---|---|---|"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 

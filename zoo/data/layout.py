@@ -58,10 +58,11 @@ def _is_whole(text: str) -> bool:
 def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | None:
     """Read the class of each picture from the text of a CSV or JSON label file.
 
-    A CSV file has a column of files and a column of classes. They are identified by a header
-    (`file,label`); without one they are the first two columns. A JSON file is StyleGAN's
-    `{"labels": [[file, class], ...]}`, that list alone, or `{file: class}`. Files are paths
-    relative to the folder of pictures, with or without their ending.
+    A CSV file, separated by commas, semicolons or tabs, has a column of files and a column of
+    classes. They are identified by a header (`file,label`); without one they are the first two
+    columns. A JSON file is StyleGAN's `{"labels": [[file, class], ...]}`, that list alone, or
+    `{file: class}`. Files are paths relative to the folder of pictures, with or without their
+    ending.
 
     Args:
         text: the text of the file.
@@ -138,7 +139,7 @@ def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _delimiter(line: str) -> str:
-    """The first of comma, semicolon (as spreadsheets write in much of Europe) and tab in a line."""
+    """Return the delimiter of a line: a comma, a semicolon (common in Europe), or a tab."""
     return next((d for d in ",;\t" if len(next(csv.reader([line], delimiter=d), [])) > 1), ",")
 
 

@@ -75,7 +75,7 @@ def frechet_distance(generated: Tensor | Moments, reference: Tensor | Moments) -
     """
     both = [moments(side) if isinstance(side, Tensor) else side for side in (generated, reference)]
     distance = fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID]
-    return max(distance, 0.0)  # rounding takes that of equal sides below 0
+    return max(distance, 0.0)  # rounding may make the distance of equal sides negative
 
 
 def singular_note(title: str, generated: Tensor, reference: Tensor) -> list[str]:
