@@ -1,6 +1,7 @@
-"""Pytest options: `--plugin NAME` tests one part, `--memory` runs only the tests of memory.
+"""Options of pytest: `pytest` runs the tests, and `pytest --plugin NAME` those of a single part.
 
-`--benchmark` measures throughput instead of testing (see benchmarks/).
+`pytest --memory` runs only the tests that take gigabytes and minutes. `pytest --benchmark` measures
+throughput instead of testing (see benchmarks/).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 if "--benchmark" not in sys.argv:
-    # The networks in the tests are tiny, and parallel processes (`-n 2`, run.py) share the cores.
+    # The networks in tests are tiny, and parallel processes (`-n 2`, run.py) share the cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent
@@ -29,23 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--benchmark-quick",
         action="store_true",
-        help="with --benchmark: about two minutes on two cores",
+        help="with --benchmark: a quick version, about two minutes on two cores",
     )
     group.addoption(
         "--benchmark-part",
         action="append",
         metavar="NAME",
-        help="with --benchmark: only this part or card (again for more), e.g. step, dcgan_32",
+        help="with --benchmark: only this part or card, e.g. step, dcgan_32 (may be repeated)",
     )
     parser.addoption(
         "--memory",
         action="store_true",
-        help="run only the tests of the memory of large networks, which need gigabytes and minutes",
+        help="run only the tests of large networks, which take gigabytes and minutes",
     )
     parser.addoption(
         "--plugin",
         metavar="NAME",
-        help="run only the contract tests of the part NAME and the tests beside its file",
+        help="run only the contract tests of the part NAME and the tests next to its file",
     )
 
 
@@ -84,7 +85,7 @@ def _select_plugin(config: pytest.Config, name: str) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select the tests of memory or all others, and with `--plugin` only those of that part."""
+    """Select the memory tests or all others; with `--plugin`, only contract tests of that part."""
     name, memory = config.getoption("plugin"), config.getoption("memory")
     chosen = [(item.get_closest_marker("memory") is not None) == memory for item in items]
     if name:

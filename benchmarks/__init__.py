@@ -1,1 +1,1 @@
-"""Throughput of the zoo against plain PyTorch: `python -m benchmarks`, `pytest --benchmark`."""
+"""Benchmarks of the zoo against plain PyTorch: `python -m benchmarks`, `pytest --benchmark`."""

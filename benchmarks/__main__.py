@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything and write the report as Markdown, PNG and JSON."""
+"""Measure everything and write the report as Markdown, PNG and JSON: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from benchmarks.measure import (
 from benchmarks.suite import TITLES, Case, cases
 
 LONG = ("drift", "ddp", "allocator", "curves")
-"""Parts that the quick mode leaves out."""
+"""The parts that quick mode omits."""
 PARTS = (*TITLES, "lightning", "pipeline", "folder", "startup", "memory", "scale", *LONG)
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small batches, few rounds")
     parser.add_argument(
-        "--part", action="append", choices=PARTS, metavar="NAME", help=f"of {', '.join(PARTS)}"
+        "--part", action="append", choices=PARTS, metavar="NAME", help=f"one of {', '.join(PARTS)}"
     )
     parser.add_argument("--card", action="append", choices=list(CARDS), help="only these cards")
     parser.add_argument("--compiled", action="store_true", help="also with torch.compile (minutes)")
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
-    """Time all contenders of a case, interleaved, and the peak of the machine right before."""
+    """Time all contenders of a case in turn, after measuring the peak FLOP/s of the machine."""
     peak = {"fp32": peak_flops(device)}
     if has_bf16(device):
         peak["bf16"] = peak_flops(device, torch.bfloat16)
@@ -76,7 +76,7 @@ def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[s
         function = case.function(contender, device)
         if function is not None:
             functions[name] = function
-    # A captured or compiled step hides its operations from the counter: it does what "zoo" does.
+    # The operations of a captured or compiled step cannot be counted; they are those of "zoo".
     work = {name: flops(f) for name, f in functions.items() if not _hidden(name)}
     budget, rounds = (8.0, 5) if options.quick else (30.0, 25)
     timings = interleaved(
@@ -108,7 +108,7 @@ def _hidden(name: str) -> bool:
 
 
 def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> dict[str, Any]:
-    """Measure a part that is no comparison of training steps, on the chosen cards if it has any."""
+    """Measure a part other than the comparisons of steps, on the chosen cards if it has any."""
     if part == "lightning":
         return _lightning(device, quick, chosen)
     if part == "pipeline":

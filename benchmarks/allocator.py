@@ -1,6 +1,6 @@
-"""What `trainer.keep_memory=true` is worth: it holds for a process, so each figure has its own.
+"""Measure `trainer.keep_memory=true`, which affects a whole process, in separate processes.
 
-`python -m benchmarks.allocator sngan_32 zoo 16 keep` prints seconds per update of D.
+`python -m benchmarks.allocator sngan_32 zoo 16 keep` prints the seconds per update of D.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(card: str, contender: str, batch_size: str, *keep: str) -> None:
 
 
 def measure(card: str, batch_size: int, rounds: int = 3) -> dict[str, float]:
-    """Seconds of an update of D by the plain loop and by ours with and without, in turn."""
+    """Time an update of D in turn: plain loop, zoo, and zoo with `keep_memory`."""
     contenders = {"plain": ["plain"], "zoo": ["zoo"], "zoo, keep_memory": ["zoo", "keep"]}
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):

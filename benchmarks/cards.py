@@ -1,4 +1,4 @@
-"""The card networks of the comparison, and how each contender trains them."""
+"""The cards (pairs of networks with a training method), and how each contender trains them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from zoo.training.optimizers import adam
 from zoo.training.step import AdversarialStep
 
 Functions = dict[str, Callable[[], object]]
-"""By part: `step` (one update of each network), `d`, `g`."""
+"""The functions to time: `step` (one update of each network), `d` and `g` (of one of them)."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A pair of networks and its method.
+    """A pair of networks and the method that trains them.
 
     Attributes:
-        generator, discriminator: names in the registry; `options` are the latter's.
-        of_generator: options of the generator.
-        penalty: of every update of D; several are joined by `+`.
-        heavy: seconds rather than milliseconds a step on a small CPU.
+        generator, discriminator: their names in the registry.
+        options: the options of the discriminator.
+        heavy: whether a step takes seconds rather than milliseconds on a small CPU.
+        of_generator: the options of the generator.
+        penalty: the penalty in every update of D; several are joined by `+`.
     """
 
     name: str
@@ -50,11 +51,11 @@ class Card:
     penalty: str | None = None
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
-        """Generator and discriminator in plain PyTorch."""
+        """Create the generator and the discriminator in plain PyTorch."""
         return PLAIN[self.generator](self)
 
     def zoo(self) -> tuple[nn.Module, nn.Module]:
-        """Generator and discriminator of the zoo."""
+        """Create the generator and the discriminator of the zoo."""
         shape = {"image_size": self.image_size, "channels": self.channels}
         return (
             registry.create(
@@ -68,7 +69,7 @@ class Card:
         )
 
     def images(self, batch_size: int, device: torch.device) -> Tensor:
-        """A fixed batch in [-1, 1]."""
+        """Return a fixed batch of random images in [-1, 1]."""
         shape = batch_size, self.channels, self.image_size, self.image_size
         images = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
         return images.to(device)
@@ -98,11 +99,11 @@ PLAIN: dict[str, Callable[[Card], tuple[nn.Module, nn.Module]]] = {
     "stylegan2": lambda c: _recent("StyleGAN2", c),
     "gat": lambda c: _recent("GAT", c, networks_gat),
 }
-"""The plain networks of a card, by the name of its generator."""
+"""Functions that create the plain networks of a card, by the name of its generator."""
 SN, CRITIC = {"spectral_norm": True}, {"spectral_norm": False}
 TOKENS = {"width": 64, "depth": 4, "heads": 4, "patch": 4}
 R3, STYLED = {"base_channels": 32}, {"base": 1024, "max_channels": 128}
-CARDS = {  # the last ones at the widths of the presets for two cores
+CARDS = {  # the last four have the widths of the presets for two cores
     card.name: card
     for card in (
         Card("mlp_28", 28, 1, "mlp", "mlp", "bce", 100, (0.5, 0.999)),
@@ -129,7 +130,7 @@ def plain(
     loss: str | None = None,
     penalty: str | None = None,
 ) -> Functions:
-    """The plain loop's functions."""
+    """Return the functions of the plain loop."""
     g, d = (network.to(device) for network in card.plain())
     loop = PlainLoop(
         g, d, loss or card.loss, card.latent_dim, card.lr, card.betas, penalty or card.penalty
@@ -153,9 +154,10 @@ def zoo(
     compile: bool = False,
     graph: bool = False,
 ) -> Functions:
-    """The zoo's functions, as `run.py` trains: channels last, fused Adam, its own step.
+    """Return the functions of the zoo, which train as `run.py` does.
 
-    With `graph` the whole step is captured as in training, and either update as a graph of its own.
+    They use the memory format channels-last, fused Adam, and the zoo's own step. With `graph`, the
+    whole step is captured as a CUDA graph as in training, and each single update as another graph.
     """
     g, d = (n.to(device, memory_format=torch.channels_last) for n in card.zoo())
     for network in (g, d):
@@ -204,7 +206,7 @@ def zoo(
 
 
 class Captured:
-    """An update as a CUDA graph, captured at the fourth call; those before it run eagerly."""
+    """An update that is captured as a CUDA graph at the fourth call and runs eagerly before."""
 
     def __init__(self, update: Callable[[], Any]) -> None:
         self.update = update
@@ -225,10 +227,11 @@ Contender = Callable[..., Functions]
 
 
 def contenders(device: torch.device, compiled: bool = False) -> dict[str, Contender]:
-    """Every way to train a card on this machine, by name; `plain` comes first.
+    """Return all ways to train a card on this machine by name, beginning with `plain`.
 
     Args:
-        compiled: also those with `torch.compile`, which takes minutes.
+        device: the device to train on.
+        compiled: whether to include `torch.compile`, which takes minutes.
     """
 
     def variant(**options: bool) -> Contender:

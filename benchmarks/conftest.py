@@ -1,4 +1,4 @@
-"""Interleaves each measurement with its baseline, and shows and compares the ratios."""
+"""Interleave each measurement with its baseline, and show and compare the ratios."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.cards import CARDS
 from benchmarks.measure import Timing, machine
 
 TOLERANCE = 0.10
-"""A ratio that fell by more than this share against a saved run is a regression."""
+"""A ratio that is lower than in a saved run by more than this share is a regression."""
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +23,10 @@ def device() -> torch.device:
 
 @pytest.fixture
 def against(benchmark: Any, device: torch.device, pytestconfig: pytest.Config) -> Any:
-    """Time a function with its baseline run before every round.
+    """Return a function that times another one and runs its baseline before every round.
 
-    pytest-benchmark times the function; what it prints and saves is joined by the median of the
-    baseline and the speed-up over it.
+    pytest-benchmark times the function. The median time of the baseline and the speed-up over it
+    are added to what pytest-benchmark prints and saves.
     """
     budget = 4.0 if pytestconfig.getoption("benchmark_quick") else 30.0
 
@@ -43,7 +43,7 @@ def against(benchmark: Any, device: torch.device, pytestconfig: pytest.Config) -
 
     def run(function: Callable[[], object], baseline: Callable[[], object], images: int) -> None:
         both = function, baseline
-        for f in both * 4 if device.type == "cuda" else both:  # captures are warmed up, too
+        for f in both * 4 if device.type == "cuda" else both:  # 4 calls include a graph capture
             f()
         round_time = sum(clocked(f) for f in both)
         rounds = int(min(max(budget / round_time, 3), 50))
@@ -66,7 +66,7 @@ def against(benchmark: Any, device: torch.device, pytestconfig: pytest.Config) -
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # Quick mode has no case for some parts; pytest stands a placeholder in for each.
+    # Quick mode has no cases for some parts, for each of which pytest inserts a placeholder.
     empty = [item for item in items if "NOTSET" in item.name]
     config.hook.pytest_deselected(items=empty)
     items[:] = [item for item in items if item not in empty]
@@ -97,12 +97,12 @@ def _part(item: pytest.Item) -> str:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict) -> None:
     ours = machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    ours.pop("date")  # what differs is warned about when runs are compared
+    ours.pop("date")  # pytest-benchmark warns about differing entries when it compares runs
     machine_info["zoo"] = ours
 
 
 def _ratios(extra_info: dict[str, Any]) -> dict[str, float]:
-    """The speed-up over the baseline, and `ratios` by name: the more, the better."""
+    """Return the speed-up over the baseline and the entries of `ratios`; higher is better."""
     speedup = extra_info.get("speedup")
     return ({"speed-up": speedup} if speedup else {}) | extra_info.get("ratios", {})
 

@@ -1,7 +1,7 @@
-"""Does bf16 train as fp32 does? Losses of both from one seed on real digits, side by side.
+"""Compare training in bf16 with fp32: the losses of both on real digits, from the same seed.
 
-A processor without bf16 computes it slowly, rounding between operations as one that has it does,
-though not always within them.
+Processors without bf16 emulate it slowly. They round between operations as processors with bf16
+do, but not always within an operation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Curves = dict[str, list[float]]
 
 
 def train(device: torch.device, steps: int, bf16: bool) -> Curves:
-    """Means of the losses over every `WINDOW` steps of a small DCGAN."""
+    """Train a small DCGAN and return the means of its losses over every `WINDOW` steps."""
     data = registry.create("datamodule", "mnist_subset", image_size=SIZE, batch_size=BATCH)
     batches = endless(data.train_dataloader())
     torch.manual_seed(0)
@@ -51,5 +51,5 @@ def train(device: torch.device, steps: int, bf16: bool) -> Curves:
 
 
 def measure(device: torch.device, steps: int = 400) -> dict[str, Curves]:
-    """The curves of both precisions."""
+    """Return the loss curves in both precisions."""
     return {"fp32": train(device, steps, False), "bf16": train(device, steps, True)}

@@ -1,8 +1,8 @@
-"""A long run of the MLP as users have it: does a step take longer, or more memory, at its end?
+"""Measure whether a step takes longer or more memory towards the end of a long run of the MLP.
 
-`python -m benchmarks.drift` trains 50,000 steps of narrow networks on the embedded digits, with
-log, evaluation, picture grids and checkpoints at the rhythm that `run.py callbacks=evaluate` gives
-them, and writes `results/long_run.json` and `.md`: all by tenths of the run.
+`python -m benchmarks.drift` trains narrow networks for 50,000 steps on the embedded digits, with
+log, evaluation, image grids and checkpoints as often as in `run.py callbacks=evaluate`, and writes
+the measurements of each tenth of the run to `results/long_run.json` and `.md`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ LONGEST = 6 * 3600.0
 
 
 class Tenths(pl.Callback):
-    """What each tenth of a run took, and what is there at its end.
+    """Record the step time, memory and files of each tenth of a run.
 
     Args:
-        steps: of the whole run.
-        folder: the run's.
+        steps: the number of steps in the whole run.
+        folder: the folder of the run.
 
     Attributes:
-        rows: by tenth; milliseconds are medians of single steps, so that what comes between them
-            (evaluations, grids, checkpoints) and other programs' bursts do not count.
+        rows: the measurements of each tenth. Milliseconds are medians over single steps, so that
+            neither the work between steps (evaluations, grids, checkpoints) nor short bursts of
+            other programs count.
     """
 
     def __init__(self, steps: int, folder: Path) -> None:
@@ -86,7 +87,7 @@ class Tenths(pl.Callback):
 
 
 def train(steps: int) -> list[dict[str, float]]:
-    """Train in this process; a row for each tenth of the run."""
+    """Train in this process and return the measurements of each tenth of the run."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -110,7 +111,7 @@ def train(steps: int) -> list[dict[str, float]]:
 
 
 def measure(steps: int) -> dict[str, float]:
-    """Of such a run in a fresh process: the second tenth, when all is warm, and the last."""
+    """Run it in a new process and return the second tenth, after warming up, and the last one."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.drift", "--steps", str(steps)]
         child([*command, "--out", folder], LONGEST)
@@ -124,7 +125,7 @@ def measure(steps: int) -> dict[str, float]:
 
 
 def report(found: dict[str, Any]) -> str:
-    """The tenths as Markdown."""
+    """Format the measurements as Markdown."""
     rows = found["tenths"]
     kinds = [kind for kind in rows[0] if any(row[kind] for row in rows)]
     second, last = rows[min(1, len(rows) - 1)], rows[-1]
@@ -160,7 +161,7 @@ def _number(value: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
     parser.add_argument("--steps", type=int, default=50_000)
-    parser.add_argument("--loaded", action="store_true", help="others compute too")
+    parser.add_argument("--loaded", action="store_true", help="report that the machine was busy")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     rows = train(options.steps)

@@ -1,4 +1,4 @@
-"""The experiments of `benchmarks.methods`: what is trained, what is read, what the paper says."""
+"""The experiments of `benchmarks.methods`: their trainings, metrics, and published numbers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Experiment:
-    """One table: the same training in several ways.
+    """An experiment, which fills one table: the same training in several ways.
 
     Attributes:
-        title: of the table.
-        updates: of G in a run, as two cores take.
-        common: settings of every way.
-        ways: further settings by the name of the row.
-        metrics: what is measured of the last checkpoint.
-        figures: those of the table, and how they are headed.
-        evaluation: options of the evaluation beside `metrics`.
-        paper: what the paper gives for a way, in the order of the figures.
-        source: which paper, and how its training differs.
-        draws_codes: write a picture of what the categorical code does.
+        title: the title of the table.
+        updates: the number of updates of G in a run, suitable for two cores.
+        common: the settings that all ways share.
+        ways: the further settings of each way, by the name of its row.
+        metrics: the metrics of the last checkpoint.
+        figures: the figures shown in the table, with their headings.
+        paper: the published values of each way, in the order of the figures.
+        source: the paper, and how its training differs.
+        evaluation: options of the evaluation besides `metrics`.
+        draws_codes: whether to write an image grid that shows the effect of the categorical code.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Experiment:
 
 
 def packed(batch: int) -> dict[str, tuple[str, ...]]:
-    """A plain GAN and PacGAN2 to 4, in batches of `batch` packs."""
+    """Return the settings of a plain GAN and of PacGAN2 to 4, in batches of `batch` packs."""
     ways = {"GAN": ("model.regularizer.packing.images=1", f"datamodule.batch_size={batch}")}
     for images in (2, 3, 4):
         settings = f"model.regularizer.packing.images={images}"
@@ -49,7 +49,7 @@ TOY = (
     "model.generator.width=128", "model.discriminator.width=64", "model.lr_g=1e-3",
     "model.lr_d=1e-3", "datamodule.spread=0.02",
 )  # fmt: skip
-"""A small and quick version of PacGAN's networks of points, and wider modes."""
+"""Settings for a small, fast version of PacGAN's networks for points, with wider modes."""
 TOY_SOURCE = (
     "PacGAN (arXiv:1712.04086): 10 trials of 400 epochs of 100,000 points, Adam 1e-4, widths 400 "
     "and 200 of G and D, standard deviation {}. Here widths are 128 and 64, the learning rate is "
@@ -65,7 +65,7 @@ STACKED = {"modes": "modes ↑", "mode_kl": "KL ↓"}
 def of_points(
     title: str, recipe: str, paper: dict[str, tuple[str, ...]], source: str
 ) -> Experiment:
-    """What packing changes on points of the plane."""
+    """Return an experiment on the effect of packing for points in the plane."""
     return Experiment(
         title=title,
         updates=2500,
@@ -80,7 +80,7 @@ def of_points(
 
 
 def of_few(title: str, images: int, updates: int, source: str) -> Experiment:
-    """What helps where the data set is small: so many `images` of Fashion-MNIST."""
+    """Return an experiment on what helps with only `images` images of Fashion-MNIST."""
     return Experiment(
         title=title,
         updates=updates,
@@ -218,4 +218,4 @@ EXPERIMENTS = {
         ),
     ),
 }  # fmt: skip
-"""By the name that `python -m benchmarks.methods` takes."""
+"""The experiments by the name that `python -m benchmarks.methods` takes."""

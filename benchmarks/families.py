@@ -1,13 +1,15 @@
-"""What each family of networks reaches after the same work of a machine: figures and pictures.
+"""Compare what each family of networks reaches after the same training time.
 
 `python -m benchmarks.families` trains the small recipe of every family through `run.py` for the
-same seconds: of the processor, added up over its threads, or of the clock where there is a GPU. It
-scores the last checkpoints of those that can be compared (32x32 with labels), with `--curve` also
-those on the way, draws one row of pictures of each, and writes `results/families.json`, `.md` and
-`.png`, on a GPU `families_cuda.*`, after each training. With `--data` the same recipes train on
-other images than Fashion-MNIST, and the files are called `families_DATA.*`. Rows that are there are
-kept, one for each family, seed and time, and runs in `--runs`, so that `--families` without a name
-only draws again. Data sets come from `ZOO_DATA_DIR` (default: `data`).
+same time: seconds of the processor, added up over its threads, or of the clock on a GPU. It
+evaluates the last checkpoints of the comparable families (32x32 with labels), and with `--curve`
+also earlier checkpoints. It draws one row of images for each family, and writes
+`results/families.json`, `.md` and `.png` (on a GPU `families_cuda.*`) after each training.
+
+With `--data`, the same recipes train on other images than Fashion-MNIST, and the files are called
+`families_DATA.*`. Earlier rows, one for each family, seed and time, and earlier runs in `--runs`
+are kept, so that `--families` without a name only draws the report again. Data sets are read from
+`ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ FAMILIES = {
     "GAT": ["experiment=gat_fashion_mnist", "datamodule.image_size=32"],
     "projected D": ["experiment=projected_fashion_mnist"],
 }
-"""Settings of a run by the name of its row: Fashion-MNIST at 32x32 with labels."""
+"""The settings of each comparable family, by the name of its row: Fashion-MNIST with labels."""
 PICTURES = {
     "PatchGAN": ["experiment=patchgan_fashion_mnist"],
     "FastGAN": ["experiment=fastgan_fashion_mnist"],
@@ -57,19 +59,19 @@ PICTURES = {
         "model.discriminator.base_channels=16",
     ],
 }  # fmt: skip
-"""Families that train on other images or without labels: pictures, no figures to compare."""
+"""The families that train on other images or without labels: the report shows only their images."""
 EVERY = {**FAMILIES, **PICTURES}
 
 
 @dataclass(frozen=True)
 class Images:
-    """What the families are compared on.
+    """The images on which families are compared.
 
     Attributes:
-        words: in the report's headings.
-        settings: of a training, after those of its recipe.
+        words: a description for the headings of the report.
+        settings: settings of a training, in addition to those of its recipe.
         scoring: settings of `task=evaluate`.
-        families: the rows that there can be.
+        families: the families that can train on the images.
     """
 
     words: str
@@ -90,7 +92,7 @@ DATA = {
         ("features=cifar10",),
     ),
 }  # fmt: skip
-"""By name; `cifar10_jpeg` is a folder of that name, with train/CLASS and test/CLASS in it."""
+"""The choices of `--data`; `cifar10_jpeg` is a folder of that name, in train/CLASS, test/CLASS."""
 ENDS = ["trainer.max_epochs=-1", "trainer.max_steps=-1", "trainer.max_images=null"]
 RARELY = 1_000_000
 QUIET = [
@@ -98,27 +100,27 @@ QUIET = [
     f"callbacks.checkpoints.every_n_epochs={RARELY}",
     "callbacks.checkpoints.every_n_images=null",
 ]
-"""Grids and checkpoints at the ends alone, so that writing takes no time from any training."""
+"""Settings that write grids and checkpoints only at the end, so that they take no training time."""
 FIGURES = {"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"}
 LONGEST = 6 * 3600.0
-"""Seconds on the clock that a training or its scores may take."""
+"""The most seconds that a training or its evaluation may take."""
 CALLBACKS = Path(__file__).parent / "callbacks"
 COLUMNS = 20
 CELL = 64
-"""Pixels of a picture in the sheet."""
+"""The size in pixels of an image in the sheet."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.families", description=__doc__)
     parser.add_argument(
-        "--seconds", type=int, default=600, help="of the processor or the GPU, for each run"
+        "--seconds", type=int, default=600, help="seconds of processor or GPU time for each run"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--families", nargs="*", choices=list(EVERY))
     parser.add_argument("--data", choices=list(DATA), default="fashion_mnist")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--curve", action="store_true", help="also the time to a quality")
-    parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
+    parser.add_argument("--curve", action="store_true", help="also measure the time to an FID")
+    parser.add_argument("--loaded", action="store_true", help="report that the machine was busy")
     parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "families")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
@@ -151,10 +153,10 @@ def main() -> None:
 def measured(
     family: str, seed: int, device: torch.device, options: argparse.Namespace
 ) -> table.Row:
-    """The row of one training.
+    """Train and evaluate one family with one seed, and return its row.
 
     Raises:
-        subprocess.CalledProcessError: it failed, or its evaluation did.
+        subprocess.CalledProcessError: the training or its evaluation failed.
     """
     data = DATA[options.data]
     run = folder(options.runs, options.data, family, seed, options.seconds)
@@ -184,7 +186,7 @@ def measured(
 
 
 def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device, data: str) -> None:
-    """The rows with their report, and the sheet of those whose runs are there."""
+    """Write the rows, their report, and the sheet of images of those whose runs exist."""
     picture = file.with_suffix(".png")
     table.write(file, rows, report(rows, device, picture.name, data))
     drawn = [(f"{r['family']}", folder(runs, data, r["family"], r["seed"], r["seconds"]))
@@ -195,22 +197,24 @@ def write(rows: list[table.Row], runs: Path, file: Path, device: torch.device, d
 
 
 def stem(data: str, device: torch.device) -> str:
-    """Of the names of the results."""
+    """Return the file name of the results without its ending."""
     parts = ["families"] if data == "fashion_mnist" else ["families", data]
     return "_".join(parts if device.type == "cpu" else [*parts, device.type])
 
 
 def folder(runs: Path, data: str, family: str, seed: int, seconds: int) -> Path:
+    """Return the folder of one run."""
     before = "" if data == "fashion_mnist" else f"{data}-"
     return runs / f"{before}{family.lower().replace(' ', '_')}-{seconds}s-seed{seed}"
 
 
 def name_of(machine: dict[str, Any]) -> str:
+    """Return the name of the GPU or, without one, of the processor."""
     return str(machine["processor"] if machine["device"] == "cpu" else machine["device"])
 
 
 def end_after(seconds: int, device: torch.device) -> list[str]:
-    """Settings that end a training after `seconds` of the processor, or of the clock on a GPU."""
+    """Return settings that end a training after seconds of processor time, or of time on a GPU."""
     if device.type == "cpu":
         return ["+callback=processor_time", f"callbacks.processor_time.seconds={seconds}"]
     minutes, rest = divmod(seconds, 60)
@@ -218,7 +222,7 @@ def end_after(seconds: int, device: torch.device) -> list[str]:
 
 
 def score(family: str, run: Path, data: Images, threads: int, curve: bool) -> table.Row:
-    """The figures of a run, for those families that can be compared, with their curve if asked."""
+    """Evaluate a run, with a curve if `curve`; families that are not comparable have no metrics."""
     metrics = list(FIGURES) if family in FAMILIES else []
     found = scored(run, metrics, threads, LONGEST, data.scoring)
     if curve and metrics:
@@ -227,12 +231,12 @@ def score(family: str, run: Path, data: Images, threads: int, curve: bool) -> ta
 
 
 def key(row: table.Row) -> tuple[Any, ...]:
-    """What a row is the only one of, and by what the rows are in order: that of the families."""
+    """Return the key that identifies a row and orders rows: by time, family and seed."""
     return row["seconds"], list(EVERY).index(row["family"]), row["seed"]
 
 
 def longest(rows: list[table.Row]) -> list[table.Row]:
-    """For each family, the row of its longest time and lowest seed: the one that is drawn."""
+    """Return the row of each family that is drawn: the one of the longest time and lowest seed."""
     best: dict[str, table.Row] = {}
     for row in rows:
         held = best.get(row["family"])
@@ -244,7 +248,7 @@ def longest(rows: list[table.Row]) -> list[table.Row]:
 def report(
     rows: list[table.Row], device: torch.device, picture: str, data: str = "fashion_mnist"
 ) -> str:
-    """The rows as Markdown: for each time the families, the nearest by FID first."""
+    """Format the rows as Markdown: a table for each time, with the families sorted by FID."""
     images = DATA[data]
     on_cpu = device.type == "cpu"
     unit = "processor seconds" if on_cpu else "seconds on one GPU"
@@ -309,7 +313,7 @@ def report(
 
 
 def sheet(runs: list[tuple[str, Path]]) -> Image.Image:
-    """One row of pictures for each run, drawn by seed 0; with classes, a column for each."""
+    """Draw one row of images for each run from seed 0; with classes, two columns for each."""
     font = ImageFont.load_default(size=14)
     left = 8 + max(int(font.getlength(name)) for name, _ in runs) + 8
     step = CELL + 2
@@ -323,7 +327,7 @@ def sheet(runs: list[tuple[str, Path]]) -> Image.Image:
 
 
 def pictures(run: Path) -> list[Image.Image]:
-    """`COLUMNS` pictures of a run's last checkpoint, as large as a cell allows."""
+    """Generate `COLUMNS` images with a run's last checkpoint, as large as a cell allows."""
     model = zoo.load(run)
     z, _ = model.draw(COLUMNS, seed=0)
     y = torch.arange(COLUMNS) % model.num_classes if model.num_classes else None

@@ -1,8 +1,8 @@
-"""What `python run.py` has learned at its end, and in how many seconds, before and after.
+"""Measure what `python run.py` learns in how many seconds, with earlier and current defaults.
 
-`python -m benchmarks.first_minute` trains each way in turn for every seed, in processes of their
-own, scores the last checkpoints and writes `results/first_minute_seeds.json` and `.md`. Seconds
-mean something on an idle machine only: `--loaded` leaves them out.
+`python -m benchmarks.first_minute` trains each way in turn for every seed, in separate processes,
+evaluates the last checkpoints, and writes `results/first_minute_seeds.json` and `.md`. Seconds are
+meaningful only on an idle machine; `--loaded` omits them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WAYS = {
     "after": [],
     "after, bf16": ["trainer=cpu_bf16"],
 }  # fmt: skip
-"""Settings of a run by the name of its row; `before` is what the default was."""
+"""The settings of each way, by the name of its row; `before` has the earlier defaults."""
 FIGURES = {"fid": "FID ↓", "conditional_accuracy": "conditional accuracy ↑"}
 LONGEST = 3600.0
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=["before", "after"])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--loaded", action="store_true", help="others compute too: no seconds")
+    parser.add_argument("--loaded", action="store_true", help="omit seconds: the machine is busy")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     file = options.out / "first_minute_seeds.json"
@@ -52,19 +52,19 @@ def main() -> None:
 
 
 def key(row: table.Row) -> tuple[Any, ...]:
-    """What a row is the only one of, and by what the rows are in order."""
+    """Return the key that identifies a row and orders rows: by way and seed."""
     return list(WAYS).index(row["way"]), row["seed"]
 
 
 def measure(settings: list[str], seed: int, threads: int) -> table.Row:
-    """Images, seconds of training and figures of one run of the default under `settings`."""
+    """Train the default with further `settings`; return its images, seconds and metrics."""
     conditional = "model.conditional=false" not in settings
     metrics = ["fid", *["conditional_accuracy"] * conditional]
     return trained_and_scored([*settings, f"seed={seed}"], metrics, threads, LONGEST)
 
 
 def report(rows: list[table.Row]) -> str:
-    """The rows as Markdown, with means and deviations over the seeds."""
+    """Format the rows as Markdown, with means and deviations over the seeds."""
     lines = [
         "# The first minute",
         "",

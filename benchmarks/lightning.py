@@ -1,9 +1,9 @@
-"""The step as `run.py` trains it: under Lightning, with progress bar, log and checkpoints on.
+"""Measure the step in `run.py`'s trainer: with Lightning, progress bar, log and checkpoints.
 
-Short epochs of the trainer alternate with as many bare steps and steps of the plain loop, in one
-process: at the end of an epoch a callback runs the others. The steps of an epoch and what happens
-between two of them (checkpoint, picture grid, row of the log, diagnosis) are timed apart, since in
-a real training the latter is shared by the steps of a whole data set.
+Short epochs of the trainer alternate with the same number of bare steps and of steps of the plain
+loop, all in one process: a callback runs these at the end of an epoch. The steps of an epoch, and
+the work between two epochs (checkpoint, image grid, log, diagnostics), are timed separately, since
+real epochs are much longer and spread that work over the steps of a whole data set.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from zoo.training.step import AdversarialStep
 from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
 
 EPOCH = 60_000
-"""Images by whose steps the end of an epoch is shared: those of MNIST."""
+"""The number of images over which the time of an epoch's end is spread, as in MNIST."""
 
 
 class Noise(DataModule):
-    """Random pictures of a card's size, as many as asked for."""
+    """A data set of random images in the size of a card."""
 
     def __init__(self, card: Card, batch_size: int, images: int) -> None:
         super().__init__("noise", card.image_size, card.channels, [], batch_size)
@@ -49,11 +49,12 @@ class Noise(DataModule):
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured of a card.
+    """The measurements of one card.
 
     Attributes:
-        timings: seconds per step of `run.py`, with its share of an epoch's end, and of the others.
-        epoch_end: seconds between two epochs.
+        timings: the seconds per step of `run.py`, with a share of the end of an epoch, and of the
+            other contenders.
+        epoch_end: the seconds between two epochs.
     """
 
     timings: dict[str, Timing]
@@ -61,7 +62,12 @@ class Run:
 
 
 class Clock(pl.Callback):
-    """Times epochs, what is between them, and at their end the `others`, as many steps of each."""
+    """A callback that times epochs, the time between them, and the `others` at their end.
+
+    Args:
+        size: the number of steps in an epoch, and of steps of each other contender.
+        others: the functions that run a step of the other contenders.
+    """
 
     def __init__(self, size: int, others: dict[str, Callable[[], object]]) -> None:
         self.size, self.others = size, others
@@ -83,7 +89,7 @@ class Clock(pl.Callback):
         self, trainer: pl.Trainer, gan: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx + 1 < self.size or trainer.global_step == trainer.max_steps:
-            return  # the training's last step has its checkpoint within itself
+            return  # the last step of the training includes writing a checkpoint
         spent = _now(trainer) - self.start
         self.epochs += 1
         if self.epochs > 2:  # the first ones warm up
@@ -93,7 +99,7 @@ class Clock(pl.Callback):
         self.end = _now(trainer)
 
     def run(self, batch_size: int) -> Run:
-        """What was measured."""
+        """Return the measurements."""
         end = statistics.median(self.between)
         found = {name: Timing(tuple(values)) for name, values in self.seconds.items()}
         share = end * batch_size / EPOCH
@@ -121,7 +127,7 @@ class _Idle:
 
 
 class NoUpdates(pl.Callback):
-    """Takes the updates out of a training, so that only what surrounds them remains."""
+    """A callback that removes the updates from training, so that only the overhead is left."""
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, gan: Any, batch: Any, batch_idx: int
@@ -138,9 +144,9 @@ def make_run(
     callbacks: list[pl.Callback],
     precision: str = "32-true",
 ) -> tuple[pl.Trainer, pl.LightningModule]:
-    """What `run.py` would make of a card: trainer and GAN, everything on as by default.
+    """Create the trainer and the GAN of a card as `run.py` would, with all defaults.
 
-    The averaged generator is off, since the plain loop has none.
+    Only the weight average (EMA) is off, since the plain loop has none.
     """
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
@@ -172,11 +178,13 @@ def make_run(
 
 
 def measure(card: Card, batch_size: int, rounds: int, bf16: bool = False) -> Run:
-    """Seconds per step of `plain`, the bare `zoo` step and `run.py`, interleaved.
+    """Time steps of the plain loop, the bare zoo step and `run.py` in turn.
 
     Args:
-        rounds: how many epochs; one lasts a second, or a step.
-        bf16: run.py and the bare step under autocast.
+        card: the card.
+        batch_size: the number of images in a batch.
+        rounds: the number of epochs, each of which takes a second, or a step if that is longer.
+        bf16: whether `run.py` and the bare step use autocast to bf16.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     others = {
@@ -192,12 +200,12 @@ def measure(card: Card, batch_size: int, rounds: int, bf16: bool = False) -> Run
 
 
 def without_updates(batch_size: int, rounds: int, size: int = 1000) -> Run:
-    """Seconds of a step of the MLP's training that updates nothing, beside its batches alone.
+    """Time the training steps of the MLP without updates, and the loading of their batches.
 
     Args:
-        batch_size: images of a step.
-        rounds: how many epochs are timed.
-        size: steps of an epoch.
+        batch_size: The number of images in a batch.
+        rounds: The number of timed epochs.
+        size: The number of steps in an epoch.
     """
     card = CARDS["mlp_28"]
     data = Noise(card, batch_size, size * batch_size)
@@ -218,6 +226,6 @@ def _train(
     (clock,) = (c for c in callbacks if isinstance(c, Clock))
     data = Noise(card, batch_size, clock.size * batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        steps = clock.size * (rounds + 3)  # two epochs warm up, the last one is not timed
+        steps = clock.size * (rounds + 3)  # two epochs to warm up, and the last one is not timed
         trainer, gan = make_run(card, data, steps, Path(folder), callbacks, precision)
         trainer.fit(gan, datamodule=data)

@@ -1,4 +1,4 @@
-"""Interleaved measuring: every contender runs in every round, so that noise hits all alike."""
+"""Interleaved measurements: all contenders run in each round, so that noise affects all alike."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ from zoo.layers.product import linear, onednn_has_products
 
 ROOT = Path(__file__).resolve().parent.parent
 STATUS = Path("/proc/self/status")
-"""Where Linux tells what a process holds."""
+"""The file in which Linux reports the memory of this process."""
 MAKERS = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}
-"""The makers of processors by their name in /proc/cpuinfo."""
+"""The manufacturers of processors by their name in /proc/cpuinfo."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call of one contender, one number per round."""
+    """The seconds per call of one contender in each round."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
+        """The median of the seconds per call."""
         return statistics.median(self.seconds)
 
     def speedup(self, baseline: Timing) -> float:
-        """How many times faster than `baseline`: the median of the ratios within each round."""
+        """Return the speed-up over `baseline`, the median of the ratios within each round."""
         return statistics.median(b / s for s, b in zip(self.seconds, baseline.seconds, strict=True))
 
 
 def timed(function: Callable[[], object], iterations: int, device: torch.device) -> float:
-    """Seconds per call; on CUDA by events, from an idle device to an idle device."""
+    """Return the seconds per call; on CUDA, measured with events between idle states."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
@@ -63,7 +64,7 @@ def timed(function: Callable[[], object], iterations: int, device: torch.device)
 
 
 def iterations_for(seconds: float, least: float = 0.05) -> int:
-    """Calls per timing, so that one lasts `least` seconds and the clock does not matter."""
+    """Return the number of calls that take at least `least` seconds, enough for the clock."""
     return max(1, round(least / max(seconds, 1e-9)))
 
 
@@ -74,10 +75,14 @@ def interleaved(
     budget: float = 60.0,
     warmup: int = 2,
 ) -> dict[str, Timing]:
-    """Time all contenders in turn, `rounds` times.
+    """Time all contenders in turn, for several rounds.
 
-    The order turns by one in each round. After three rounds no new one starts once `budget` seconds
-    are spent.
+    Args:
+        contenders: the functions to time.
+        device: the device that they use.
+        rounds: the number of rounds; each starts with the next contender.
+        budget: the seconds after which no further round starts, but at least three are run.
+        warmup: the number of calls of each function before it is timed.
     """
     iterations = {}
     for name, function in contenders.items():
@@ -97,10 +102,11 @@ def interleaved(
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
-    """FLOP/s of the fastest of large matrix products and a large convolution.
+    """Measure the peak FLOP/s as the faster of a large matrix product and a large convolution.
 
-    Some processors run one by another library than the other, and shares of the slower one would
-    exceed 100 %. On CUDA in the TF32 that convolutions in fp32 take unless they are told otherwise.
+    On some processors, different libraries compute the two, so that a share of the slower one could
+    exceed 100 %. On CUDA, fp32 is measured in TF32 if that is allowed for convolutions (the
+    default).
     """
     n = 2048 if device.type == "cpu" else 8192
     size, width = (32, 128) if device.type == "cpu" else (64, 512)
@@ -126,14 +132,17 @@ def peak_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> floa
 
 
 def _product_flops(x: Any, weight: Any, *rest: Any, out_val: Any) -> int:
-    """Of oneDNN's product, for which torch has no formula."""
+    """Return the operations of oneDNN's matrix product, for which torch has no formula."""
     return 2 * x.numel() * weight.shape[0]
 
 
 def _convolution_backward_flops(
     gradient: Any, x: Any, weight: Any, *rest: Any, out_val: Any
 ) -> int:
-    """As many as forward for each of the two gradients asked for; torch's own forgets groups."""
+    """Return the operations of a convolution's backward pass.
+
+    Each gradient needs as many as the forward pass. torch's own formula ignores groups.
+    """
     transposed, wanted = rest[4], rest[7]
     each = 2 * (x if transposed else gradient).numel() * weight[0].numel()
     return each * (wanted[0] + wanted[1])
@@ -146,9 +155,9 @@ if onednn_has_products():
 
 
 class _Flops(DispatchMode):
-    """Adds up the operations that there are formulas for.
+    """A counter of the operations for which there are formulas.
 
-    torch's own `FlopCounterMode` also watches modules, by hooks that forbid a second derivative.
+    torch's own `FlopCounterMode` also tracks modules, with hooks that prevent second derivatives.
     """
 
     total = 0
@@ -164,14 +173,14 @@ class _Flops(DispatchMode):
 
 
 def flops(function: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products and convolutions in a call."""
+    """Count the floating-point operations of matrix products and convolutions in a call."""
     with _Flops() as counter:
         function()
     return counter.total
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the processor computes with bf16 itself."""
+    """Whether the device supports bf16 in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     flags = f" {_cpuinfo('flags') or _cpuinfo('Features')} "
@@ -179,9 +188,10 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def kind_of(device: torch.device) -> str:
-    """The kind of processor, of which there is one report each: `cpu-avx2`, `cuda` …
+    """Return the kind of processor, for each of which there is a report: `cpu-avx2`, `cuda`, …
 
-    With AVX-512 the maker counts too: MKL uses AVX2 on AMD's, and bf16 is quick on few others.
+    With AVX-512, the manufacturer matters as well: MKL uses AVX2 on AMD's processors, and few other
+    processors compute bf16 fast.
     """
     if device.type != "cpu":
         return device.type
@@ -192,7 +202,7 @@ def kind_of(device: torch.device) -> str:
 
 
 def _cpuinfo(field: str) -> str:
-    """A field of the first processor in Linux's /proc/cpuinfo; empty where there is none."""
+    """Return a field of the first processor in Linux's /proc/cpuinfo; empty if there is none."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return ""
@@ -201,7 +211,7 @@ def _cpuinfo(field: str) -> str:
 
 
 def machine(device: torch.device) -> dict[str, object]:
-    """What was measured on, and with which versions."""
+    """Describe the machine, the versions of the software, and the date."""
     name = _cpuinfo("model name") or platform.processor() or platform.machine()
     return {
         "processor": name,
@@ -216,7 +226,7 @@ def machine(device: torch.device) -> dict[str, object]:
 
 
 def machines_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The machines of rows, each once, by their entry `machine` with the threads used."""
+    """Describe the distinct machines in the entries `machine` of rows, with the threads used."""
     found = dict.fromkeys(
         f"{_device(m)}{m['processor']}, {m['threads']} thread{'s' * (m['threads'] > 1)}, "
         f"torch {m['torch']}, Python {m['python']}, {m['date']}"
@@ -230,15 +240,15 @@ def _device(machine: Mapping[str, Any]) -> str:
 
 
 def resident(field: Literal["VmRSS", "VmHWM"]) -> int:
-    """Bytes of memory that this process holds (`VmRSS`), or held at its peak (`VmHWM`).
+    """Return the bytes of memory of this process, now (`VmRSS`) or at its peak (`VmHWM`).
 
-    From Linux itself: `getrusage` would hand the peak of the parent process down to this one.
+    They are read from Linux's /proc, since `getrusage` inherits the peak of the parent process.
 
     Raises:
-        ZooError: the system is another one.
+        ZooError: the system is not Linux.
     """
     if not STATUS.exists():
-        raise ZooError(f"memory is measured on Linux, by {STATUS}, which this system has not.")
+        raise ZooError(f"memory can only be measured on Linux: there is no {STATUS}.")
     status = STATUS.read_text()
     (line,) = (line for line in status.splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
@@ -247,13 +257,19 @@ def resident(field: Literal["VmRSS", "VmHWM"]) -> int:
 def child(
     command: list[str], timeout: float = 600.0, **environment: str
 ) -> tuple[float, float, str]:
-    """Run a process in the repository, with additions to the environment.
+    """Run a command in the repository.
+
+    Args:
+        command: the command and its arguments.
+        timeout: the most seconds that it may take.
+        environment: variables to add to the environment.
 
     Returns:
-        CPU seconds (NaN on Windows, which counts none of child processes), wall seconds, output.
+        Its CPU seconds (NaN on Windows, which does not count those of child processes), its wall
+        seconds, and its output.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the command failed.
     """
     before, start = _cpu_of_children(), time.perf_counter()
     done = subprocess.run(
@@ -279,6 +295,6 @@ def _cpu_of_children() -> float:
 
 
 def peak_memory(card: str, contender: str, batch_size: int) -> float:
-    """Bytes that three steps add to the peak memory of a fresh process (of the GPU, on CUDA)."""
+    """Return the bytes that three steps add to the peak memory of a new process, or on the GPU."""
     command = [sys.executable, "-m", "benchmarks.memory", card, contender, str(batch_size)]
     return float(json.loads(child(command)[2].splitlines()[-1]))

@@ -1,6 +1,6 @@
-"""Peak memory of a contender in a process of its own.
+"""Measure the peak memory of a contender in its own process.
 
-`python -m benchmarks.memory dcgan_32 zoo 64` prints bytes.
+`python -m benchmarks.memory dcgan_32 zoo 64` prints the bytes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ STEPS = 3
 
 def main(card: str, contender: str, batch_size: str) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # Libraries and their first-use buffers come before the count.
+    # Load libraries and allocate their initial buffers before measuring.
     torch.nn.functional.conv2d(
         torch.randn(1, 3, 8, 8, device=device), torch.randn(4, 3, 3, 3).to(device)
     )
     before = resident("VmHWM")
     step = contenders(device)[contender](CARDS[card], int(batch_size), device)["step"]
-    for _ in range(STEPS + (2 if "captured" in contender else 0)):  # three of its own warm up
+    # Two more steps, since the first three of a captured contender only warm up.
+    for _ in range(STEPS + (2 if "captured" in contender else 0)):
         step()
     if device.type == "cuda":
         print(json.dumps(torch.cuda.max_memory_allocated(device)))

@@ -1,10 +1,10 @@
-"""What a method changes, beside what its paper says: modes caught, few images, codes.
+"""Measure the effect of methods, next to their papers' numbers: dropped modes, few images, codes.
 
-`python -m benchmarks.methods ring grid` trains the ways of each experiment named
-(`experiments.py`) for every seed, scores each last checkpoint, and writes `results/methods.json`
-and `.md` after each run, keeping the rows that are there. All in one process: these runs are short,
-and a start takes as long as some of them. `--updates` trains longer. Data sets come from
-`ZOO_DATA_DIR` (default: `data`).
+`python -m benchmarks.methods ring grid` trains all ways of the experiments named (see
+`experiments.py`) for every seed, evaluates each last checkpoint, and updates `results/methods.json`
+and `.md` after each run, keeping earlier rows. Everything runs in one process, since starting one
+takes as long as some of these short runs. `--updates` sets another length of training. Data sets
+are read from `ZOO_DATA_DIR` (default: `data`).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=list(EXPERIMENTS), metavar="NAME",
                         help=", ".join(EXPERIMENTS))  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--ways", nargs="+", help="rows, instead of all of an experiment")
-    parser.add_argument("--updates", type=int, help="of G, instead of the experiment's own number")
+    parser.add_argument("--ways", nargs="+", help="the rows to run; by default all")
+    parser.add_argument("--updates", type=int, help="updates of G; by default the experiment's")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--loaded", action="store_true", help="say that others computed beside it")
+    parser.add_argument("--loaded", action="store_true", help="report that the machine was busy")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -56,12 +56,12 @@ def main() -> None:
 
 
 def settings_of(experiment: Experiment, way: str, updates: int) -> list[str]:
-    """The settings of a run, but for its seed."""
+    """Return the settings of a run except its seed."""
     return [*experiment.common, *experiment.ways[way], *ENDS, f"trainer.max_steps={updates}"]
 
 
 def measure(name: str, way: str, seed: int, updates: int, out: Path) -> table.Row:
-    """What one run of a way has seen and reached after so many updates of G."""
+    """Train and evaluate one way of an experiment with one seed, and return its row."""
     experiment = EXPERIMENTS[name]
     settings = settings_of(experiment, way, updates)
     start = time.process_time()
@@ -86,19 +86,19 @@ def measure(name: str, way: str, seed: int, updates: int, out: Path) -> table.Ro
 
 
 def key(row: table.Row) -> tuple[Any, ...]:
-    """What a row is the only one of, and by what the rows are in order: that of the tables."""
+    """Return the key that identifies and orders rows: by experiment, updates, way and seed."""
     name = row["experiment"]
     way = list(EXPERIMENTS[name].ways).index(row["way"])
     return list(EXPERIMENTS).index(name), row["updates"], way, row["seed"]
 
 
 def drawing(name: str) -> str:
-    """The file of an experiment's picture."""
+    """Return the file name of an experiment's image grid."""
     return f"methods_{name}.png"
 
 
 def report(rows: list[table.Row], folder: Path) -> str:
-    """The rows as Markdown: a table for each experiment and number of updates."""
+    """Format the rows as Markdown: a table for each experiment and number of updates."""
     lines = [
         "# Methods beside their papers",
         "",

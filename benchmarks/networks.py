@@ -1,8 +1,8 @@
-"""The card networks in plain PyTorch, as a textbook writes them: what the zoo is measured against.
+"""The networks of the cards in plain, textbook-style PyTorch, with which the zoo is compared.
 
-Same maths and same parameter count as the zoo's networks (`tests/benchmarks/test_benchmarks.py`
-holds them to it), without its means: convolutions and resampling are separate, spectral norm is
-torch's own.
+They have the same mathematics and the same number of parameters as the zoo's networks, which
+`tests/benchmarks/test_benchmarks.py` checks, but none of its optimizations: convolutions and
+resampling are separate, and spectral norm is torch's own.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class UpBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """At 32 pixels."""
+    """For images of 32x32 pixels."""
 
     def __init__(self, channels: int, latent_dim: int, width: int = 256) -> None:
         super().__init__()
@@ -148,14 +148,14 @@ class DownBlock(nn.Module):
         h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
         if self.shortcut is None:
             return h + x
-        # The first block pools before its shortcut, the others behind it, as the papers' code does.
+        # As in the papers' code, the first block pools before its shortcut, the others after it.
         if self.first:
             return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
         return F.avg_pool2d(h + self.shortcut(x), 2)
 
 
 class ResNetDiscriminator(nn.Module):
-    """At 32 pixels."""
+    """For images of 32x32 pixels."""
 
     def __init__(self, channels: int, width: int = 128, spectral: bool = True) -> None:
         super().__init__()

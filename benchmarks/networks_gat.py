@@ -1,6 +1,7 @@
-"""Plain PyTorch for the card of GAT (Hyun et al., 2025, arXiv:2509.24935), without labels.
+"""The networks of the card of GAT (Hyun et al., 2025, arXiv:2509.24935) in plain PyTorch.
 
-Written from the paper's formulas; attention is two matrix products and a softmax.
+They are written from the paper's formulas, without labels; attention consists of two matrix
+products and a softmax.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class RMSNorm(nn.Module):
 
 
 def angles(side: int, features: int) -> Tensor:
-    """(side * side, features / 2): first the row's angles, then the column's."""
+    """Return angles (side * side, features / 2): first those of the row, then of the column."""
     quarter = features // 4
     frequencies = 10_000.0 ** (-torch.arange(quarter) / quarter)
     place = torch.arange(side * side)
@@ -77,7 +78,7 @@ class SwiGLU(nn.Module):
 
 
 class ScaledLinear(nn.Linear):
-    """Learns at a hundredth of the learning rate."""
+    """A linear layer that learns at a hundredth of the learning rate."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * 0.01, self.bias * 0.01)
@@ -105,7 +106,7 @@ class Output(nn.Module):
 
 
 def _xavier(network: nn.Module) -> None:
-    """As published: gain 0.1 of what makes gates and scales, 100 of slow layers, else 1."""
+    """Initialize with the published gains: 0.1 for gates and scales, 100 for slow layers."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear):
             slow = isinstance(layer, ScaledLinear)
@@ -126,7 +127,7 @@ class GATGenerator(nn.Module):
         self.blocks = nn.ModuleList(GeneratorBlock(width, heads) for _ in range(depth))
         self.outputs = nn.ModuleList(Output(width, channels * patch**2) for _ in range(LEVELS))
         self.positions = nn.Parameter(positions(self.side, width), requires_grad=False)
-        # In the published network, which multiplies it by 0.
+        # Part of the published network, which multiplies its output by 0.
         self.patch_embedding = nn.Conv2d(channels, width, patch, stride=patch).requires_grad_(False)
         self.register_buffer("turns", angles(self.side, width // heads), persistent=False)
         self.register_buffer("style_mean", torch.zeros(1, width))
@@ -161,7 +162,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class NestedNoise(nn.Module):
-    """Four copies of an image, each less noisy than the one before; in eval mode without noise."""
+    """Return four copies of an image, each less noisy than the one before; no noise in eval."""
 
     def forward(self, x: Tensor) -> Tensor:
         strengths = [1 - 0.125 ** (1 - level / 3) + 0.01 for level in range(LEVELS)]

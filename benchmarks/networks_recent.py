@@ -1,7 +1,8 @@
-"""Plain PyTorch for the cards of R3GAN, BigGAN and StyleGAN2 at 32 pixels, without labels.
+"""The networks of the cards of R3GAN, BigGAN and StyleGAN2 at 32 pixels in plain PyTorch.
 
-Written from the papers' formulas as `networks.py` is: one kernel per image where a style scales it,
-filters and upsampling apart, attention by two matrix products, spectral norm by torch.
+As in `networks.py`, they are written from the papers' formulas, without labels: modulated
+convolutions have one kernel per image, filters and upsampling are separate, attention consists of
+two matrix products, and spectral norm is torch's own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 def _filter(x: Tensor, up: bool = False, stride: int = 1, padding: int = 1) -> Tensor:
-    """[1, 3, 3, 1] / 8 along both axes of each channel; `up` puts zeros between pixels first."""
+    """Apply the filter [1, 3, 3, 1] / 8 to both axes; `up` first inserts zeros between pixels."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype)
     taps = taps / taps.sum() * (2 if up else 1)
     kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
@@ -246,7 +247,7 @@ class Mapping(nn.Module):
 
 
 class Styled(nn.Module):
-    """Modulated and demodulated convolution with one kernel an image, noise, bias, leaky ReLU."""
+    """A modulated convolution with a kernel per image, demodulated, with noise and leaky ReLU."""
 
     def __init__(self, inputs: int, outputs: int, style_dim: int, size: int, up: bool) -> None:
         super().__init__()

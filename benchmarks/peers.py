@@ -1,7 +1,8 @@
-"""torchgan and mimicry on the same cards, through their own training steps, where installed.
+"""The libraries torchgan and mimicry on the same cards, with their own training steps.
 
-`pip install torchgan torch-mimicry` (the extra `peers`). torchgan's trainer takes the plain
-networks; mimicry has its own of the same sizes. Their logging to files is off, which favours them.
+They take part if installed (`pip install torchgan torch-mimicry`, the extra `peers`). torchgan's
+trainer is given the plain networks; mimicry has its own networks of the same sizes. Their logging
+to files is disabled, which favours them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.cards import Card, Contender, Functions
 
 
 def peers(card: Card) -> dict[str, Contender]:
-    """Peers that are installed and have this card, by name."""
+    """Return the installed libraries that support a card, by name."""
     found: dict[str, Contender] = {}
     if _installed("torchgan") and card.generator in ("mlp", "dcgan"):
         found["torchgan"] = torchgan
@@ -31,14 +32,14 @@ def peers(card: Card) -> dict[str, Contender]:
 
 
 def torchgan(card: Card, batch_size: int, device: torch.device) -> Functions:
-    """One iteration of torchgan's `Trainer`: both updates."""
+    """Return one iteration of torchgan's `Trainer`, with both updates, as `step`."""
     os.environ.update(TENSORBOARD_LOGGING="0", CONSOLE_LOGGING="0", VISDOM_LOGGING="0")
     losses, models, trainer = (
         importlib.import_module(f"torchgan.{name}") for name in ("losses", "models", "trainer")
     )
 
     class Wrapped:
-        """A plain network behind torchgan's constructor."""
+        """A plain network with the constructor that torchgan expects."""
 
         def adopt(self, network: nn.Module) -> None:
             self.network = network
@@ -75,7 +76,7 @@ def torchgan(card: Card, batch_size: int, device: torch.device) -> Functions:
 
 
 def mimicry(card: Card, batch_size: int, device: torch.device) -> Functions:
-    """`train_step` of mimicry's ResNets at 32 pixels."""
+    """Return the training steps of mimicry's ResNets at 32 pixels."""
     _import_without_metrics("torch_mimicry")
     kind, prefix = {"sngan_32": ("sngan", "SNGAN"), "wgan_gp_32": ("wgan_gp", "WGANGP")}[card.name]
     nets = importlib.import_module(f"torch_mimicry.nets.{kind}")
@@ -105,7 +106,7 @@ def _installed(name: str) -> bool:
 
 
 def _import_without_metrics(name: str) -> None:
-    """Import a package's modules without its `__init__`, which would import TensorFlow."""
+    """Make a package's modules importable without its `__init__`, which imports TensorFlow."""
     for package in (name, f"{name}.training"):
         if package not in sys.modules:
             spec: Any = importlib.util.find_spec(package)

@@ -1,4 +1,4 @@
-"""The input pipeline against torchvision's: images/s from memory and from a folder of JPEGs."""
+"""Compare the input pipeline with torchvision's: images/s from memory and from a JPEG folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE, BATCH = 32, 64
 
 
 class TorchvisionLike(Dataset):
-    """Images in memory that become PIL pictures and then tensors, as torchvision's MNIST does."""
+    """Images in memory, converted to PIL images and then to tensors, as in torchvision's MNIST."""
 
     def __init__(self, images: torch.Tensor, flip: bool) -> None:
         self.images = images
@@ -40,12 +40,12 @@ class TorchvisionLike(Dataset):
 
 
 def endless(loader: Any) -> Iterator[Any]:
-    """Batches of `loader`, over and over."""
+    """Iterate over the batches of `loader` endlessly."""
     return itertools.chain.from_iterable(itertools.repeat(loader))
 
 
 def from_memory(flip: bool) -> dict[str, Callable[[], object]]:
-    """Functions that each take one batch of 64 images of 32x32 in [-1, 1]: torchvision's, ours."""
+    """Return functions of torchvision and of the zoo that load 64 images of 32x32 in [-1, 1]."""
     images = torch.randint(0, 256, (10_000, 1, SIZE, SIZE), dtype=torch.uint8)
     theirs = endless(DataLoader(TorchvisionLike(images, flip), BATCH, shuffle=True, drop_last=True))
     labels = torch.zeros(len(images), dtype=torch.int64)
@@ -57,7 +57,7 @@ def from_memory(flip: bool) -> dict[str, Callable[[], object]]:
 
 
 def write_pictures(folder: Path, count: int) -> None:
-    """JPEGs of 32x32 in two classes."""
+    """Write random JPEGs of 32x32 in two classes."""
     pixels = torch.randint(0, 256, (count, SIZE, SIZE, 3), dtype=torch.uint8).numpy()
     for index, picture in enumerate(pixels):
         place = folder / f"class{index % 2}"
@@ -66,12 +66,19 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def folder_rates(root: Path, count: int, rounds: int = 5) -> dict[str, float]:
-    """Images/s of an epoch over a folder of JPEGs: torchvision with two workers, ours first, later.
+    """Measure the images/s of an epoch over a folder of JPEGs, in torchvision and in the zoo.
 
-    Medians of `rounds`, in each of which all take part; `root` is an empty folder to work in.
+    Args:
+        root: an empty folder to work in.
+        count: the number of images.
+        rounds: the number of rounds, over which medians are taken.
+
+    Returns:
+        The images/s of torchvision with two workers, and of the zoo in the first and in later
+        epochs.
     """
     write_pictures(root / "pictures", count)
-    for name in (_torchvision, _zoo):  # warms up what reads pictures, and the disk
+    for name in (_torchvision, _zoo):  # warms up the decoders and the disk cache
         name(root, -1, count)
     found: dict[str, list[float]] = {}
     for turn in range(rounds):

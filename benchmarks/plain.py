@@ -1,8 +1,8 @@
-"""The plain training loop: what one writes from a tutorial, and what every figure is held against.
+"""The plain training loop, as in a tutorial, with which every measurement is compared.
 
-Reals and fakes in separate passes, D not frozen in the update of G, torch's default Adam, the
-contiguous memory format; fakes are detached for D and reused for G, as PyTorch's DCGAN tutorial
-does. Losses and penalties are written from their formulas.
+Real and generated images pass through D separately, D is not frozen in the update of G, Adam is
+torch's default, and the memory format is contiguous. As in PyTorch's DCGAN tutorial, generated
+images are detached for D and reused for G. Losses and penalties are written from their formulas.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def r2(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _slopes(d: nn.Module, x: Tensor) -> Tensor:
-    """Differences of D's scores along a random direction, with the same noise inside of D."""
+    """Return finite differences of D's scores in a random direction, with the same noise in D."""
     direction = torch.randn_like(x)
     with torch.random.fork_rng([x.device] if x.is_cuda else [], device_type="cuda"):
         there = d(x + 0.01 * direction)
@@ -91,12 +91,14 @@ PENALTIES = {
 
 
 class PlainLoop:
-    """One generator and one discriminator in plain PyTorch.
+    """A training loop for one generator and one discriminator in plain PyTorch.
 
     Args:
-        loss: a key of `LOSSES`; `wgan_gp` has its penalty, `wgan` clips D's weights.
-        lr, betas: of both Adams.
-        penalty: a key of `PENALTIES` to add, or several joined by `+`.
+        generator, discriminator: the networks.
+        loss: a key of `LOSSES`; `wgan_gp` includes its penalty, and `wgan` clips D's weights.
+        latent_dim: the size of the latent.
+        lr, betas: the options of both Adam optimizers.
+        penalty: a key of `PENALTIES`, or several joined by `+`; None for none.
     """
 
     def __init__(

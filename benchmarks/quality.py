@@ -1,6 +1,7 @@
-"""Seconds to a quality: the FID of a training's checkpoints over the seconds until each of them.
+"""Measure the time to reach an FID from the checkpoints of a training.
 
-A row's `curve` is a list of [images seen, FID]; its seconds are shared evenly by its images.
+A row's `curve` is a list of [images seen, FID]. The seconds until a checkpoint are computed from
+its images seen, assuming a constant rate.
 """
 
 from __future__ import annotations
@@ -15,21 +16,28 @@ from benchmarks.scored import evaluated
 from zoo.core.tables import markdown
 
 EVERY = 2000
-"""Images between two checkpoints."""
+"""The number of images between two checkpoints."""
 CHECKPOINTS = [f"callbacks.checkpoints.every_n_images={EVERY}"]
-"""The setting of a training that a curve can be made of."""
+"""The setting of a training that writes the checkpoints for a curve."""
 FIDS = (50, 25, 10, 5, 2)
+"""The FIDs whose times are reported."""
 IMAGES = 2500
-"""Generated for each point of a curve."""
+"""The number of images generated for each point of a curve."""
 
 
 def curve(run: Path, threads: int, longest: float, how: Sequence[str] = ()) -> table.Row:
-    """The FID at every doubling of the images seen and at the end, as `curve` with its protocol.
+    """Evaluate the FID at every doubling of the images seen and at the end.
 
-    The other numbered checkpoints of the run are removed.
+    The other numbered checkpoints of the run are deleted.
 
     Args:
+        run: the folder of the run.
+        threads: the number of threads.
+        longest: the most seconds that the evaluation may take.
         how: further settings of `task=evaluate`.
+
+    Returns:
+        The `curve` and its `curve_protocol`.
     """
     folder = run / "checkpoints"
     files = sorted(folder.glob("images_*.ckpt"))
@@ -46,15 +54,15 @@ def curve(run: Path, threads: int, longest: float, how: Sequence[str] = ()) -> t
 
 
 def seconds_to(row: table.Row, fid: float) -> float:
-    """Seconds until the first checkpoint that is as near; infinite where none is."""
+    """Return the seconds until the first checkpoint with at most this FID; infinite if none has."""
     reached = [images for images, value in row["curve"] if value <= fid]
     return float(row["seconds"] * reached[0] / row["images"]) if reached else float("inf")
 
 
 def report(rows: list[table.Row], unit: str) -> list[str]:
-    """Lines of Markdown: for each family the median of the seconds over its seeds.
+    """Format the seconds to each FID as Markdown: for each family, the medians over its seeds.
 
-    Of several runs of a seed it is the longest that counts.
+    If a seed has several runs, the longest counts.
     """
     ordered = sorted(rows, key=itemgetter("seconds"))
     longest = {(row["family"], row["seed"]): row for row in ordered}

@@ -1,6 +1,6 @@
-"""The tables of speed in README.md, made from the newest report of this folder.
+"""Write README.md's section on speed from the reports in `results`: `python -m benchmarks.readme`.
 
-`python -m benchmarks.readme` writes them anew; a test holds README to the results.
+A test checks that README agrees with the results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN = "<!-- speed: made by `python -m benchmarks.readme` -->"
 END = "<!-- end of speed -->"
-SUMMARY = "Speeds, by kind of processor: batch 64, fp32 where nothing else is said"
+SUMMARY = "Speeds, by kind of processor: batch 64, fp32 unless stated otherwise"
 UPDATES = {
     "step mlp_28": "MLP 28×28, D and G",
     "step dcgan_32": "DCGAN 32×32, 1 channel, D and G",
@@ -34,7 +34,7 @@ CONTENDERS = {
     "torchgan": "torchgan 0.1.0",
     "mimicry": "mimicry",
 }
-"""Columns by the names of the reports' rows."""
+"""The columns, by the names of rows in the reports."""
 NAMES = {"mlp_28": "MLP", "dcgan_32": "DCGAN-32", "dcgan_64": "DCGAN-64", "sngan_32": "SNGAN"}
 NAMES |= {"wgan_gp_32": "WGAN-GP"}
 
@@ -47,13 +47,13 @@ KINDS = {
     "cpu-avx512-bf16-intel": "Intel's processors with AVX-512 and bf16",
     "cuda": "GPUs",
 }
-"""Titles of the kinds of processors by the name of their report, in the order of the section."""
+"""The title of each kind of processor by the name of its report, in the order of the section."""
 BESIDE = {"pipeline", "folder", "memory", "drift", "ddp"}
-"""Parts of a report that the table of what surrounds the step needs."""
+"""The parts of a report that the table of everything but the step needs."""
 
 
 def speed() -> str:
-    """The section between the marks, from all reports in `results`."""
+    """Return the section between the markers, from all reports in `results`."""
     reports = {
         name: json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         for name in KINDS
@@ -66,13 +66,13 @@ def speed() -> str:
 
 
 def _headline(reports: dict[str, Any]) -> str:
-    """How much faster the step is on processors, and captured on GPUs."""
+    """Describe the speed-up of the step on processors, and captured as a CUDA graph on GPUs."""
     on_gpu = {name: found for name, found in reports.items() if name == "cuda"}
     others = {name: found for name, found in reports.items() if name != "cuda"}
     text = (
-        "Beside a plain PyTorch loop on the same networks with the same maths, interleaved in one "
-        f"run, the step\nis {_span(others, 'zoo')} times as fast in fp32 on two cores; `run.py` "
-        "around it keeps most of that."
+        "Compared with a plain PyTorch loop on the same networks with the same mathematics, both "
+        f"run in turn, the step\nis {_span(others, 'zoo')} times as fast in fp32 on two cores; "
+        "`run.py` around it keeps most of that."
     )
     if on_gpu:
         span = _span(on_gpu, "zoo, captured")
@@ -101,7 +101,7 @@ def _kind(name: str, title: str, found: dict[str, Any]) -> list[str]:
         f"Made by `python -m benchmarks` on {place}, torch {machine['torch'].split('+')[0]}, "
         f"Python {machine['python']}, {machine['date']}; "
         f"[the whole report](benchmarks/results/{name}.md), "
-        f"[as a picture](benchmarks/results/{name}.png)."
+        f"[its plots](benchmarks/results/{name}.png)."
     )
     return parts
 
@@ -127,8 +127,8 @@ def _through_run(lightning: dict[str, Any]) -> str:
             )
     in_bf16 = f"; in bf16 {', '.join(cells['bf16'])}" if cells["bf16"] else ""
     return (
-        "The same through `run.py`, with Lightning, progress bar, log and checkpoints on, D and G\n"
-        f"at batch 64: {', '.join(cells[''])}{in_bf16}."
+        "The same in `run.py`, with Lightning, progress bar, log and checkpoints, for D and G at\n"
+        f"batch 64: {', '.join(cells[''])}{in_bf16}."
     )
 
 
@@ -160,7 +160,7 @@ def _beside(found: dict[str, Any]) -> str:
         ),
         ("efficiency of two processes of DDP", "", f"{ddp['efficiency']:.2f}"),
     ]
-    head = ["| beside the step | torchvision, plain loop | zoo |", "|---|---|---|"]
+    head = ["| besides the step | torchvision, plain loop | zoo |", "|---|---|---|"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -173,7 +173,7 @@ def _time(ms: float) -> str:
 
 
 def current(text: str) -> str:
-    """What stands between the marks of README's text."""
+    """Return what README's text has between the markers."""
     return text.partition(BEGIN)[2].partition(END)[0].strip()
 
 

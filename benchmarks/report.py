@@ -1,4 +1,4 @@
-"""The report: tables as Markdown, pictures as PNG, all numbers as JSON."""
+"""The report: tables as Markdown, plots as PNG, and all numbers as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(found: dict[str, Any], folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    found = json.loads(text)  # keys as a reader of the file has them
+    found = json.loads(text)  # so that keys are strings, as for a reader of the file
     (folder / f"{name}.md").write_text(markdown(found, name), encoding="utf-8")
     if found["cases"]:
         picture(found, folder / f"{name}.png")
@@ -40,7 +40,7 @@ def write(found: dict[str, Any], folder: Path, name: str) -> None:
 
 
 def markdown(found: dict[str, Any], name: str) -> str:
-    """The report as Markdown."""
+    """Format the report as Markdown."""
     machine = found["machine"]
     lines = [
         f"# Throughput on {machine['device'] if name == 'cuda' else machine['processor']}",
@@ -146,7 +146,7 @@ def _table(head: list[str], rows: Iterable[list[Any]]) -> list[str]:
 
 
 def picture(found: dict[str, Any], file: Path) -> None:
-    """Speed-ups over the plain loop by part, the share of peak FLOP/s, and how time scales."""
+    """Plot speed-ups over the plain loop by part, shares of peak FLOP/s, and the scaling."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -189,7 +189,7 @@ def picture(found: dict[str, Any], file: Path) -> None:
 
 
 def loss_curves(curves: dict[str, dict[str, list[float]]], file: Path) -> None:
-    """The losses of D and of G, a line for each precision."""
+    """Plot the losses of D and of G, with a line for each precision."""
     import matplotlib
 
     matplotlib.use("Agg")

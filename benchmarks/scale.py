@@ -1,4 +1,4 @@
-"""How time grows with batch, image size and processes."""
+"""Measure how time scales with the batch size, the image size and the number of processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = (16, 32, 64, 128)
 
 
 def over_batches(device: torch.device, budget: float) -> dict[str, dict[int, float]]:
-    """Seconds per DCGAN-32 step by batch size, of the plain loop and of ours."""
+    """Time a DCGAN-32 step of the plain loop and of the zoo for several batch sizes, in seconds."""
     made: dict[str, dict[int, float]] = {"plain": {}, "zoo": {}}
     for batch in BATCHES:
         steps = {n: f(CARDS["dcgan_32"], batch, device)["step"] for n, f in _BOTH.items()}
@@ -29,7 +29,7 @@ def over_batches(device: torch.device, budget: float) -> dict[str, dict[int, flo
 
 
 def over_sizes(device: torch.device, budget: float) -> dict[int, float]:
-    """Seconds per DCGAN step of ours by image size, at batch 16."""
+    """Time a DCGAN step of the zoo for several image sizes, at batch 16, in seconds."""
     made = {}
     for size in SIZES:
         step = zoo(replace(CARDS["dcgan_32"], image_size=size), 16, device)["step"]
@@ -41,9 +41,10 @@ _BOTH: dict[str, Callable] = {"plain": plain, "zoo": zoo}
 
 
 def processes(steps: int) -> dict[str, float]:
-    """Images/s of `run.py`: one process on one thread and on all, two under DDP on one thread each.
+    """Measure the images/s of `run.py` with DCGAN and batches of 64 per process.
 
-    All train DCGAN on batches of 64 per process.
+    There is one process with one thread, one with all threads, and two under DDP with one thread
+    each.
     """
     rates = {}
     cores = os.cpu_count() or 1

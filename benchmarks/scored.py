@@ -1,4 +1,4 @@
-"""A training through run.py and the figures of its last checkpoint, in processes of their own."""
+"""Training through run.py and evaluating the last checkpoint, in separate processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = [sys.executable, "run.py"]
 def trained_and_scored(
     settings: list[str], metrics: list[str], threads: int, longest: float, **environment: str
 ) -> dict[str, Any]:
-    """What `trained` and `scored` say of one run, which is not kept; without metrics no figures."""
+    """Train and evaluate in a temporary folder; see `trained` and `scored` for the entries."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         found = trained(settings, threads, longest, run, **environment)
@@ -30,13 +30,14 @@ def trained_and_scored(
 def trained(
     settings: list[str], threads: int, longest: float, run: Path, **environment: str
 ) -> dict[str, int]:
-    """Images and seconds of one training through run.py.
+    """Train through run.py and return the images seen and the seconds.
 
     Args:
-        settings: of the training.
-        longest: seconds that it may take.
-        run: its folder, in the place of an earlier one.
-        environment: additions to that of the process.
+        settings: the settings of the training.
+        threads: the number of threads.
+        longest: the most seconds that it may take.
+        run: the folder of the run; an existing one is replaced.
+        environment: variables to add to the environment.
     """
     if run.exists():
         shutil.rmtree(run)
@@ -55,7 +56,11 @@ def scored(
     how: Sequence[str] = (),
     **environment: str,
 ) -> dict[str, Any]:
-    """Figures of a run's last checkpoint by `task=evaluate`, set as `how`, and their protocol."""
+    """Evaluate a run's last checkpoint by `task=evaluate` with the settings `how`.
+
+    Returns:
+        The `figures` and the `protocol`; both are empty without metrics.
+    """
     if not metrics:
         return {"figures": {}, "protocol": ""}
     settings = [f"ckpt={run}", f"metrics=[{','.join(metrics)}]", *how]
@@ -66,7 +71,7 @@ def scored(
 def evaluated(
     settings: list[str], threads: int, longest: float, **environment: str
 ) -> list[Result]:
-    """The results of one `task=evaluate`, by the images that their checkpoints have seen."""
+    """Run `task=evaluate` and return its results, sorted by the images seen."""
     environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "scores")

@@ -1,4 +1,4 @@
-"""Start-up: the help in CPU seconds, the first training step in seconds."""
+"""Measure start-up times: CPU seconds of the help, and seconds until the first training step."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ IMPORTS = "import torch, torchvision, hydra, pytorch_lightning"
 
 
 def help_cpu() -> float:
-    """CPU seconds of `python run.py --help`."""
+    """Return the CPU seconds of `python run.py --help`."""
     return child([sys.executable, "run.py", "--help"])[0]
 
 
 def first_step() -> float:
-    """Seconds of a run of one step of the default, until it has ended."""
+    """Return the seconds of a default run of one step, from its start to its end."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["trainer.max_steps=1", "callbacks.samples=null", f"hydra.run.dir={folder}"]
         return child([sys.executable, "run.py", *options])[1]
 
 
 def imports() -> float:
-    """Seconds that the libraries alone take to be imported."""
+    """Return the seconds that importing the libraries alone takes."""
     return child([sys.executable, "-c", IMPORTS])[1]
 
 
 def measure(rounds: int) -> dict[str, float]:
-    """Medians; a run and the imports alone take turns."""
+    """Return median times; runs and imports alone are measured in turn."""
     pairs = [(first_step(), imports()) for _ in range(rounds)]
     return {
         "--help, CPU seconds": statistics.median(help_cpu() for _ in range(2 * rounds - 1)),

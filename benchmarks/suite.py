@@ -1,4 +1,4 @@
-"""What is measured: the cases that `pytest --benchmark` and `python -m benchmarks` share."""
+"""The cases that `pytest --benchmark` and `python -m benchmarks` measure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class Case:
 
     Attributes:
         part: a key of `TITLES`.
-        loss, penalty: instead of, or on top of, the card's.
+        card: the card.
+        batch_size: the number of images in a batch.
+        loss: a loss that replaces the card's; None for the card's own.
+        penalty: a penalty that replaces the card's; None for the card's own.
     """
 
     part: str
@@ -42,23 +45,23 @@ class Case:
         return "-".join(filter(None, (self.card.name, self.loss, self.penalty)))
 
     def contenders(self, device: torch.device, compiled: bool = False) -> dict[str, Contender]:
-        """Who takes part, `plain` first."""
+        """Return the contenders by name, beginning with `plain`."""
         found = contenders(device, compiled)
         if self.loss is None and self.penalty is None:
             found |= peers(self.card)
         return found
 
     def function(self, contender: Contender, device: torch.device) -> Callable[[], object] | None:
-        """What `contender` does for this part; None where it has no such part."""
+        """Return the function that runs this part for `contender`; None if it lacks the part."""
         changed = {"loss": self.loss, "penalty": self.penalty}
         options = {k: v for k, v in changed.items() if v is not None}
         return contender(self.card, self.batch_size, device, **options).get(_KEYS[self.part])
 
 
 def cases(quick: bool = False, device: torch.device | None = None) -> list[Case]:
-    """All comparisons; `quick` takes smaller batches of the heavy cards and fewer of them.
+    """Return all cases, or in quick mode fewer cases with smaller batches for heavy cards.
 
-    A CUDA device is not slowed down by a heavy card, so it has the full batch in both modes.
+    A CUDA device is fast enough for full batches in both modes.
     """
     small = quick and (device is None or device.type == "cpu")
 
@@ -77,7 +80,7 @@ def cases(quick: bool = False, device: torch.device | None = None) -> list[Case]
         for penalty in PENALTIES
     ]
     for card in (CARDS["mlp_28"], CARDS["dcgan_32"]):
-        # The card's D has batch norm, which a gradient penalty forbids.
+        # The D of dcgan_32 has batch norm, which gradient penalties do not support.
         made += [
             Case("loss", card, 64, loss)
             for loss in LOSSES

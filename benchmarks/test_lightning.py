@@ -1,4 +1,4 @@
-"""What `run.py` adds to the step."""
+"""The overhead that `run.py` adds to the step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.cards import CARDS
 
 @pytest.mark.parametrize("card", list(CARDS))
 def test_lightning(benchmark: Any, card: str, pytestconfig: pytest.Config) -> None:
-    from benchmarks.lightning import measure  # seconds of imports that collecting does without
+    from benchmarks.lightning import measure  # here, since it takes seconds to import
 
     if pytestconfig.getoption("benchmark_quick") and CARDS[card].heavy:
         pytest.skip("quick mode")

@@ -1,4 +1,4 @@
-"""Input pipeline: batches from memory and from folders of pictures."""
+"""The input pipeline: batches from memory and from folders of pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.parametrize("flip", [False, True], ids=["memory", "memory-flips"])
 def test_pipeline(flip: bool, against: Any) -> None:
-    from benchmarks import pipeline  # seconds of imports that collecting does without
+    from benchmarks import pipeline  # here, since it takes seconds to import
 
     baseline, ours = pipeline.from_memory(flip).values()
     against(ours, baseline, pipeline.BATCH)

@@ -1,4 +1,4 @@
-"""Start-up and peak memory, each in processes of their own."""
+"""Start-up time and peak memory, each measured in separate processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step throughput: every card and loss, both updates, every penalty."""
+"""The throughput of steps: all cards and losses, both updates, and all penalties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a training after so much work of the processor, for what is compared at equal time."""
+"""A callback that ends training after some processor time, for comparisons at equal time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zoo.training.callbacks.base import Callback
 class ProcessorTime(Callback):
     """Ends a training after `seconds` of processor time, added up over its threads.
 
-    Unlike the clock's (`trainer.max_time`) they do not pass while other programs compute.
+    Unlike the time of the clock (`trainer.max_time`), it does not advance while other programs run.
 
     Args:
-        seconds: of the processor, from the first step on.
+        seconds: the seconds of processor time, counted from the first step on.
     """
 
     def __init__(self, seconds: Annotated[float, at_least(0)] = 600.0) -> None:

@@ -36,13 +36,13 @@ def test_right_batches_pass():
         (FLOATS * 1.5, LABELS, r"float images from -1\.\d+ to 1\.\d+"),
         (FLOATS / 0, LABELS, "must lie in"),
         (FLOATS * torch.nan, LABELS, "from nan to nan"),
-        (random_images(4, 3, 8, 8).long(), LABELS, "images of torch.int64: give uint8"),
-        (FLOATS[:, :1], LABELS, r"\(4, 1, 8, 8\), and the networks take images of \(N, 3, 8, 8"),
+        (random_images(4, 3, 8, 8).long(), LABELS, "images of torch.int64: pass uint8"),
+        (FLOATS[:, :1], LABELS, r"\(4, 1, 8, 8\), but the networks take .* shape \(N, 3, 8, 8"),
         (FLOATS.permute(0, 2, 3, 1), LABELS, "Channels come before height and width"),
         (FLOATS[0], LABELS, "has the shape"),
         ([FLOATS], LABELS, "holds a list"),
-        (FLOATS, None, "has no labels, and the networks take them"),
-        (FLOATS, LABELS + 1, "labels from 1 to 3: labels are whole numbers .* from 0 to 2"),
+        (FLOATS, None, "has no labels, but the networks need them"),
+        (FLOATS, LABELS + 1, "labels from 1 to 3: labels are integers .* from 0 to 2"),
         (FLOATS, LABELS - 1, "labels from -1 to 1"),
         (FLOATS, LABELS.float(), "labels of torch.float32"),
         (FLOATS, LABELS[:2], r"shape \(2,\) for 4 images"),
@@ -57,7 +57,7 @@ def test_wrong_batches_are_told_in_one_sentence(images, labels, reason):
 @pytest.mark.parametrize("name", ["mnist_subset", "gaussians"])
 def test_a_batch_that_no_machine_holds_is_refused_at_once(name):
     with pytest.raises(
-        ZooError, match=r"batch of 1,000,000,000,000 images .* take datamodule\.batch_size=\d+, or"
+        ZooError, match=r"batch of 1,000,000,000,000 images .* set datamodule\.batch_size=\d+, or"
     ) as told:
         create("datamodule", name, batch_size=10**12)
     create(
@@ -65,7 +65,7 @@ def test_a_batch_that_no_machine_holds_is_refused_at_once(name):
     )
     check_batch_size(name, 512, 3 * 64 * 64)
     data = create("datamodule", "mnist_subset")
-    with pytest.raises(ZooError, match="smaller images, or fewer updates of D a step"):
+    with pytest.raises(ZooError, match="smaller images, or fewer D updates per step"):
         data.images_per_step = 64 * 10**10
 
 
@@ -111,7 +111,7 @@ def test_a_batch_beyond_what_is_free_names_the_next_smaller_one(machine):
     """The kernel ends a process that takes more, and nothing can be told any more."""
     machine(1000)  # 1 MB with swap: 61 images of 1,024 values
     check_batch_size("x", 60, 1024)
-    with pytest.raises(ZooError, match=r"take datamodule\.batch_size=50, or less"):
+    with pytest.raises(ZooError, match=r"set datamodule\.batch_size=50, or less"):
         check_batch_size("x", 400, 1024)
     with pytest.raises(ZooError, match="choose smaller images"):
         check_batch_size("x", 8, 10**6)
@@ -154,7 +154,7 @@ def test_balanced_loaders_of_a_split_and_of_several_processes():
 def test_the_option_of_a_data_set_says_what_it_does():
     data = create("datamodule", "mnist_subset", class_balanced=True)
     assert isinstance(data.train_dataloader().sampler, BalancedSampler)
-    assert "task=evaluate asks for classes as often as they are in the data" in data.notes[0]
+    assert "task=evaluate still generates classes in the proportions of the data" in data.notes[0]
     plain = create("datamodule", "mnist_subset").train_dataloader()
     assert not isinstance(plain.sampler, BalancedSampler)
 
@@ -177,7 +177,7 @@ class Own(DataModule):
     [
         ([0, 1, 0, 1, 0, 1, 0], None, r"has 6 images and labels of the shape \(7,\)"),
         ([[0], [1], [0], [1], [0], [1]], None, r"labels of the shape \(6, 1\)"),
-        ([1, 2, 1, 2, 1, 2], None, "has labels from 1 to 2, and its 2 class_names are numbered"),
+        ([1, 2, 1, 2, 1, 2], None, "has labels from 1 to 2, but its 2 class_names are numbered"),
         ([0, 1, 0, 1, 0, -1], None, "has labels from -1 to 1"),
         ([0, 1, 0, 1, 0, 1], [4, 1, 1], "there are 6 and 0"),
     ],

@@ -82,7 +82,7 @@ def test_splits_are_the_same_for_every_seed(tmp_path):
     ("split", "message"),
     [
         ([40, 1, 20], r"asks for 41 images .* there are 40 and 20"),
-        ([30, 10, 21], r"and 21 to test on"),
+        ([30, 10, 21], r"and 21 for testing"),
         ([30, 10], r"must be three numbers"),
         ([30, -1, 5], r"must be 0 or more"),
     ],
@@ -132,7 +132,7 @@ def test_missing_files_without_network_is_one_sentence(tmp_path, monkeypatch):
     assert "refused" in text
     assert "datamodule=mnist_subset" in text
     assert "\n" not in text
-    with pytest.raises(ZooError, match="is not there"):
+    with pytest.raises(ZooError, match="was not found"):
         data.setup()
 
 
@@ -146,7 +146,7 @@ def test_other_missing_sets_say_what_and_where(tmp_path, monkeypatch, name, file
     monkeypatch.setattr(datasets.CIFAR10, "url", url)
     monkeypatch.setattr(datasets.CIFAR100, "url", url)
     monkeypatch.setitem(datasets.SVHN.split_list, "train", [url, "train_32x32.mat", ""])
-    with pytest.raises(ZooError, match=rf"{name} is not there: {tmp_path}.*{file} does not exist"):
+    with pytest.raises(ZooError, match=rf"{name} was not found: {tmp_path}.*{file} does not exist"):
         create("datamodule", name, data_dir=str(tmp_path)).prepare_data()
 
 

@@ -51,7 +51,7 @@ def test_the_whole_range_of_deep_pictures_is_kept(tmp_path, values, told):
     image = data.split("train")[0][0, 0].numpy()
     assert np.abs(image - RAMP * 255).max() <= 1
     assert len(np.unique(image)) >= 250
-    assert any(f"their values from {told} become" in note for note in data.notes), data.notes
+    assert any(f"their values in {told} become" in note for note in data.notes), data.notes
     assert torch.equal(decode(folder / "a.tif", 16, 1)[0], torch.from_numpy(image))
 
 
@@ -85,7 +85,9 @@ def test_floats_beside_deep_integers_need_a_range(tmp_path):
     folder = tmp_path / "d"
     deep(folder, RAMP.astype("f"), "a.tif")
     deep(folder, np.round(RAMP * 4095).astype("uint16"), "b.png")
-    with pytest.raises(ZooError, match=r"no one scale fits: .*datamodule.value_range=\[0,65535\]$"):
+    with pytest.raises(
+        ZooError, match=r"no common scale fits both: .*datamodule.value_range=\[0,65535\]$"
+    ):
         folder_data(folder, tmp_path, channels=1).setup()
     folder_data(folder, tmp_path, channels=1, value_range=[0, 4095]).setup()
     with pytest.raises(ZooError, match="must be two numbers"):

@@ -262,7 +262,7 @@ def test_a_row_that_names_a_file_elsewhere(tmp_path):
         assert isinstance(source._content({"bytes": None, "path": path}), ValueError)
     assert source._content({"bytes": b"x", "path": "/etc/passwd"}) == b"x"
     source.class_names = ["a"]
-    with pytest.raises(ZooError, match="has the class 7 in its column 'label', which names 1"):
+    with pytest.raises(ZooError, match="has the class 7 in its column 'label', but the column's 1"):
         source._class_of("set", "label", 7)
 
 

@@ -47,7 +47,7 @@ def test_folders_of_splits_without_classes_and_with_fractions(tmp_path):
     assert [data.size(split) for split in ("train", "val", "test")] == [6, 1, 2]
     assert data.num_classes == 0
     with pytest.raises(
-        ZooError, match=r"a folder of its own for the split 'val': leave val_fracti"
+        ZooError, match=r"already has a folder for the split 'val': leave val_fracti"
     ):
         folder_data(folder, tmp_path, val_fraction=0.25).setup()
 
@@ -145,7 +145,9 @@ def test_pictures_without_a_label_stop_or_are_left_out(tmp_path):
     folder = lay_out(tmp_path / "d", NAMES)
     labels = [["00000/a.png", 1], ["00000/b.png", None], ["00001/c.png", 0]]
     (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
-    with pytest.raises(ZooError, match=r"00000/b\.png has no label .*, as 1 others: .*=skip$"):
+    with pytest.raises(
+        ZooError, match=r"00000/b\.png has no label .* \(the first of 2 such pictures\): .*=skip$"
+    ):
         folder_data(folder, tmp_path).setup()
     data = folder_data(folder, tmp_path, on_error="skip")
     assert of(data, "train") == [(0, "1"), (2, "0")]
@@ -171,7 +173,7 @@ def test_damaged_files_of_labels(tmp_path, text, reason):
 
 def test_labels_that_are_no_file(tmp_path):
     folder = lay_out(tmp_path / "d", NAMES)
-    with pytest.raises(ZooError, match=r"labels=folder is no \.csv or \.json file"):
+    with pytest.raises(ZooError, match=r"labels=folder is not a \.csv or \.json file"):
         folder_data(folder, tmp_path, labels="folder").setup()
 
 
@@ -179,7 +181,7 @@ def test_a_flat_folder_has_no_labels(tmp_path):
     data = folder_data(lay_out(tmp_path / "d", ["0.png", "1.png"]), tmp_path)
     assert of(data, "train") == [(0, ""), (1, "")]
     assert data.num_classes == 0
-    assert "lie in no sub-folders" in data.notes[0]
+    assert "are not sorted into sub-folders" in data.notes[0]
     assert data.notes[0].endswith("datamodule.labels=FILE")
 
 
@@ -209,7 +211,7 @@ def test_every_kind_that_is_left_out_is_told(tmp_path):
     told = "2 files ending in .heic, 1 in no ending, 1 in .txt"
     assert any(told in note for note in data.notes), data.notes
     (folder / "a.png").unlink()
-    with pytest.raises(ZooError, match=r"no picture .* There are 2 files ending in \.heic"):
+    with pytest.raises(ZooError, match=r"no picture .* It has 2 files ending in \.heic"):
         find_pictures(folder)
 
 
@@ -219,7 +221,7 @@ def test_archives_that_are_not_read_are_to_be_unpacked(tmp_path):
     file.write_bytes(b"Rar!")
     with pytest.raises(ZooError, match=r"all\.rar is an archive of a kind .*: unpack it"):
         folder_data(file, tmp_path).setup()
-    with pytest.raises(ZooError, match=r"There are 1 file ending in \.rar. Name the archive"):
+    with pytest.raises(ZooError, match=r"It has 1 file ending in \.rar. Name the archive"):
         find_pictures(tmp_path / "d")
 
 
@@ -229,7 +231,7 @@ def test_a_pipe_is_no_picture_and_nobody_waits_for_it(tmp_path):
     os.mkfifo(folder / "c.jpg")
     data = folder_data(folder, tmp_path)
     assert data.size("train") == 1
-    assert any(".png (no file)" in note for note in data.notes)
+    assert any(".png (not a file)" in note for note in data.notes)
     with pytest.raises(ZooError, match=r"b\.png cannot be read as a picture"):
         decode(folder / "b.png", 8, 3)
     os.mkfifo(folder / "dataset.json")
@@ -301,5 +303,5 @@ def test_other_labels_than_those_that_pictures_bring_are_refused(tmp_path, make,
     """They were ignored: a column where there are none, and folders."""
     place = make(tmp_path)
     folder_data(place, tmp_path).setup()
-    with pytest.raises(ZooError, match=rf"labels={labels}: .* itself, for which labels is auto"):
+    with pytest.raises(ZooError, match=rf"labels={labels}: .* itself; use labels=auto"):
         folder_data(place, tmp_path, labels=labels).setup()

@@ -65,7 +65,7 @@ def test_offsets_that_lead_out_of_a_buffer_are_refused(saved):
     assert content.count(offsets) == 1
     wild = offsets[:12] + (2**30).to_bytes(4, "little")
     arrow(saved).write_bytes(content.replace(offsets, wild))
-    with pytest.raises(ZooError, match="cannot be loaded as a data set"):
+    with pytest.raises(ZooError, match="cannot be loaded as a Hugging Face data set"):
         HuggingFace(str(saved))
 
 
@@ -97,7 +97,7 @@ def test_more_rows_than_bytes_are_refused(tmp_path):
 )
 def test_names_that_lead_elsewhere_are_refused(saved, name, content):
     (saved / name).write_text(json.dumps(content))
-    with pytest.raises(ZooError, match="cannot be loaded as a data set"):
+    with pytest.raises(ZooError, match="cannot be loaded as a Hugging Face data set"):
         HuggingFace(str(saved))
 
 
@@ -107,5 +107,5 @@ def test_what_never_ends_or_is_too_deep_is_refused(saved, name, make):
     file = arrow(saved) if name == "x.arrow" else saved / name
     file.unlink()
     make(file)
-    with pytest.raises(ZooError, match="cannot be loaded as a data set"):
+    with pytest.raises(ZooError, match="cannot be loaded as a Hugging Face data set"):
         HuggingFace(str(saved))

@@ -54,12 +54,12 @@ def test_shards_without_labels_are_no_classes(tmp_path, name):
     data.setup()
     assert data.size("train") == 8
     assert data.class_names == []
-    assert "are without labels" in data.notes[0]
+    assert "have no labels" in data.notes[0]
 
 
 def test_shards_are_no_folders_of_classes(tmp_path):
     shard(tmp_path / "a.tar", labels=False)
-    with pytest.raises(ZooError, match=r"labels=folders: .* has no folders of classes"):
+    with pytest.raises(ZooError, match=r"labels=folders: .* has no class folders"):
         of(tmp_path / "a.tar", labels="folders").setup()
 
 
@@ -102,6 +102,6 @@ def test_a_shard_without_an_end_is_taken_with_a_warning(tmp_path):
     end = shard(file)[-1]
     file.write_bytes(file.read_bytes()[:end])
     data = of(file)
-    with pytest.warns(ZooWarning, match=r"a\.tar has no end"):
+    with pytest.warns(ZooWarning, match=r"a\.tar has no end-of-archive marker"):
         data.setup()
     assert (data.size("train"), data.class_names) == (4, ["0", "1"])

@@ -152,7 +152,9 @@ def test_damaged_zip_files(tmp_path):
     file.write_bytes(file.read_bytes().replace(b"IDAT", b"IDAX", 1))
     with pytest.raises(ZooError, match=r"c\.zip/a\.png cannot be read as a picture \(Bad CRC"):
         folder_data(file, tmp_path).setup()
-    with pytest.raises(ZooError, match=r"There is no picture in .*e\.zip, which holds 1 other"):
+    with pytest.raises(
+        ZooError, match=r"There is no picture in .*e\.zip: none of its 1 files ends in"
+    ):
         folder_data(write_zip(tmp_path / "e.zip", {"a.txt": ""}), tmp_path).setup()
     locked = bytearray(write_zip(tmp_path / "p.zip", {"a.png": picture(3)}).read_bytes())
     locked[locked.index(b"PK\x01\x02") + 8] |= 1
@@ -213,18 +215,24 @@ def test_splits_of_an_npz_file(tmp_path, style):
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        ({"weights": IMAGES}, "holds weights and no array of images"),
-        ({"images": IMAGES.astype("f")}, r"images is float32 \(6, 8, 8, 3\), and images are uint8"),
+        ({"weights": IMAGES}, "has no array of images, only weights: name the arrays"),
+        (
+            {"images": IMAGES.astype("f")},
+            r"images is float32 \(6, 8, 8, 3\), but images must be uint8",
+        ),
         ({"images": IMAGES[:, :, :, :2]}, r"images is uint8 \(6, 8, 8, 2\)"),
-        ({"images": IMAGES, "labels": LABELS[:5]}, r"labels is int64 \(5,\), and labels are whole"),
+        (
+            {"images": IMAGES, "labels": LABELS[:5]},
+            r"labels is int64 \(5,\), but labels must be integers",
+        ),
         ({"images": IMAGES, "labels": LABELS / 2}, "labels is float64"),
-        ({"images": IMAGES, "labels": LABELS, "class_names": np.array(["a"])}, "count from 0"),
+        ({"images": IMAGES, "labels": LABELS, "class_names": np.array(["a"])}, "numbered from 0"),
         ({"images": IMAGES, "labels": np.array([{}] * 6)}, r"cannot be read as a \.npz file"),
         (
             {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES},
-            "none for its test_images",
+            "not for its test_images",
         ),
-        ({"images": IMAGES, "train_images": IMAGES}, "images and train_images may both be its tra"),
+        ({"images": IMAGES, "train_images": IMAGES}, "images and train_images may both be the tra"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, made, reason):
@@ -299,9 +307,7 @@ def test_a_hugging_face_set_by_name(tmp_path, monkeypatch):
     assert seen(data) == EXPECTED
     assert data.place == "hf:own/pets"
     (tmp_path / "own" / "bad").mkdir()
-    with pytest.raises(
-        ZooError, match=r"hf:own/bad cannot be loaded as a data set of Hugging Face"
-    ):
+    with pytest.raises(ZooError, match=r"hf:own/bad cannot be loaded as a Hugging Face data set"):
         create("datamodule", "image_folder", folder="hf:own/bad").setup()
 
 
@@ -313,14 +319,14 @@ def test_columns_of_a_hugging_face_set(tmp_path):
     assert seen(data) == [(shade, "xy"[i % 2]) for i, shade in enumerate(SHADES)]
     with pytest.raises(ZooError, match=r"no column 'makr' .*Did you mean 'maker'"):
         folder_data(tmp_path / "d", tmp_path, labels="makr").setup()
-    with pytest.raises(ZooError, match=r"the column 'size' holds 0\.5, and classes are"):
+    with pytest.raises(ZooError, match=r"the column 'size' has the value 0\.5, but classes are"):
         folder_data(tmp_path / "d", tmp_path, labels="size").setup()
     made.remove_columns("image").save_to_disk(tmp_path / "t")
     with pytest.raises(ZooError, match="no column of images: its columns are label"):
         folder_data(tmp_path / "t", tmp_path).setup()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/state.json").write_text("{")
-    with pytest.raises(ZooError, match="broken cannot be loaded as a data set of Hugging Face"):
+    with pytest.raises(ZooError, match="broken cannot be loaded as a Hugging Face data set"):
         folder_data(tmp_path / "broken", tmp_path).setup()
 
 

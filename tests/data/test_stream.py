@@ -137,7 +137,8 @@ def test_pictures_that_cannot_be_read(shards):
     for file in (shards / "000.tar", shards / "002.tar"):
         file.write_bytes(file.read_bytes().replace(b"IDAT", b"IDAX", 1))
     with pytest.raises(
-        ZooError, match=r"00[02]\.tar/00000[08]\.png cannot be read as a picture \(it is none\)"
+        ZooError,
+        match=r"00[02]\.tar/00000[08]\.png cannot be read as a picture \(it has no known format\)",
     ):
         batches(of(shards), 12)
     numbers, labels, _ = batches(of(shards, on_error="skip"), 12)

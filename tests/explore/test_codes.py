@@ -47,7 +47,7 @@ def test_codes_of_points_are_drawn_in_the_plane(tmp_path):
 
 
 def test_plain_noise_has_no_codes_to_show(models, tmp_path):
-    with pytest.raises(ZooError, match="parts that mean something, and this one is plain noise"):
+    with pytest.raises(ZooError, match="a latent with codes, but this one is plain noise"):
         codes_grid(models[0])
     summary = Explore(ckpt=str(models[0].file), sections=["codes"])(tmp_path)
     assert "codes (" in summary["left out"]

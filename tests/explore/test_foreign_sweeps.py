@@ -54,11 +54,11 @@ def test_what_never_ends_is_left_out(sweep, place, make):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (ALIASES, "no list of texts"),
-        ("[" * 60_000, "nested too deep"),
+        (ALIASES, "not a list of strings"),
+        ("[" * 60_000, "nested too deeply"),
         ("- !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
-        ("a: b\n", "no list of texts"),
-        ("- 1\n", "no list of texts"),
+        ("a: b\n", "not a list of strings"),
+        ("- 1\n", "not a list of strings"),
         ("- 'x\n", "quoted scalar"),
         ("- a=1\n" * 1000, "more than 200 entries"),
         ("# " + "x" * 70_000, "more than 65,536 bytes"),
@@ -82,9 +82,9 @@ def test_overrides_are_texts_of_which_nothing_is_resolved(sweep, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[" * 100_000, "nested too deep"),
-        ("[]", "no summary"),
-        ('{"error": {"a": 1}}', "no summary"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "not a summary of a run"),
+        ('{"error": {"a": 1}}', "not a summary of a run"),
         (json.dumps({f"c{i}": 1 for i in range(1000)}), "more than 200 entries"),
         ('{"loss_d": 1' + "0" * 400 + "}", "too large"),
         ('{"loss_d": 1' + "0" * 5000 + "}", "limit"),

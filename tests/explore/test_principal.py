@@ -69,7 +69,9 @@ def test_components_of_the_first_layer_are_brought_back_to_latents():
     torch.testing.assert_close(found.deviations, STRENGTHS[:3], rtol=0.02, atol=0)
     assert_same_axes(found.steps, network.right.T[:3], atol=0.03)
     assert torch.equal(found.steps, principal(network, 3, samples=100_000).steps)
-    with pytest.raises(ZooError, match="directions=6 must be from 1 to the space's 5"):
+    with pytest.raises(
+        ZooError, match="directions=6 must be from 1 to 5, the dimensions of the space"
+    ):
         principal(network, 6)
 
 

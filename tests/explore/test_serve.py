@@ -187,7 +187,7 @@ def test_a_damaged_model_of_the_gallery_is_told_without_its_folder(tmp_path):
         ("mix=1.5", "mix=1.5 is not a number from 0 to 1"),
         ("d0=1e9", "d0=1e9"),
         ("d9=1", "no setting 'd9'"),
-        ("found=1000", "found=1000 is not kept"),
+        ("found=1000", "found=1000 is unknown"),
         ("found=x", "found=x is not a whole number"),
         ("colour=red", "no setting 'colour'"),
         ("&".join(f"a{i}=1" for i in range(200)), "fields"),

@@ -121,7 +121,7 @@ def test_styles_are_found_as_an_offset_from_a_latent(tmp_path, name):
 def test_uploads_are_bounded(server, monkeypatch):
     assert refused(server, "project", b"x", Content_Type="text/plain")[0] == 415
     assert refused(server, "project", b"")[0] == 413
-    assert refused(server, "elsewhere", b"x") == (404, "nothing is uploaded to /elsewhere.")
+    assert refused(server, "elsewhere", b"x") == (404, "uploads to /elsewhere are not accepted.")
     code, text = refused(server, "project", b"no picture")
     assert code == 400
     assert text.startswith("the picture cannot be read as a picture")
@@ -133,7 +133,7 @@ def test_uploads_are_bounded(server, monkeypatch):
     monkeypatch.setattr(server_module, "MOST_BYTES", 100)
     code, text = refused(server, "project", bytes(101))
     assert code == 413
-    assert "101 bytes is not taken" in text
+    assert "101 bytes is not accepted" in text
     port = server.server_address[1]
     for line, status in (("", 411), (f"Content-Length: {MOST_BYTES * 10**6}\r\n", 413)):
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
@@ -149,7 +149,7 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(server):
     assert len(data.getvalue()) < 100_000
     code, text = refused(server, "project", data.getvalue())
     assert code == 400
-    assert "8192 × 4097 pixels are more than the 34 million taken here" in text
+    assert "8192 × 4097 pixels exceed the limit of 34 million" in text
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_newest_finds_are_kept():
     finds = Finds()
     numbers = [finds.keep(Find(0, torch.full((1, 2), float(i)), None)) for i in range(20)]
     assert finds.get(numbers[-1], 0).z[0, 0] == 19
-    with pytest.raises(ZooError, match=f"the last {MOST_FINDS} are"):
+    with pytest.raises(ZooError, match=f"the last {MOST_FINDS} latents are"):
         finds.get(numbers[20 - MOST_FINDS - 1], 0)
 
 

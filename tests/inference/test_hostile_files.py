@@ -63,7 +63,7 @@ def test_results_are_not_written_through_a_link(model, tmp_path):
 def test_brackets_are_no_results(tmp_path):
     file = tmp_path / "r.json"
     file.write_text("[" * 100_000)
-    with pytest.raises(ZooError, match="no result of task=evaluate"):
+    with pytest.raises(ZooError, match="not a result of task=evaluate"):
         read_result(file)
     with pytest.raises(ZooError, match="cannot be read"):
         read_findings(file)

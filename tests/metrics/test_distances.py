@@ -106,7 +106,9 @@ def test_inception_score_in_closed_form() -> None:
     p = logits.double().softmax(1).numpy()
     exact = math.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean())
     assert inception_score(logits, splits=1).mean == pytest.approx(exact, rel=1e-6)
-    with pytest.raises(TooFewError, match=r"of 10 parts needs 20 or more images, there are 19\."):
+    with pytest.raises(
+        TooFewError, match=r"of 10 parts needs 20 or more images, but there are 19\."
+    ):
         inception_score(certain[:19])
     told = isc_features_to_metric(logits, 7, True, 3)
     assert inception_score(logits, splits=7, seed=3) == pytest.approx(tuple(told.values()))

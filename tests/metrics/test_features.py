@@ -103,7 +103,7 @@ class _Broken(Features):
 @pytest.mark.parametrize("in_logits", [False, True])
 def test_features_that_are_no_numbers_make_no_figure(in_logits: bool) -> None:
     """Precision would be lower by them, and the Inception score of NaN alone would be 1."""
-    with pytest.raises(ZooError, match="the feature network broken gives NaN or infinite"):
+    with pytest.raises(ZooError, match="the feature network broken returned NaN or infinite"):
         extract(_Broken(in_logits), random_images(7, 1, 4), batch_size=3)
 
 
@@ -135,12 +135,13 @@ def test_features_read_the_numbers_of_channels_that_they_say(part: Part) -> None
 
 
 def test_other_numbers_of_channels_name_the_features_that_read_them() -> None:
-    two = r"1 or 3 channels, these have 2: choose features=fashion_mnist or features=mnist\.$"
+    two = r"1 or 3 channels, but these have 2: choose features=fashion_mnist or features=mnist\.$"
     with pytest.raises(ZooError, match=two):
         as_rgb(random_images(1, 2, 32))
-    with pytest.raises(ZooError, match=r"1 or 3 channels, these have 4: no features read so many"):
+    four = "3 channels, but these have 4: no features take so many"
+    with pytest.raises(ZooError, match=f"1 or {four}"):
         as_rgb(random_images(1, 4, 32))
-    with pytest.raises(ZooError, match=r"1 to 3 channels, these have 4: no features read so many"):
+    with pytest.raises(ZooError, match=f"1 to {four}"):
         create_features("mnist")(random_images(1, 4, 32))
 
 
@@ -380,14 +381,18 @@ def test_what_needs_no_network_may_need_a_package(monkeypatch):
         monkeypatch.setattr(live, "is_available", lambda name=name: name != "efficientnet_lite0")
     here = ", ".join(name for name in parts if name != "efficientnet_lite0")
     assert base.offline_choices() == (
-        f"without network, features={here} work, efficientnet_lite0 after {command('features')}"
+        f"without a network connection, features={here} work, "
+        f"efficientnet_lite0 after {command('features')}"
     )
     for name, live in parts.items():
         monkeypatch.setattr(live, "is_available", lambda name=name: "_lite" not in name)
     assert base.offline_choices().endswith(
-        f"after {command('features')}, and with packages of their own efficientnet_lite1, "
-        "efficientnet_lite2, efficientnet_lite3, efficientnet_lite4"
+        f"after {command('features')}, and efficientnet_lite1, "
+        "efficientnet_lite2, efficientnet_lite3, efficientnet_lite4 after installing similar "
+        "packages"
     )
     for live in parts.values():
         monkeypatch.setattr(live, "is_available", lambda: True)
-    assert base.offline_choices() == f"without network, features={', '.join(parts)} work"
+    assert (
+        base.offline_choices() == f"without a network connection, features={', '.join(parts)} work"
+    )

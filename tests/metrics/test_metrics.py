@@ -225,7 +225,7 @@ def test_default_metrics_follow_the_data(network: Features, reference: Reference
         ({"batch_size": 0}, "batch_size=0"),
         ({"features": "mnits"}, r"Did you mean 'mnist'"),
         ({"n": 20, "metrics": ["per_class_fid"]}, "Raise n"),
-        ({"metrics": ["memorization"], "split": "test"}, "comes without: leave it out or give"),
+        ({"metrics": ["memorization"], "split": "test"}, "has none: leave the metric out or pass"),
     ],
 )
 def test_bad_requests_are_told(
@@ -240,16 +240,18 @@ def test_bad_requests_are_told(
 @pytest.mark.parametrize("name", ["modes", "conditional_accuracy"])
 def test_images_that_do_not_fit_are_told(name: str, reference: Reference) -> None:
     given = {"conditional": False, "n": 10, "progress": False}
-    with pytest.raises(ZooError, match=r"3x32x32 and mnist_subset/train 1x32x32 has 1x32x32"):
+    with pytest.raises(ZooError, match=r"3x32x32, but mnist_subset/train 1x32x32 has 1x32x32"):
         evaluate(lambda n, y: torch.zeros(n, 3, 32, 32), reference, **given)  # type: ignore[arg-type]
     with pytest.raises(ZooError, match="NaN"):
         evaluate(lambda n, y: torch.full((n, 1, 32, 32), torch.nan), reference, **given)  # type: ignore[arg-type]
-    with pytest.raises(ZooError, match="gives 4 images where 10 are asked for"):
+    with pytest.raises(ZooError, match="returned 4 images instead of 10"):
         evaluate(lambda n, y: torch.zeros(4, 1, 32, 32), reference, **given)  # type: ignore[arg-type]
     unlabelled = dataclasses.replace(reference, labels=None, num_classes=0)
     with pytest.raises(ZooError, match="needs labels"):
         evaluate(real_sampler(reference), unlabelled, conditional=True, progress=False)
-    with pytest.raises(ZooError, match=rf"metric {name} .* 12 classes of svhn, .* reads 10 others"):
+    with pytest.raises(
+        ZooError, match=rf"metric {name} .* 12 classes of svhn, .* recognizes 10 others"
+    ):
         evaluate(
             real_sampler(reference),
             dataclasses.replace(reference, num_classes=12, dataset="svhn"),

@@ -71,7 +71,7 @@ def test_points_that_lie_at_no_mode_have_no_shares_of_modes() -> None:
         progress=False,
     )
     assert found.figures == {"modes": 0, "high_quality": 0.0}
-    assert found.notes == ["mode_kl is left out: no point lies at a mode."]
+    assert found.notes == ["mode_kl is left out: no point lies near a mode."]
 
 
 @pytest.mark.parametrize("kind", ["ring", "grid"])
@@ -149,5 +149,5 @@ def test_a_mode_without_real_points_leaves_the_modes_out() -> None:
     )
     assert list(found.figures) == ["fid"]
     (note,) = found.notes
-    assert note.startswith("point_modes is left out: metric point_modes finds the modes in 2 or ")
+    assert note.startswith("point_modes is left out: metric point_modes needs 2 or more real ")
     assert f"mode {int(few.argmin())} has {int(few.min())} in gaussians/test" in note

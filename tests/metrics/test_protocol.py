@@ -49,7 +49,7 @@ def test_results_survive_json(tmp_path: Path) -> None:
     result.save(tmp_path / "metrics.json")
     assert Result.from_json((tmp_path / "metrics.json").read_text()) == result
     for text in ("", "[]", '{"model": "a"}'):
-        with pytest.raises(ZooError, match="no result of task=evaluate"):
+        with pytest.raises(ZooError, match="not a result of task=evaluate"):
             Result.from_json(text)
 
 
@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_costs_no_result(
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
     images = torch.zeros(3, 1, 32, 32, dtype=torch.uint8)
-    with pytest.warns(UserWarning, match="not kept"):
+    with pytest.warns(UserWarning, match="could not be cached"):
         assert reference_features(network, images).shape == (3, 128)
 
 

@@ -135,7 +135,7 @@ def test_c_t_tells_copies_from_new_images() -> None:
     with pytest.raises(ZooError, match="20 or more generated and test images"):
         made(few)
     reference = Reference("noise", "train", train)
-    with pytest.raises(ZooError, match="noise/train 1x4x4 has no split test"):
+    with pytest.raises(ZooError, match="noise/train 1x4x4 has no test split"):
         check_metrics(["c_t"], Flat(), reference, False)
 
 
@@ -185,7 +185,9 @@ def test_diversity_is_nothing_for_one_image() -> None:
         vectors, logits = extract(network, images)
         data = Comparison(images, None, vectors, logits, reference, network)
         figures.append(zoo.create("metric", "lite0_diversity", pairs=20)(data)["lite0_diversity"])
-        assert data.notes[0].startswith("lite0_diversity is of pairs of images; that of real ones")
+        assert data.notes[0].startswith(
+            "lite0_diversity is measured on pairs of images; for such pairs of real images it"
+        )
     assert figures[0] > 0.1
     assert figures[1] == pytest.approx(0, abs=1e-6)
 
@@ -195,7 +197,10 @@ def test_pairs_of_a_class_are_not_said_to_be_held_against_pairs_of_a_class() -> 
     data = compared(noise(6, 0, side=32), noise(6, 1, side=32))
     data.labels = torch.arange(6) % 2
     zoo.create("metric", "lite0_diversity", pairs=4)(data)
-    assert "is of pairs of images of one class; that of any two real ones is" in data.notes[0]
+    assert (
+        "is measured on pairs of images of one class; for any pairs of real images it is"
+        in data.notes[0]
+    )
 
 
 def test_a_class_without_real_images_is_not_mended_by_more_generated_ones() -> None:

@@ -1,4 +1,4 @@
-"""Tiny networks, and a plain training loop written from the formulas: what the step is held to."""
+"""Tiny networks, and a plain training loop written from the formulas, to compare the step with."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo.training.step import AdversarialStep
 
 LATENT, CLASSES, BATCH = 6, 3, 4
 BETAS = (0.5, 0.9)
-EPS = 1e-4  # large, so that gradients that are 0 but for rounding do not move a weight
+EPS = 1e-4  # large, so that gradients that are 0 except for rounding do not change a weight
 
 
 class TinyGenerator(Generator):
     def __init__(self, norm: bool = True) -> None:
         super().__init__(8, 2, LATENT, CLASSES)
         self.embed = nn.Embedding(CLASSES, LATENT)
-        # Under batch norm a bias has no gradient but noise, which Adam would blow up.
+        # Before batch norm, the gradient of a bias is only noise, which Adam would amplify.
         self.inner = nn.Linear(LATENT, 16, bias=not norm)
         self.norm = nn.BatchNorm1d(16) if norm else nn.Identity()
         self.outer = nn.Linear(16, 2 * 8 * 8)
@@ -41,13 +41,13 @@ class TinyDiscriminator(Discriminator):
     def features(self, x):
         return self.norm(self.conv(x)).tanh().flatten(1)
 
-    def forward(self, x, y=None):  # the head asks for labels; a batch without has class 0
+    def forward(self, x, y=None):  # the head needs labels; without them, all are class 0
         y = torch.zeros(len(x), dtype=torch.int64) if y is None else y
         return super().forward(x, y)
 
 
 def plain_losses(name, real, fake):
-    """D's and G's mean loss, in the words of the papers."""
+    """Return the mean losses of D and G, written as in the papers."""
     ones, zeros = torch.ones_like(fake), torch.zeros_like(fake)
     bce = F.binary_cross_entropy_with_logits
     if name == "bce":
@@ -84,7 +84,7 @@ def plain_penalty(name, d, real, fake, labels):
 
 
 class PlainLoop:
-    """The textbook loop: separate passes, nothing frozen, nothing shared, no fused optimizer."""
+    """A textbook loop: separate passes, nothing frozen, nothing shared, no fused optimizer."""
 
     def __init__(self, g, d, loss, penalties=(), every=1, d_steps=1, reuse=True, clip=None):
         self.g, self.d, self.loss, self.penalties = g, d, loss, penalties

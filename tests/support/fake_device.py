@@ -1,4 +1,4 @@
-"""Tensors that believe to be on another device, on any machine: they have shapes and no values."""
+"""Fake tensors on another device, on any machine: they have shapes but no values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch.utils._pytree import tree_leaves
 from zoo.layers.pretrained import FrozenNetwork
 
 DEVICE = "lazy"
-"""For autograd to run without a device it must be one that has no threads of its own."""
+"""The type of the fake device. Autograd must have no threads of its own for it."""
 _autocast, _is_autocast_enabled = torch.autocast, torch.is_autocast_enabled
 
 
 class _NoCopies(TorchDispatchMode):
-    """Refuses what a CUDA graph cannot hold: a copy from the processor to the device."""
+    """Refuses copies from the CPU to the device, which a CUDA graph cannot contain."""
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -35,9 +35,9 @@ class _NoCopies(TorchDispatchMode):
 
 
 class FakeDevice:
-    """Moves modules to a device that is not there, and computes shapes on it.
+    """Moves modules to a device that does not exist, and computes shapes on it.
 
-    An operation that mixes devices raises, and so does one that reads a value on the host.
+    An operation that mixes devices, or reads a value on the host, raises an error.
     """
 
     def __init__(self) -> None:
@@ -45,12 +45,12 @@ class FakeDevice:
         self._moved: dict[int, tuple[Tensor, Tensor]] = {}
 
     def place(self, module: Any) -> Any:
-        """The same module, with its parameters and buffers on the device; shared ones stay so."""
+        """Move the parameters and buffers of a module to the device; shared ones remain shared."""
         for part in module.modules():
-            for held in (part._parameters, part._buffers):
-                for name, value in held.items():
+            for tensors in (part._parameters, part._buffers):
+                for name, value in tensors.items():
                     if value is not None:
-                        held[name] = self._once(value)
+                        tensors[name] = self._once(value)
             if isinstance(part, FrozenNetwork):
                 self.place(part.network)
         return module
@@ -62,13 +62,13 @@ class FakeDevice:
             )
             if isinstance(value, nn.Parameter):
                 moved = nn.Parameter(moved, requires_grad=value.requires_grad)
-            for tensor in (value, moved):  # both are kept, so that no other gets their numbers
+            for tensor in (value, moved):  # keeping both prevents the reuse of their ids
                 self._moved[id(tensor)] = (tensor, moved)
         return self._moved[id(value)][1]
 
     @contextlib.contextmanager
     def computing(self, copies: bool = True) -> Iterator[None]:
-        """Within it operations compute shapes; without `copies` none may come from the host."""
+        """Compute shapes within the block; without `copies`, copies from the host are errors."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._mode)
             stack.enter_context(mock.patch.object(torch, "autocast", _no_autocast))
@@ -79,7 +79,7 @@ class FakeDevice:
 
 
 def _no_autocast(device: str, *args: Any, **kwargs: Any) -> Any:
-    """torch knows no autocast for `DEVICE`."""
+    """Ignore autocast on `DEVICE`, for which torch has none."""
     return contextlib.nullcontext() if device == DEVICE else _autocast(device, *args, **kwargs)
 
 

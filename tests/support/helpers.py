@@ -1,4 +1,4 @@
-"""What several test files need: checkpoints made through the registry, without training."""
+"""Helpers for several test files: checkpoints created through the registry, without training."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Plain(Loss):
     def generator(self, fake, real=None):
         return -self.scale * fake
 '''
-"""A plugin file with the loss NAME."""
+"""The text of a plugin file that defines the loss NAME."""
 
 
 def small_checkpoint(path: Path, name: str, num_classes: int = 3, channels: int = 1) -> Path:
-    """A checkpoint of any generator of the zoo, small and with its own initial weights."""
+    """Write a checkpoint of any generator of the zoo, small and with its own initial weights."""
     from helpers_contracts import image_size, live
 
     part = ("generator", name)
@@ -65,24 +65,37 @@ def make_checkpoint(
     images_seen: int = 1280,
     drawn: bool | None = True,
 ) -> Path:
-    """Write a checkpoint of freshly initialised networks, in the format of the trainer."""
+    """Write a checkpoint of newly initialised networks, in the format of the trainer.
+
+    Args:
+        path: the file to write.
+        generator, discriminator: the names of the networks.
+        image_size, channels, num_classes, latent_dim: their shapes.
+        ema: whether to add EMA weights, which differ from the raw ones.
+        seed: the seed of the weights.
+        generator_options: further options of the generator.
+        class_names: the names of the classes; None for digits.
+        images_seen: the number of images that the checkpoint claims to have been trained on.
+        drawn: whether to draw weights at a scale that gives images contrast; None does so only if
+            the initial weights give little contrast.
+    """
     torch.manual_seed(seed)
     shape = {"image_size": image_size, "channels": channels, "num_classes": num_classes}
     g = zoo.create(
         "generator", generator, **shape, latent_dim=latent_dim, **(generator_options or {})
     )
     d = zoo.create("discriminator", discriminator, **shape)
-    if drawn is None:  # where the own initial weights give no contrast
+    if drawn is None:  # draw weights only if the initial ones give no contrast
         labels = torch.zeros(8, dtype=torch.int64) if num_classes else None
         with torch.no_grad():
             drawn = bool(g.eval()(g.sample_latent(8), labels).std() < 0.05)
-    with torch.no_grad():  # a scale at which the images have contrast, as after training
+    with torch.no_grad():  # weights with which images have contrast, as after training
         for weight in (p for p in g.parameters() if p.dim() > 1 and drawn):
             torch.nn.init.kaiming_normal_(weight)
         for table in (m for m in g.modules() if isinstance(m, torch.nn.Embedding) and not drawn):
             torch.nn.init.normal_(table.weight)  # labels matter, as after training
     state = {f"generator.{k}": v.clone() for k, v in g.state_dict().items()}
-    if ema:  # something other than the raw weights
+    if ema:  # weights that differ from the raw ones
         state |= {
             f"ema_generator.{k}": v * 1.1 if v.is_floating_point() else v.clone()
             for k, v in g.state_dict().items()

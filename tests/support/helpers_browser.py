@@ -1,4 +1,4 @@
-"""Chromium without a window, and requests to a server on this machine."""
+"""A headless Chromium, and requests to a server on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # straight to this machine
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without proxies
 PHONE, DESKTOP = (390, 844), (1280, 800)
 
 _FLAGS = (
@@ -34,15 +34,15 @@ def get(server: Any, path: str, headers: dict[str, str] | None = None) -> Any:
 
 
 def chromium(profile: Path, downloads: Path) -> Any:
-    """A browser that writes downloads to `downloads`."""
-    found = next((p for n in ("chromium", "google-chrome") if (p := shutil.which(n))), None)
+    """Start a browser that writes downloads to `downloads`."""
+    browser = next((p for n in ("chromium", "google-chrome") if (p := shutil.which(n))), None)
     driver = shutil.which("chromedriver")
-    if found is None or driver is None:
+    if browser is None or driver is None:
         pytest.fail("the page is tested in Chromium: apt-get install chromium chromium-driver")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = found
+    options.binary_location = browser
     for flag in (*_FLAGS, f"user-data-dir={profile}"):
         options.add_argument(f"--{flag}")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
@@ -53,14 +53,14 @@ def chromium(profile: Path, downloads: Path) -> Any:
 
 
 def resize(browser: Any, size: tuple[int, int]) -> None:
-    """Make the page as large as a device, a narrow one with a phone's rules for its width."""
+    """Give the page the size of a device; a narrow one follows a phone's rules for its width."""
     device = {"width": size[0], "height": size[1], "deviceScaleFactor": 1}
     device["mobile"] = size[0] < 600
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    """The first value of `condition` that is true."""
+    """Wait until `condition` returns a true value, and return that value."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         value = condition()
@@ -81,7 +81,7 @@ return canvas.toDataURL();
 
 
 class Page:
-    """What a user does on the page."""
+    """Actions of a user on the page."""
 
     def __init__(self, driver):
         self.driver = driver
@@ -106,7 +106,7 @@ class Page:
         return until(lambda: (now := self.shown(index)) and now != before and now, "a new image")
 
     def settings(self, index=0):
-        """Of the picture that is shown."""
+        """Return the settings of the image that is shown."""
         return self.run("return Object.fromEntries(panes[arguments[0]].values ?? [])", index)
 
     def settled(self, index=0, **wanted):

@@ -1,4 +1,4 @@
-"""What the contract tests share: every part by kind and name, made small, with inputs that fit."""
+"""Helpers for the contract tests: small instances of every part, with suitable inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.core.errors import ZooError
 
 Part = tuple[str, str]
 
-SIZES = (32, 16, 64, 28, 128, 256)  # the first that a part takes is used
+SIZES = (32, 16, 64, 28, 128, 256)  # the first size that a part supports is used
 CHANNELS, CLASSES, LATENT, BATCH = 3, 4, 12, 3
 
 
@@ -50,9 +50,9 @@ def image_size(part: Part) -> int:
 def build(
     part: Part, classes: int = 0, size: int | None = None, channels: int = CHANNELS, **options: Any
 ) -> Any:
-    """A network of fixed weights, in training mode."""
+    """Create a network with the same weights every time, in training mode."""
     kind, name = part
-    size = size or image_size(part)  # which may build networks, and so comes before the seed
+    size = size or image_size(part)  # before the seed is set, since it may build networks
     torch.manual_seed(0)
     options = live(part).tiny | options
     if kind == "generator":
@@ -68,12 +68,12 @@ def build(
 
 
 def classes_of(part: Part, classes: int) -> int:
-    """A part that makes no sense without labels is tested with them in both cases."""
+    """Return the number of classes; parts that need labels have some in both cases."""
     return classes or (CLASSES if live(part).requires_labels else 0)
 
 
 def inputs(part: Part, n: int = BATCH, size: int | None = None, channels: int = CHANNELS) -> Any:
-    """Latents or images, and labels; networks without classes ignore the labels."""
+    """Return latents or images, and labels; networks without classes ignore the labels."""
     torch.manual_seed(1)
     y = torch.arange(n) % CLASSES
     if part[0] == "generator":
@@ -83,7 +83,7 @@ def inputs(part: Part, n: int = BATCH, size: int | None = None, channels: int = 
 
 
 def awaken(network: nn.Module) -> nn.Module:
-    """Fill what starts at zero (residual gains, label tables) and so blocks gradients."""
+    """Fill parameters that start at zero (residual gains, label tables) and block gradients."""
     torch.manual_seed(2)
     for parameter in network.parameters():
         if not parameter.any():
@@ -94,7 +94,7 @@ def awaken(network: nn.Module) -> nn.Module:
 def check_shape(
     part: Part, out: torch.Tensor, n: int, channels: int = CHANNELS, size: int | None = None
 ) -> None:
-    """Images, one score an image, or of a discriminator that scores by itself any number."""
+    """Check the shape of images or scores: one per image, or any number without a head."""
     side = size or image_size(part)
     if part[0] == "generator":
         assert out.shape == (n, channels, side, side)
@@ -105,7 +105,7 @@ def check_shape(
 
 
 def update_of(network: Any, x: torch.Tensor, y: torch.Tensor) -> Update:
-    """An update of D whose fakes are the images turned over."""
+    """Return an update of D whose fakes are the mirrored images."""
 
     def discriminate(
         images: torch.Tensor, labels: torch.Tensor | None, augmented: bool = True

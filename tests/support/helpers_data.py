@@ -1,4 +1,4 @@
-"""What tests of data share: random images, files in MNIST's format, picture files."""
+"""Helpers for tests of data: random images, files in MNIST's format, picture files."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ def random_images(n: int, *shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def write_idx(path: Path, data: np.ndarray) -> None:
-    """The idx format: two zeros, the type (8: unsigned byte), the dimensions, then the bytes."""
+    """Write the idx format: two zeros, the type (8: unsigned byte), the dimensions, the bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = bytes([0, 0, 8, data.ndim]) + np.array(data.shape, ">i4").tobytes()
     path.write_bytes(header + data.astype(np.uint8).tobytes())
 
 
 def write_digits(root: Path, name: str = "MNIST", train: int = 40, test: int = 20) -> dict:
-    """A small data set in MNIST's files: images whose first pixel is their number."""
-    made = {}
+    """Write a small data set in MNIST's format, in which the first pixel of an image is its index.
+
+    Returns:
+        The images and labels of the parts `train` and `t10k`.
+    """
+    parts = {}
     for part, size in (("train", train), ("t10k", test)):
         images = random_images(size, 28, 28, seed=size).numpy()
         images[:, 0, 0] = np.arange(size) % 256
         labels = np.arange(size) % 10
         write_idx(root / name / "raw" / f"{part}-images-idx3-ubyte", images)
         write_idx(root / name / "raw" / f"{part}-labels-idx1-ubyte", labels)
-        made[part] = torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels)
-    return made
+        parts[part] = torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels)
+    return parts
 
 
 def smooth(height: int = 24, width: int = 24) -> np.ndarray:
-    """A picture (H, W, 3) whose channels run from left to right, top to bottom and back."""
+    """Return a picture (H, W, 3) of gradients: to the right, downwards, and to the left."""
     y, x = np.mgrid[0:height, 0:width]
     red, green = 255 * x // (width - 1), 255 * y // (height - 1)
     return np.stack([red, green, 255 - red], axis=-1).astype(np.uint8)
@@ -53,7 +57,10 @@ def save(path: Path, picture: np.ndarray | Image.Image, **options) -> Path:
 
 
 def make_folder(root: Path) -> Path:
-    """Three cats and five dogs at several depths and in several formats, each of one colour."""
+    """Write pictures of one colour each, at several depths and in several formats.
+
+    There are three in the class `cat` and five in the class `dog`.
+    """
     names = ["cat/0.png", "cat/1.jpg", "cat/deep/er/2.PNG", "dog/0.jpg", "dog/1.jpeg"]
     names += ["dog/2.bmp", "dog/Zürich 1.webp", "dog/x/3.tif"]
     for number, name in enumerate(names):
@@ -72,7 +79,7 @@ def damage(file: Path, kind: str) -> None:
 
 
 def lay_out(root, names):
-    """Small pictures of these names, each of one grey."""
+    """Write small pictures with these names, each in one shade of grey."""
     for number, name in enumerate(names):
         save(root / name, np.full((8, 8, 3), number, np.uint8))
     return root

@@ -1,4 +1,4 @@
-"""The fuzzers of `tests/fuzz/`, of which the tests run a few cases."""
+"""Access to the fuzzers in `tests/fuzz/`, of which tests run a few cases."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FOLDER = Path(__file__).parents[1] / "fuzz"
 
 
 def script(name: str) -> ModuleType:
-    """A fuzzer as a module."""
-    known = f"fuzz_{name}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, FOLDER / f"{name}.py")
+    """Import a fuzzer as a module."""
+    module_name = f"fuzz_{name}"
+    if module_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module_name, FOLDER / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[known] = module
+        sys.modules[module_name] = module
         spec.loader.exec_module(module)
-    return sys.modules[known]
+    return sys.modules[module_name]

@@ -1,4 +1,4 @@
-"""Wheels for tests: built and installed without a network, whatever installer is there."""
+"""Building and installing wheels for tests without a network, with any available installer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCES = ("zoo", "configs", "README.md", "LICENSE", "pyproject.toml")
 
 
 def build_wheel(folder: Path) -> Path:
-    """The zoo's wheel, built by hatchling as pip would, from a copy so that nothing is left."""
+    """Build the zoo's wheel with hatchling, as pip would, from a copy of the sources."""
     sources = folder / "sources"
     sources.mkdir(parents=True)
     for name in SOURCES:
@@ -35,7 +35,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def pip_install(package: Path, target: Path) -> None:
-    """With pip, with the pip that Python carries along, or with uv: environments differ in that."""
+    """Install a wheel with pip, with the pip bundled with Python, or with uv, if one is missing."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     environment = dict(os.environ)
     if importlib.util.find_spec("pip") is None:

@@ -1,4 +1,4 @@
-"""Critics whose gradients are known, and updates made by hand, for the tests of regularizers."""
+"""Critics with known gradients, and updates made by hand, for the tests of regularizers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def said(scores: torch.Tensor, features: torch.Tensor | None = None) -> Discrimi
 
 
 def images_of(values: torch.Tensor) -> torch.Tensor:
-    """Vectors (N, V) as images (N, V, 1, 1)."""
+    """Reshape vectors (N, V) to images (N, V, 1, 1)."""
     return values[:, :, None, None]
 
 
 class PerImage(nn.Module):
-    """D whose gradient at image i is row i of `slopes`, and whose score is `scores` besides."""
+    """A discriminator whose gradient at image i is row i of `slopes`, with optional scores."""
 
     def __init__(self, slopes: torch.Tensor, scores: torch.Tensor | None = None) -> None:
         super().__init__()
@@ -42,13 +42,13 @@ class PerImage(nn.Module):
     def outputs(self, x, y=None):
         flat = x.flatten(1)
         products = (flat * self.slopes).sum(1)
-        if self.scores is not None:  # the gradient, moved to the value asked for
+        if self.scores is not None:  # replaces the value but keeps the gradient
             products = products - products.detach() + self.scores
         return DiscriminatorOutput(products, flat, {})
 
 
 class Quadratic(nn.Module):
-    """D(x) = a |x|^2 / 2."""
+    """The discriminator D(x) = a |x|^2 / 2."""
 
     def __init__(self, a: float = 1.0) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def update_of(
     labels=None,
     pieces=1,
 ) -> Update:
-    """An update made by hand; what D says is computed where it is not given."""
+    """Return an update made by hand; outputs of D that are not given are computed."""
     real = images_of(X) if real is None else real.clone()
     fake = images_of(G) if fake is None else fake
     if "real" in differentiable:
@@ -110,7 +110,7 @@ def of_slopes(slopes=SLOPES, **options) -> Update:
 
 
 class Stretch(Generator):
-    """G(z) = scale * z as pixels."""
+    """The generator G(z) = scale * z, as pixels."""
 
     def __init__(self, scale: float = 2.0) -> None:
         super().__init__((1, 1), 3, 3)

@@ -1,4 +1,4 @@
-"""StyleGAN2's formulas written out, and small members, for its tests."""
+"""StyleGAN2's formulas written out, and small networks, for its tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lrelu(x):
 
 
 def blur(x, padding, gain=1.0):
-    """[1, 3, 3, 1] along both axes, written out; `padding` zeros on every side."""
+    """Apply the filter [1, 3, 3, 1] along both axes, after `padding` zeros on every side."""
     x = F.pad(x, [padding] * 4)
     taps = [t * gain / 8 for t in (1, 3, 3, 1)]
     for axis in (2, 3):
@@ -39,7 +39,7 @@ def blur(x, padding, gain=1.0):
 
 
 def insert_zeros(x):
-    """(H, W) to (2H, 2W), a zero behind every pixel."""
+    """Insert a zero after every pixel, so that (H, W) becomes (2H, 2W)."""
     n, c, h, w = x.shape
     out = x.new_zeros(n, c, 2 * h, 2 * w)
     out[:, :, ::2, ::2] = x

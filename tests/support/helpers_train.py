@@ -1,4 +1,4 @@
-"""Tiny trainings for tests: in this process through the configuration, or as a real `run.py`."""
+"""Tiny trainings for tests, in this process from a configuration, or as a real `run.py`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ TINY = [
     "callbacks.samples.rows=2",
     "callbacks.progress=null",
 ]
-"""Options of a run of 10 steps an epoch that takes a fraction of a second."""
+"""Overrides for a run with 10 steps per epoch that takes a fraction of a second."""
 
 
 def configure(*overrides: str) -> tuple[Any, list[str]]:
-    """The configuration that `run.py` would compose, and the overrides it would note down."""
+    """Return the configuration that `run.py` would compose and the overrides it would record."""
     store_parts()
     arguments = continue_run(list(overrides))
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
@@ -57,7 +57,10 @@ def start(
     """Start a real `python run.py` in the folder `out`; its output is text in a pipe.
 
     Args:
-        by: arguments of Python's that start `run.py`, `-m torch.distributed.run`.
+        out: the folder of the run.
+        overrides: the overrides.
+        tiny: whether to add the overrides of `TINY`.
+        by: arguments of Python that start `run.py`, for instance `-m torch.distributed.run`.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     given = [*(TINY if tiny else []), *overrides, f"hydra.run.dir={out}"]
@@ -81,14 +84,14 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], se
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A checkpoint, or the last one of a run's folder."""
+    """Load a checkpoint file, or the last checkpoint in a run's folder."""
     if file.is_dir():
         file = file / "checkpoints" / "last.ckpt"
     return torch.load(file, weights_only=True)
 
 
 def assert_same_training(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """All that training depends on is bit-identical in two checkpoints."""
+    """Assert that everything training depends on is bit-identical in two checkpoints."""
     assert one["zoo"]["step"] == other["zoo"]["step"]
     assert one["zoo"]["images_seen"] == other["zoo"]["images_seen"]
     assert one["global_step"] == other["global_step"]

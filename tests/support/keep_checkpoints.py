@@ -1,4 +1,4 @@
-"""Keeps small checkpoints of this version, which later ones have to load and continue.
+"""Store small checkpoints of this version, which later versions must be able to load and resume.
 
 python tests/support/keep_checkpoints.py     # writes tests/inference/checkpoints/VERSION/
 """

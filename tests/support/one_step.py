@@ -1,6 +1,6 @@
-"""One training step of a recipe at full width, on random images, and the memory that it took.
+"""Run one training step of a recipe at full width, on random images, and measure its memory.
 
-`python tests/support/one_step.py stylegan3_ffhq256 256 4` prints the peak of the process in bytes.
+`python tests/support/one_step.py stylegan3_ffhq256 256 4` prints the process's peak in bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A step of training around each part of the registry, on small networks."""
+"""Training steps on small networks, each with one part of the registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.training.step import AdversarialStep
 
 
 def tiny_networks(packs: int = 1) -> tuple[Any, Any]:
-    """Conditional, but for a D that sees packs of images, which have no one label."""
+    """Create conditional networks; a D that sees packs of images is unconditional."""
     classes, channels = (CLASSES, CHANNELS) if packs == 1 else (0, packs * CHANNELS)
     options = {"base_channels": 4}
     return (
@@ -32,9 +32,14 @@ def tiny_step(
     networks: Any = None,
     place: Callable[[Any], Any] = lambda module: module,
 ) -> AdversarialStep:
-    """A step on small networks; a regularizer joins those that the loss brings along.
+    """Create a step on small networks.
 
-    `place` moves every module to another device.
+    Args:
+        loss: the loss.
+        regularizers: regularizers in addition to those of the loss.
+        augmentations: the augmentations.
+        networks: the generator and the discriminator; None for `tiny_networks`.
+        place: a function that moves a module to another device.
     """
     generator, discriminator = map(place, networks or tiny_networks(packs_of(regularizers)))
     return AdversarialStep(
@@ -49,7 +54,7 @@ def tiny_step(
 
 
 def step_of(part: Part, **options: Any) -> AdversarialStep:
-    """A step on small networks that has `part` in it; `options` go to `tiny_step`."""
+    """Create a step on small networks that uses `part`; `options` are those of `tiny_step`."""
     kind, _ = part
     if kind in ("generator", "discriminator"):
         classes, size = classes_of(part, CLASSES), image_size(part)
@@ -69,7 +74,7 @@ def step_of(part: Part, **options: Any) -> AdversarialStep:
 
 
 def run_by_shapes(step: AdversarialStep, device: FakeDevice, copies: bool) -> None:
-    """Two steps on a device that is not there; without `copies` none come from the host."""
+    """Run two steps on a fake device; without `copies`, copies from the host are errors."""
     size = step.generator.image_size
     with device.computing(copies=copies):
         images = torch.rand(4, CHANNELS, size, size, device=DEVICE)

@@ -1,8 +1,8 @@
-"""Every recipe made small: the networks' `tiny` options, random images, a few steps in float64.
+"""Run every recipe with tiny networks (their `tiny` options), on random images, in float64.
 
-`python tests/support/recipes.py` writes tests/training/recipes.json anew, which
-tests/training/test_recipes.py holds the recipes to: run it where a recipe or a formula changes on
-purpose, and say so in the commit.
+`python tests/support/recipes.py` writes tests/training/recipes.json, the losses that
+tests/training/test_recipes.py expects. Run it when a recipe or a formula changes on purpose, and
+say so in the commit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STEPS, BATCH = 3, 4
 
 
 class Pictures(DataModule):
-    """Random pictures of ten classes, in the shape of a recipe's data set."""
+    """Random images of ten classes, in the shape of a recipe's data set."""
 
     def __init__(self, image_size: int, channels: int, batch_size: int = BATCH) -> None:
         super().__init__("pictures", image_size, channels, [str(i) for i in range(10)], batch_size)
@@ -46,7 +46,7 @@ class Pictures(DataModule):
 
 
 class Watch(pl.Callback):
-    """Keeps what each step logged."""
+    """A callback that records the losses of each step."""
 
     def __init__(self) -> None:
         self.rows: list[list[float]] = []
@@ -60,7 +60,7 @@ def names() -> list[str]:
 
 
 def composed(name: str, *overrides: str) -> dict[str, Any]:
-    """The configuration of a recipe, as plain values."""
+    """Compose the configuration of a recipe, as plain values."""
     store_parts()
     recipe = [] if name == "default" else [f"experiment={name}"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -75,7 +75,7 @@ def small(kind: str, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(name: str, *overrides: str) -> list[list[float]]:
-    """Losses of D and of G in each of a few steps, after each of which the diagnostics look."""
+    """Train a few steps, with diagnostics after each, and return the losses of D and G."""
     config = composed(name, *overrides)
     model, data = config["model"], config["datamodule"]
     part = REGISTRY.get("datamodule", data["_target_"])

@@ -1,8 +1,9 @@
-"""A few steps of training by one process or by two that share the batch; new processes import it.
+"""A few training steps in one process, or in two that share the batch; new processes import this.
 
-Random numbers are drawn for the whole batch by every process, which then takes its own rows: so one
-process and two see the same images, latents and augmentations, and what differs is what the parts
-make of a batch. Row i belongs to process i mod 2, as groups of minibatch standard deviation do.
+Every process draws random numbers for the whole batch and then takes its own rows, so that one
+process and two see the same images, latents and augmentations. Differences can only come from parts
+that depend on the batch. Row i belongs to process i mod 2, like groups of minibatch standard
+deviation.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ LIKE = (torch.rand_like, torch.randn_like)
 
 
 class Shards(TorchFunctionMode):
-    """Within it, random tensors of `rows` rows, or of a multiple, are shares of larger ones.
+    """A mode in which random tensors with `rows` rows, or a multiple, are shares of larger ones.
 
     Args:
-        rank, world: this process among all.
-        rows: images of this process.
+        rank: the index of this process.
+        world: the number of processes.
+        rows: the number of images of this process.
     """
 
     def __init__(self, rank: int, world: int, rows: int) -> None:
@@ -55,7 +57,7 @@ class Shards(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def share(self, size: Any, draw: Any) -> Tensor:
-        """This process's part of what `draw` makes of the whole batch's size."""
+        """Draw numbers for the whole batch and return this process's share."""
         size = tuple(size)
         # The first dimension that counts images: diffaugment draws three numbers for each.
         axis = next((i for i, s in enumerate(size[:2]) if s and s % self.rows == 0), None)
@@ -66,7 +68,7 @@ class Shards(TorchFunctionMode):
 
 
 class Averaging(Backend):
-    """Two processes whose gradients become their mean, as under Lightning."""
+    """A backend of two processes that averages gradients, as Lightning does."""
 
     world_size = 2
 
@@ -75,7 +77,7 @@ class Averaging(Backend):
 
 
 class Critic(Discriminator):
-    """A small D, with a layer over the batch or over the weights where asked for."""
+    """A small D, optionally with minibatch standard deviation or spectral norm."""
 
     def __init__(self, head: Any = "projection", layer: str = "") -> None:
         super().__init__(8, 2, CLASSES, head=head)
@@ -92,7 +94,7 @@ class Critic(Discriminator):
 
 
 def step_with(case: Case, backend: Backend) -> AdversarialStep:
-    """A step of SGD on small networks, with one part among plain ones."""
+    """Create a step with SGD on small networks, with the part of the case."""
     kind, name, options = case
     made: dict[str, Any] = {"loss": registry.create("loss", "bce"), "head": "projection"}
     torch.manual_seed(0)
@@ -121,7 +123,7 @@ def step_with(case: Case, backend: Backend) -> AdversarialStep:
 
 
 def trained(case: Case, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
-    """Weights, averages and metrics after a few steps; metrics are this process's own."""
+    """Return weights, buffers and metrics after a few steps; metrics are this process's own."""
     torch.set_default_dtype(torch.float64)
     step = step_with(case, Averaging() if world > 1 else Backend())
     rows = BATCH // world
@@ -140,7 +142,7 @@ def trained(case: Case, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
 
 
 def process(rank: int, path: str, cases: list[Case]) -> None:
-    """Run all cases as one of two processes; the first one writes down what came out."""
+    """Run all cases as one of two processes; the first one saves the results."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2

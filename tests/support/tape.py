@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on the processor: records torch's operations and plays them again."""
+"""A substitute for CUDA graphs on the CPU, which records torch's operations and replays them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ READS = {
     aten._unique2.default,
     aten.bincount.default,
 }
-"""Operations for which the host waits for the device: forbidden in a graph."""
+"""Operations that make the host wait for the device, which are forbidden in a graph."""
 
 
 class Tape(TorchDispatchMode):
-    """The operations of a function, in order, on the very tensors that it used.
+    """A recording of the operations of a function, in order, on the same tensors.
 
-    As in a CUDA graph, a replay runs no Python of the function: every number of the host is what it
-    was while recording, and results are written over those of the time before. Recording computes,
-    other than on CUDA, so that the first replay has nothing left to do.
+    As in a CUDA graph, a replay runs none of the function's Python: numbers on the host keep their
+    values from the recording, and results overwrite those of the previous replay. Unlike on CUDA,
+    recording also computes, so that the first replay has nothing left to do.
 
     Raises:
         RuntimeError: an operation reads a tensor on the host.
@@ -44,9 +44,9 @@ class Tape(TorchDispatchMode):
         if operation in READS:
             raise RuntimeError(f"operation not permitted when stream is capturing: {operation}")
         # Aliases, since some operations change the shape of a tensor in place.
-        held = tree_map(_alias, (args, kwargs or {}))
+        arguments = tree_map(_alias, (args, kwargs or {}))
         result = operation(*args, **(kwargs or {}))
-        self.operations.append((operation, *held, tree_map(_alias, result)))
+        self.operations.append((operation, *arguments, tree_map(_alias, result)))
         return result
 
     def play(self) -> None:
@@ -62,10 +62,10 @@ def _alias(value: Any) -> Any:
 
 
 class Recorder:
-    """Captures functions on tapes, as `zoo.training.cuda_graph.CudaCapture` does on graphs.
+    """Captures functions as tapes, as `zoo.training.cuda_graph.CudaCapture` does as graphs.
 
     Attributes:
-        captures, replays: how many so far.
+        captures, replays: the numbers of captures and replays so far.
     """
 
     def __init__(self) -> None:

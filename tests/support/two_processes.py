@@ -1,4 +1,4 @@
-"""Losses over a whole batch, of one process or of two; here because new processes import it."""
+"""Losses over a whole batch in one process or in two, in a module that new processes import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLASSES = torch.tensor([0, 1, 0, 0])
 
 
 def losses(weight, rows):
-    """Losses over a batch, of embeddings and scores that one weight makes."""
+    """Compute losses over a batch, from embeddings and scores that depend on one weight."""
     e = nn.functional.normalize(EMBEDDING[rows] @ weight, dim=1)
     proxy, y = PROXY[CLASSES[rows]], CLASSES[rows]
     scores = (EMBEDDING[rows] @ weight).sum(1), (TWIN[rows] @ weight).sum(1)

@@ -79,7 +79,7 @@ def test_two_folders_are_compared(tmp_path: Path) -> None:
     few = [zoo.evaluate(images=i, data=[real], n=20, **options) for i in (tmp_path / "a", batches)]
     assert [f.protocol.generated_count for f in few] == [20, 20]
     assert few[0].figures == pytest.approx(few[1].figures)
-    with pytest.raises(ZooError, match="n=31 pictures are asked for, and the loader has 30"):
+    with pytest.raises(ZooError, match="n=31 pictures were requested, but the loader has 30"):
         zoo.evaluate(images=batches, data=[real], n=31, **options)
 
 
@@ -116,7 +116,7 @@ def test_classes_in_another_order_are_the_same_classes(tmp_path: Path) -> None:
     for result in results.values():  # an untrained G is nearer to the bright dogs
         dogs, cats = result.per_class["fid"]
         assert dogs < cats
-    note = "Classes go by their numbers: 'dog' of the generator is held against 'fox'"
+    note = "Classes are matched by number: 'dog' of the generator is compared with 'fox'"
     told = [any(n.startswith(note) for n in result.notes) for result in results.values()]
     assert told == [False, False, True]
 
@@ -129,9 +129,12 @@ PIXELS, CLASSES = noise(6, 0, 8), torch.arange(6) % 3
     [
         ([PIXELS, PIXELS.float()], r"batch 2 of the loader has float images from \d+ to 25\d"),
         ([to_float(PIXELS) * torch.nan], "has float images from nan to nan"),
-        ([PIXELS.int()], r"batch 1 of the loader has images of torch\.int32: give uint8"),
-        ([PIXELS, PIXELS[..., :4]], r"shape \(6, 1, 8, 4\), and those before it \(6, 1, 8, 8\)"),
-        ([(PIXELS, CLASSES + 1)], "has labels from 1 to 3: labels are whole numbers"),
+        ([PIXELS.int()], r"batch 1 of the loader has images of torch\.int32: pass uint8"),
+        (
+            [PIXELS, PIXELS[..., :4]],
+            r"shape \(6, 1, 8, 4\), but those before it had \(6, 1, 8, 8\)",
+        ),
+        ([(PIXELS, CLASSES + 1)], "has labels from 1 to 3: labels are integers"),
         ([(PIXELS, CLASSES - 1)], "has labels from -1 to 1"),
         ([(PIXELS, CLASSES / 2)], "has labels of torch.float32"),
     ],
@@ -209,7 +212,7 @@ def test_sub_folders_named_as_classes_are_labels(tmp_path: Path) -> None:
     Evaluate(**options, metrics=["kid"], n=10)(tmp_path / "few")
     result = read(tmp_path / "few")
     assert result.protocol.generated_count == 10
-    assert "are no classes of mnist_subset/train 1x32x32: labels are left out" in result.notes[1]
+    assert "are not classes of mnist_subset/train 1x32x32, so the pictures" in result.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +221,8 @@ def test_sub_folders_named_as_classes_are_labels(tmp_path: Path) -> None:
         ({"dataset": None}, r"images=… needs dataset=…"),
         ({"images": "nowhere"}, "no folder of pictures nowhere"),
         ({"dataset": "mnist_subse"}, "Did you mean 'mnist_subset'"),
-        ({"dataset": "gaussians"}, "2 channels, which no picture is compared with"),
-        ({"n": 7}, "n=7 pictures are asked for, and .* has 6"),
+        ({"dataset": "gaussians"}, "2 channels and cannot be compared with pictures"),
+        ({"n": 7}, "n=7 pictures were requested, but .* has 6"),
         ({"weights": "ema", "truncation": 1.0}, "weights, truncation concerns a generator"),
         ({"ckpt": "mnist"}, "or images=FOLDER in place of it"),
     ],
@@ -284,7 +287,8 @@ def test_a_range_of_checkpoints_is_a_curve(
     alone = {**options, "metrics": ["fid", "memorization"]}
     file = run / "checkpoints" / "images_000000200.ckpt"
     summary = Evaluate(ckpt=str(file), **alone)(tmp_path / "one")
-    assert summary["nearest"] == "one/nearest*.png (generated over its nearest real image)"
+    words = "generated images above their nearest real images"
+    assert summary["nearest"] == f"one/nearest*.png ({words})"
     assert read(tmp_path / "one").figures["fid"] == pytest.approx(float(rows[1]["fid"]))
     assert not (tmp_path / "one" / "curve.csv").exists()
     curve = zoo.evaluate([run / "checkpoints" / "images_*[13]00.ckpt"], **options)

@@ -1,6 +1,6 @@
-"""Data modules, in-memory loading, the resumable sampler, the cache of decoded pictures.
+"""Data modules, in-memory loading, resumable sampling, and the cache of decoded pictures.
 
-Imports core and the registry, and of Lightning its LightningDataModule.
-From outside, `base.DataModule` is what trainings and metrics work on; the sets in `sets/` are made
-by `zoo.create("datamodule", …)` and not imported.
+This package imports only `zoo.core`, `zoo.registry` and Lightning's `LightningDataModule`.
+Training and metrics work with `base.DataModule`; the data sets in `sets/` are created with
+`zoo.create("datamodule", …)` rather than imported.
 """

@@ -1,6 +1,6 @@
-"""The base of all data modules: splits, loaders, resuming.
+"""The base class of all data modules, which provides splits, loaders and resuming.
 
-A data set in about 15 lines, for instance in `plugins/blobs.py`:
+A complete data set takes about 15 lines, for instance in `plugins/blobs.py`:
 
     import torch
     from zoo.data.base import DataModule
@@ -8,7 +8,7 @@ A data set in about 15 lines, for instance in `plugins/blobs.py`:
 
     @datamodule("blobs")
     class Blobs(DataModule):
-        '''Grey squares of ten brightnesses.'''
+        '''Grey squares in ten shades.'''
 
         def __init__(
             self, image_size: int = 32, batch_size: int = 64, seed: int = 0, data_dir: str = "data"
@@ -22,7 +22,7 @@ A data set in about 15 lines, for instance in `plugins/blobs.py`:
             return shades.expand(-1, 1, self.height, self.width).clone(), labels
 """
 
-# Annotations are types here, as in zoo/contracts/outputs.py: Rows stands on the pages of the API.
+# Annotations are evaluated here, as in zoo/contracts/outputs.py, because the API pages show Rows.
 
 from abc import abstractmethod
 from pathlib import Path
@@ -38,17 +38,23 @@ from zoo.data.checks import check_batch_size
 from zoo.data.loader import EndlessLoader, OrderedLoader, TrainLoader, take_rows
 
 DEVICE_SHARE = 0.25
-"""Of a CUDA device's free memory: training images that fit into it are kept there, so that no batch
-has to be copied."""
+"""The share of a CUDA device's free memory that training images may take up. A split that fits is
+kept on the device, so that no batch has to be copied."""
 ROWS = 4096
-"""Images that are copied there together."""
+"""The number of images copied to the device at a time."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Rows(NamedTuple):
-    """A split: the chosen rows of images and labels, all of them where `chosen` is None."""
+    """The images and labels of a split.
+
+    Args:
+        images: (N, C, H, W).
+        labels: int64 (N,).
+        chosen: int64 indices of the rows that belong to the split; None if all do.
+    """
 
     images: Tensor
     labels: Tensor
@@ -56,46 +62,50 @@ class Rows(NamedTuple):
 
     @property
     def size(self) -> int:
+        """The number of images in the split."""
         return len(self.images) if self.chosen is None else len(self.chosen)
 
 
 class DataModule(pl.LightningDataModule):
     """A data set in memory: uint8 images of one size (or floats in [-1, 1]), and int64 labels.
 
-    A subclass gives `load`, and `download` where there is something to download. Batches are
-    `(images, labels)`: uint8 (B, C, H, W) in [0, 255] and int64 (B,); `zoo.data.pixels.to_float`
-    makes the images float on the device.
+    A subclass defines `load`, and `download` if there is something to download. Batches are pairs
+    `(images, labels)`: uint8 (B, C, H, W) in [0, 255] and int64 (B,);
+    `zoo.data.pixels.to_float` converts the images to floats on the device.
 
     Args:
-        name: as registered.
-        image_size: side of the images that `load` returns, or (height, width).
-        channels: C of them.
-        class_names: one per class; empty without classes, and then `num_classes` is 0.
-        batch_size: images of one update, over all processes together.
-        flip: mirror training images left-right at random.
-        train_val_test_split: how many images each split takes. Training and validation images
-            come from the set's own training part by a choice that is the same for every seed, the
-            others from its test part. None: the set's own parts as they are.
-        seed: of the order and the flips; 0 or more.
-        data_dir: the folder of data sets.
-        class_balanced: draw the class of each training image, all as likely, and then an image of
-            it. Figures such as the FID stay those of the data set's own share of classes.
+        name: the name under which the data set is registered.
+        image_size: the side of the images that `load` returns, or their (height, width).
+        channels: the number of channels C of these images.
+        class_names: one name per class; an empty list for data without classes.
+        batch_size: the number of images in one update, over all processes together.
+        flip: whether to mirror training images left-right at random.
+        train_val_test_split: the number of images in each split. Training and validation images
+            are chosen from the data set's own training part, test images from its test part; the
+            choice is the same for every seed. None keeps the data set's own parts.
+        seed: the seed of the order and the flips; 0 or more.
+        data_dir: the folder that holds data sets.
+        class_balanced: whether to draw a class for each training image, all equally likely, and
+            then an image of that class. Metrics such as the FID still compare with the class
+            proportions of the data set.
 
     Attributes:
-        notes: what is otherwise than one may think, in sentences.
-        kept_options: options that were found rather than given, for the checkpoint.
-        d_steps: discriminator updates whose images one training batch holds; set before
-            `train_dataloader` is called.
-        repeated: how many first batches come again and again, as all that is trained on; None for
-            the whole data set. Set before `train_dataloader` is called.
-        images_seen: training images consumed, over all processes. The training loop sets it to
-            what was trained on, not what was fetched; the loader starts from it and checkpoints
-            keep it.
-        own_parts: the parts that `load` knows.
-        features: the feature network that knows its images, by name; None takes a general one.
-        samples: generated images that its figures are made of, unless they are given.
-        centers: the middles (K, 2) of the modes of points of the plane, which pictures show; None
-            for images.
+        notes: sentences about anything that may surprise the user.
+        kept_options: options that were determined from the data rather than set by the user, and
+            that checkpoints keep.
+        d_steps: the number of discriminator updates whose images one training batch holds. Set it
+            before calling `train_dataloader`.
+        repeated: the number of batches, from the first on, that training repeats over and over;
+            None to train on the whole data set. Set it before calling `train_dataloader`.
+        images_seen: the number of training images consumed so far, over all processes. The
+            training loop sets it to what was trained on, not to what was fetched; the loader
+            starts from it and checkpoints keep it.
+        own_parts: the splits that `load` accepts.
+        features: the name of a feature network trained on this data set; None selects a general
+            one.
+        samples: the number of generated images used for metrics, unless set otherwise.
+        centers: the centres (K, 2) of the modes for points in the plane, shown in plots; None for
+            images.
     """
 
     own_parts: tuple[Split, ...] = ("train", "test")
@@ -144,8 +154,8 @@ class DataModule(pl.LightningDataModule):
         self.kept_options: dict[str, Any] = {}
         if class_balanced:
             self.notes.append(
-                "class_balanced=true: every class is drawn as often in training; task=evaluate "
-                "asks for classes as often as they are in the data."
+                "class_balanced=true: training draws every class equally often; task=evaluate "
+                "still generates classes in the proportions of the data."
             )
         self.d_steps = 1
         self.repeated: int | None = None
@@ -154,20 +164,22 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def height(self) -> int:
+        """The height of the images in pixels."""
         return height_width(self.image_size)[0]
 
     @property
     def width(self) -> int:
+        """The width of the images in pixels."""
         return height_width(self.image_size)[1]
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, 0 for none."""
+        """The number of classes; 0 for data without classes."""
         return len(self.class_names)
 
     @property
     def images_per_step(self) -> int:
-        """Images of one training batch over all processes: `d_steps * batch_size`."""
+        """The number of images in one training batch over all processes, `d_steps * batch_size`."""
         return self.d_steps * self.batch_size
 
     @images_per_step.setter
@@ -183,55 +195,58 @@ class DataModule(pl.LightningDataModule):
 
     @abstractmethod
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Images (N, C, height, width) uint8 and labels (N,) int64 of one of `own_parts`.
+        """Return the images and labels of one of `own_parts`.
 
-        A set with a "val" of its own names it in `own_parts` and leaves `train_val_test_split`
-        None.
+        A data set that comes with a "val" split lists it in `own_parts` and leaves
+        `train_val_test_split` at None.
+
+        Returns:
+            Images (N, C, height, width) uint8 and labels (N,) int64.
         """
 
     def download(self) -> None:
-        """Fetch what is missing; called once per machine before `load`."""
+        """Download the files that are missing; called once per machine before `load`."""
 
     def prepare_data(self) -> None:
-        """Lightning's hook on one process: download."""
+        """Download the data set. Lightning calls this hook in one process only."""
         self.download()
 
     def setup(self, stage: str | None = None) -> None:
-        """Lightning's hook on every process: load the images once and split them.
+        """Load the images once and split them. Lightning calls this hook in every process.
 
         Raises:
-            ZooError: the data set is missing or damaged, smaller than the split asks for, or its
-                labels do not fit its images.
+            ZooError: the data set is missing or damaged or has fewer images than
+                `train_val_test_split` needs, or its labels do not match its images.
         """
         if self._splits:
             return
         parts = {part: self._load(part) for part in self.own_parts}
-        nothing = parts["train"]._replace(chosen=torch.arange(0))
+        empty = parts["train"]._replace(chosen=torch.arange(0))
         if self.train_val_test_split is None:
-            self._splits = {split: parts.get(split, nothing) for split in SPLITS}
+            self._splits = {split: parts.get(split, empty) for split in SPLITS}
             return
         train, val, test = self.train_val_test_split
-        own, held_out = parts["train"], parts.get("test", nothing)
+        own, held_out = parts["train"], parts.get("test", empty)
         if train + val > own.size or test > held_out.size:
             raise ZooError(
                 f"datamodule {self.name}: train_val_test_split={self.train_val_test_split} asks "
-                f"for {train + val} images to train and validate on and {test} to test on, but "
-                f"there are {own.size} and {held_out.size}."
+                f"for {train + val} images for training and validation and {test} for testing, "
+                f"but there are {own.size} and {held_out.size}."
             )
         order = fixed_order(own.size)
         self._splits = {
             "train": own._replace(chosen=order[:train].sort().values),
             "val": own._replace(chosen=order[train : train + val].sort().values),
-            "test": nothing,
+            "test": empty,
         }
         if test:
             chosen = fixed_order(held_out.size)[:test].sort().values
             self._splits["test"] = held_out._replace(chosen=chosen)
 
     def split(self, split: Split) -> tuple[Tensor, Tensor]:
-        """All images (N, C, H, W) uint8 and labels (N,) int64 of a split, in order.
+        """Return all images (N, C, H, W) uint8 and labels (N,) int64 of a split, in order.
 
-        Loads the data set if that has not been done. N is 0 for a split the set does not have.
+        The data set is loaded first if necessary. N is 0 for a split that the data set lacks.
         """
         images, labels, index = self._rows(split)
         if index is None:
@@ -239,17 +254,20 @@ class DataModule(pl.LightningDataModule):
         return take_rows(images, index), take_rows(labels, index)
 
     def size(self, split: Split) -> int:
-        """The number of images of a split, which `split` would have to copy to count."""
+        """Return the number of images in a split without copying them."""
         return self._rows(split).size
 
     def train_dataloader(self) -> EndlessLoader:
-        """Endless random batches of `images_per_step` images, from `images_seen` on."""
+        """Return a loader of endless random batches of `images_per_step` images.
+
+        It starts at the position `images_seen`.
+        """
         rows = self._rows("train")
         if self.trainer and _fits(rows, self.trainer.strategy.root_device):
             rows = copied(rows, self.trainer.strategy.root_device)
         if self.class_balanced and not self.num_classes:
             raise ZooError(
-                f"datamodule {self.name}: class_balanced=true needs classes, and there are none."
+                f"datamodule {self.name}: class_balanced=true needs classes, but there are none."
             )
         return TrainLoader(
             *rows,
@@ -265,19 +283,22 @@ class DataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> OrderedLoader:
-        """The validation split in order, complete, on every process."""
+        """Return a loader of the whole validation split in order, the same in every process."""
         return OrderedLoader(*self._rows("val"), batch_size=self.batch_size)
 
     def test_dataloader(self) -> OrderedLoader:
-        """The test split in order, complete, on every process."""
+        """Return a loader of the whole test split in order, the same in every process."""
         return OrderedLoader(*self._rows("test"), batch_size=self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: `images_seen`, which with the seed fixes all that follows."""
+        """Return the state for a checkpoint.
+
+        `images_seen` is enough: together with the seed it determines all batches that follow.
+        """
         return {"images_seen": self.images_seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue at `state_dict["images_seen"]`."""
+        """Continue at the position `state_dict["images_seen"]`."""
         self.images_seen = int(state_dict["images_seen"])
 
     def _load(self, part: Split) -> Rows:
@@ -285,14 +306,14 @@ class DataModule(pl.LightningDataModule):
         if labels.shape != images.shape[:1]:
             raise ZooError(
                 f"datamodule {self.name}: its split {part!r} has {len(images):,} images and labels "
-                f"of the shape {tuple(labels.shape)}, and each image has one."
+                f"of the shape {tuple(labels.shape)}; there must be one label per image, (N,)."
             )
         if self.num_classes and len(labels):
             least, most = (int(v) for v in labels.aminmax())
             if least < 0 or most >= self.num_classes:
                 raise ZooError(
                     f"datamodule {self.name}: its split {part!r} has labels from {least} to {most},"
-                    f" and its {self.num_classes} class_names are numbered from 0 to "
+                    f" but its {self.num_classes} class_names are numbered from 0 to "
                     f"{self.num_classes - 1}."
                 )
         return Rows(images.contiguous(), labels)
@@ -307,12 +328,15 @@ class DataModule(pl.LightningDataModule):
 
 
 def fixed_order(size: int) -> Tensor:
-    """A random order that is the same in every run, so that runs share their validation images."""
+    """Return a random permutation that is the same in every run.
+
+    All runs thus share their validation images.
+    """
     return torch.randperm(size, generator=torch.Generator().manual_seed(0))
 
 
 def _fits(rows: Rows, device: torch.device) -> bool:
-    """Whether the split may lie on the device that trains on it."""
+    """Whether the split is small enough to be kept on the device that trains on it."""
     if device.type != "cuda":
         return False
     size = rows.size * rows.images[:1].nbytes
@@ -320,11 +344,12 @@ def _fits(rows: Rows, device: torch.device) -> bool:
 
 
 def copied(rows: Rows, device: torch.device) -> Rows:
-    """The chosen rows alone on `device`, in their order."""
+    """Copy the chosen rows, and only these, to `device` in their order."""
     if rows.chosen is None:
         return Rows(rows.images.to(device), rows.labels.to(device))
     images = torch.empty(rows.size, *rows.images.shape[1:], dtype=rows.images.dtype, device=device)
-    # In parts: all at once, a mapped file of gigabytes would be held in memory a second time.
+    # Copied in parts, since a single copy would hold a memory-mapped file of gigabytes in memory
+    # twice.
     for part, chosen in zip(images.split(ROWS), rows.chosen.split(ROWS), strict=True):
         part.copy_(take_rows(rows.images, chosen))
     return Rows(images, take_rows(rows.labels, rows.chosen).to(device))

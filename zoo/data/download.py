@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads and reads, with errors in words where that fails."""
+"""Downloading and reading data sets with torchvision, with clear messages for failures."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zoo.core.network import probe
 T = TypeVar("T")
 
 STALL_SECONDS = 30.0
-"""How long a running download may stand still."""
+"""How long a download may receive no data before it is given up."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set lies and where it comes from.
+    """The files of a data set and the servers that it is downloaded from.
 
     Args:
-        name: what it is called in errors.
-        files: what there is once it is there.
-        urls: on the servers that have it; one that answers is enough. Proxies named in the
-            environment are used.
-        instead: what works without this data set.
+        name: the name of the data set in error messages.
+        files: the files that exist once it has been downloaded.
+        urls: one URL on each server that has it; it is enough if one of them answers. Proxies
+            named in the environment are used.
+        instead: an alternative that error messages suggest; empty for none.
     """
 
     name: str
@@ -37,10 +37,9 @@ class Source:
     instead: str = ""
 
     def fetch(self, download: Callable[[], Any]) -> None:
-        """Run `download` where a file is missing, and fail in seconds where it cannot work.
+        """Run `download` if a file is missing, and fail within seconds if no server answers.
 
-        Torchvision's own download tries every mirror without a time limit; so a server has to
-        answer first.
+        Torchvision tries every mirror without a time limit, so a server is probed first.
 
         Raises:
             ZooError: a file is missing and could not be downloaded.
@@ -57,7 +56,7 @@ class Source:
             raise self._not_there(failure) from error
 
     def read(self, reader: Callable[[], T]) -> T:
-        """The result of `reader`, which reads the files.
+        """Return the result of `reader`, which reads the files.
 
         Raises:
             ZooError: a file is missing or damaged.
@@ -68,11 +67,10 @@ class Source:
             return reader()
         except (ImportError, MemoryError, ZooError):
             raise
-        except Exception as error:  # pickles, idx and mat files each fail in their own ways
+        except Exception as error:  # pickle, idx and mat files raise errors of many types
             raise ZooError(
                 f"{self.name} in {self.files[0].parent} cannot be read ({_reason(error)}): a file "
-                "is damaged or incomplete; delete its files there, so that they are downloaded "
-                "again."
+                "is damaged or incomplete; delete the files there to have them downloaded again."
             ) from error
 
     def _missing(self) -> Path | None:
@@ -81,8 +79,8 @@ class Source:
     def _not_there(self, failure: str) -> ZooError:
         instead = f", or use {self.instead}" if self.instead else ""
         return ZooError(
-            f"{self.name} is not there: {self._missing()} does not exist{failure}; put it there or "
-            f"name the folder of data sets with data_dir=PATH{instead}"
+            f"{self.name} was not found: {self._missing()} does not exist{failure}; put it there "
+            f"or name the folder that holds your data sets with data_dir=PATH{instead}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the names of pictures, or a file beside them, say of splits and classes."""
+"""Reading splits and classes from the names of pictures or from a label file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ SPLIT_FOLDERS: dict[str, Literal["train", "val", "test"]] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 DATASET_JSON = "dataset.json"
-"""Labels in the format of StyleGAN's data set tool: `{"labels": [["00000/img.png", 3], ...]}`."""
+"""The label file of StyleGAN's data set tool, `{"labels": [["00000/img.png", 3], ...]}`."""
 FILES = (".csv", ".json")
-"""Endings of files of labels."""
+"""The endings of label files."""
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id")
 LABEL_COLUMNS = ("label", "class", "category", "target", "y")
 
 
 def splits_of(names: Sequence[str]) -> list[str] | None:
-    """The split of each picture where the folders of the first level are splits, else None.
+    """Return the split of each picture, or None if the folders of the first level are no splits.
 
-    They are where every one is called train, val, valid, test or the like, and one train.
+    They are splits if each is called train, val, valid, test or the like (see `SPLIT_FOLDERS`),
+    and at least one of them is a training split.
     """
     tops = [name.split("/", 1)[0].casefold() if "/" in name else "" for name in names]
     if not all(top in SPLIT_FOLDERS for top in tops):
@@ -37,17 +38,17 @@ def splits_of(names: Sequence[str]) -> list[str] | None:
 
 
 def folders_of(names: Sequence[str], depth: int) -> list[str | None]:
-    """The folder of each picture at a level, 0 for the first; None for one that lies above it."""
+    """Return the folder of each picture at level `depth` (0 is the first), None if it has none."""
     parts = [name.split("/") for name in names]
     return [p[depth] if len(p) > depth + 1 else None for p in parts]
 
 
 def in_order(classes: Iterable[str]) -> list[str]:
-    """Each class once: by value where all are whole numbers, else by name."""
-    found = set(classes)
-    if all(_is_whole(c) for c in found):
-        return sorted(found, key=lambda c: (int(c), c))
-    return sorted(found)
+    """Return the distinct classes, sorted by value if all are whole numbers, else by name."""
+    distinct = set(classes)
+    if all(_is_whole(c) for c in distinct):
+        return sorted(distinct, key=lambda c: (int(c), c))
+    return sorted(distinct)
 
 
 def _is_whole(text: str) -> bool:
@@ -55,23 +56,26 @@ def _is_whole(text: str) -> bool:
 
 
 def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | None:
-    """The class of each picture as a CSV or JSON file says; None for those it does not name.
+    """Read the class of each picture from the text of a CSV or JSON label file.
 
-    A CSV file has a column of files and one of classes, told by a header (`file,label`), or the
-    first two of one without, or the only two; a JSON file is StyleGAN's
-    `{"labels": [[file, class], ...]}`, that list alone, or `{file: class}`. Files are paths below
-    the folder of pictures, with or without their ending.
+    A CSV file, separated by commas, semicolons or tabs, has a column of files and a column of
+    classes. They are identified by a header (`file,label`); without one they are the first two
+    columns. A JSON file is StyleGAN's `{"labels": [[file, class], ...]}`, that list alone, or
+    `{file: class}`. Files are paths relative to the folder of pictures, with or without their
+    ending.
 
     Args:
-        text: of the file.
-        file: what it is called; one that ends in .csv is CSV, any other JSON.
-        names: of the pictures.
+        text: the text of the file.
+        file: the name of the file; one that ends in .csv is CSV, any other JSON.
+        names: the names of the pictures.
 
     Returns:
-        None where the file says that there are no labels (`{"labels": null}`).
+        One class per picture, None for a picture that the file does not name; or None if the file
+        states that there are no labels (`{"labels": null}`).
 
     Raises:
-        ZooError: it is something else, gives a picture two classes, or names none of the pictures.
+        ZooError: the text has another format, gives a picture two classes, or names none of the
+            pictures.
     """
     try:
         text = text.removeprefix("\ufeff")
@@ -79,33 +83,33 @@ def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | 
         if pairs is None:
             return None
         wanted = {*names, *(name.rpartition(".")[0] for name in names)}
-        known: dict[str, str | None] = {}
+        labels: dict[str, str | None] = {}
         first = "nothing"
         for pair in pairs:
             name = str(pair[0]).replace("\\", "/").removeprefix("./")
             if first == "nothing":
                 first = name[:200]
-            # A list of millions may stand beside a few pictures.
-            if name in wanted and known.setdefault(name, pair[1]) != pair[1]:
+            # Only wanted names are kept: the file may list millions for a few pictures.
+            if name in wanted and labels.setdefault(name, pair[1]) != pair[1]:
                 raise ValueError(
-                    f"it has {name[:200]!r} twice, as {known[name]!r} and as {pair[1]!r}"
+                    f"it has {name[:200]!r} twice, as {labels[name]!r} and as {pair[1]!r}"
                 )
     except (ValueError, TypeError, csv.Error, RecursionError) as error:
         raise unreadable_labels(file, error) from error
-    found = [known.get(name, known.get(name.rpartition(".")[0])) for name in names]
-    if all(label is None for label in found):
+    classes = [labels.get(name, labels.get(name.rpartition(".")[0])) for name in names]
+    if all(label is None for label in classes):
         raise ZooError(
-            f"{file} names none of the {len(names)} pictures: its first entry is {first!r}, the "
-            f"first picture {names[0]!r}; paths start below the folder of pictures."
+            f"{file} names none of the {len(names)} pictures: its first entry is {first!r}, but "
+            f"the first picture is {names[0]!r}; paths are relative to the folder of pictures."
         )
-    return found
+    return classes
 
 
 def unreadable_labels(file: str, reason: object) -> ZooError:
-    """The error for a file that is no file of labels."""
+    """Return the error for a file that cannot be read as labels."""
     return ZooError(
-        f"{file} cannot be read as labels ({reason}): it must be a CSV file of lines "
-        'picture,class or JSON as {"labels": [["picture.png", 3], ...]}.'
+        f"{file} cannot be read as labels ({reason}): it must be a CSV file with lines "
+        'picture,class or a JSON file like {"labels": [["picture.png", 3], ...]}.'
     )
 
 
@@ -116,13 +120,13 @@ def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
     rows = (row for row in lines if row)
     head = next(rows, [])
     if len(head) < 2:
-        raise ValueError("there are no two columns")
+        raise ValueError("it has fewer than two columns")
     heads = [cell.strip().casefold() for cell in head]
     file = next((heads.index(c) for c in FILE_COLUMNS if c in heads), None)
     label = next((heads.index(c) for c in LABEL_COLUMNS if c in heads), None)
     if file is None and label is None:
         rows = itertools.chain([head], rows)
-    elif label is None and len(head) > 2:  # the next column may be anything
+    elif label is None and len(head) > 2:  # any of the other columns may hold the classes
         raise ValueError(
             f"none of its columns {listing(head)[:200]} is called {' or '.join(LABEL_COLUMNS)}"
         )
@@ -135,12 +139,12 @@ def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _delimiter(line: str) -> str:
-    """The first of comma, semicolon (as spreadsheets write in much of Europe) and tab in a line."""
+    """Return the delimiter of a line: a comma, a semicolon (common in Europe), or a tab."""
     return next((d for d in ",;\t" if len(next(csv.reader([line], delimiter=d), [])) > 1), ",")
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a text, one at a time."""
+    """Iterate over the lines of a text without splitting all of it at once."""
     return (line.rstrip("\n") for line in io.StringIO(text, newline=None))
 
 
@@ -155,10 +159,10 @@ def _json_pairs(text: str) -> Iterator[tuple[str, str | None]] | None:
 
 
 def class_name(label: Any) -> str | None:
-    """A class as a file of labels gives it, a number or a name.
+    """Return the name of a class that a label file gives as a number or a name.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the label is neither a whole number nor a name.
     """
     if label is None:
         return None

@@ -1,4 +1,4 @@
-"""Batches from memory: an index into one uint8 tensor instead of workers and collation."""
+"""Loaders of batches from memory, which index one tensor instead of using worker processes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ Batch = tuple[Tensor, Tensor]
 
 
 class EndlessLoader(ABC):
-    """Endless random batches, resumable at any image.
+    """A loader of endless random batches that can be resumed at any image.
 
-    Every iteration gives `len(loader)` batches and continues where the last one ended. A batch
-    holds the images of `steps` consecutive updates, `batch_size` each over all processes; this
-    process gets its own `batch_size / world_size` of every update, in the order of the updates.
+    Each iteration over the loader yields `len(loader)` batches and continues where the previous
+    one ended. A batch holds the images of `steps` consecutive updates with `batch_size` images
+    each, over all processes. This process gets its share, `batch_size / world_size` images of
+    every update, in the order of the updates.
 
     Args:
-        batch_size: images of one update, over all processes.
-        steps: updates whose images come in one batch (`d_steps`).
-        flip: mirror each image left-right with probability 1/2.
-        position: images consumed so far, over all processes.
-        rank, world_size: this process among all.
-        repeated: how many batches, the first ones, come again and again; None for all images.
+        batch_size: the number of images in one update, over all processes.
+        steps: the number of updates whose images form one batch (`d_steps`).
+        flip: whether to mirror each image left-right with probability 1/2.
+        position: the number of images consumed so far, over all processes.
+        rank: the index of this process.
+        world_size: the number of processes.
+        repeated: the number of batches, from the first on, to repeat over and over; None to use
+            all images.
 
     Attributes:
-        position: as above, and counts on with every batch taken.
+        position: as above, advanced with every batch.
     """
 
     def __init__(
@@ -45,7 +48,10 @@ class EndlessLoader(ABC):
         repeated: int | None = None,
     ) -> None:
         if batch_size < 1 or steps < 1:
-            raise ZooError(f"A batch needs images: batch_size={batch_size}, d_steps={steps}")
+            raise ZooError(
+                f"batch_size={batch_size} and d_steps={steps} must be 1 or more: a batch needs "
+                "images."
+            )
         if batch_size % world_size:
             raise ZooError(
                 f"datamodule.batch_size={batch_size} counts the images of all {world_size} "
@@ -59,14 +65,14 @@ class EndlessLoader(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Images of one pass."""
+        """The number of images in one pass."""
 
     @abstractmethod
     def _batch(self, position: int) -> Batch:
-        """This process's share of the images from a position on."""
+        """Return this process's share of the batch that starts at `position`."""
 
     def __len__(self) -> int:
-        """Batches in an epoch: whole ones that fit into one pass, at least one."""
+        """Return the number of whole batches in one pass, but at least 1."""
         return max(1, self.size // (self.batch_size * self.steps))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -78,25 +84,25 @@ class EndlessLoader(ABC):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty: the position comes from the data module, which counts images trained on.
+        """Return an empty state: the data module, which counts images trained on, has the position.
 
-        Lightning takes a loader with this method for resumable and does not warn about it.
+        Because of this method, Lightning considers the loader resumable and does not warn.
         """
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027
-        """Nothing to load, see `state_dict`."""
+        """Do nothing, since the state is empty."""
 
 
 class TrainLoader(EndlessLoader):
-    """Endless random batches of a data set in memory.
+    """A loader of endless random batches of a data set in memory.
 
     Args:
-        images: (N, C, H, W) uint8, also memory-mapped.
+        images: (N, C, H, W) uint8, possibly memory-mapped.
         labels: (N,) int64.
         index: the rows to draw from, int64; None for all.
-        seed: of the order and the flips.
-        class_balanced: draw each image's class first, all as likely.
+        seed: the seed of the order and the flips.
+        class_balanced: whether to draw the class of each image first, all equally likely.
         batch_size, steps, flip, position, rank, world_size, repeated: see `EndlessLoader`.
     """
 
@@ -147,7 +153,7 @@ class TrainLoader(EndlessLoader):
 
 
 class OrderedLoader:
-    """All images of a split in order, once, with a smaller last batch where it does not divide."""
+    """A loader of all images of a split in order; the last batch may be smaller than the others."""
 
     def __init__(
         self, images: Tensor, labels: Tensor, index: Tensor | None = None, batch_size: int = 64
@@ -165,16 +171,16 @@ class OrderedLoader:
 
 
 def take_rows(data: Tensor, rows: Tensor) -> Tensor:
-    """Copy the rows of `data` (N, ...) at `rows` (B,), an int64 tensor on the CPU, to (B, ...)."""
+    """Return a copy (B, ...) of the rows of `data` (N, ...) at `rows` (B,), int64 on the CPU."""
     if data.device.type != "cpu":
         return data.index_select(0, rows.to(data.device, non_blocking=True))
-    # NumPy copies whole rows on one thread. Torch splits even one batch over all threads, and
-    # where another process holds a core the others wait for it: a hundred times slower.
+    # NumPy copies whole rows on one thread. Torch distributes even a single batch over all threads,
+    # which is a hundred times slower when another process occupies a core that they wait for.
     return torch.from_numpy(data.numpy().take(rows.numpy(), axis=0))
 
 
 def mirror_(images: Tensor, flips: Tensor) -> None:
-    """Mirror the images (B, C, H, W) left-right where `flips` (B,), on the CPU, is true."""
+    """Mirror images (B, C, H, W) left-right in place where `flips` (B,), on the CPU, is True."""
     rows = flips.nonzero().squeeze(1)
     if images.device.type != "cpu":
         rows = rows.to(images.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Memory that work on several threads may take together."""
+"""A limit on the memory that several threads use together."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator
 
 PICTURE_MEMORY = 10**9
-"""Bytes for all pictures that are decoded at the same time."""
+"""Bytes available for all pictures that are decoded at the same time."""
 
 
 class Budget:
-    """So many bytes for all threads; whoever wants more than is left waits.
+    """A number of bytes shared by all threads; a thread that needs more than is left waits.
 
-    One that alone wants more than there is gets it when nobody else holds any.
+    A request for more than `total` counts as `total`: it is granted once no other thread holds
+    any bytes.
     """
 
     def __init__(self, total: int) -> None:
@@ -23,6 +24,7 @@ class Budget:
 
     @contextlib.contextmanager
     def take(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes for the duration of the `with` block, waiting until they are free."""
         size = min(size, self.total)
         with self._changed:
             self._changed.wait_for(lambda: self._left >= size)

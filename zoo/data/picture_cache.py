@@ -1,4 +1,4 @@
-"""Decoded pictures in a memory-mapped file, made once per folder, size and number of channels."""
+"""A cache of decoded pictures: one memory-mapped file per source, image size and channels."""
 
 from __future__ import annotations
 
@@ -36,33 +36,40 @@ from zoo.data.value_range import Span, ValueRange, joined, range_of
 R = TypeVar("R")
 
 VERSION = 3
-"""Counts changes of `decode` that give other pixels."""
+"""The version of the decoded pixels, raised whenever `decode` changes them."""
 CHUNK = 64
+"""The number of pictures that fill a chunk."""
 CHUNK_BYTES = 2**26
-"""How many bytes of pictures fill a chunk."""
+"""The number of bytes of pictures that fill a chunk."""
 WAITING_BYTES = 2**28
-"""The most bytes of pictures in chunks that wait for a thread."""
+"""The most bytes of pictures that may wait for a thread, over all chunks."""
 ABANDONED_SECONDS = 24 * 3600
+"""The age at which the partial file of another process is deleted as abandoned."""
 QUIET_SECONDS = 10
-"""After which decoding tells of itself where no terminal shows a bar, and between two lines."""
+"""Without a terminal, the time before the first line of progress and between later lines."""
 EIGHT_BIT = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif")
-"""Endings of formats that have 8 bits a value here, so that they need not be opened for it."""
+"""Endings of formats that are decoded to 8 bits per value, whose files need no look inside."""
 STEM = r"[0-9a-f]{12}-\d+(x\d+)?x\d-[0-9a-f]{20}"
-"""The names of a cache's files: hashes of the folder and the pictures, size and channels."""
-PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # the random part is by `tempfile`
+"""A pattern for the names of cached files: a hash of the source, the image size and channels, and a
+hash of the pictures."""
+PARTIAL = STEM + r"[a-z0-9_]{8}\.tmp"  # `tempfile` appends the random part
 
 
 class Skipped(NamedTuple):
-    """A picture that could not be read: its row among all pictures, and the error."""
+    """The row of a picture that could not be read, and the error message."""
 
     row: int
     error: str
 
 
 class Decoded(NamedTuple):
-    """What a folder became: uint8 (N, C, H, W), the rows that could be read, and the scale.
+    """The decoded pictures of a source.
 
-    `value_range` is None where no picture has more than 8 bits.
+    Args:
+        images: uint8 (N, C, H, W), zeros in the rows that could not be read.
+        readable: the rows that could be read.
+        value_range: the values of black and white that were used; None if no picture has more than
+            8 bits.
     """
 
     images: Tensor
@@ -71,24 +78,25 @@ class Decoded(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What stands beside a cached file."""
+    """The contents of the JSON file next to a cached file."""
 
     skipped: list[Skipped]
     value_range: ValueRange | None
 
 
 class PictureCache:
-    """The decoded pictures of sources, each source as one `.npy` file of uint8 (N, C, H, W).
+    """A cache that keeps the decoded pictures of each source in one `.npy` file.
 
-    A file belongs to the names, sizes and change times of the pictures, the image size and the
-    channels; where one of these differs, the pictures are decoded again and the outdated file is
-    deleted. Files are written beside their place and renamed, so that a process never sees half of
-    one, and two that decode the same folder at once do no harm to each other.
+    A file holds uint8 (N, C, H, W). It is valid for the names, sizes and modification times of the
+    pictures, the image size and the number of channels; if any of these changes, the pictures are
+    decoded again and the outdated file is deleted. Files are written under a temporary name and
+    renamed, so that no process sees a partial file and several processes may decode the same
+    source at once.
 
     Args:
-        folder: where the files lie.
-        limit_gb: of all files together, in 10^9 bytes. Files of other folders are deleted to make
-            room, the longest unused first.
+        folder: the folder of the cached files.
+        limit_gb: the limit for all files together, in 10^9 bytes. Files of other sources are
+            deleted to make room, the least recently used first.
     """
 
     def __init__(self, folder: Path, limit_gb: float = 20.0) -> None:
@@ -103,25 +111,28 @@ class PictureCache:
         on_error: Literal["raise", "skip"] = "raise",
         value_range: ValueRange | None = None,
     ) -> Decoded:
-        """The pictures as uint8 (N, C, H, W), memory-mapped, and the rows that could be read.
+        """Return the decoded pictures of a source, memory-mapped.
 
-        Unreadable pictures are zeros and their rows are not in the list; a warning counts them. A
-        damaged file is made anew.
+        They are decoded if the cache does not have them or its file is damaged.
 
         Args:
-            value_range: black and white of pictures of more than 8 bits; None takes the range of
-                all of them together.
+            source: the pictures.
+            image_size: the side, or (height, width), in pixels.
+            channels: 1 for grey, 3 for RGB.
+            on_error: "raise" an error about an unreadable picture, or "skip" it with a warning.
+            value_range: the values of black and white in pictures of more than 8 bits; None takes
+                the range of all of them together.
 
         Raises:
-            ZooError: a picture cannot be read and `on_error` is "raise"; no picture can be; they
-                need more room than the limit or the disk allows; the folder cannot be written.
+            ZooError: pictures cannot be read, they need more space than the limit or the disk
+                allows, or the cache folder cannot be written.
         """
         pictures = source.pictures
         height, width = height_width(image_size)
         sides = f"{height}" if height == width else f"{height}x{width}"
         place = f"{_digest(source.key)[:12]}-{sides}x{channels}"
-        given = [] if value_range is None else [value_range]
-        key = _digest(json.dumps([VERSION, pictures, *given]))[:20]
+        ranges = [] if value_range is None else [value_range]
+        key = _digest(json.dumps([VERSION, pictures, *ranges]))[:20]
         file = self.folder / f"{place}-{key}.npy"
         shape = (len(pictures), channels, height, width)
         notes, mapped = self._read_notes(file, len(pictures)), _mapped(file, shape)
@@ -138,7 +149,9 @@ class PictureCache:
             mapped = _mapped(file, shape)
         skipped = notes.skipped
         if mapped is None:
-            raise ZooError(f"The cache of decoded pictures {file} is damaged as soon as written.")
+            raise ZooError(
+                f"The cache of decoded pictures {file} cannot be read although it was just written."
+            )
         if skipped and on_error == "raise":
             raise ZooError(skipped[0].error)
         if len(skipped) == len(pictures):
@@ -146,7 +159,7 @@ class PictureCache:
         if skipped:
             warnings.warn(
                 f"{len(skipped)} of {len(pictures)} pictures in {source.place} cannot be read and "
-                f"were left out, the first is {printable(pictures[skipped[0].row].name)}.",
+                f"were left out; the first is {printable(pictures[skipped[0].row].name)}.",
                 ZooWarning,
                 stacklevel=2,
             )
@@ -155,23 +168,24 @@ class PictureCache:
         return Decoded(torch.from_numpy(mapped), readable, notes.value_range)
 
     def _read_notes(self, file: Path, count: int) -> Notes | None:
-        """What was noted when `file` was made of so many pictures; None where it has to be made."""
+        """Read the notes about `file`, which should hold `count` pictures; None if invalid."""
         try:
             content = json.loads(read_text(file.with_suffix(".json")))
             skipped = [Skipped(*entry) for entry in content["skipped"]]
             scale = content["value_range"]
             notes = Notes(skipped, None if scale is None else ValueRange(*scale))
             if not all(0 <= row < count and isinstance(error, str) for row, error in skipped):
-                raise ValueError("it is of other pictures")
+                raise ValueError("the notes describe other pictures")
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         if not file.exists():
             return None
-        with contextlib.suppress(OSError):  # a cache that others share read-only
-            os.utime(file)  # the time of last use
+        with contextlib.suppress(OSError):  # the cache may be shared read-only
+            os.utime(file)  # records the time of last use
         return notes
 
     def _make_room(self, root: str, needed: int, place: str, own: Path) -> None:
+        """Delete outdated and least recently used files until `needed` bytes fit in the cache."""
         if needed > self.limit:
             raise ZooError(
                 f"The decoded pictures of {root} take {_gb(needed)}, more than the limit "
@@ -182,7 +196,7 @@ class PictureCache:
         for partial, stat in self._written(PARTIAL):
             if time.time() - stat.st_mtime > ABANDONED_SECONDS:
                 _delete(partial)
-        # Another process may have made `own` since it was looked for.
+        # Another process may have written `own` in the meantime.
         others = [entry for entry in self._written(STEM + r"\.npy") if entry[0] != own]
         used = sum(stat.st_size for _, stat in others)
         outdated = {file for file, _ in others if file.name.startswith(f"{place}-")}
@@ -198,13 +212,13 @@ class PictureCache:
             )
 
     def _written(self, pattern: str) -> list[tuple[Path, os.stat_result]]:
-        """The files here that a cache wrote under such names; all others are somebody else's."""
-        found = []
+        """Return the files whose names match `pattern`; other files are not the cache's own."""
+        matches = []
         for file in self.folder.iterdir():
             if re.fullmatch(pattern, file.name):
-                with contextlib.suppress(FileNotFoundError):  # another process took it away
-                    found.append((file, file.stat()))
-        return found
+                with contextlib.suppress(FileNotFoundError):  # another process deleted it
+                    matches.append((file, file.stat()))
+        return matches
 
     def _write(
         self,
@@ -231,7 +245,7 @@ class PictureCache:
 
 
 def range_of_all(source: Source) -> ValueRange | None:
-    """Black and white of all pictures of more than 8 bits together; None without any."""
+    """Return a common black and white for all pictures of more than 8 bits; None without any."""
 
     def spans(chunk: Chunk) -> list[Span]:
         contents = chunk.contents
@@ -243,8 +257,8 @@ def range_of_all(source: Source) -> ValueRange | None:
     rows = [row for row, picture in names if not picture.name.lower().endswith(EIGHT_BIT)]
     with _bar(len(rows), "looking for more than 8 bits") as bar:
         chunks = _chunks_of(source, rows)
-        found = joined(s for done in _in_threads(spans, chunks, bar.update) for s in done)
-    return None if found is None else range_of(found)
+        span = joined(s for result in _in_threads(spans, chunks, bar.update) for s in result)
+    return None if span is None else range_of(span)
 
 
 def decode_all(
@@ -254,7 +268,13 @@ def decode_all(
     value_range: ValueRange | None = None,
     progress: bool = True,
 ) -> list[Skipped]:
-    """Decode the pictures of a source into `out` (N, C, H, W) on all cores; what was skipped."""
+    """Decode the pictures of a source into `out` (N, C, H, W), uint8, and return those skipped.
+
+    Without `value_range`, each picture of more than 8 bits is scaled from its own range.
+
+    Raises:
+        ZooError: a picture cannot be read and `on_error` is "raise".
+    """
 
     def decode_some(chunk: Chunk) -> list[Skipped]:
         first, contents, _ = chunk
@@ -272,19 +292,19 @@ def decode_all(
     skipped: list[Skipped] = []
     count = len(source.pictures)
     with _bar(count, "decoding", hidden=not progress) as bar:
-        for done in _in_threads(decode_some, _chunks_of(source, range(count)), bar.update):
-            skipped += done
+        for failed in _in_threads(decode_some, _chunks_of(source, range(count)), bar.update):
+            skipped += failed
     return skipped
 
 
 def _bar(count: int, what: str, hidden: bool = False) -> tqdm[Any]:
-    """A bar of pictures; where nobody watches, a line now and then of what takes long."""
+    """Return a progress bar; without a terminal, it prints a line every few seconds at most."""
     rare = {} if is_terminal(sys.stderr) else {"delay": QUIET_SECONDS, "mininterval": QUIET_SECONDS}
     return tqdm(total=count, desc=what, unit=" pictures", disable=hidden, **rare)
 
 
 class Chunk(NamedTuple):
-    """Pictures that one thread works on: the place of the first, and how many bytes they take."""
+    """Pictures that one thread processes: the index of the first, and their bytes in memory."""
 
     first: int
     contents: list[Content]
@@ -297,11 +317,13 @@ def _chunks_of(source: Source, rows: Sequence[int]) -> Iterator[Chunk]:
 
 
 def in_chunks(contents: Iterable[Content], sizes: Iterable[int] = ()) -> Iterator[Chunk]:
-    """Pictures a few at a time, read no earlier than they are asked for.
+    """Group pictures into chunks, reading each picture only when its chunk is needed.
 
     Args:
-        sizes: of their files, as far as they are known: only small ones gain by being together,
-            and many large ones on one thread would leave the others idle.
+        contents: the pictures.
+        sizes: the sizes of their files in bytes, as far as known. A large file ends its chunk:
+            only small files are faster together, and several large ones on one thread would leave
+            the others idle.
     """
     first, chunk, size = 0, [], 0
     for content, taken in zip(contents, itertools.chain(sizes, itertools.repeat(0)), strict=False):
@@ -318,10 +340,9 @@ def in_chunks(contents: Iterable[Content], sizes: Iterable[int] = ()) -> Iterato
 def _in_threads(
     work: Callable[[Chunk], R], chunks: Iterable[Chunk], done: Callable[[int], Any] = int
 ) -> Iterator[R]:
-    """The results in order, on all cores; few chunks are read ahead, since they are in memory.
+    """Apply `work` to chunks on all cores, and yield the results in order.
 
-    Args:
-        done: is told of how many pictures there is a result.
+    Few chunks are read ahead, to save memory. `done` is called with the pictures of each result.
     """
     count = os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
@@ -336,7 +357,7 @@ def _in_threads(
         try:
             for chunk in chunks:
                 waiting.append((pool.submit(work, chunk), len(chunk.contents), chunk.size))
-                del chunk  # its thread has it, and lets it go
+                del chunk  # so that its memory is freed as soon as its thread is done
                 while len(waiting) > 2 * count or sum(w[2] for w in waiting) > WAITING_BYTES:
                     yield first()
             while waiting:
@@ -347,9 +368,9 @@ def _in_threads(
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The file's images in memory; None where it is missing or damaged.
+    """Map the images of a file into memory; None if it is missing or damaged.
 
-    Copy-on-write, as torch wants writable memory; nothing here writes to it.
+    The mapping is copy-on-write, because torch expects writable memory; nothing writes to it.
     """
     try:
         check_file(file)
@@ -368,7 +389,7 @@ def _digest(text: str) -> str:
 
 
 def _delete(file: Path) -> None:
-    """Delete a cached file; one that another process took away or holds open is left to it."""
+    """Delete a cached file, unless another process has deleted it already or holds it open."""
     try:
         file.unlink()
         file.with_suffix(".json").unlink(missing_ok=True)

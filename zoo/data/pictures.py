@@ -1,4 +1,4 @@
-"""Picture files of any format, size and mode as uint8 tensors of one size."""
+"""Finding picture files and decoding them, whatever their format and size, to uint8 tensors."""
 
 from __future__ import annotations
 
@@ -27,35 +27,41 @@ SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", *((".avif",) if features.check("avif") else ())),
 )
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-"""Those of the endings, whatever a file is called: of others Pillow asks programs, as Ghostscript,
-which carries out what an EPS file holds."""
+"""The formats that belong to `SUFFIXES`. Files of other formats are refused whatever their name, as
+Pillow passes some formats to other programs, such as EPS to Ghostscript, which executes them."""
 ARCHIVES = (".zip", ".npz", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
-"""Bytes up to which simplejpeg decodes JPEGs of one size together, faster than Pillow one by one.
+"""The size in bytes up to which simplejpeg decodes JPEGs of equal dimensions in one go, which is
+faster than Pillow one by one.
 
-Both decode at full scale: at a half, a quarter or an eighth, as libjpeg can, fine patterns come out
-up to 30 levels away."""
+Both decode at full scale. The reduced scales of libjpeg (1/2, 1/4, 1/8) would be faster, but change
+fine patterns by up to 30 levels."""
 
 MOST_PIXELS = 2**22
-"""The most pixels of a picture: a small file may claim to be huge, and 64 are read at a time."""
+"""The most pixels that simplejpeg decodes and `resize` handles; larger pictures are left to Pillow
+within the memory budget, since a small file may claim to be huge and 64 are read at a time."""
 MOST_BYTES = 2 * 10**9
-"""The largest file of a picture: in a file with a hole a TIFF may have a tag of any length."""
+"""The largest picture file in bytes: a TIFF in a sparse file may have a tag of any length."""
 BYTES_PER_PIXEL = 8
-"""Memory to decode a pixel: Pillow keeps it in 4 bytes, and converting makes a second picture."""
+"""The memory to decode a pixel: Pillow stores it in 4 bytes, and conversion makes a second copy."""
 
 Content = str | Path | bytes | np.ndarray | Exception
-"""A picture: the path of its file, the bytes of such a file, or its pixels, uint8 (H, W) or
-(H, W, 3); or else why it cannot be had."""
+"""A picture: the path of its file, the bytes of such a file, its pixels as uint8 (H, W) or
+(H, W, 3), or the exception that explains why there is none."""
 
 _BUDGET = Budget(PICTURE_MEMORY)
-"""What the pictures that are decoded at the same time, on all cores, take together."""
+"""The memory for all pictures that are decoded at the same time, on all cores."""
 
 
 class Picture(NamedTuple):
-    """A picture file: its path below the root with forward slashes, its bytes, its change time.
+    """A picture file.
 
-    What is there and cannot be looked at has 0 bytes; a folder's path then ends in a slash.
+    Args:
+        name: its path relative to the root, with forward slashes. The path of a folder that cannot
+            be read ends in a slash.
+        size: its size in bytes; 0 if it cannot be accessed.
+        mtime_ns: its modification time in nanoseconds.
     """
 
     name: str
@@ -64,38 +70,40 @@ class Picture(NamedTuple):
 
 
 def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Picture]:
-    """All picture files below `root`, sorted by name; hidden files and folders are left out.
+    """Return all picture files below `root`, sorted by name, without hidden files and folders.
 
-    Links to nowhere and unreadable folders are among them: they are pictures that cannot be
-    decoded. What is no file (a pipe, a device) is none.
+    Broken links and unreadable folders are included as pictures that cannot be decoded. Anything
+    that is not a regular file, such as a pipe or a device, is left out.
 
     Args:
-        others: counts the other files by their ending, `.heic` for instance.
+        root: the folder to search.
+        others: a counter to which the other files are added, by their ending (`.heic`, for
+            instance).
 
     Raises:
-        ZooError: `root` is no folder or cannot be read, or there is no picture in it.
+        ZooError: `root` is not a folder, cannot be read, or has no pictures.
     """
     if root.is_file() and root.suffix.lower() in ARCHIVES:
         raise ZooError(
-            f"{root} is an archive of a kind that is not read where it lies, as .zip, .npz and "
-            ".tar files are: unpack it and name the folder of its pictures."
+            f"{root} is an archive of a kind that cannot be read without unpacking (.zip, .npz and "
+            ".tar files can): unpack it and name the folder of its pictures."
         )
     if root.is_file():
         raise ZooError(
-            f"{root} is a file: name a folder of pictures, or a .zip, .npz or .tar file of them."
+            f"{root} is not a folder: name a folder of pictures, or a .zip, .npz or .tar file."
         )
     if not root.is_dir():
         raise ZooError(
             f"There is no folder of pictures {root}: name one with datamodule.folder=PATH"
         )
     others = Counter() if others is None else others
-    found: list[Picture] = []
+    pictures: list[Picture] = []
     folders = [("", str(root))]
     seen = set()
     while folders:
         prefix, folder = folders.pop()
         real = os.path.realpath(folder)
-        if real in seen:  # a link back up
+        if real in seen:  # a link to a parent folder
             continue
         seen.add(real)
         try:
@@ -106,7 +114,7 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
                 raise ZooError(
                     f"The folder of pictures {root} cannot be read ({error.strerror})."
                 ) from error
-            found.append(Picture(prefix, 0, 0))
+            pictures.append(Picture(prefix, 0, 0))
             continue
         for entry in entries:
             if entry.name.startswith("."):
@@ -117,25 +125,25 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
             suffix = os.path.splitext(entry.name)[1].lower()
             picture = _picture(prefix + entry.name, entry) if suffix in SUFFIXES else None
             if picture is not None:
-                found.append(picture)
+                pictures.append(picture)
             else:
-                others[suffix if _is_file(entry) else f"{suffix} (no file)"] += 1
-    if not found:
-        there = f" There are {in_words(others)}." if others else ""
+                others[suffix if _is_file(entry) else f"{suffix} (not a file)"] += 1
+    if not pictures:
+        present = f" It has {in_words(others)}." if others else ""
         packed = " Name the archive itself, or unpack it." if set(others) & set(ARCHIVES) else ""
         raise ZooError(
-            f"There is no picture in {root}: files ending in {', '.join(SUFFIXES)} count, "
-            f"in sub-folders too, hidden ones do not.{there}{packed}"
+            f"There is no picture in {root}: it and its sub-folders have no visible files ending "
+            f"in {', '.join(SUFFIXES)}.{present}{packed}"
         )
-    return sorted(found)
+    return sorted(pictures)
 
 
 def in_words(others: Counter[str]) -> str:
-    """`3 files ending in .heic and 1 in .txt`, of what `find_pictures` counted."""
+    """Describe the files that `find_pictures` counted: `3 files ending in .heic, 1 in .txt`."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    counted = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
+    phrases = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
     files = "file" if counts[0][1] == 1 else "files"
-    return listing([counted[0].replace(" in ", f" {files} ending in ", 1), *counted[1:]])
+    return listing([phrases[0].replace(" in ", f" {files} ending in ", 1), *phrases[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -153,14 +161,14 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _picture(name: str, entry: os.DirEntry[str]) -> Picture | None:
-    """A picture by its name; None for a pipe or a device, which reading might wait for."""
+    """Return the picture file of an entry; None for a pipe or a device, where reading may block."""
     try:
-        found = entry.stat()
+        status = entry.stat()
     except OSError:
         return Picture(name, 0, 0)
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
-    return Picture(name, found.st_size, found.st_mtime_ns)
+    return Picture(name, status.st_size, status.st_mtime_ns)
 
 
 def decode(
@@ -171,20 +179,22 @@ def decode(
     name: str | None = None,
     most_pixels: int | None = None,
 ) -> Tensor:
-    """One picture as uint8 (channels, height, width).
+    """Decode one picture to uint8 (channels, height, width).
 
-    It is turned upright as its EXIF data say, cropped to the largest centred window of the shape
-    asked for (a square for one side) and resized with antialiasing. Transparency is put on white.
-    Values of more than 8 bits are scaled from `value_range` to 0 to 255; the upper byte of 16 bits
-    is what that gives.
+    The picture is turned upright according to its EXIF data, cropped to the largest centred window
+    with the aspect ratio of `image_size`, and resized with antialiasing. Transparent pixels are
+    blended onto white. Values of more than 8 bits are scaled from `value_range` to [0, 255]; for
+    the full range of 16 bits, that is the upper byte.
 
     Args:
-        picture: of an animation the first picture is taken.
+        picture: the picture; only the first frame of an animation is decoded.
         image_size: the side, or (height, width), in pixels.
         channels: 1 for grey, 3 for RGB.
-        value_range: black and white of pictures of more than 8 bits; None takes the picture's own.
-        name: what it is called in errors; of a file, its path.
-        most_pixels: a picture of more is refused before room is made for them; None takes any.
+        value_range: the values of black and white in a picture of more than 8 bits; None takes the
+            picture's own range.
+        name: what the picture is called in errors; None for the path of its file.
+        most_pixels: the most pixels to accept; a larger picture is refused before memory is
+            allocated for it. None accepts any number.
 
     Raises:
         ZooError: the file cannot be read as a picture.
@@ -195,8 +205,8 @@ def decode(
         images = _small_jpegs([picture], channels)
         if images is None:
             return _decode_any(picture, image_size, channels, value_range)
-    except Exception as error:  # every format fails in its own way
-        # What the system says of a file repeats its path, which may be thousands of letters.
+    except Exception as error:  # each format raises errors of its own types
+        # The text of an OSError repeats the path, which may be thousands of characters long.
         lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
         raise ZooError(
             f"{name or picture!s} cannot be read as a picture "
@@ -211,20 +221,23 @@ def decode_into(
     value_range: ValueRange | None = None,
     names: Sequence[str] | None = None,
 ) -> list[ZooError | None]:
-    """Decode pictures into `out` (N, C, H, W) as `decode` does, with the error of each.
+    """Decode pictures into `out` (N, C, H, W) as `decode` does.
 
-    Small JPEGs of one size go through together, which saves most of what Python adds.
+    Small JPEGs of one size are decoded together, which avoids most of Python's overhead.
+
+    Returns:
+        One error per picture, None for a picture that was decoded.
     """
     channels, *image_size = out.shape[1:]
     try:
         images = _small_jpegs(pictures, channels)
-    except Exception:  # for one of them, which is found out below
+    except Exception:  # one of them is damaged; decoding them one by one shows which
         images = None
     if images is None:
-        called: Sequence[str | None] = names or [None] * len(pictures)
+        labels: Sequence[str | None] = names or [None] * len(pictures)
         return [
             _decode_into(image, picture, value_range, name)
-            for image, picture, name in zip(out, pictures, called, strict=True)
+            for image, picture, name in zip(out, pictures, labels, strict=True)
         ]
     out[:] = fit(images, image_size)
     return [None] * len(pictures)
@@ -242,9 +255,10 @@ def _decode_into(
 
 
 def _small_jpegs(pictures: Sequence[Content], channels: int) -> Tensor | None:
-    """Upright JPEGs of one size as uint8 (N, C, H, W); None where one of them is for Pillow.
+    """Decode upright JPEGs of one size to uint8 (N, C, H, W); None if one of them needs Pillow.
 
-    That is another format or size, a large file, one that its metadata turn, CMYK, or damage.
+    Pillow is needed for other formats, differing sizes, large files, pictures that their metadata
+    rotate, CMYK, and damaged files.
     """
     contents = []
     for picture in pictures:
@@ -268,7 +282,7 @@ def _small_jpegs(pictures: Sequence[Content], channels: int) -> Tensor | None:
 
 
 def _beginning(picture: Content) -> bytes | None:
-    """The first bytes of a file, all of a small one; None for pixels."""
+    """Return the first bytes of a file, enough to hold all of a small JPEG; None for pixels."""
     if isinstance(picture, Exception):
         raise picture
     if isinstance(picture, np.ndarray):
@@ -276,7 +290,7 @@ def _beginning(picture: Content) -> bytes | None:
     if isinstance(picture, bytes):
         return picture
     if not stat.S_ISREG(os.stat(picture).st_mode):  # opening a pipe would wait for its writer
-        raise OSError("no file")
+        raise OSError("it is not a regular file")
     descriptor = os.open(picture, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         return os.read(descriptor, SMALL_JPEG + 1)
@@ -285,12 +299,12 @@ def _beginning(picture: Content) -> bytes | None:
 
 
 def _check_pixels(picture: Content, most: int) -> None:
-    """Refuse a picture that says in its first bytes that it has more pixels."""
+    """Refuse a picture whose header claims more than `most` pixels."""
     with _opened(picture) as opened:
         width, height = opened.size
     if width * height > most:
         raise ValueError(
-            f"its {width} × {height} pixels are more than the {most / 1e6:.0f} million taken here"
+            f"its {width} × {height} pixels exceed the limit of {most / 1e6:.0f} million"
         )
 
 
@@ -305,13 +319,13 @@ def _opened(picture: Content) -> Image.Image:
         return Image.open(picture, formats=FORMATS)
     try:
         return Image.open(io.BytesIO(picture), formats=FORMATS)
-    except UnidentifiedImageError as error:  # which would tell where in memory the bytes are
-        raise ValueError("it is none") from error
+    except UnidentifiedImageError as error:  # its text shows only the memory address of the bytes
+        raise ValueError("it has no known format") from error
 
 
 def _is_upright(content: bytes) -> bool:
-    """Whether nothing in a JPEG's metadata turns it."""
-    if b"tiff:Orientation" in content:  # XMP; what it says is left to Pillow
+    """Whether a JPEG's metadata leave its orientation unchanged."""
+    if b"tiff:Orientation" in content:  # XMP metadata, which Pillow interprets
         return False
     start = content.find(b"Exif\0\0")
     if start < 0:
@@ -328,12 +342,12 @@ def _decode_any(
     with _opened(picture) as opened:
         pixels = opened.width * opened.height
         with _BUDGET.take(BYTES_PER_PIXEL * pixels):
-            opened.draft(mode, opened.size)  # grey is a JPEG's own luma, as simplejpeg gives it
+            opened.draft(mode, opened.size)  # grey is the JPEG's own luma, as in simplejpeg
             ImageOps.exif_transpose(opened, in_place=True)
             flat = _flatten(opened, value_range)
-            if flat.mode != mode:  # else it would be copied
+            if flat.mode != mode:  # `convert` would copy it in any case
                 flat = flat.convert(mode)
-            if pixels > MOST_PIXELS:  # a level away from `resize` at most, and without more copies
+            if pixels > MOST_PIXELS:  # differs from `resize` by 1 level at most and saves copies
                 return _as_tensor(_fit_by_pillow(flat, image_size), channels)
             images = _as_tensor(flat, channels).unsqueeze(0)
             return fit(images, image_size).squeeze(0)
@@ -348,14 +362,14 @@ def _fit_by_pillow(picture: Image.Image, image_size: ImageSize) -> Image.Image:
     top, left, rows, columns = centred_window(picture.height, picture.width, image_size)
     window = picture
     if (columns, rows) != picture.size:
-        # Cropped first: a box of `resize` would read beyond its edge.
+        # The `box` argument of `resize` would include pixels beyond the window's edge.
         window = picture.crop((left, top, left + columns, top + rows))
     height, width = height_width(image_size)
     return window.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def deep_span(picture: Content) -> Span | None:
-    """The span of the values of a picture of more than 8 bits; None for any other."""
+    """Return the span of the values of a picture of more than 8 bits; None for any other."""
     try:
         if isinstance(picture, str | Path) and not stat.S_ISREG(os.stat(picture).st_mode):
             return None
@@ -364,12 +378,12 @@ def deep_span(picture: Content) -> Span | None:
                 return None
             with _BUDGET.take(BYTES_PER_PIXEL * opened.width * opened.height):
                 return span_of(np.asarray(opened))
-    except Exception:  # decoding it tells
+    except Exception:  # a damaged picture is reported when it is decoded
         return None
 
 
 def _flatten(picture: Image.Image, value_range: ValueRange | None) -> Image.Image:
-    """A picture of 8 bits per value and without transparency."""
+    """Return the picture with 8 bits per value and without transparency."""
     if is_deep(picture.mode):
         values = np.asarray(picture)
         return Image.fromarray(to_levels(values, value_range or range_of(values)))

@@ -1,4 +1,4 @@
-"""Pixels between the three forms they take: stored (uint8), in training (float), and resized."""
+"""Conversions between stored images (uint8) and those of the networks (float), and resizing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from torch import Tensor
 from zoo.core.sizes import ImageSize, height_width
 
 POINT = (2, 1, 1)
-"""Channels, height and width of a point of the plane that is kept as an image."""
+"""Channels, height and width of a point in the plane stored as an image."""
 _STEP = 0.00784313678741455
-"""Between two levels: 2/255 in fp32, rounded down, since 255 steps must not lead beyond 1."""
+"""The distance between two levels: 2/255 in fp32, rounded down so that 255 steps stay within 1."""
 _BLACK = torch.tensor(-1.0, device="cpu")
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Stored images as the networks see them: uint8 in [0, 255] to float in [-1, 1].
+    """Convert stored images, uint8 in [0, 255], to the float images in [-1, 1] that networks take.
 
-    Meant to run on the device, after a transfer of a quarter of the bytes: one operation, exact to
-    2e-7. Floats are taken to be in [-1, 1] already.
+    Call it on the device, after a transfer of only a quarter of the bytes. It is a single
+    operation, exact to 2e-7. Float images are assumed to be in [-1, 1] already and are returned as
+    they are.
     """
     if images.is_floating_point():
         return images
@@ -27,24 +28,27 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images of a network as stored and measured ones: clamped to [-1, 1], rounded to uint8.
+    """Convert images of a network to uint8: clamp them to [-1, 1], scale them and round.
 
-    The inverse of `to_float` on its range. Values are never rescaled by their own minimum and
-    maximum: that would hide a generator with the wrong contrast.
+    This is the inverse of `to_float` on its range. Values are never rescaled by their own minimum
+    and maximum, which would hide the wrong contrast of a generator.
     """
     scaled = images.detach().float().add(1.0).mul_(127.5)
     return scaled.clamp_(0.0, 255.0).round_().to(torch.uint8)
 
 
 def stored(images: Tensor) -> Tensor:
-    """Images of a network as data sets keep theirs: uint8, but points of the plane as floats."""
+    """Convert images of a network to the data sets' format: uint8, or floats for plane points."""
     return images.detach().float() if images.shape[1:] == POINT else to_uint8(images)
 
 
 def centred_window(height: int, width: int, image_size: ImageSize) -> tuple[int, int, int, int]:
-    """Top, left, height and width of the largest centred window with the shape of `image_size`.
+    """Return the largest centred window with the aspect ratio of `image_size`.
 
-    An odd row too many falls off the end.
+    If an odd number of rows or columns is cut, the extra one is cut at the end.
+
+    Returns:
+        The top, left, height and width of the window.
     """
     tall, wide = height_width(image_size)
     rows = max(1, min(height, round(width * tall / wide)))
@@ -53,7 +57,7 @@ def centred_window(height: int, width: int, image_size: ImageSize) -> tuple[int,
 
 
 def fit(images: Tensor, image_size: ImageSize) -> Tensor:
-    """Bring uint8 images (N, C, H, W) to `image_size`: the largest centred window, resized."""
+    """Crop uint8 images (N, C, H, W) to the largest centred window and resize to `image_size`."""
     height, width = images.shape[-2:]
     top, left, rows, columns = centred_window(height, width, image_size)
     return resize(images[..., top : top + rows, left : left + columns], image_size)
@@ -62,8 +66,8 @@ def fit(images: Tensor, image_size: ImageSize) -> Tensor:
 def resize(images: Tensor, image_size: ImageSize) -> Tensor:
     """Resize uint8 images (N, C, H, W) to the height and width of `image_size`.
 
-    Bicubic (Keys, a = -0.5) with antialiasing, as Pillow does it: the kernel widens with the
-    reduction, so that fine patterns are averaged rather than picked from.
+    The filter is bicubic (Keys, a = -0.5) with antialiasing, as in Pillow: when reducing, the
+    kernel widens, so that fine patterns are averaged rather than subsampled.
     """
     size = height_width(image_size)
     if images.shape[-2:] == size:
@@ -74,9 +78,9 @@ def resize(images: Tensor, image_size: ImageSize) -> Tensor:
 def fit_digits(images: Tensor, image_size: ImageSize) -> Tensor:
     """Bring 28x28 images (N, C, 28, 28) of the MNIST family to `image_size`.
 
-    28 is left alone. 32 is the picture with two rows and columns of zeros on every side, so that
-    every pixel stays what it was measured as. Other sizes are resized from those 32x32, oblong ones
-    from as many more zeros beside them as their shape asks for.
+    A size of 28 leaves them unchanged. For 32, two rows and columns of zeros are added on every
+    side, so that every pixel keeps its original value. Other sizes are resized from these 32x32
+    images, which are first padded with zeros to the aspect ratio of `image_size`.
     """
     tall, wide = height_width(image_size)
     if (tall, wide) == images.shape[-2:]:

@@ -1,4 +1,4 @@
-"""The order in which images are seen: a pure function of a seed and a position."""
+"""The order in which training sees images, a pure function of a seed and a position."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from zoo.core.errors import ZooError, at_least
 class EndlessSampler:
     """An endless stream of indices: every image once per pass, each pass in its own random order.
 
-    The index at position p depends on (seed, p) alone. Batches are cut from the stream wherever
-    they fall, across the ends of passes as well, so that nothing is dropped and a run can be taken
-    up at any position with another batch size or number of processes. The random flip of an image
-    belongs to its position in the same way.
+    The index at position p, and whether that image is flipped, depend on (seed, p) alone. Batches
+    are consecutive pieces of the stream and may span the end of a pass, so no image is dropped,
+    and a run can be resumed at any position, even with another batch size or number of processes.
 
     Args:
-        size: number of images, at least 1.
-        seed: 0 or more.
+        size: the number of images, at least 1.
+        seed: the seed of the order and the flips, 0 or more.
 
     Raises:
-        ZooError: no images, or a negative seed.
+        ZooError: there are no images, or the seed is negative.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -34,7 +33,11 @@ class EndlessSampler:
         self._passes: dict[int, tuple[Tensor, Tensor]] = {}
 
     def take(self, start: int, count: int) -> tuple[Tensor, Tensor]:
-        """Indices (count,) int64 and flips (count,) bool at the positions from `start` on."""
+        """Return the indices and flips at the `count` positions from `start` on.
+
+        Returns:
+            Indices (count,) int64 and flips (count,) bool.
+        """
         indices, flips = [], []
         while count > 0:
             number, offset = divmod(start, self.size)
@@ -49,7 +52,7 @@ class EndlessSampler:
 
     def _pass(self, number: int) -> tuple[Tensor, Tensor]:
         if number not in self._passes:
-            # Two passes are enough: a batch lies in one, or across the end of one.
+            # Keep only the previous pass: a batch rarely spans more than two.
             self._passes = {k: v for k, v in self._passes.items() if k == number - 1}
             entropy = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(entropy[0] >> 1))
@@ -59,19 +62,20 @@ class EndlessSampler:
         return self._passes[number]
 
     def _order(self, generator: torch.Generator) -> Tensor:
-        """The indices (size,) of one pass."""
+        """Return the indices (size,) of one pass."""
         return torch.randperm(self.size, generator=generator)
 
 
 class BalancedSampler(EndlessSampler):
-    """An endless stream of indices in which every class is as likely: a class, then its image.
+    """An endless stream of indices in which all classes are equally likely.
 
-    Both are drawn anew for every position, so that an image of a rare class comes more often. Like
-    `EndlessSampler` it is a pure function of the seed and the position.
+    Each position draws a class and then an image of that class, with replacement, so that images
+    of rare classes occur more often. Like `EndlessSampler`, it is a pure function of the seed and
+    the position.
 
     Args:
-        labels: int64 (N,); classes without images are not drawn.
-        seed: 0 or more.
+        labels: int64 (N,), the class of each image; classes without images are never drawn.
+        seed: the seed of the order and the flips, 0 or more.
     """
 
     def __init__(self, labels: Tensor, seed: int = 0) -> None:
@@ -84,7 +88,6 @@ class BalancedSampler(EndlessSampler):
     def _order(self, generator: torch.Generator) -> Tensor:
         classes = torch.randint(len(self._counts), (self.size,), generator=generator)
         shares = torch.rand(self.size, generator=generator, dtype=torch.float64)
-        places = (
-            shares * self._counts[classes]
-        ).long()  # below the count, since a share is below 1
+        # Always below the count, since a share is below 1.
+        places = (shares * self._counts[classes]).long()
         return self._by_class[self._starts[classes] + places]

@@ -1,4 +1,4 @@
-"""Training images read from shards while they are trained on, in an order that can be resumed."""
+"""Reading training images from shards during training, in an order that can be resumed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zoo.data.value_range import ValueRange
 
 
 class Window(NamedTuple):
-    """Images that are in memory together.
+    """Images that are held in memory and shuffled together.
 
     Args:
-        start: position of the first, among those of this process.
-        rows: of the source, int64 (n,), in the order in which they are trained on.
-        flips: which are mirrored, bool (n,).
+        start: the position of the first image, counted among those of this process.
+        rows: their rows in the source, int64 (n,), in the order of training.
+        flips: whether each image is mirrored, bool (n,).
     """
 
     start: int
@@ -32,31 +32,33 @@ class Window(NamedTuple):
 
     @property
     def stop(self) -> int:
+        """The position after the last image."""
         return self.start + len(self.rows)
 
 
 class Decoded(NamedTuple):
-    """The images of a window, uint8 (n, C, H, W), and the row that each was read from."""
+    """The images of a window, uint8 (n, C, H, W), and the source row of each."""
 
     images: Tensor
     rows: Tensor
 
 
 class WindowSampler:
-    """The order in which one process sees the images of its shards, without end.
+    """The endless order in which one process sees the images of its shards.
 
-    In every pass the shards are shuffled and dealt out, so that each is read by one process; this
-    process reads its own one after the other and shuffles the images within a window. All of it
-    depends on the seed and the position alone, so that a run can be taken up anywhere.
+    In every pass the shards are shuffled and distributed so that each is read by one process,
+    which reads its shards one after the other and shuffles the images within a window. The order
+    depends only on the seed and the position, so that a run can be resumed anywhere.
 
     Args:
-        groups: rows of each shard, int64.
-        seed: 0 or more.
-        window: images that are shuffled together.
-        rank, world_size: this process among all.
+        groups: the rows of each shard, int64.
+        seed: the seed of the order and the flips, 0 or more.
+        window: the number of images that are shuffled together.
+        rank: the index of this process.
+        world_size: the number of processes.
 
     Raises:
-        ZooError: there are fewer shards with images than processes, or a negative seed.
+        ZooError: there are fewer shards with images than processes, or the seed is negative.
     """
 
     def __init__(
@@ -65,17 +67,17 @@ class WindowSampler:
         self.groups = [group for group in groups if len(group)]
         if len(self.groups) < max(1, world_size):
             raise ZooError(
-                f"There are {len(self.groups)} shards with training images, and each of "
-                f"{world_size} processes reads shards of its own: write more and smaller ones."
+                f"There are {len(self.groups)} shards with training images, but each of "
+                f"{world_size} processes needs at least one of its own: write more, smaller shards."
             )
         at_least(0, seed=seed)
         self.seed, self.window = seed, window
         self.rank, self.world_size = rank, world_size
         self._ends: list[int] = []
-        """Where each pass ends, as far as passes have been looked at."""
+        """The position at which each pass ends, for the passes computed so far."""
 
     def window_at(self, position: int) -> Window:
-        """The window that holds a position of this process."""
+        """Return the window that contains a position of this process."""
         number = 0
         while position >= self._end(number):
             number += 1
@@ -89,7 +91,7 @@ class WindowSampler:
         return Window(start + first, chosen[order], coins.bool())
 
     def shards(self, number: int) -> list[int]:
-        """The shards that this process reads in a pass, in order."""
+        """Return the shards that this process reads in pass `number`, in order."""
         order = torch.randperm(len(self.groups), generator=_generator(self.seed, number))
         return order[self.rank :: self.world_size].tolist()
 
@@ -101,16 +103,17 @@ class WindowSampler:
 
 
 class StreamLoader(EndlessLoader):
-    """Endless random batches of shards, of which two windows are in memory at a time.
+    """A loader of endless random batches from shards, which holds two windows in memory.
 
     Args:
-        source: of the pictures.
-        labels: of each of its rows, int64.
-        sampler: the order.
-        shape: of an image, (C, H, W).
-        on_error: what a picture that cannot be read does: end the training, or be replaced by
-            another of its window.
-        value_range: black and white of pictures of more than 8 bits; None refuses them.
+        source: the pictures of the shards.
+        labels: the label of each row of `source`, int64.
+        sampler: the order in which images are read.
+        shape: the shape of an image, (C, H, W).
+        on_error: what to do about a picture that cannot be read: "raise" an error, or "skip" it
+            and use another picture of its window in its place.
+        value_range: the values of black and white in pictures of more than 8 bits; None takes
+            each picture's own range.
         batch_size, steps, flip, position, repeated: see `EndlessLoader`.
     """
 
@@ -157,21 +160,21 @@ class StreamLoader(EndlessLoader):
         return torch.cat(images), torch.cat(labels)
 
     def _window(self, at: int) -> tuple[Window, Future[Decoded]]:
-        """The window of a position, while the one behind it is read in the background."""
-        held = [entry for entry in self._windows if entry[0].stop > at]
-        if not held or held[0][0].start > at:
-            held = [self._begin(at)]
-        if len(held) < 2:
-            held.append(self._begin(held[0][0].stop))
-        self._windows = held
-        return held[0]
+        """Return the window of a position, and read the next one in the background."""
+        windows = [entry for entry in self._windows if entry[0].stop > at]
+        if not windows or windows[0][0].start > at:
+            windows = [self._begin(at)]
+        if len(windows) < 2:
+            windows.append(self._begin(windows[0][0].stop))
+        self._windows = windows
+        return windows[0]
 
     def _begin(self, at: int) -> tuple[Window, Future[Decoded]]:
         window = self.sampler.window_at(at)
         return window, self._pool.submit(self._decode, window)
 
     def _decode(self, window: Window) -> Decoded:
-        places = window.rows.argsort()  # as they lie in the shards
+        places = window.rows.argsort()  # in the order of the shards
         part = Part(self.source, window.rows[places].tolist(), "window")
         pictures = torch.empty(len(places), *self.shape, dtype=torch.uint8)
         skipped = decode_all(part, pictures, self.on_error, self.value_range, progress=False)
@@ -181,12 +184,12 @@ class StreamLoader(EndlessLoader):
             failed = places[[entry.row for entry in skipped]]
             good = torch.ones(len(rows), dtype=torch.bool)
             good[failed] = False
-            others = good.nonzero().squeeze(1)
-            if not len(others):
+            readable = good.nonzero().squeeze(1)
+            if not len(readable):
                 raise ZooError(
                     f"None of {len(rows)} pictures in a row can be read: {skipped[0][1]}"
                 )
-            instead = others[torch.arange(len(failed)) % len(others)]
+            instead = readable[torch.arange(len(failed)) % len(readable)]
             images[failed], rows[failed] = images[instead], rows[instead]
         return Decoded(images, rows)
 

@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits: which of their values are black and white."""
+"""Scaling of pictures with more than 8 bits per value: which values become black and white."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from zoo.core.errors import ZooError
 
 DEPTHS = (8, 10, 12, 14, 16)
-"""Bits of cameras and scanners, whatever the file has room for."""
+"""Bit depths of cameras and scanners, whose values files often store in a wider type."""
 AT_A_TIME = 2**18
-"""Values that are scaled together, for which doubles are made."""
+"""The number of values converted to float64 and scaled at a time."""
 FLOATS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
-"""Ranges in which pictures of floats are usual."""
+"""The usual ranges of float pictures."""
 
 
 class ValueRange(NamedTuple):
-    """The values that become 0 and 255."""
+    """The values that become 0 (black) and 255 (white)."""
 
     black: float
     white: float
@@ -28,7 +28,7 @@ class ValueRange(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Smallest and largest finite value of pictures, and whether these are integers."""
+    """The smallest and largest finite value of pictures, and whether their type is integer."""
 
     least: float
     most: float
@@ -36,12 +36,12 @@ class Span(NamedTuple):
 
 
 def is_deep(mode: str) -> bool:
-    """Whether Pillow's `mode` has more than 8 bits a value."""
+    """Whether pictures of Pillow's `mode` have more than 8 bits per value."""
     return mode == "F" or mode.startswith("I")
 
 
 def span_of(values: np.ndarray) -> Span:
-    """The span of one picture's values; NaN and infinity do not count."""
+    """Return the span of one picture's values; NaN and infinity do not count."""
     whole = bool(np.issubdtype(values.dtype, np.integer))
     finite = values if whole else values[np.isfinite(values)]
     if not finite.size:
@@ -50,29 +50,30 @@ def span_of(values: np.ndarray) -> Span:
 
 
 def joined(spans: Iterable[Span]) -> Span | None:
-    """The span of all pictures together; None without any.
+    """Return the span of all pictures together, or None if there are none.
 
     Raises:
-        ZooError: some are integers and some are floats, which no one scale fits.
+        ZooError: some pictures are integer and some are float, so that no common scale fits them.
     """
-    known = list(spans)
-    if not known:
+    all_spans = list(spans)
+    if not all_spans:
         return None
-    if len({span.whole for span in known}) > 1:
+    if len({span.whole for span in all_spans}) > 1:
         raise ZooError(
-            "the folder mixes pictures of floats with pictures of integers of more than 8 bits, "
-            "which no one scale fits: say what is black and white with, for instance, "
+            "the folder mixes float pictures with integer pictures of more than 8 bits, and no "
+            "common scale fits both: set the values of black and white with, for instance, "
             "datamodule.value_range=[0,65535]"
         )
-    least, most = min(s.least for s in known), max(s.most for s in known)
-    return Span(least, most, known[0].whole)
+    least, most = min(s.least for s in all_spans), max(s.most for s in all_spans)
+    return Span(least, most, all_spans[0].whole)
 
 
 def range_of(values: np.ndarray | Span) -> ValueRange:
-    """Black and white for these values: a usual range that they fill, else from least to most.
+    """Return the values of black and white: a usual range if one fits, else the extremes.
 
-    Integers are of the smallest of 8, 10, 12, 14 or 16 bits that hold them; floats lie in [0, 1],
-    [-1, 1], [0, 255] or [0, 65535] where they reach its upper half.
+    Integers are taken to have the smallest of 8, 10, 12, 14 or 16 bits that hold them. Floats get
+    the first of the ranges [0, 1], [-1, 1], [0, 255] and [0, 65535] that contains them and whose
+    upper half their maximum reaches.
     """
     least, most, whole = values if isinstance(values, Span) else span_of(values)
     if whole:
@@ -87,9 +88,10 @@ def range_of(values: np.ndarray | Span) -> ValueRange:
 
 
 def to_levels(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """Values of any type as uint8: black becomes 0, white 255, what lies beyond is cut.
+    """Convert values of any type to uint8: black becomes 0, white 255, and the rest is clipped.
 
-    A few rows at a time, so that it takes little more memory than `values` and the levels do.
+    A few rows are converted at a time, so that little memory is used beside `values` and the
+    result.
     """
     levels = np.empty(values.shape, np.uint8)
     rows = max(1, AT_A_TIME * len(values) // max(1, values.size))
@@ -102,7 +104,7 @@ def _scaled(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
     black, white = value_range
     values = np.nan_to_num(values.astype(np.float64), nan=black, posinf=white, neginf=black)
     count = white - black + 1
-    if black == 0 and count >= 256 and count % 256 == 0:  # whole bits: their upper byte
+    if black == 0 and count >= 256 and count % 256 == 0:  # all values of a bit depth: upper 8 bits
         levels = np.floor(values / (count / 256))
     else:
         levels = np.round((values - black) * (255 / (white - black)))

@@ -1,5 +1,6 @@
-"""Pictures that show what a generator learned, the reports that hold them, the local page.
+"""Plots and image grids that show what a generator has learned, reports, and a local web page.
 
-Imports metrics, inference and all below them, and no training.
-From outside, tasks call `report`, `compare`, `sections`, and the page of `serve/`.
+This package imports `zoo.metrics`, `zoo.inference` and the layers below them, but not
+`zoo.training`. Tasks use its modules `report`, `compare` and `sections`, and the web page in
+`serve/`.
 """

@@ -1,4 +1,4 @@
-"""What the codes of a latent do to the images: one row for each latent, one column a value."""
+"""Grids that show how the codes of a latent change the images."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from zoo.inference.images import grid
 from zoo.inference.load import LoadedGenerator
 
 REACH = 2.0
-"""How far continuous codes are moved, as in InfoGAN's figures; their prior ends at 1."""
+"""The range of continuous codes in grids, as in InfoGAN's figures; their prior ends at 1."""
 
 
 def codes_grid(
     model: LoadedGenerator, rows: int = 6, seed: int = 0, scale: int | None = None
 ) -> Image.Image:
-    """Every value of each categorical code for some latents, then continuous codes of one latent.
+    """Return a grid of images in which each row varies one code of a latent.
 
-    A column is a value of the categorical code in its rows, and a step from -2 to 2 in those of a
-    continuous code (Chen et al., 2016, arXiv:1606.03657, figure 2).
+    Each categorical code has several rows, one per latent, whose columns are the values of the
+    code. Each continuous code has one row, whose columns go from -2 to 2 (Chen et al., 2016,
+    arXiv:1606.03657, figure 2).
 
     Args:
-        rows: latents for each categorical code.
-        scale: as of `grid`.
+        model: the model.
+        rows: the number of latents for each categorical code.
+        seed: the seed of the latents.
+        scale: see `grid`.
 
     Raises:
         DoesNotApplyError: the latent has no codes.
     """
-    latent = getattr(model.generator, "latent", None)  # which an exported file has not
+    latent = getattr(model.generator, "latent", None)  # exported generators lack it
     codes = () if latent is None else latent.codes
     if not codes:
         raise DoesNotApplyError(
-            "codes needs a latent with parts that mean something, and this one is plain noise: "
-            "train with model/latent=codes (experiment=infogan_mnist)."
+            "codes needs a latent with codes, but this one is plain noise: train with "
+            "model/latent=codes (experiment=infogan_mnist)."
         )
     columns = max([code.size for code in codes if code.categorical], default=10)
     drawn, y = model.draw(rows, None, seed)
@@ -53,7 +56,10 @@ def codes_grid(
 
 
 def moved(z: Tensor, code: Code, columns: int) -> Tensor:
-    """One latent (D,) with `columns` values of a code: (columns, D); after the last, the first."""
+    """Return copies (columns, D) of one latent (D,) with different values of a code.
+
+    If there are more columns than values of a categorical code, the values repeat.
+    """
     copies = z.repeat(columns, 1)
     part = slice(code.start, code.start + code.size)
     if code.categorical:

@@ -1,4 +1,4 @@
-"""The end of a sweep: one table and one picture that compare its runs."""
+"""Comparing the runs of a sweep in tables and in one figure."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from zoo.core.foreign import MOST_COLUMNS, check_file, read_lines, read_rows, re
 from zoo.core.tables import markdown
 
 MOST_OVERRIDES = 2**16
-"""Bytes of a run's overrides."""
+"""The most bytes of the file with a run's overrides."""
 MOST_SUMMARY = 2**20
-"""Bytes of a run's summary."""
+"""The most bytes of a run's summary."""
 MOST_DRAWN = 100
-"""Runs of one picture, which could not be drawn with many more."""
+"""The most runs in one figure; many more could not be drawn."""
 MOST_TITLE = 500
-"""Letters above a run's samples."""
+"""The most characters in the title above a run's samples."""
 MOST_PIXELS = 8 * 10**7
-"""The most pixels of a run's grid of samples: 8 x 8 images of 1024 pixels have fewer."""
+"""The most pixels of a run's grid of samples; a grid of 8 x 8 images of 1024x1024 has fewer."""
 DRAWN = 1024
-"""Pixels of the longer side of a run's samples, of which fewer are seen."""
+"""The longest side in pixels at which samples are drawn; the figure shows no more detail."""
 
 
 def compare(folder: Path) -> dict[str, Path]:
-    """Print the tables of the runs below `folder`, and write them and a picture of the runs there.
+    """Print tables of the runs in `folder`, and write them and a figure to that folder.
 
     Returns:
-        Where `comparison.md` and `comparison.png` are, as far as there is something to show.
+        The paths of `comparison.md` and `comparison.png`, for those that were written.
     """
     runs = read_runs(folder)
     if not runs:
         return {}
     table = "\n\n".join(filter(None, [as_table(runs), scores(runs)]))
-    table = printable(table, "\n")  # what stands in it comes from files
+    table = printable(table, "\n")  # its texts come from files, which may be anyone's
     write_text(folder / "comparison.md", table + "\n")
     print(table)
     picture = draw(folder, runs)
@@ -53,9 +53,9 @@ def compare(folder: Path) -> dict[str, Path]:
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
-    """Each run's overrides and summary, in the order of the sweep.
+    """Return the overrides and summary of each run, in the order of the sweep.
 
-    A run whose files are damaged, or are no run's, is left out, with a warning.
+    A run with damaged or foreign files is left out with a warning.
     """
     runs = []
     for file in folder.glob("*/summary.json"):
@@ -67,27 +67,27 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What a run says of itself: overrides, of which nothing is resolved, and its summary.
+    """Read the overrides and the summary of a run, without resolving interpolations.
 
     Raises:
-        ZooError: one of its two files is missing, or is something else.
+        ZooError: one of the two files is missing or is not what it should be.
     """
     file = folder / ".hydra" / "overrides.yaml"
     try:
         overrides = yaml.safe_load(read_text(file, MOST_OVERRIDES) or "[]")
         if not isinstance(overrides, list) or not all(isinstance(o, str) for o in overrides):
-            raise ValueError("it is no list of texts")
+            raise ValueError("it is not a list of strings")
         _check_length(overrides)
         file = folder / "summary.json"
         summary = json.loads(read_text(file, MOST_SUMMARY))
         if not isinstance(summary, dict) or not isinstance(summary.get("error", ""), str):
-            raise ValueError("it is no summary")
+            raise ValueError("it is not a summary of a run")
         _check_length(summary)
         for value in summary.values():
             if isinstance(value, int):
                 float(value)
     except RecursionError as error:
-        raise ZooError(f"{file} cannot be read: it is nested too deep.") from error
+        raise ZooError(f"{file} cannot be read: it is nested too deeply.") from error
     except (OSError, ValueError, OverflowError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ZooError(f"{file} cannot be read: {reason}.") from error
@@ -100,19 +100,19 @@ def _check_length(entries: Sized) -> None:
 
 
 def changed(runs: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The overrides in which the runs differ, as short name -> value per run."""
+    """Return the overrides in which the runs differ: for each run, short names and values."""
     pairs = [dict(o.split("=", 1) for o in r["overrides"] if "=" in o) for r in runs]
-    every = dict.fromkeys(k for p in pairs for k in p)
-    keys = [k for k in every if len({str(p.get(k)) for p in pairs}) > 1]
+    all_keys = dict.fromkeys(k for p in pairs for k in p)
+    keys = [k for k in all_keys if len({str(p.get(k)) for p in pairs}) > 1]
     short = [re.split(r"[/.]", k)[-1] for k in keys]
     names = [s if short.count(s) == 1 else k for s, k in zip(short, keys, strict=True)]
     return [{n: p.get(k, "") for n, k in zip(names, keys, strict=True)} for p in pairs]
 
 
 def as_table(runs: list[dict[str, Any]]) -> str:
-    """A Markdown table: a row per run with what was changed and the numbers of its summary.
+    """Return a Markdown table with a row per run: its changed settings and its summary's numbers.
 
-    Why runs failed is told below it.
+    The errors of failed runs are listed below the table.
     """
     settings = changed(runs)
     numbers: list[str] = []
@@ -136,9 +136,9 @@ def as_table(runs: list[dict[str, Any]]) -> str:
 
 
 def scores(runs: list[dict[str, Any]]) -> str:
-    """The runs' last figures by `callbacks=evaluate`, a Markdown table for each protocol.
+    """Return Markdown tables of the runs' last metrics from `callbacks=evaluate`, one per protocol.
 
-    Runs that differ in their seed alone are one row, with the mean and standard deviation.
+    Runs that differ only in their seed share a row with the mean and standard deviation.
     """
     from zoo.metrics.protocol import heading, merged, same_protocol
     from zoo.metrics.results import read_results
@@ -158,8 +158,8 @@ def scores(runs: list[dict[str, Any]]) -> str:
         higher = {n for result in group for n in result.higher_is_better}
         head = [*next(iter(settings.values())), *(heading(n, higher) for n in names), "runs"]
         body = [
-            [*key, *(_spread([f[n] for f in found if n in f]) for n in names), str(len(found))]
-            for key, found in rows.items()
+            [*key, *(_spread([f[n] for f in group if n in f]) for n in names), str(len(group))]
+            for key, group in rows.items()
         ]
         table = markdown(head, body, padded=True)
         tables.append(f"{table}\n\nProtocol: {merged(group)}")
@@ -167,6 +167,7 @@ def scores(runs: list[dict[str, Any]]) -> str:
 
 
 def _spread(values: list[float]) -> str:
+    """Format a single value, or the mean and standard deviation of several."""
     if len(values) < 2:
         return _number(values[0] if values else None)
     return f"{_number(statistics.mean(values))} ± {statistics.stdev(values):.2g}"
@@ -177,9 +178,9 @@ def _number(value: Any) -> str:
 
 
 def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
-    """Every run's last samples above its loss curves; None where no run has samples.
+    """Draw every run's last samples above its loss curves; None if no run has samples.
 
-    The values of the last sweep are the columns, if there are at most six.
+    The values of the setting that the sweep varies last are the columns, if there are at most six.
     """
     import matplotlib
 
@@ -207,8 +208,8 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
     for i, run in enumerate(runs):
         row, column = divmod(i, columns)
         top = axes[2 * row, column]
-        named = [f"{name}={value}" for name, value in settings[i].items()]
-        title = printable("\n".join(named) or run["folder"].name, "\n")
+        texts = [f"{name}={value}" for name, value in settings[i].items()]
+        title = printable("\n".join(texts) or run["folder"].name, "\n")
         top.set_title(as_written(title[:MOST_TITLE]), fontsize=10)
         if (picture := pictures[i]) is not None:
             top.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255)
@@ -224,13 +225,13 @@ def draw(folder: Path, runs: list[dict[str, Any]]) -> Path | None:
 
 
 def _files_of(run: dict[str, Any], name: str, pattern: str) -> list[Path]:
-    """The files of a folder of a run, by name; none where it is a link, which leads out of it."""
+    """Return the files of a sub-folder of a run, sorted; none for a link, which leads elsewhere."""
     folder = run["folder"] / name
     return [] if folder.is_symlink() else sorted(folder.glob(pattern))
 
 
 def _last_picture(run: dict[str, Any]) -> Image.Image | None:
-    """A run's last samples, no larger than they are drawn; None where there is no such picture."""
+    """Return a run's last samples, reduced to the size at which they are drawn, or None."""
     for file in _files_of(run, "samples", "*.png")[-1:]:
         try:
             check_file(file)
@@ -238,7 +239,7 @@ def _last_picture(run: dict[str, Any]) -> Image.Image | None:
                 if picture.width * picture.height > MOST_PIXELS:
                     raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
                 small = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-        except Exception as error:  # every kind of damage has an error of its own
+        except Exception as error:  # damage raises errors of many types
             warnings.warn(
                 f"a picture is left out: {printable(f'{file} ({error})')}", ZooWarning, stacklevel=3
             )
@@ -249,12 +250,12 @@ def _last_picture(run: dict[str, Any]) -> Image.Image | None:
 
 
 def draw_curves(axis: Any, run: Path) -> None:
-    """The losses of a run, as its log has them."""
+    """Draw the losses in a run's log."""
     curves = read_metrics(run)
     axis.axis("on")
     for name in ("loss_d", "loss_g"):
         if name in curves:
-            marker = "o" if len(curves[name][0]) == 1 else None  # a line of one point is nothing
+            marker = "o" if len(curves[name][0]) == 1 else None  # a line of one point is invisible
             axis.plot(*curves[name], label=name, linewidth=1, marker=marker)
     axis.set_xlabel("step")
     axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -265,13 +266,17 @@ def draw_curves(axis: Any, run: Path) -> None:
 def read_metrics(
     run: Path, over: Literal["step", "images_seen"] = "step"
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """All curves of a run as name -> (places, values), over the logs of all its continuations.
+    """Read the curves of a run from all of its logs; a resumed run has several.
 
     Args:
-        over: what places are; a row without images seen has its step.
+        run: the folder of the run.
+        over: the column for the positions; a row without images seen has its step instead.
+
+    Returns:
+        For each name, the positions and the values.
 
     Raises:
-        ZooError: one of them is no log.
+        ZooError: a file is not a log.
     """
     curves: dict[str, tuple[list[float], list[float]]] = {}
     # version_10 comes after version_9
@@ -296,7 +301,7 @@ def _add_rows(
         for name, value in row.items():
             if name in (over, "step", "epoch", None) or not value or not place:
                 continue
-            with contextlib.suppress(ValueError):  # a row that was cut off
+            with contextlib.suppress(ValueError):  # the row is incomplete
                 point = float(place), float(value)
                 places, values = curves.setdefault(name, ([], []))
                 places.append(point[0])

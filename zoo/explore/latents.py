@@ -1,4 +1,4 @@
-"""What the latent space of a generator looks like: interpolations and SeFa directions."""
+"""Exploring the latent space of a generator: interpolations and SeFa directions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def interpolation_grid(
     seed: int = 0,
     truncation: float | None = None,
 ) -> Image.Image:
-    """Every row goes from one latent to another; with classes, one class per row."""
+    """Return a grid whose rows go from one latent to another, each within one class if any."""
     if model.num_classes:
         rows = min(rows, model.num_classes)
     ends, _ = model.draw(2 * rows, None, seed)
@@ -50,7 +50,7 @@ def class_grid(
     seed: int = 0,
     truncation: float | None = None,
 ) -> Image.Image:
-    """Every row keeps a latent and goes from one class to the next, through mixed labels.
+    """Return a grid whose rows keep a latent and go from one class to the next in mixed labels.
 
     Raises:
         ZooError: the model has fewer than two classes.
@@ -73,60 +73,63 @@ def class_grid(
 
 
 SLOPES = 4
-"""Latents over which the slope of a first layer is averaged where it is not linear."""
+"""The number of latents over which the Jacobian of a nonlinear first layer is averaged."""
 
 
 def first_layer(generator: Generator) -> Tensor:
-    """The matrix A (units, latent_dim) of the layer that the latent enters first.
+    """Return the matrix A (units, latent_dim) of the first layer that receives the latent.
 
-    Found by running the network: it is the first `nn.Linear` whose input starts with the latent,
-    read off the layer's answers, so that derived weights (spectral norm) count as they act. Where
-    the latent enters otherwise (normalised, in chunks, or as a map), A is the mean slope of the
-    first layer that answers to it, over a few latents.
+    The layer is found by running the network: it is the first `nn.Linear` whose input starts with
+    the latent. A is computed from the layer's outputs and so includes reparametrizations such as
+    spectral norm. If the latent enters in another form (normalised, in chunks, or as a map), A is
+    the Jacobian of the first layer that reacts to it, averaged over a few latents.
 
     Raises:
-        ZooError: no layer with weights answers to the latent.
+        ZooError: no layer with weights reacts to the latent.
     """
-    found: list[nn.Linear] = []
+    matches: list[nn.Linear] = []
     reference = next(generator.parameters())
     z = generator.sample_latent(2, torch.Generator().manual_seed(0)).to(reference)
 
     def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        given = args[0]
-        fits = given.dim() == 2 and given.shape[1] >= generator.latent_dim
-        if not found and fits and torch.equal(given[:, : generator.latent_dim].to(z), z):
+        x = args[0]
+        fits = x.dim() == 2 and x.shape[1] >= generator.latent_dim
+        if not matches and fits and torch.equal(x[:, : generator.latent_dim].to(z), z):
             assert isinstance(module, nn.Linear)
-            found.append(module)
+            matches.append(module)
 
     layers = [m for m in generator.modules() if isinstance(m, nn.Linear)]
     handles = [layer.register_forward_pre_hook(look) for layer in layers]
     try:
         with torch.inference_mode():
             generator(z, _labels(generator, z))
-            if not found:
+            if not matches:
                 return _mean_slope(generator)
-            unit = torch.eye(found[0].in_features, device=z.device)
-            answers = found[0](unit) - found[0](torch.zeros_like(unit[:1]))
+            unit = torch.eye(matches[0].in_features, device=z.device)
+            outputs = matches[0](unit) - matches[0](torch.zeros_like(unit[:1]))
     finally:
         for handle in handles:
             handle.remove()
-    return answers[: generator.latent_dim].T.float().cpu().clone()
+    return outputs[: generator.latent_dim].T.float().cpu().clone()
 
 
 def _mean_slope(generator: Generator) -> Tensor:
-    """The mean slope (units, latent_dim) of the first layer with weights that answers to z."""
+    """Return the mean Jacobian (units, latent_dim) of the first layer with weights that reacts.
+
+    It is estimated from finite differences of the latent.
+    """
     random = torch.Generator().manual_seed(0)
     reference = next(generator.parameters())
     step = 0.01 * torch.eye(generator.latent_dim, device=reference.device)
     slopes: list[Tensor] = []
     for _ in range(SLOPES):
         z = generator.sample_latent(1, random).to(reference)
-        answers: list[Tensor] = []
+        outputs: list[Tensor] = []
 
-        def look(module: nn.Module, args: Any, out: Any, answers: list[Tensor] = answers) -> None:
+        def look(module: nn.Module, args: Any, out: Any, outputs: list[Tensor] = outputs) -> None:
             fits = isinstance(out, Tensor) and len(out) == generator.latent_dim + 1
-            if not answers and fits and not torch.equal(out[0], out[1]):
-                answers.append(out.flatten(1).float())
+            if not outputs and fits and not torch.equal(out[0], out[1]):
+                outputs.append(out.flatten(1).float())
 
         layers = [
             m
@@ -142,12 +145,12 @@ def _mean_slope(generator: Generator) -> Tensor:
         finally:
             for handle in handles:
                 handle.remove()
-        if not answers:
+        if not outputs:
             raise ZooError(
-                f"SeFa factorizes the layer that the latent enters, and "
+                f"SeFa factorizes the first layer that receives the latent, but "
                 f"{type(generator).__name__} has none."
             )
-        slopes.append((answers[0][1:] - answers[0][:1]).T / 0.01)
+        slopes.append((outputs[0][1:] - outputs[0][:1]).T / 0.01)
     return torch.stack(slopes).mean(0).cpu().clone()
 
 
@@ -158,28 +161,31 @@ def _labels(generator: Generator, z: Tensor) -> Tensor | None:
 
 
 def sefa(generator: Generator, k: int = 5) -> tuple[Tensor, Tensor]:
-    """The `k` latent directions that move the first layer most: closed-form factorization.
+    """Return the `k` latent directions to which the first layer reacts most.
 
-    Eigenvectors of AᵀA for the largest eigenvalues, A the weight of the first layer (SeFa: Shen
-    and Zhou, 2021, arXiv:2007.06600).
+    This is closed-form factorization (SeFa: Shen and Zhou, 2021, arXiv:2007.06600): the directions
+    are the eigenvectors of AᵀA for the largest eigenvalues, where A is the matrix of the first
+    layer.
 
     Returns:
-        Unit directions (k, latent_dim), their largest component positive, and eigenvalues (k,),
-        largest first.
+        Unit directions (k, latent_dim), each with its largest component positive, and eigenvalues
+        (k,), largest first.
 
     Raises:
         ZooError: `k` is out of range, or the generator has no such layer.
     """
     if not 1 <= k <= generator.latent_dim:
-        raise ZooError(f"directions={k} must be from 1 to the latent's {generator.latent_dim}.")
+        raise ZooError(
+            f"directions={k} must be from 1 to {generator.latent_dim}, the size of the latent."
+        )
     weight = first_layer(generator).double()
     values, vectors = torch.linalg.eigh(weight.T @ weight)  # ascending
-    chosen = vectors.T.flip(0)[:k]
-    return oriented(chosen).float(), values.flip(0)[:k].float()
+    directions = vectors.T.flip(0)[:k]
+    return oriented(directions).float(), values.flip(0)[:k].float()
 
 
 def oriented(directions: Tensor) -> Tensor:
-    """Directions (k, D) with the sign that makes the largest component of each positive."""
+    """Flip directions (k, D) so that the largest component of each is positive."""
     largest = directions.abs().argmax(dim=1, keepdim=True)
     return directions * directions.gather(1, largest).sign()
 
@@ -192,7 +198,7 @@ def sefa_grid(
     label: int | None = None,
     seed: int = 0,
 ) -> Image.Image:
-    """Every row moves one latent along one SeFa direction, from -reach to +reach."""
+    """Return a grid whose rows move one latent along one SeFa direction, from -reach to +reach."""
     directions, _ = sefa(model.generator, k)
     z, _ = model.draw(1, None, seed)
 
@@ -211,12 +217,15 @@ def directions_grid(
     reach: float,
     modes: Tensor | None = None,
 ) -> Image.Image:
-    """A row for each direction (K, D), from -reach to +reach times it.
+    """Return a grid with a row for each direction, from -reach to +reach times that direction.
 
     Args:
-        along: the images (N, C, H, W) of moves (N, D).
-        name: of a direction, beside its number.
-        modes: where images are points of the plane, the middles (K, 2) of the real modes.
+        directions: the directions (K, D).
+        along: a function from moves (N, D) to images (N, C, H, W).
+        name: the name of a direction, to which its number is added.
+        columns: the number of images in a row.
+        reach: the largest multiple of a direction.
+        modes: the centres (M, 2) of the real modes if images are points in the plane; else None.
     """
     amounts = torch.linspace(-reach, reach, columns)
     moves = (amounts[None, :, None] * directions[:, None]).flatten(0, 1)
@@ -226,6 +235,6 @@ def directions_grid(
 
 
 def signed(amount: float) -> str:
-    """An amount as it stands over its column: +0.75, 0, -3."""
+    """Format an amount for the heading of a column: +0.75, 0, -3."""
     rounded = round(amount, 2)
     return f"{rounded:+g}" if rounded else "0"

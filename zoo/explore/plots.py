@@ -1,4 +1,4 @@
-"""Diagrams of the report, drawn without a screen and without pyplot's global state."""
+"""The plots of reports, drawn without a display and without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from zoo.core.atomic import replacing
 
-REAL, FAKE = "#1f77b4", "#d95f02"  # told apart by colour-blind readers too
+REAL, FAKE = "#1f77b4", "#d95f02"  # colours that colour-blind readers can distinguish
 
 
 def _figure(title: str, width: float = 5.5, height: float = 3.4) -> Figure:
-    """Small, with many dots an inch: its letters are read on a phone too."""
+    """Create a small figure of high resolution, so that it is readable on a phone."""
     figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     if title:
@@ -25,20 +25,26 @@ def _figure(title: str, width: float = 5.5, height: float = 3.4) -> Figure:
 
 
 def save(figure: Any, path: Path, **options: Any) -> None:
-    """Write a diagram, whole or not at all."""
+    """Write a figure atomically, so that no partial file is left behind."""
     with replacing(path, on_disk=False) as partial:
         figure.savefig(partial, format=path.suffix[1:], **options)
 
 
 def as_written(text: str) -> str:
-    """A text for a diagram, in which dollar signs begin no formula."""
+    """Escape the dollar signs of a text, in which Matplotlib would see formulas."""
     return text.replace("$", r"\$")
 
 
 def plot_spectra(
     real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], path: Path, title: str = ""
 ) -> Path:
-    """Power over spatial frequency, real and generated."""
+    """Plot the power of real and generated images over spatial frequency.
+
+    Args:
+        real, fake: frequencies and power, each (S // 2,).
+        path: the file to write.
+        title: the title of the plot.
+    """
     figure = _figure(title)
     axes = figure.add_subplot()
     axes.semilogy(real[0], real[1], "o-", color=REAL, label="real", markersize=4)
@@ -52,11 +58,15 @@ def plot_spectra(
 def plot_points(
     points: Tensor, real: int, path: Path, title: str = "", modes: Tensor | None = None
 ) -> Path:
-    """A map whose first `real` points are real images and whose others are generated.
+    """Plot a map of real and generated images as points.
 
     Args:
-        modes: the middles (K, 2) of the real modes, where the map is the plane that points lie in,
-            which then has axes with numbers.
+        points: the points (N, 2), of which the first `real` are real.
+        real: the number of real points.
+        path: the file to write.
+        title: the title of the plot.
+        modes: the centres (K, 2) of the real modes if the data are points in the plane, which adds
+            axes with numbers; else None.
     """
     figure = _figure(title, 5.5, 5.5)
     axes = figure.add_subplot()
@@ -78,14 +88,14 @@ def plot_points(
         axes.scatter(x, y, s=260, facecolors="none", edgecolors="black", label="real modes")
         axes.set(xlabel="x", ylabel="y", aspect="equal")
         axes.grid(alpha=0.3)
-        # above the plane, where it hides nothing
+        # Above the axes, where the legend hides no points.
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     save(figure, path)
     return path
 
 
 def plot_scores(real: Tensor, fake: Tensor, path: Path, title: str = "") -> Path:
-    """Histograms of the discriminator's scores."""
+    """Plot histograms of the discriminator's scores for real (N,) and generated (M,) images."""
     figure = _figure(title)
     axes = figure.add_subplot()
     low, high = min(real.min(), fake.min()).item(), max(real.max(), fake.max()).item()
@@ -103,11 +113,12 @@ def plot_figures(
     titles: Mapping[str, str],
     path: Path,
 ) -> Path:
-    """One panel per figure over the images seen, with a line for each run.
+    """Plot metrics over the images seen, with one panel per metric and one line per run.
 
     Args:
-        lines: figure -> run -> (images seen, values).
-        titles: what stands above the panel of a figure.
+        lines: for each metric and each run, the images seen and the values.
+        titles: the title of the panel of each metric.
+        path: the file to write.
     """
     columns = min(3, len(lines))
     rows = -(-len(lines) // columns)
@@ -128,10 +139,12 @@ def plot_figures(
 def plot_curves(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path, title: str = ""
 ) -> Path:
-    """One panel per group of names: losses, scores, the others each on its own.
+    """Plot training curves: one panel for the losses, one for the scores, one for each other.
 
     Args:
-        curves: name -> (images seen, values).
+        curves: for each name, the images seen and the values.
+        path: the file to write.
+        title: the title of the figure.
     """
     groups: dict[str, list[str]] = {}
     for name in sorted(curves):
@@ -143,7 +156,7 @@ def plot_curves(
     for i, (title, names) in enumerate(groups.items(), start=1):
         axes = figure.add_subplot(rows, columns, i)
         for name, style in zip(names, ("-", "--", ":", "-.") * len(names), strict=False):
-            # a line of one point is nothing
+            # A line of one point is invisible without a marker.
             marker = "o" if len(curves[name][0]) == 1 else None
             label = as_written(name)
             axes.plot(*curves[name], style, label=label, linewidth=1.2, marker=marker)

@@ -1,4 +1,4 @@
-"""Generated images held against real ones: neighbours, t-SNE, spectra, the scores of D."""
+"""Comparing generated with real images: nearest neighbours, t-SNE, spectra, and scores of D."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from zoo.metrics.distances import exact
 
 
 def nearest(queries: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Euclidean distances and rows (Q, k) of the `k` vectors of `among` nearest to each query."""
+    """Return the distances and rows (Q, k) of the `k` vectors of `among` nearest to each query.
+
+    Distances are Euclidean.
+    """
     if not 1 <= k <= len(among):
-        raise ZooError(f"neighbours={k} must be from 1 to the {len(among)} real images.")
+        raise ZooError(f"neighbours={k} must be from 1 to {len(among)}, the number of real images.")
     distances, rows = [], []
     for block in queries.split(256):
-        found = torch.cdist(exact(block.float()), exact(among.float())).topk(k, largest=False)
-        distances.append(found.values.float())
-        rows.append(found.indices)
+        closest = torch.cdist(exact(block.float()), exact(among.float())).topk(k, largest=False)
+        distances.append(closest.values.float())
+        rows.append(closest.indices)
     return torch.cat(distances), torch.cat(rows)
 
 
@@ -34,25 +37,26 @@ def neighbour_grid(
     k: int = 7,
     modes: Tensor | None = None,
 ) -> tuple[Image.Image, Tensor]:
-    """Each row: a generated image, then the real ones nearest to it.
+    """Return a grid whose rows are a generated image and the real images nearest to it.
 
     Args:
-        fake, real: images (N, C, H, W) and (M, C, H, W), uint8 but for points of the plane.
-        fake_vectors, real_vectors: what distances are measured on, (N, D) and (M, D).
-        modes: for points, the middles (K, 2) of the real modes.
+        fake, real: images (N, C, H, W) and (M, C, H, W), uint8, or float for points in the plane.
+        fake_vectors, real_vectors: the vectors (N, D) and (M, D) whose distances are measured.
+        k: the number of real images in a row.
+        modes: for points, the centres (K, 2) of the real modes; else None.
 
     Returns:
-        The picture and the distances (N, k).
+        The grid, and the distances (N, k).
     """
     distances, rows = nearest(fake_vectors, real_vectors, k)
     lines = torch.cat([fake[:, None], real[rows]], dim=1).flatten(0, 1)
-    apart = fake.shape[1:] != POINT  # points have a colour for the real ones, not columns
-    heads = ["made", *(f"real {i + 1}" if apart else "nearest real" for i in range(k))]
+    are_images = fake.shape[1:] != POINT  # real points are marked by a colour, not by columns
+    heads = ["generated", *(f"real {i + 1}" if are_images else "nearest real" for i in range(k))]
     return grid(lines, k + 1, heads=heads, modes=modes), distances
 
 
 def tsne(vectors: Tensor, seed: int = 0, perplexity: float = 30.0) -> Tensor:
-    """A map of vectors (N, D) onto the plane, (N, 2): t-SNE (van der Maaten and Hinton, 2008).
+    """Map vectors (N, D) to points (N, 2) in the plane by t-SNE (van der Maaten and Hinton, 2008).
 
     Raises:
         ZooError: scikit-learn is missing, or there are too few vectors for the perplexity.
@@ -69,25 +73,27 @@ def tsne(vectors: Tensor, seed: int = 0, perplexity: float = 30.0) -> Tensor:
 
 
 def spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The azimuthally averaged power spectrum of images: what generators tend to get wrong.
+    """Return the azimuthally averaged power spectrum of images, which generators often get wrong.
 
-    |FFT|² of each image (its channels averaged to gray), averaged over images and then over rings
-    of equal spatial frequency (Durall et al., 2020, arXiv:2003.01826).
+    It is |FFT|² of each image (with its channels averaged to grey), averaged over images and then
+    over rings of equal spatial frequency (Durall et al., 2020, arXiv:2003.01826).
 
     Args:
         images: uint8 (N, C, H, W).
 
     Returns:
         Frequencies in cycles per pixel and power, each (S // 2,) for the shorter side S, without
-        the constant.
+        the constant component.
 
     Raises:
-        ZooError: images of one pixel a side, which have no frequency but the constant.
+        ZooError: the images have a side of one pixel and therefore no frequencies.
     """
     height, width = images.shape[-2:]
     size = min(height, width)
     if size < 2:
-        raise ZooError(f"images of {height}×{width} pixels have no frequencies; 2×2 have.")
+        raise ZooError(
+            f"images of {height}×{width} pixels have no frequencies: 2×2 or more are needed."
+        )
     gray = to_float(images).mean(dim=1)
     power = torch.fft.fft2(gray).abs().square().mean(dim=0) / (height * width)
     down, across = torch.fft.fftfreq(height) * size, torch.fft.fftfreq(width) * size
@@ -104,7 +110,10 @@ def discriminator_scores(
     fake: Tensor,
     fake_labels: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The scores that D gives uint8 images, each kind in its own batches: (N,) real, (M,) fake."""
+    """Return D's scores of uint8 images, (N,) for real and (M,) for generated ones.
+
+    Real and generated images are scored in separate batches.
+    """
     return (
         model.scores(to_float(real), real_labels, batch_statistics=True),
         model.scores(to_float(fake), fake_labels, batch_statistics=True),

@@ -1,4 +1,4 @@
-"""One HTML file that holds pictures, figures and curves, and needs nothing from a network."""
+"""Reports: self-contained HTML files with images, metrics and plots, which work offline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 
 @dataclass
 class Section:
-    """A chapter of the report: words with a picture or a list, or the reason why it is missing."""
+    """A section of a report.
+
+    Attributes:
+        name: the identifier of the section.
+        title: its heading.
+        text: a paragraph about its content, or the reason why it is missing.
+        picture: a PNG file to show, or None.
+        diagram: whether the picture is a plot, which is scaled smoothly, rather than pixels.
+        lines: the items of a list.
+    """
 
     name: str
     title: str
@@ -45,12 +54,18 @@ def write_report(
     sections: Sequence[Section],
     figures: Sequence[dict[str, Any]] = (),
 ) -> Path:
-    """Write the report.
+    """Write a report as one HTML file.
 
     Args:
-        facts: what the model is, shown as a table at the top.
-        figures: `figures` with the headings of their names, and `protocol` in words, of each
-            evaluation.
+        path: the file to write.
+        title: the title.
+        facts: facts about the model, shown as a table at the top.
+        sections: the sections.
+        figures: for each evaluation, the metrics (`figures`: heading and value) and the protocol
+            (`protocol`: field and text).
+
+    Returns:
+        `path`.
     """
     parts = [
         "<!doctype html>",
@@ -61,7 +76,7 @@ def write_report(
         _table(facts),
     ]
     if figures:
-        parts.append("<h2>Figures</h2>")
+        parts.append("<h2>Metrics</h2>")
     for result in figures:
         parts += [_table(result["figures"]), _protocol(result["protocol"])]
     for section in sections:
@@ -92,14 +107,14 @@ def _text(value: Any) -> str:
 
 
 def _protocol(protocol: dict[str, Any]) -> str:
-    told = {name.replace("_", " "): _text(value) for name, value in protocol.items()}
-    text = "; ".join(f"{name}: {value}" for name, value in told.items() if value)
+    fields = {name.replace("_", " "): _text(value) for name, value in protocol.items()}
+    text = "; ".join(f"{name}: {value}" for name, value in fields.items() if value)
     return f'<p class="note">Measured with {html.escape(text)}.</p>'
 
 
 def _image(section: Section) -> str:
     assert section.picture is not None
     data = base64.b64encode(section.picture.read_bytes()).decode("ascii")
-    # Enlarged pixels stay sharp; on a narrow screen pictures are made smaller instead.
+    # Sharp pixels are for wide screens, where images are enlarged; narrow ones reduce them.
     kind = "" if section.diagram else ' class="pixels"'
     return f'<img{kind} alt="{html.escape(section.title)}" src="data:image/png;base64,{data}">'

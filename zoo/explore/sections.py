@@ -1,4 +1,4 @@
-"""The sections of the report of `task=explore`, one method each; importing it takes no torch."""
+"""The sections of the report of `task=explore`, one method each; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TITLES = {
     "spectrum": "Frequency spectrum",
     "scores": "What the discriminator sees",
     "curves": "Training curves",
-    "diagnostics": "What the training said",
+    "diagnostics": "Diagnostics of the training",
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the sections are made with: options of `task=explore`, with their meanings."""
+    """The options of `task=explore` that sections use; see there for their meaning."""
 
     dataset: str | None
     n: int
@@ -45,7 +45,7 @@ class Options:
 
 
 class Makers:
-    """One method per section; what several of them need is made once."""
+    """Methods that create the sections; data that several of them need are computed once."""
 
     def __init__(self, options: Options, model: LoadedGenerator, out: Path) -> None:
         self.options = options
@@ -57,31 +57,33 @@ class Makers:
 
     @property
     def title(self) -> str:
-        """What the model is called in the report and above its diagrams."""
+        """The name of the model in the report and in the titles of plots."""
         return f"{self.model.info['generator']['name']} on {self.model.data.get('name')}"
 
     def section(self, name: str, text: str, diagram: bool = False) -> Section:
+        """Return a section with the picture of its name."""
         from zoo.explore.report import Section
 
         return Section(name, TITLES[name], text, self.out / f"{name}.png", diagram)
 
     def missing(self, name: str, reason: str) -> Section:
+        """Return a section that gives the reason why it has no content."""
         from zoo.explore.report import Section
         from zoo.inference.locate import without_folders
 
         return Section(name, TITLES[name], f"Left out: {without_folders(reason, self.model.file)}")
 
     def run(self) -> Path:
-        """The folder of the training."""
+        """Return the folder of the training run."""
         from zoo.metrics.results import run_folder
 
         run = run_folder(self.model.file)
         if run is None:
-            raise ZooError(f"{self.model.file} does not lie in checkpoints/ of a run's folder.")
+            raise ZooError(f"{self.model.file} is not in the folder checkpoints/ of a run.")
         return run
 
     def samples(self) -> tuple[Tensor, Tensor | None]:
-        """Generated images as they are stored, and their labels."""
+        """Return generated images in the format of data sets, and their labels."""
         from zoo.data.pixels import stored
 
         if self._samples is None:
@@ -92,7 +94,7 @@ class Makers:
         return self._samples
 
     def real(self) -> tuple[Tensor, Tensor]:
-        """Training images drawn by the seed, as they are stored, and their labels."""
+        """Return random training images in the format of data sets, and their labels."""
         from zoo.data.pixels import stored
         from zoo.metrics.distances import random_rows
 
@@ -102,10 +104,10 @@ class Makers:
                 images, labels = data.split("train")
                 if images.shape[1:] != self.samples()[0].shape[1:]:
                     raise ZooError(
-                        f"{data.name} has images of {_size(images)}, the generator makes "
-                        f"{_size(self.samples()[0])}: choose a data set of its channels."
+                        f"{data.name} has images of {_size(images)}, but the generator makes "
+                        f"{_size(self.samples()[0])}: choose a data set with the same channels."
                     )
-                # Not the first ones: folders of pictures are sorted by class.
+                # Drawn at random, since folders of pictures are sorted by class.
                 rows = random_rows(self.options.n_real, len(images), self.options.seed)
                 chosen = images[rows]
                 self._real = (
@@ -119,21 +121,21 @@ class Makers:
         return self._real
 
     def vectors(self) -> tuple[Tensor, Tensor, str]:
-        """Features of the generated and of the real images, and what they are."""
+        """Return the features of the generated and of the real images, and their name."""
         if self._vectors is None:
             fake, real = self.samples()[0], self.real()[0]
-            wanted = self.options.features
+            features = self.options.features
             network = None
-            if wanted != "pixels":
+            if features != "pixels":
                 from zoo.metrics.evaluate import default_features
                 from zoo.metrics.features.base import create_features, extract
 
                 try:
                     data = self.options.dataset or str(self.model.data.get("name"))
-                    name = wanted or default_features(data)
+                    name = features or default_features(data)
                     network = create_features(name).to(self.model.device)
                 except ZooError:
-                    if wanted is not None:
+                    if features is not None:
                         raise
             if network is None:
                 flat = [images.flatten(1).float() / 255 for images in (fake, real)]
@@ -154,7 +156,7 @@ class Makers:
         return self.section(
             "interpolation",
             "Every row goes from one latent to another along the sphere. Smooth changes through "
-            "plausible images speak for a network that learned the data rather than single images.",
+            "plausible images suggest that the network learned the data rather than single images.",
         )
 
     def classes(self) -> Section:
@@ -188,8 +190,9 @@ class Makers:
         write_png(picture, self.out / "pca.png")
         return self.section(
             "pca",
-            "One latent moved along the directions in which styles, or the first layer's answers, "
-            "vary most (GANSpace, Härkönen et al., 2020), in standard deviations of each.",
+            "One latent moved along the directions in which styles, or the first layer's "
+            "activations, vary most (GANSpace, Härkönen et al., 2020), in units of their standard "
+            "deviations.",
         )
 
     def codes(self) -> Section:
@@ -199,9 +202,9 @@ class Makers:
         write_png(codes_grid(self.model, seed=self.options.seed), self.out / "codes.png")
         return self.section(
             "codes",
-            "Every row keeps the noise of a latent, and every column is a value of its code: those "
-            "of a categorical one in turn, of a continuous one from -2 to 2 (InfoGAN, Chen et al., "
-            "2016).",
+            "Every row keeps the noise of a latent and varies its code from column to column: all "
+            "values of a categorical code, or values from -2 to 2 of a continuous one (InfoGAN, "
+            "Chen et al., 2016).",
         )
 
     def neighbours(self) -> Section:
@@ -210,17 +213,17 @@ class Makers:
         from zoo.inference.images import write_png
 
         fake, real = self.samples()[0][:10], self.real()[0]
-        made, given, what = self.vectors()
+        fake_vectors, real_vectors, features = self.vectors()
         k = self.options.neighbours
         picture, distances = neighbour_grid(
-            fake, real, made[:10], given, k, modes_of(self.model.data)
+            fake, real, fake_vectors[:10], real_vectors, k, modes_of(self.model.data)
         )
         write_png(picture, self.out / "neighbours.png")
         return self.section(
             "neighbours",
-            f"Generated images (made) and the nearest of {len(real):,} training images by "
-            f"{what}; the nearest ones are {distances[:, 0].mean():.3g} away on average. A network "
-            "that copies shows the same image twice.",
+            f"Generated images and the nearest of {len(real):,} training images by {features}; the "
+            f"nearest ones are {distances[:, 0].mean():.3g} away on average. A network that copies "
+            "training images shows the same image twice.",
         )
 
     def tsne(self) -> Section:
@@ -230,24 +233,24 @@ class Makers:
         from zoo.explore.reality import tsne
         from zoo.inference.dataset import modes_of
 
-        made, given, what = self.vectors()
-        given = given[: len(made)]
-        if made.shape[1] == 2:  # a map already
-            points, title = torch.cat([given, made]), f"{self.title}: {what}"
-            plot_points(points, len(given), self.out / "tsne.png", title, modes_of(self.model.data))
+        fake, real, features = self.vectors()
+        real = real[: len(fake)]
+        path, counts = self.out / "tsne.png", f"{len(real):,} real and {len(fake):,} generated"
+        if fake.shape[1] == 2:  # points in the plane need no map
+            points, title = torch.cat([real, fake]), f"{self.title}: {features}"
+            plot_points(points, len(real), path, title, modes_of(self.model.data))
             return self.section(
                 "tsne",
-                f"{len(given):,} real and {len(made):,} generated images by {what}, as they lie in "
-                "the plane. Real points alone are modes that the generator leaves out.",
+                f"{counts} images by {features}, at their places in the plane. Regions with only "
+                "real points are modes that the generator drops.",
                 diagram=True,
             )
-        points = tsne(torch.cat([given, made]), self.options.seed)
-        title = f"{self.title}: t-SNE of {what}"
-        plot_points(points, len(given), self.out / "tsne.png", title)
+        points = tsne(torch.cat([real, fake]), self.options.seed)
+        plot_points(points, len(real), path, f"{self.title}: t-SNE of {features}")
         return self.section(
             "tsne",
-            f"t-SNE of {len(given):,} real and {len(made):,} generated images by {what}. Regions "
-            "with real points alone are modes that the generator leaves out.",
+            f"t-SNE of {counts} images by {features}. Regions with only real points are modes that "
+            "the generator drops.",
             diagram=True,
         )
 
@@ -261,8 +264,8 @@ class Makers:
         ratio = (fake[1] / real[1].clamp_min(1e-12))[-1].item()
         return self.section(
             "spectrum",
-            "Power over spatial frequency, averaged over directions. At the highest frequency the "
-            f"generated images have {ratio:.3g} times the power of the real ones.",
+            "Power over spatial frequency, averaged over all directions. At the highest frequency, "
+            f"the generated images have {ratio:.3g} times the power of the real ones.",
             diagram=True,
         )
 
@@ -274,7 +277,8 @@ class Makers:
         real, real_labels = self.real()
         if self.model.num_classes and real_labels.max() >= self.model.num_classes:
             raise ZooError(
-                f"{self.model.file} knows {self.model.num_classes} classes, the data set has more."
+                f"{self.model.file} has {self.model.num_classes} classes, but the data set has "
+                "more."
             )
         n = len(fake)
         scores = discriminator_scores(self.model, real[:n], real_labels[:n], fake, labels)
@@ -282,14 +286,14 @@ class Makers:
         plot_scores(*scores, self.out / "scores.png", title)
         # The probability that D ranks a real image above a generated one.
         ranked = (scores[0][:, None] > scores[1][None, :]).float().mean().item()
-        packs = n // len(scores[1])
-        seen = f" Each score is of {packs} images, which D sees as one." if packs > 1 else ""
+        pack = n // len(scores[1])
+        packed = f" Each score is for {pack} images, which D sees as one." if pack > 1 else ""
         return self.section(
             "scores",
-            "Scores of D, which sees real and generated images in batches of their own as in "
+            "Scores of D, which sees real and generated images in separate batches, as in "
             f"training: on average {scores[0].mean():.3g} for real and {scores[1].mean():.3g} "
             f"for generated images; a real image scores above a generated one in {ranked:.0%} of "
-            f"pairs (50 % means that D cannot tell them apart).{seen}",
+            f"pairs (50 % means that D cannot tell them apart).{packed}",
             diagram=True,
         )
 
@@ -301,7 +305,7 @@ class Makers:
         run = self.run()
         curves = read_metrics(run, over="images_seen")
         if not curves:
-            raise ZooError(f"there is no metrics.csv of the run below {run}.")
+            raise ZooError(f"there is no metrics.csv in the run's folder {run}.")
         plot_curves(curves, self.out / "curves.png", f"{self.title}: training")
         return self.section("curves", f"From metrics.csv of {public_name(run)}.", True)
 
@@ -312,8 +316,8 @@ class Makers:
         run = self.run()
         file = run / "diagnostics.json"
         if not file.exists():
-            return Section("diagnostics", TITLES["diagnostics"], "It found nothing to complain of.")
-        text = "Findings of the diagnostics while it trained, each kind at most once per epoch."
+            return Section("diagnostics", TITLES["diagnostics"], "They found no problems.")
+        text = "Problems that were detected during training, each kind at most once per epoch."
         return Section("diagnostics", TITLES["diagnostics"], text, lines=read_findings(file))
 
 

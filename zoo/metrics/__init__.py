@@ -1,6 +1,6 @@
-"""Feature networks and sample-quality metrics, the protocols of their figures, their results.
+"""Sample-quality metrics, the feature networks they use, and results with their protocols.
 
-Imports inference, data, contracts and all below them, and no training.
-From outside, `evaluate.evaluate` measures, `protocol.Result` holds what came out; features and
-scores are made by `zoo.create`.
+This package imports `zoo.inference`, `zoo.data`, `zoo.contracts` and the layers below them, but
+not `zoo.training`. `evaluate.evaluate` measures a generator and returns a `protocol.Result`;
+feature networks and metrics are created with `zoo.create`.
 """

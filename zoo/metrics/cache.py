@@ -1,7 +1,7 @@
-"""Features of reference images, kept on disk between runs.
+"""A cache that keeps the features of reference images on disk between runs.
 
-The folder is `features` in `zoo.core.cache.cache_dir()`. A file's name is a hash of all that the
-features depend on: the images themselves, the network, its weights and its resizer.
+It is the folder `features` in `zoo.core.cache.cache_dir()`. The name of a file is a hash of
+everything that the features depend on: the images, the network, its weights and its resizer.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from zoo.metrics.features.base import Features, extract
 
 FORMAT = 2
 _CHECKSUM = "sha256"
-"""The metadata's key for the checksum of the features (`zoo.inference.files.checksum`)."""
+"""The metadata key for the checksum of the features (`zoo.inference.files.checksum`)."""
 
 
 def images_hash(images: Tensor) -> str:
-    """The first 12 hex digits of a hash of uint8 images: type, shape and pixels."""
+    """Return the first 12 hex digits of a hash of uint8 images: dtype, shape and pixels."""
     return tensors_hash([("images", images)])
 
 
 def cache_path(network: Features, data_hash: str) -> Path:
-    """The file that holds the features of the images with hash `data_hash`."""
+    """Return the path for the features of the images with hash `data_hash`."""
     key = [FORMAT, data_hash, *network.identity]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     return cache_dir() / "features" / f"{digest}.safetensors"
@@ -46,12 +46,16 @@ def reference_features(
     progress: bool = False,
     data_hash: str | None = None,
 ) -> Tensor:
-    """Features (N, D) of uint8 images (N, C, H, W), from the cache where it has them.
+    """Return features (N, D) of uint8 images (N, C, H, W), from the cache if it has them.
 
-    A damaged file is replaced, and a folder that cannot be written costs time, not the result.
+    A damaged file is replaced. If the folder cannot be written, there is only a warning.
 
     Args:
-        data_hash: of the images, where it is known.
+        network: the feature network.
+        images: the images.
+        batch_size: the number of images in a batch.
+        progress: whether to show a progress bar.
+        data_hash: the hash of the images; None to compute it.
     """
     path = cache_path(network, data_hash or images_hash(images))
     stored = _read(path)
@@ -63,20 +67,22 @@ def reference_features(
         write_tensors(path, tensors, {_CHECKSUM: checksum("", tensors)})
     except OSError as error:
         warnings.warn(
-            f"reference features are not kept in {path.parent}: {error}", ZooWarning, stacklevel=2
+            f"reference features could not be cached in {path.parent}: {error}",
+            ZooWarning,
+            stacklevel=2,
         )
     return vectors
 
 
 def _read(path: Path) -> Tensor | None:
-    """The features in a file; None where there are none, or where they are not as written."""
+    """Read the features in a file; None if it is missing, damaged or has a wrong checksum."""
     try:
         check_file(path)
         with safe_open(path, framework="pt") as content:
-            kept = (content.metadata() or {}).get(_CHECKSUM)
+            stored_checksum = (content.metadata() or {}).get(_CHECKSUM)
             features: Tensor = content.get_tensor("features")
     except (OSError, SafetensorError):
         return None
     if features.dim() != 2 or features.dtype != torch.float32:
         return None
-    return features if kept == checksum("", {"features": features}) else None
+    return features if stored_checksum == checksum("", {"features": features}) else None

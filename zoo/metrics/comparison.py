@@ -1,4 +1,4 @@
-"""What a metric works on: real images, and generated ones beside them with their features."""
+"""The inputs of metrics: real images, and generated images with their features."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ Part = Literal["own", "train", "test"]
 
 @dataclass
 class Reference:
-    """The real images that generated ones are held against.
+    """The real images that generated images are compared with.
 
     Attributes:
-        dataset: its name, as the data module's.
-        split: of the data set.
-        images: uint8 (N, C, S, S).
-        labels: int64 (N,), or None.
-        num_classes: 0 without labels.
-        class_names: one per class, where they are known.
-        train_images: those that a generator may have copied, where `images` are of another split.
-        test_images, test_labels: real images that no generator was trained on, as far as they are
-            known.
-        features, samples: as of a `DataModule`; None where there is none to ask.
+        dataset: the name of the data set, as of its data module.
+        split: the split of the data set.
+        images: uint8 (N, C, H, W), or float32 for points in the plane.
+        labels: int64 (N,), or None without labels.
+        num_classes: the number of classes; 0 without labels.
+        test_images: real images that the generator was not trained on, or None.
+        test_labels: their labels, or None.
+        train_images: the images that the generator was trained on, if `images` are from another
+            split; else None.
+        class_names: one name per class, or empty if they are unknown.
+        features: the feature network of the data set, as in `DataModule`, or None.
+        samples: the number of generated images for metrics, as in `DataModule`, or None.
     """
 
     dataset: str
@@ -59,7 +61,7 @@ class Reference:
         return images_hash(self._of("test"))
 
     def _of(self, part: Part) -> Tensor:
-        """Its images of one kind."""
+        """Return the images of one part."""
         images = {"own": self.images, "train": self.trained_on, "test": self.test_images}[part]
         assert images is not None  # see `check_metrics`
         return images
@@ -67,10 +69,10 @@ class Reference:
     def vectors(
         self, network: Features, batch_size: int, progress: bool, part: Part = "own"
     ) -> Tensor:
-        """Features (M, D) of the images, or of those of the split `train` or `test`.
+        """Return features (M, D) of the images, or of those of the split `train` or `test`.
 
-        They come from the cache or are computed when first asked for, and are kept for the next
-        generator that is held against them.
+        They are read from the cache on disk or computed on first use, and then kept in memory for
+        the next generator that is compared with them.
         """
         images = self._of(part)
         if images is self.images:
@@ -79,36 +81,41 @@ class Reference:
             data_hash = self._hash_of_train if part == "train" else self._hash_of_test
         key = cache_path(network, data_hash).name
         if key not in self._kept:
-            found = reference_features(network, images, batch_size, progress, data_hash)
-            self._kept = {**self._kept, key: found}
+            vectors = reference_features(network, images, batch_size, progress, data_hash)
+            self._kept = {**self._kept, key: vectors}
         return self._kept[key]
 
     @property
     def trained_on(self) -> Tensor | None:
-        """The images of the split `train`, as far as they are known."""
+        """The images of the split `train`, or None if they are unknown."""
         return self.images if self.split == "train" else self.train_images
 
     @property
     def name(self) -> str:
+        """The data set, split and image size, for instance `mnist/train 1x32x32`."""
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"{self.dataset}/{self.split} {shape}"
 
 
 @dataclass
 class Comparison:
-    """Generated and reference images with their features: what a metric works on.
+    """Generated and reference images with their features, as metrics receive them.
 
     Attributes:
-        images: generated, uint8 (N, C, S, S).
-        labels: int64 (N,) that they were generated from; None for an unconditional generator.
-        codes: int64 (N, K), the values of the latents' K categorical codes; None without any.
-        vectors, logits: features (N, D) and class logits (N, K) or None of the generated images.
+        images: the generated images, uint8 (N, C, H, W), or float32 for points in the plane.
+        labels: the labels that they were generated from, int64 (N,); None for an unconditional
+            generator.
+        vectors: the features (N, D) of the generated images.
+        logits: their class logits (N, K), or None.
         reference: the real images.
-        network: that gave the features.
-        batch_size, progress: for the features of the reference.
-        seed: of random subsets.
-        device: where to train a classifier.
-        per_class, pairs, galleries, notes: see `Result`; a metric may add to them.
+        network: the feature network.
+        batch_size: the batch size for computing the features of the reference.
+        progress: whether to show progress bars.
+        seed: the seed of random subsets.
+        device: the device on which metrics run and train networks.
+        per_class, pairs, galleries, notes: see `Result`; metrics may add to them.
+        codes: the values of the K categorical codes of the latents, int64 (N, K); None without
+            codes.
     """
 
     images: Tensor
@@ -129,21 +136,21 @@ class Comparison:
 
     @cached_property
     def reference_vectors(self) -> Tensor:
-        """Features (M, D) of the reference."""
+        """The features (M, D) of the reference images."""
         return self.reference.vectors(self.network, self.batch_size, self.progress)
 
     @cached_property
     def train_vectors(self) -> Tensor:
-        """Features of the training images that a generator may have copied."""
+        """The features of the training images, which a generator may have copied."""
         return self.reference.vectors(self.network, self.batch_size, self.progress, "train")
 
     @cached_property
     def test_vectors(self) -> Tensor:
-        """Features of real images that no generator was trained on."""
+        """The features of real images that the generator was not trained on."""
         return self.reference.vectors(self.network, self.batch_size, self.progress, "test")
 
     def vectors_on(self, network: Features) -> tuple[Tensor, Tensor]:
-        """Features of the generated and of the reference images on another network."""
+        """Return the features of the generated and the reference images on another network."""
         if network.identity == self.network.identity:
             return self.vectors, self.reference_vectors
         title = f"features {network.name}" if self.progress else None

@@ -1,4 +1,4 @@
-"""Figures over the course of a training: results of several checkpoints by the images they saw."""
+"""Metrics over the course of training: the results of several checkpoints by images seen."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zoo.core.atomic import write_text
 from zoo.metrics.protocol import Result, same_protocol
 
 Lines = dict[str, dict[str, tuple[list[float], list[float]]]]
-"""Figure -> line -> (images seen, values)."""
+"""For each figure and each line of its plot: (images seen, values)."""
 
 
 def in_order(results: Sequence[Result]) -> list[Result]:
-    """The results run by run, in the order in which runs first occur, and then by images seen."""
+    """Sort results by run, in the order in which runs first occur, and then by images seen."""
     runs = list(dict.fromkeys(result.run for result in results))
     return sorted(results, key=lambda r: (runs.index(r.run), r.images_seen))
 
 
 def is_curve(results: Sequence[Result]) -> bool:
-    """Whether a run is among them at two moments or more, by one protocol."""
+    """Whether some run has results at two or more numbers of images seen, by one protocol."""
     return any(
         len({r.images_seen for r in group if r.run == result.run}) > 1
         for group in same_protocol(results)
@@ -31,10 +31,7 @@ def is_curve(results: Sequence[Result]) -> bool:
 
 
 def lines_of(results: Sequence[Result]) -> Lines:
-    """A line for each figure of each run; one by another protocol is a line of its own.
-
-    Deviations (`kid_std`) have none.
-    """
+    """Return a line per figure, run and protocol; standard deviations (`kid_std`) have none."""
     groups = same_protocol(in_order(results))
     lines: Lines = {}
     for number, group in enumerate(groups, start=1):
@@ -50,7 +47,7 @@ def lines_of(results: Sequence[Result]) -> Lines:
 
 
 def write_curve(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Write `curve.csv`, a row for each checkpoint, and the same as `curve.json` with protocols."""
+    """Write `curve.csv` with a row per checkpoint, and `curve.json`, which adds the protocols."""
     results = in_order(results)
     names = list(dict.fromkeys(name for result in results for name in result.figures))
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""Score a generator: sample, make uint8, extract features, compute the metrics, keep the protocol.
+"""Evaluating a generator: generate images, extract features, compute metrics, record the protocol.
 
 reference = reference_of(datamodule, "train")
 result = evaluate(LatentSampler(generator, seed=0), reference, conditional=True, n=10_000)
@@ -32,18 +32,20 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule
 
 LATENT_BLOCK = 1000
+"""The number of latents that `LatentSampler` draws at a time, whatever the batch size."""
 
 Sampler = Callable[[int, Tensor | None], Tensor]
-"""From a number of images and their labels (n,), or None, to images (n, C, S, S) in [-1, 1]."""
+"""A function from a number n of images and their labels (n,), or None, to images (n, C, H, W) in
+[-1, 1]."""
 
 
 class Pictures(NamedTuple):
-    """Generated images that are there already, in place of a sampler.
+    """Images that were generated before, to evaluate instead of a sampler.
 
     Attributes:
-        images: (N, C, S, S) as those of the reference are kept: uint8 or float.
+        images: (N, C, H, W) in the format of the reference images, uint8 or float.
         labels: int64 (N,), numbered as those of the reference, or None.
-        preparation: how they came to their size, in words.
+        preparation: a description of how they were brought to their size.
     """
 
     images: Tensor
@@ -54,7 +56,7 @@ class Pictures(NamedTuple):
 def reference_of(
     datamodule: DataModule, split: Literal["train", "val", "test"] = "train"
 ) -> Reference:
-    """The images of one split; classifiers are tested on the test split.
+    """Return a reference with the images of one split, and those of the train and test splits.
 
     Raises:
         ZooError: the split is empty.
@@ -64,7 +66,7 @@ def reference_of(
         raise ZooError(f"datamodule {datamodule.name} has no images in its split {split!r}.")
     test_images, test_labels = datamodule.split("test")
     classes = datamodule.num_classes
-    tested = classes > 0 and len(test_images) > 0
+    has_test_labels = classes > 0 and len(test_images) > 0
     return Reference(
         str(datamodule.name),
         split,
@@ -72,7 +74,7 @@ def reference_of(
         labels if classes else None,
         classes,
         test_images if len(test_images) else None,
-        test_labels if tested else None,
+        test_labels if has_test_labels else None,
         None if split == "train" else datamodule.split("train")[0],
         tuple(map(str, datamodule.class_names)),
         datamodule.features,
@@ -81,17 +83,17 @@ def reference_of(
 
 
 def features_of(dataset: str) -> str | None:
-    """The feature network that knows the images of a data set; None where there is none."""
+    """Return the feature network trained on a data set, or None if there is none."""
     if dataset not in list_parts("datamodule"):
         return None
     return getattr(REGISTRY.get("datamodule", dataset).load(), "features", None)
 
 
 def default_features(data: Reference | str) -> str:
-    """The feature network for images: one that knows them, else the first of the general ones.
+    """Return the feature network for a data set: one trained on it, else a general one.
 
     Args:
-        data: the images, or the name of their data set.
+        data: the reference images, or the name of their data set.
 
     Raises:
         ZooError: there is neither.
@@ -102,17 +104,18 @@ def default_features(data: Reference | str) -> str:
         return own
     general = REGISTRY.having("features", lambda f: f.general is not None and f.is_available())
     if not general:
-        raise ZooError("no general feature network is available: give features=NAME")
+        raise ZooError("no general feature network is available: choose one with features=NAME")
     return min(general, key=lambda part: part.load().general).name
 
 
 class LatentSampler:
-    """A sampler whose latents depend on the seed, and not on how many are asked for at a time.
+    """A sampler whose latents depend on the seed but not on the batch size.
 
     Args:
-        seed: of the latents.
-        truncation: as of `images_of`.
-        refine: gives other latents in place of those drawn, for their labels.
+        generator: the generator.
+        seed: the seed of the latents.
+        truncation: see `images_of`.
+        refine: a function from latents and their labels to improved latents; None for none.
 
     Attributes:
         has_codes: whether the latents have a categorical code.
@@ -129,7 +132,7 @@ class LatentSampler:
         self.generator = generator
         self.truncation = truncation
         self.refine = refine
-        latent = getattr(generator, "latent", None)  # which an exported file has not
+        latent = getattr(generator, "latent", None)  # exported generators lack it
         codes = () if latent is None else latent.codes
         self._codes = [code for code in codes if code.categorical]
         self.has_codes = bool(self._codes)
@@ -153,7 +156,7 @@ class LatentSampler:
         return images_of(self.generator, z.to(weight), y, self.truncation)
 
     def codes(self) -> Tensor | None:
-        """The values (N, K) of the K categorical codes of all images so far."""
+        """Return the values (N, K) of the K categorical codes of all images generated so far."""
         return torch.cat(self._values) if self._values else None
 
 
@@ -180,26 +183,29 @@ def evaluate(
     """Compare `n` generated images with a reference set.
 
     Args:
-        sample: gives the images; its latents are its own business, other randomness inside it is
-            fixed by `seed`, and the caller's stream of random numbers is left as it was. Or the
-            images themselves, all of which are taken.
-        reference: real images, uint8.
-        conditional: the generator gets labels, drawn at random from those of the reference.
-        num_classes: of the generator; all get as many images where the reference has no labels.
-        metrics: names (`zoo.list_parts("metric")`), each alone or with options, as
-            `{"name": "kid", "subsets": 50}`; None takes those that make sense here.
+        sample: a function that generates images. It draws its own latents; other random numbers
+            in it are determined by `seed`, and the caller's random state is restored afterwards.
+            Or images generated before, all of which are used.
+        reference: the real images.
+        conditional: whether the generator takes labels, which are drawn at random from those of
+            the reference.
+        num_classes: the number of classes of the generator, which are generated equally often if
+            the reference has no labels.
+        metrics: the metrics (`zoo.list_parts("metric")`), each as a name or with options, such as
+            `{"name": "kid", "subsets": 50}`; None takes those that suit the data.
         features: a feature network or its name; None takes `default_features`.
-        n: generated images.
-        batch_size: images sampled and looked at together.
-        weights, batch_norm, truncation, precision, refine: what the protocol says of the generator.
-        model: what tables call it.
-        device: of the feature network and of classifiers.
-        progress: show progress bars.
+        n: the number of images to generate.
+        batch_size: the number of images that are generated and processed at a time.
+        seed: the seed of the labels, of random subsets, and of random numbers in `sample`.
+        weights, batch_norm, truncation, precision, refine: descriptions of the generator for the
+            protocol.
+        model: the name of the model in tables.
+        device: the device of the feature network and of classifiers.
+        progress: whether to show progress bars.
 
     Raises:
-        ZooError: an unknown metric or feature network, one that does not go with the data, images
-            of another size than the reference or another number than asked for, or images that are
-            not finite.
+        ZooError: a metric or the feature network is unknown or does not suit the data, or the
+            images are not finite or have the wrong size or number.
     """
     start = time.perf_counter()
     chosen = [create_metric(choice) for choice in metrics or []]
@@ -210,8 +216,8 @@ def evaluate(
     at_least(1, batch_size=batch_size)
     if conditional and reference.labels is None and not num_classes:
         raise ZooError(
-            f"the generator needs labels, and {reference.name} has none: "
-            "evaluate it on the data set it was trained on."
+            f"the generator needs labels, but {reference.name} has none: evaluate it on the data "
+            "set that it was trained on."
         )
     with forked_random():
         torch.manual_seed(seed)
@@ -228,7 +234,7 @@ def evaluate(
         check_metrics(chosen, network, reference, conditional, has_codes)
         if isinstance(sample, Pictures):
             images, labels = sample.images, sample.labels
-            _check_shape(images, reference, "the pictures are")
+            _check_shape(images, reference, "the pictures have the shape")
         else:
             labels = _draw_labels(reference, n, seed, num_classes) if conditional else None
             images = _generate(sample, labels, n, batch_size, reference, progress)
@@ -281,10 +287,10 @@ def evaluate(
 
 
 def _measure(metrics: Sequence[Metric], comparison: Comparison) -> dict[str, float]:
-    """The figures of all metrics; one of too few images is left out, with a note.
+    """Compute all metrics, leaving out those that need more images, with a note.
 
     Raises:
-        ZooError: all of them are.
+        ZooError: all of them are left out.
     """
     figures: dict[str, float] = {}
     with tqdm(metrics, desc="metrics", disable=not comparison.progress, leave=False) as bar:
@@ -300,7 +306,7 @@ def _measure(metrics: Sequence[Metric], comparison: Comparison) -> dict[str, flo
 
 
 def _pictures(comparison: Comparison) -> Tensor | None:
-    """The images of `pairs`."""
+    """Return the generated and real images (P, 2, C, H, W) of `comparison.pairs`, if any."""
     if not comparison.pairs:
         return None
     real = comparison.reference.trained_on
@@ -311,12 +317,11 @@ def _pictures(comparison: Comparison) -> Tensor | None:
 
 
 def _draw_labels(reference: Reference, n: int, seed: int, num_classes: int) -> Tensor:
-    """Labels as frequent as in the reference, or all equally where it has none.
+    """Draw `n` labels with the frequencies of the reference, or equal ones if it has no labels.
 
-    They are the labels of the reference themselves where n is its size.
+    If n is the size of the reference, they are a permutation of its labels.
     """
-    known = reference.labels
-    labels = torch.arange(num_classes) if known is None else known
+    labels = torch.arange(num_classes) if reference.labels is None else reference.labels
     rounds = -(-n // len(labels))
     random = seeded(seed)
     orders = [torch.randperm(len(labels), generator=random) for _ in range(rounds)]
@@ -331,12 +336,13 @@ def _labels_in_words(conditional: bool, are_pictures: bool, reference: Reference
     return "evenly over its classes" if reference.labels is None else "as in the reference"
 
 
-def _check_shape(images: Tensor, reference: Reference, they_are: str) -> None:
+def _check_shape(images: Tensor, reference: Reference, subject: str) -> None:
+    """Refuse images of another shape than the reference; `subject` begins the message."""
     if images.shape[1:] != reference.images.shape[1:]:
         shapes = ["x".join(map(str, s[1:])) for s in (images.shape, reference.images.shape)]
         raise ZooError(
-            f"{they_are} {shapes[0]} and {reference.name} has {shapes[1]}: evaluate them on data "
-            "of their own size and channels."
+            f"{subject} {shapes[0]}, but {reference.name} has {shapes[1]}: evaluate them on data "
+            "of the same size and channels."
         )
 
 
@@ -349,22 +355,22 @@ def _generate(
     reference: Reference,
     progress: bool,
 ) -> Tensor:
-    """`n` generated images on the CPU, as those of the reference are kept: uint8 or float."""
+    """Generate `n` images on the CPU in the format of the reference images, uint8 or float."""
     parts = []
     bar = tqdm(total=n, desc="sampling", unit="img", disable=not progress, leave=False)
     with bar:
         for first in range(0, n, batch_size):
             count = min(batch_size, n - first)
-            given = None if labels is None else labels[first : first + count]
-            images = sample(count, given)
-            if len(images) != count:  # of which the protocol would count others
-                raise ZooError(
-                    f"the sampler gives {len(images)} images where {count} are asked for."
-                )
-            _check_shape(images, reference, "the generator gives images of")
+            part_labels = None if labels is None else labels[first : first + count]
+            images = sample(count, part_labels)
+            if len(images) != count:  # else the protocol would record a wrong number
+                raise ZooError(f"the sampler returned {len(images)} images instead of {count}.")
+            _check_shape(images, reference, "the generator's images have the shape")
             if not torch.isfinite(images).all():
-                raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
-            stored = reference.images.dtype == torch.uint8  # points are kept as they are
-            parts.append((to_uint8(images) if stored else images.float().clamp(-1, 1)).cpu())
+                raise ZooError(
+                    "the generator returned NaN or infinite pixels: its training diverged."
+                )
+            is_uint8 = reference.images.dtype == torch.uint8  # points in the plane stay floats
+            parts.append((to_uint8(images) if is_uint8 else images.float().clamp(-1, 1)).cpu())
             bar.update(count)
     return torch.cat(parts)

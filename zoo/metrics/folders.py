@@ -1,4 +1,4 @@
-"""Folders of pictures, generated or real, brought to one size for a comparison."""
+"""Reading folders of generated or real pictures at one size, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -25,29 +25,34 @@ if TYPE_CHECKING:
 
 
 class Look(NamedTuple):
-    """What the headers of a folder's pictures say: how many have each (width, height); colours."""
+    """A summary of the headers of a folder's pictures.
+
+    Args:
+        sizes: the number of pictures of each (width, height).
+        grey: whether all pictures are grey.
+    """
 
     sizes: Counter[tuple[int, int]]
     grey: bool
 
     @property
     def side(self) -> int:
-        """The shortest side of all pictures, to which none has to be enlarged."""
+        """The shortest side of all pictures, the largest size for which none is enlarged."""
         return min(min(size) for size in self.sizes)
 
     @property
     def in_words(self) -> str:
-        """`64x48`, or `64x48 to 640x480`."""
+        """The smallest and the largest size: `64x48`, or `64x48 to 640x480`."""
         ordered = sorted(self.sizes, key=lambda size: size[0] * size[1])
         ends = [f"{width}x{height}" for width, height in (ordered[0], ordered[-1])]
         return " to ".join(dict.fromkeys(ends))
 
 
 def look_at(folder: Path) -> Look:
-    """Read the headers of all pictures below `folder`; those that have none are left to decoding.
+    """Read the headers of all pictures below `folder`, ignoring those that cannot be read.
 
     Raises:
-        ZooError: no folder, or none of its files is a picture.
+        ZooError: there is no such folder, or none of its files can be read as a picture.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     grey = True
@@ -56,7 +61,7 @@ def look_at(folder: Path) -> Look:
             with Image.open(folder / picture.name, formats=FORMATS) as opened:
                 sizes[opened.size] += 1
                 grey &= opened.mode in ("1", "L", "LA", "I", "F", "I;16")
-        except Exception:  # every format fails in its own way
+        except Exception:  # each format raises errors of its own types
             continue
     if not sizes:
         raise ZooError(f"no file in {folder} can be read as a picture.")
@@ -64,7 +69,7 @@ def look_at(folder: Path) -> Look:
 
 
 def preparation(look: Look, image_size: ImageSize) -> str:
-    """What was done to pictures to bring them to a size, in words."""
+    """Describe for the protocol how pictures are brought to a size."""
     height, width = height_width(image_size)
     if set(look.sizes) == {(width, height)}:
         return f"{width}x{height} as they are"
@@ -73,13 +78,13 @@ def preparation(look: Look, image_size: ImageSize) -> str:
 
 
 def open_folder(folder: Path, image_size: ImageSize, channels: int) -> DataModule:
-    """The pictures of a folder at one size; sub-folders are classes, a flat folder has none.
+    """Open a folder of pictures at one size, with its sub-folders, if any, as classes.
 
     Raises:
-        ZooError: as the data module `image_folder`.
+        ZooError: see the data module `image_folder`.
     """
     flat = not any(p.is_dir() and not p.name.startswith(".") for p in folder.iterdir())
-    made: DataModule = create(
+    data: DataModule = create(
         "datamodule",
         "image_folder",
         folder=str(folder),
@@ -87,9 +92,9 @@ def open_folder(folder: Path, image_size: ImageSize, channels: int) -> DataModul
         channels=channels,
         labels="none" if flat else "auto",
     )
-    made.prepare_data()
-    made.setup()
-    return made
+    data.prepare_data()
+    data.setup()
+    return data
 
 
 def pictures_of(
@@ -98,26 +103,29 @@ def pictures_of(
     n: int | None = None,
     seed: int = 0,
 ) -> tuple[Pictures, list[str]]:
-    """The pictures of a folder at the size and in the channels of a reference.
+    """Read the pictures of a folder with the size and channels of a reference.
 
-    They have labels where their sub-folders are called as classes of the reference.
+    They have labels if the sub-folders have the names of classes of the reference.
 
     Args:
-        n: of them, drawn at random; None takes all.
-        seed: of the draw.
+        folder: the folder.
+        reference: the real images.
+        n: the number of pictures to draw at random; None takes all.
+        seed: the seed of the draw.
 
     Returns:
-        The pictures, and what there is to know about them in sentences.
+        The pictures, and notes about them.
 
     Raises:
-        ZooError: no such folder, fewer than `n` pictures, or some that cannot be read.
+        ZooError: there is no such folder, or it has fewer than `n` pictures or some that cannot be
+            read.
     """
     place = existing(folder)
     channels, *image_size = reference.images.shape[1:]
     if channels not in (1, 3) or reference.images.dtype != torch.uint8:
         raise ZooError(
-            f"{reference.name} has images of {channels} channels, which no picture is compared "
-            "with: choose a data set of 1 or 3."
+            f"{reference.name} has {channels} channels and cannot be compared with pictures: "
+            "choose a data set of uint8 images with 1 or 3 channels."
         )
     look = look_at(place)
     data = open_folder(place, image_size, channels)
@@ -128,28 +136,29 @@ def pictures_of(
     numbers = class_numbers(data.class_names, reference.class_names)
     if data.num_classes and numbers is None:
         notes.append(
-            f"the sub-folders of {folder} are no classes of {reference.name}: labels are left out."
+            f"the sub-folders of {folder} are not classes of {reference.name}, so the pictures "
+            "are compared without labels."
         )
-    known = None if numbers is None else numbers[labels[rows]]
-    return Pictures(images[rows], known, how), notes
+    rows_labels = None if numbers is None else numbers[labels[rows]]
+    return Pictures(images[rows], rows_labels, how), notes
 
 
 def drawn_rows(n: int | None, count: int, seed: int, where: str) -> Tensor:
-    """`n` of `count` pictures drawn at random, in order; all of them where n is None.
+    """Draw `n` of `count` row numbers at random and sort them; all of them if n is None.
 
     Raises:
-        ZooError: there are fewer.
+        ZooError: `n` is greater than `count`.
     """
     if n is not None and n > count:
-        raise ZooError(f"n={n:,} pictures are asked for, and {where} has {count:,}.")
+        raise ZooError(f"n={n:,} pictures were requested, but {where} has {count:,}.")
     return random_rows(count if n is None else n, count, seed)
 
 
 def existing(folder: str | Path) -> Path:
-    """The path of a folder.
+    """Return the absolute path of a folder that must exist.
 
     Raises:
-        ZooError: there is none.
+        ZooError: there is no such folder.
     """
     place = Path(folder).expanduser().resolve()
     if not place.is_dir():
@@ -164,15 +173,17 @@ def real_for(
     image_size: int = 0,
     data_dir: str = "data",
 ) -> tuple[Reference, list[str]]:
-    """The real images that a folder of generated pictures is compared with, and notes on them.
+    """Read the real images to compare with a folder of generated pictures, and notes about them.
+
+    If `dataset` is a folder, the comparison is grey if all pictures of both folders are grey.
 
     Args:
-        generated: the folder.
-        dataset: a data set's name, or a folder.
-        split: of it.
-        image_size: of both sides; 0 takes the shortest side of a generated picture. Folders are
-            compared in grey where all pictures of both are grey.
-        data_dir: the folder of data sets.
+        generated: the folder of generated pictures.
+        dataset: the name of a data set, or a folder.
+        split: the split of the data set.
+        image_size: the side of the images on both sides; 0 takes the shortest side of all
+            generated pictures.
+        data_dir: the folder that holds data sets.
 
     Raises:
         ZooError: there is no such folder or data set.
@@ -182,25 +193,25 @@ def real_for(
     names = list_parts("datamodule")
     part = REGISTRY.get("datamodule", dataset) if dataset in names else None
     if part is not None and not part.takes("folder"):
-        given = {"data_dir": data_dir, "image_size": side}
+        options = {"data_dir": data_dir, "image_size": side}
         data: DataModule = create(
-            "datamodule", dataset, **{k: v for k, v in given.items() if part.takes(k)}
+            "datamodule", dataset, **{k: v for k, v in options.items() if part.takes(k)}
         )
         data.prepare_data()
         data.setup()
         return reference_of(data, split), []
     if not Path(dataset).expanduser().is_dir():
         raise ZooError(
-            f"dataset={dataset} is neither a folder of pictures nor a data set; there are "
+            f"dataset={dataset} is neither a folder of pictures nor a data set; data sets are "
             f"{listing(names)}.{suggest(dataset, names)}"
         )
     real = existing(dataset)
     other = look_at(real)
-    for folder, seen in ((generated, look), (real, other)):
-        if seen.side < side:
+    for folder, summary in ((generated, look), (real, other)):
+        if summary.side < side:
             warnings.warn(
                 f"{folder}: some pictures are smaller than {side}x{side} and are enlarged, which "
-                "every figure sees.",
+                "affects every metric.",
                 ZooWarning,
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""What a figure was measured by, and results that never part from it."""
+"""Protocols, which record everything that a metric depends on, and results that contain them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BEFORE = {"kid": "KID", "inception_score": "IS", "prdc": "PRDC", "cas": "CAS"}
+"""For old results, which have one text of settings for all metrics: how each metric's part of it
+begins."""
 _SILENT = ("fid", "modes", "point_modes", "conditional_accuracy", "per_class_fid", "memorization")
-"""The metrics of results that kept one text of settings for all, and how their parts began."""
+"""The metrics that do not occur in this text because they have no settings."""
 HIGHER_IS_BETTER = frozenset(
     {
         "inception_score",
@@ -34,32 +36,34 @@ HIGHER_IS_BETTER = frozenset(
         "high_quality",
     }
 )
-"""The zoo's own figures that are better the higher; a result names those of plugins."""
+"""The zoo's own figures of which higher values are better; results name those of plugins."""
 UNDIRECTED = frozenset({"nearest_ratio", "auth_pct", "c_t"})
-"""Figures that are best at a value in the middle."""
+"""Figures whose best value is neither the lowest nor the highest."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that a figure depends on beside the model.
+    """Everything that a result depends on besides the model.
 
     Attributes:
-        reference: data set, split and image size, as `mnist/train 1x32x32`.
-        reference_hash: of the reference images, 12 hex digits.
-        reference_count, generated_count: images compared.
-        features: the feature network.
-        weights_hash: of its weights, 12 hex digits.
-        resizer: how images reach its input.
-        weights: `ema` or `raw` weights of the generator.
-        batch_norm: `running` or `standing ...` statistics.
-        labels: where the generator's labels come from; `none` for an unconditional one.
-        truncation: of the latents, or `none`.
-        settings: of each metric that was measured, in words; empty where there is nothing to say.
-        seed: of latents, labels and subsets.
-        zoo_version: of this package.
-        precision: in which the generator's weights were stored.
-        pictures: how pictures that were there already came to their size; empty for a generator's.
-        refine: the sampler that chose latents by the discriminator's word, with its options.
+        reference: the data set, split and image size, for instance `mnist/train 1x32x32`.
+        reference_hash: a hash of the reference images, 12 hex digits.
+        reference_count: the number of reference images.
+        generated_count: the number of generated images.
+        features: the name of the feature network.
+        weights_hash: a hash of its weights, 12 hex digits.
+        resizer: how images are resized for its input.
+        weights: the weights of the generator that were used, `ema` or `raw`.
+        batch_norm: its batch-norm statistics, `running` or `standing ...`.
+        labels: where the generator's labels came from; `none` for an unconditional generator.
+        truncation: the truncation of the latents, or `none`.
+        settings: a description of the settings of each metric; empty for one without settings.
+        seed: the seed of latents, labels and subsets.
+        zoo_version: the version of this package.
+        precision: the precision in which the generator's weights were stored.
+        pictures: for images generated before, how they were brought to their size; else empty.
+        refine: the method that used the discriminator to select latents, with its options, or
+            `none`.
     """
 
     reference: str
@@ -81,10 +85,10 @@ class Protocol:
     refine: str = "none"
 
     def differences(self, other: Protocol) -> list[str]:
-        """What forbids to compare figures: fields, and the settings of metrics that both have.
+        """Describe the differences that make results incomparable.
 
-        The seed and the zoo's version are none of them: a metric whose mathematics changes says so
-        in its settings.
+        These are differing fields, and differing settings of metrics that both have. The seed and
+        the version do not count: a metric whose mathematics changes says so in its settings.
         """
         mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
         for protocol in (mine, theirs):
@@ -97,12 +101,12 @@ class Protocol:
         ]
 
     def in_words(self) -> dict[str, Any]:
-        """The fields by name, the settings of all metrics as one text."""
+        """Return the fields by name, with the settings of all metrics as one text."""
         settings = "; ".join(text for text in self.settings.values() if text)
         return {**dataclasses.asdict(self), "settings": settings}
 
     def of_the_model(self) -> str:
-        """All but the metrics: results of one such text belong in one file."""
+        """Return everything but the metrics as text; results with equal texts share a file."""
         return str(dataclasses.replace(self, settings={}, zoo_version=""))
 
     def __str__(self) -> str:
@@ -125,37 +129,38 @@ class Protocol:
         )
 
 
-def _settings(kept: dict[str, str] | str) -> dict[str, str]:
-    """Settings by metric, also of a result that kept one text for all."""
-    if not isinstance(kept, str):
-        return dict(kept)
-    texts = {text.partition(" ")[0]: text for text in kept.split("; ")}
-    known = {name: texts[word] for name, word in _BEFORE.items() if word in texts}
-    return dict.fromkeys(_SILENT, "") | known
+def _settings(stored: dict[str, str] | str) -> dict[str, str]:
+    """Return the settings by metric, also for an old result with one text for all of them."""
+    if not isinstance(stored, str):
+        return dict(stored)
+    texts = {text.partition(" ")[0]: text for text in stored.split("; ")}
+    by_metric = {name: texts[word] for name, word in _BEFORE.items() if word in texts}
+    return dict.fromkeys(_SILENT, "") | by_metric
 
 
 @dataclass
 class Result:
-    """The figures of one model with their protocol.
+    """The metric values ("figures") of one model, with the protocol by which they were measured.
 
     Attributes:
-        model: what the table calls it.
-        protocol: how it was measured.
-        figures: name to value, in the order of the metrics.
-        per_class: name to one value per class.
-        pairs: the generated images nearest to training images: (generated index, index in the
+        model: the name of the model in tables.
+        protocol: how the figures were measured.
+        figures: the value of each figure by name, in the order of the metrics.
+        per_class: figures with one value per class, by name.
+        pairs: the generated images nearest to training images, as (generated index, index in the
             split `train`, distance), closest first.
-        pictures: their images, uint8 (pairs, 2, C, S, S); not kept in JSON.
-        galleries: further generated images that a metric shows, by name and row: uint8
-            (N, C, S, S); not kept in JSON.
-        modes: of points of the plane, their middles (K, 2) for pictures; not kept in JSON.
-        seconds: time it took.
-        notes: what to keep in mind, in sentences.
-        generator_hash: of the generator's parameters, 12 hex digits; empty where an older zoo
-            measured.
-        higher_is_better: figures that are, as their metrics say.
-        run: which training the generator comes from; empty for pictures.
-        images_seen: real images that it had been trained on.
+        pictures: the images of these pairs, uint8 (pairs, 2, C, H, W); not stored in JSON.
+        galleries: further generated images that a metric shows, by gallery and row, uint8
+            (N, C, H, W); not stored in JSON.
+        modes: the centres (K, 2) of the modes of points in the plane, for plots; not stored in
+            JSON.
+        seconds: the time that the evaluation took.
+        notes: sentences about what to keep in mind.
+        generator_hash: a hash of the generator's parameters, 12 hex digits; empty in results of old
+            versions.
+        higher_is_better: the figures of which higher values are better, according to their metrics.
+        run: the training run that the generator comes from; empty for images generated before.
+        images_seen: the number of real images that the generator had been trained on.
     """
 
     model: str
@@ -174,18 +179,19 @@ class Result:
     images_seen: int = 0
 
     def to_json(self) -> str:
-        shown: dict[str, Any] = {"pictures": None, "galleries": {}, "modes": None}
-        content = dataclasses.asdict(dataclasses.replace(self, **shown))
-        for name in shown:
+        """Return the result as JSON, without images and plots, with null in place of NaN."""
+        omitted: dict[str, Any] = {"pictures": None, "galleries": {}, "modes": None}
+        content = dataclasses.asdict(dataclasses.replace(self, **omitted))
+        for name in omitted:
             del content[name]
         return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Result:
-        """Read what `to_json` wrote.
+        """Read a result from the JSON that `to_json` returns.
 
         Raises:
-            ZooError: it is something else.
+            ZooError: the text is something else.
         """
         try:
             content: dict[str, Any] = json.loads(text)
@@ -201,15 +207,15 @@ class Result:
             return cls(**content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ZooError(
-                f"this is no result of task=evaluate ({type(error).__name__}: {error})."
+                f"this is not a result of task=evaluate ({type(error).__name__}: {error})."
             ) from error
 
     def save(self, path: Path) -> None:
-        """Write `path` as JSON, in one go."""
+        """Write the result to `path` as JSON."""
         write_text(path, self.to_json())
 
     def updated(self, newer: Result) -> Result:
-        """These figures with those of a newer result of the same protocol, which win."""
+        """Return these figures updated with those of a newer result of the same protocol."""
         return dataclasses.replace(
             newer,
             protocol=merged([self, newer]),
@@ -221,12 +227,12 @@ class Result:
         )
 
     def table(self) -> str:
-        """The figures and the protocol as text."""
+        """Return the figures and the protocol as text."""
         return table([self])
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with null in place of NaN, which JSON does not know (a class without images)."""
+    """Replace NaN and infinities, which JSON lacks, by None; classes without images have NaN."""
     if isinstance(value, dict):
         return {k: _without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -239,25 +245,27 @@ def _number_of(value: float | None) -> float:
 
 
 def table(results: Sequence[Result]) -> str:
-    """One row per result and the protocol below; figures that a model lacks are a dash.
+    """Format results as a table with one row each and the protocol below.
+
+    A single result gets one row per figure instead. Figures that a model lacks are shown as a dash.
 
     Raises:
-        ZooError: there is no result, or the protocols differ.
+        ZooError: there are no results, or their protocols differ.
     """
     if not results:
-        raise ZooError("there is no result to show.")
+        raise ZooError("there are no results to show.")
     for first, other in itertools.combinations(results, 2):
         differences = first.protocol.differences(other.protocol)
         if differences:
             raise ZooError(
                 f"{first.model} and {other.model} were measured by different protocols and "
-                f"do not belong in one table ({'; '.join(differences)})."
+                f"cannot be compared in one table ({'; '.join(differences)})."
             )
     names = list(dict.fromkeys(name for result in results for name in result.figures))
     higher = {name for result in results for name in result.higher_is_better}
     if len(results) == 1:
         rows = [[heading(name, higher), _number(results[0].figures[name])] for name in names]
-        header = ["figure", results[0].model]
+        header = ["metric", results[0].model]
     else:
         rows = [[r.model, *(_number(r.figures.get(name)) for name in names)] for r in results]
         header = ["model", *(heading(name, higher) for name in names)]
@@ -270,7 +278,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def merged(results: Sequence[Result]) -> Protocol:
-    """The last protocol, with the settings of the metrics of all and every version of the zoo."""
+    """Return the last protocol with the metric settings and versions of all results."""
     protocols = [result.protocol for result in results]
     settings: dict[str, str] = {}
     for protocol in protocols:
@@ -280,7 +288,7 @@ def merged(results: Sequence[Result]) -> Protocol:
 
 
 def same_protocol(results: Sequence[Result]) -> list[list[Result]]:
-    """Results that may be compared, together; in the order in which protocols first occur."""
+    """Group results that may be compared, in the order in which their protocols first occur."""
     groups: list[list[Result]] = []
     for result in results:
         for group in groups:
@@ -293,15 +301,16 @@ def same_protocol(results: Sequence[Result]) -> list[list[Result]]:
 
 
 def tables(results: Sequence[Result]) -> str:
-    """One table for each protocol, in the order in which they first occur."""
+    """Format one table for each protocol, in the order in which these first occur."""
     return "\n".join(table(group) for group in same_protocol(results))
 
 
 def heading(name: str, higher: Collection[str] = ()) -> str:
-    """A figure's name with the direction in which it gets better.
+    """Return the name of a figure with an arrow in the direction of better values.
 
     Args:
-        higher: figures beside the zoo's own that are better the higher they are.
+        name: the name of the figure.
+        higher: figures of which higher values are better, in addition to the zoo's own.
     """
     if name.endswith("_std") or name in UNDIRECTED:
         return name

@@ -1,4 +1,4 @@
-"""A run's folder around a checkpoint: results of `task=evaluate`, findings of the training."""
+"""Reading what the folder of a run holds: results of `task=evaluate`, and training diagnostics."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from zoo.metrics.protocol import Result
 
 
 def run_folder(file: Path) -> Path | None:
-    """The folder of the run that wrote a checkpoint; None for one that lies elsewhere."""
+    """Return the folder of the run that wrote a checkpoint; None if it lies outside a run."""
     run = file.parent.parent
     return run if file.parent.name == "checkpoints" and (run / ".hydra").is_dir() else None
 
 
 def results_folder(run: Path) -> Path | None:
-    """Where the results of a run lie; None where that is a link, which leads out of the run."""
+    """Return the folder for the results of a run; None for a link, which may lead elsewhere."""
     folder = run / "evaluations"
     return None if folder.is_symlink() else folder
 
 
 def run_name(model: LoadedGenerator, given: str | None = None) -> str:
-    """Which training a model comes from: its run's folder, else what was given for its file."""
+    """Return the name of the run folder of a model, or else `given`, or else the model's file."""
     run = run_folder(model.file)
     return run.name if run is not None else given or str(model.file)
 
 
 def generator_hash(generator: Generator) -> str:
-    """12 hex digits by which a result knows its model: a hash of the parameters, read in fp32."""
+    """Return 12 hex digits that identify a model in results: a hash of its parameters in fp32."""
     return tensors_hash((name, value.float()) for name, value in generator.named_parameters())
 
 
 def read_result(file: Path) -> Result:
-    """Read a result.
+    """Read a result from a JSON file.
 
     Raises:
-        ZooError: the file is missing or something else.
+        ZooError: the file is missing or is not a result.
     """
     try:
         return Result.from_json(read_text(file))
@@ -53,7 +53,7 @@ def read_result(file: Path) -> Result:
 
 
 def read_results(files: Iterable[Path]) -> dict[Path, Result]:
-    """The results in `files`; a warning for each that cannot be read, and so is left out."""
+    """Read the results in `files`; those that cannot be read are left out with a warning."""
     results = {}
     for file in files:
         try:
@@ -64,13 +64,13 @@ def read_results(files: Iterable[Path]) -> dict[Path, Result]:
 
 
 def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[Result]:
-    """The result that `evaluation` names, else those for this very model in its run's folder.
+    """Return the result in the file `evaluation`, or all results of a model in its run's folder.
 
-    Those of other weights or batch-norm statistics are left out, and damaged ones with a warning.
-    Results without a hash of their generator go by the number of images seen.
+    Results for other weights or batch-norm statistics are left out, and damaged ones with a
+    warning. Results without a hash of their generator are matched by the number of images seen.
 
     Raises:
-        ZooError: `evaluation` is missing or something else.
+        ZooError: the file `evaluation` is missing or is not a result.
     """
     if evaluation is not None:
         return [read_result(Path(evaluation).expanduser())]
@@ -90,7 +90,7 @@ def find_results(model: LoadedGenerator, evaluation: str | None = None) -> list[
 
 
 def read_findings(file: Path) -> tuple[str, ...]:
-    """The sentences that a training said about itself, from its `diagnostics.json`.
+    """Read the diagnostic messages of a training from its `diagnostics.json`.
 
     Raises:
         ZooError: the file is damaged.

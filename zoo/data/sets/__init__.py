@@ -1,1 +1,1 @@
-"""Data sets: one file per data module, made by `zoo.create`."""
+"""The data sets: one file per data module, created with `zoo.create`."""

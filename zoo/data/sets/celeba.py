@@ -1,4 +1,4 @@
-"""CelebA."""
+"""The CelebA data set."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ PARTS: dict[Split, str] = {"train": "0", "val": "1", "test": "2"}
 class CelebADataModule(DataModule):
     """202,599 aligned faces of celebrities with the official split.
 
-    Read from `<data_dir>/celeba`: the pictures in `img_align_celeba`, `list_eval_partition.txt`
-    and, for classes, `list_attr_celeba.txt`. Pictures of 178x218 are cropped to the centred
-    178x178 (oblong ones to the largest centred window of their shape), resized and kept in a
-    memory-mapped cache, as for `image_folder`.
+    The files are read from `<data_dir>/celeba`: the pictures from `img_align_celeba`,
+    `list_eval_partition.txt` and, for classes, `list_attr_celeba.txt`. Pictures of 178x218 are
+    cropped to the centred 178x178 (or the largest centred window with the aspect ratio of
+    `image_size`), resized, and kept in a memory-mapped cache, as for `image_folder`.
 
     Args:
         image_size: the side, or [height, width], in pixels.
-        attribute: one of the 40 attributes, "Smiling" for instance, makes two classes: without
-            it and with it. None for no classes.
-        on_error: what a picture that cannot be read does: stop with its name, or be left out.
-        cache_dir: where decoded pictures are kept; by default in `$ZOO_CACHE`, else in
+        attribute: one of the 40 attributes, for instance "Smiling", which defines two classes:
+            without it and with it. None for no classes.
+        on_error: what to do about a picture that cannot be read: "raise" an error that names it,
+            or "skip" it.
+        cache_dir: the folder for decoded pictures; by default `$ZOO_CACHE` if set, else
             `~/.cache/gan-zoo`.
-        cache_limit_gb: room for all decoded pictures in `cache_dir` in 10^9 bytes.
+        cache_limit_gb: the limit for all decoded pictures in `cache_dir`, in 10^9 bytes.
 
     Paper: Liu, Luo, Wang, Tang (2015), arXiv:1411.7766.
     """
@@ -86,11 +87,11 @@ class CelebADataModule(DataModule):
         self._source().fetch(lambda: CelebA(str(self.data_dir), download=True))
 
     def setup(self, stage: str | None = None) -> None:
-        """Map the decoded pictures into memory and split them as the authors did.
+        """Map the decoded pictures into memory and apply the official split.
 
         Raises:
-            ZooError: files are missing or damaged, there is no such attribute, or no room for
-                the cache.
+            ZooError: files are missing or damaged, there is no such attribute, or the cache has
+                too little space.
         """
         if self._splits:
             return
@@ -118,7 +119,7 @@ class CelebADataModule(DataModule):
         return dict(line.split(maxsplit=1) for line in lines)
 
     def _read_attribute(self) -> set[str]:
-        """Names of the pictures with the attribute."""
+        """Return the names of the pictures with the attribute."""
         lines = (self.root.parent / "list_attr_celeba.txt").read_text().splitlines()
         attributes = lines[1].split()
         if self.attribute not in attributes:
@@ -138,5 +139,5 @@ class CelebADataModule(DataModule):
             f"datamodule {self.name}",
             [self.root.parent / file for file in files],
             ["https://drive.google.com/"],
-            instead="datamodule=image_folder on pictures of your own",
+            instead="datamodule=image_folder with your own pictures",
         )

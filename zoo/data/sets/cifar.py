@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 share."""
+"""The base class of CIFAR-10 and CIFAR-100."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class CIFARDataModule(DataModule):
-    """A data set of 32x32 RGB images in torchvision's CIFAR files."""
+    """A data set of 32x32 RGB images in the file format of CIFAR, read with torchvision."""
 
     @abstractmethod
     def reader(self) -> type[CIFAR10]:
-        """Torchvision's class."""
+        """Return torchvision's class for the data set."""
 
     def download(self) -> None:
         reader = self.reader()

@@ -1,4 +1,4 @@
-"""CIFAR-10."""
+"""The CIFAR-10 data set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLASSES = [
 
 @datamodule("cifar10")
 class CIFAR10DataModule(CIFARDataModule):
-    """60,000 small photographs of ten kinds of things, 32x32 RGB.
+    """60,000 small photographs of objects and animals in 10 classes, 32x32 RGB.
 
     Paper: Krizhevsky (2009), Learning multiple layers of features from tiny images.
     """

@@ -1,4 +1,4 @@
-"""CIFAR-100."""
+"""The CIFAR-100 data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ turtle wardrobe whale willow_tree wolf woman worm
 
 @datamodule("cifar100")
 class CIFAR100DataModule(CIFARDataModule):
-    """60,000 small photographs of a hundred kinds of things, 32x32 RGB.
+    """60,000 small photographs in 100 classes, 32x32 RGB.
 
     Paper: Krizhevsky (2009), Learning multiple layers of features from tiny images.
     """

@@ -1,4 +1,4 @@
-"""What MNIST and the sets in its file format share."""
+"""The base class of MNIST and of other data sets in its file format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class IdxDataModule(DataModule):
 
     @abstractmethod
     def reader(self) -> type[MNIST]:
-        """Torchvision's class; its name is the folder's."""
+        """Return torchvision's class for the data set, whose name is also that of the folder."""
 
     def download(self) -> None:
         reader = self.reader()

@@ -1,4 +1,4 @@
-"""Fashion-MNIST."""
+"""The Fashion-MNIST data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @datamodule("fashion_mnist")
 class FashionMNISTDataModule(IdxDataModule):
-    """70,000 pieces of clothing in grey, 28x28; at 32x32 with a border of zeros.
+    """70,000 pieces of clothing in grey, 28x28, which a border of zeros extends to 32x32.
 
     Paper: Xiao, Rasul, Vollgraf (2017), arXiv:1708.07747.
     """

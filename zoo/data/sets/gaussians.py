@@ -1,4 +1,4 @@
-"""Points of the plane, the smallest data to see modes on."""
+"""Points in the plane from a mixture of Gaussians, the simplest data on which modes can be seen."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ class Gaussians(DataModule):
     """Points of 8 modes on a ring or 25 on a grid, as images of one pixel with two channels.
 
     The channels are x and y in [-1, 1], floats that are not rounded to 256 levels; every mode is a
-    normal distribution. Takes `model/generator=mlp` and `model/discriminator=mlp`, draws samples as
-    a scatter plot, and has `modes` counted by `task=evaluate`.
+    normal distribution. Use it with `model/generator=mlp` and `model/discriminator=mlp`. Samples
+    are drawn as a scatter plot, and `task=evaluate` counts their modes.
 
     Paper: Metz, Poole, Pfau, Sohl-Dickstein (2016), arXiv:1611.02163.
     Paper: Srivastava et al. (2017), arXiv:1705.07761.
 
     Args:
-        modes: `ring` of 8 at radius 0.75, or `grid` of 5 by 5 at distances of 0.4.
-        train_val_test_split: how many points each split takes. The same for every seed.
-        spread: standard deviation of every mode.
+        modes: `ring` for 8 modes at radius 0.75, or `grid` for 5 by 5 modes at distances of 0.4.
+        train_val_test_split: the number of points in each split; the points are the same for every
+            seed.
+        spread: the standard deviation of every mode.
     """
 
     own_parts: tuple[Split, ...] = ("train", "val", "test")
@@ -56,7 +57,7 @@ class Gaussians(DataModule):
             data_dir=data_dir,
         )
         self.sizes = dict(zip(("train", "val", "test"), train_val_test_split, strict=True))
-        self.train_val_test_split = None  # `load` makes exactly these
+        self.train_val_test_split = None  # `load` returns splits of exactly these sizes
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(self.own_parts.index(split))
@@ -68,7 +69,7 @@ class Gaussians(DataModule):
 
 
 def centers(modes: Literal["ring", "grid"]) -> Tensor:
-    """The middles (K, 2) of the modes."""
+    """Return the centres (K, 2) of the modes."""
     if modes == "ring":
         angles = torch.arange(8) * (2 * math.pi / 8)
         return 0.75 * torch.stack([angles.cos(), angles.sin()], dim=1)

@@ -1,4 +1,4 @@
-"""Pictures of one's own, wherever they lie."""
+"""The data module for the user's own pictures in a folder, an archive or a data set file."""
 
 from __future__ import annotations
 
@@ -27,34 +27,36 @@ HELD_OUT: tuple[Split, ...] = ("val", "test")
 class ImageFolder(DataModule):
     """Pictures of any format, size and mode: a folder, a zip, .npz or tar file, a Hugging Face set.
 
-    A folder is nested as deep as you like. A zip file is read without unpacking it; a .npz file
-    holds images (uint8) and labels; tar files are shards of WebDataset; a folder that Hugging
-    Face's `save_to_disk` wrote, or `hf:OWNER/NAME`, needs the extra `datasets`.
+    A folder may be nested to any depth. A zip file is read without unpacking it; a .npz file
+    holds images (uint8) and labels; tar files are WebDataset shards. A folder written by Hugging
+    Face's `save_to_disk`, or `hf:OWNER/NAME`, needs the extra `datasets`.
 
-    Pictures are turned upright, cropped to the largest centred square (or window of the shape asked
-    for) and resized once, on all cores, into a memory-mapped cache that is renewed when they
-    change. Folders of the first level that are called train, val (valid, validation) and test are
-    the splits, and classes lie in them.
+    Pictures are turned upright, cropped to the largest centred square (or window with the aspect
+    ratio of `image_size`) and resized. This happens once, on all cores; the results go into a
+    memory-mapped cache, which is renewed when the pictures change. If all folders of the first
+    level are called train, val (valid, validation) or test, they are the splits, and classes are
+    the folders in them.
 
     Args:
-        folder: of the pictures, or the file, pattern or name of any of those kinds; from the
-            working directory or from `data_dir`; by default `data_dir` itself.
+        folder: the folder of pictures, or a file, pattern or name of one of the other kinds,
+            relative to the working directory or to `data_dir`; by default `data_dir` itself.
         image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
-        labels: "folders" makes a class of every sub-folder of the first level, "none" makes none;
-            a CSV or JSON file says the class of each picture, the name of a column does in a
-            Hugging Face set. "auto" reads `dataset.json` where it lies in the folder or the
-            archive, else takes the sub-folders, and no labels where there are none.
-        on_error: what a picture that cannot be read does: stop with its name, or be left out and
-            counted in a warning.
-        val_fraction, test_fraction: shares of the pictures kept from training, chosen alike for
-            every seed.
-        cache_dir: where decoded pictures are kept; by default in `$ZOO_CACHE`, else in
+        labels: where classes come from: "folders" for the sub-folders of the first level, a CSV or
+            JSON file, the name of a column in a Hugging Face data set, or "none" for no classes.
+            "auto" reads `dataset.json` if the folder or archive has one, else takes the
+            sub-folders, and no classes if there are none.
+        on_error: what to do about a picture that cannot be read: "raise" an error that names it,
+            or "skip" it with a warning that counts such pictures.
+        val_fraction, test_fraction: the shares of the training pictures that are held out for
+            validation and testing, chosen alike for every seed.
+        cache_dir: the folder for decoded pictures; by default `$ZOO_CACHE` if set, else
             `~/.cache/gan-zoo`.
-        cache_limit_gb: room for all decoded pictures in `cache_dir` in 10^9 bytes. Those of other
-            folders make room first; a folder that alone needs more is refused.
-        value_range: values of pictures of more than 8 bits that become black and white; by default
-            those of the whole folder, which a checkpoint keeps.
+        cache_limit_gb: the limit for all decoded pictures in `cache_dir`, in 10^9 bytes. Those of
+            other folders are deleted to make room; a folder that needs more than the limit is
+            refused.
+        value_range: the values that become black and white in pictures of more than 8 bits; by
+            default the range of the whole folder, which checkpoints keep.
         class_balanced: see `DataModule`.
     """
 
@@ -90,12 +92,13 @@ class ImageFolder(DataModule):
         if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
             raise ZooError(
                 f"datamodule image_folder: val_fraction={val_fraction} and "
-                f"test_fraction={test_fraction} must be 0 or more and leave a rest to train on."
+                f"test_fraction={test_fraction} must be 0 or more and together less than 1, so "
+                "that there are pictures to train on."
             )
         if value_range is not None and (len(value_range) != 2 or value_range[0] >= value_range[1]):
             raise ZooError(
-                f"datamodule image_folder: value_range={value_range} must be two numbers, what is "
-                "black and then what is white, for instance [0, 4095]."
+                f"datamodule image_folder: value_range={value_range} must be two numbers, the "
+                "value of black and a larger one of white, for instance [0, 4095]."
             )
         self.value_range = None if value_range is None else ValueRange(*value_range)
         self.folder = folder
@@ -107,7 +110,7 @@ class ImageFolder(DataModule):
 
     @property
     def place(self) -> str:
-        """Where the pictures lie, with its whole path."""
+        """The absolute path of the pictures, or the name of a data set on the Hub."""
         return located(self.folder, self.data_dir)
 
     def prepare_data(self) -> None:
@@ -115,11 +118,11 @@ class ImageFolder(DataModule):
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the pictures, map the decoded ones into memory, and split them.
+        """Find the pictures, decode them or map the decoded ones into memory, and split them.
 
         Raises:
-            ZooError: a missing or empty folder, pictures without a class, an unreadable picture,
-                no room for the cache.
+            ZooError: the folder is missing or has no pictures, a picture has no class or cannot be
+                read, or the cache has too little space.
         """
         if self._splits:
             return
@@ -130,17 +133,17 @@ class ImageFolder(DataModule):
         if scale is not None:
             self.kept_options["value_range"] = list(scale)
             self.notes.append(
-                f"pictures of more than 8 bits: their values from {scale} become 0 to 255, in the "
-                "whole folder alike."
+                f"pictures of more than 8 bits: their values in {scale} become 0 to 255, for all "
+                "pictures alike."
             )
         rows = [row for row in readable if labelled[row]]
         for split, chosen in self._divide(source.place, rows, splits).items():
-            # All of them in order are the mapped file itself, which need not fit into memory.
+            # None uses the mapped file itself, which need not fit into memory, without a copy.
             whole = len(chosen) == len(images)
             self._splits[split] = Rows(images, labels, None if whole else chosen.sort().values)
 
     def _find(self) -> tuple[Source, list[str] | None, Tensor, list[bool]]:
-        """The pictures, the split of each, its label, and whether it has one."""
+        """Return the pictures, the split and label of each, and whether each has a label."""
         try:
             source = open_source(self.place, self.labels)
         except ZooError as error:
@@ -153,18 +156,20 @@ class ImageFolder(DataModule):
                 ) from error
             raise ZooError(
                 "datamodule image_folder needs datamodule.folder=… (a folder of pictures, a .zip, "
-                f".npz or .tar file, or hf:OWNER/NAME); without it pictures are looked for in "
-                f"{self.data_dir} and its folders, and there are none."
+                ".npz or .tar file, or hf:OWNER/NAME); without it, it uses the pictures in "
+                f"{self.data_dir} and its sub-folders, but there are none."
             ) from error
         splits = splits_of([picture.name for picture in source.pictures])
         labels, labelled = self._read_labels(source, 0 if splits is None else 1)
         if source.others:
-            told = in_words(source.others)
-            self.notes.append(f"left out of {source.place}: {told}, which is no picture.")
+            self.notes.append(
+                f"{source.place} has files that are not pictures and are left out: "
+                f"{in_words(source.others)}."
+            )
         return source, splits, labels, labelled
 
     def _divide(self, place: str, rows: list[int], splits: list[str] | None) -> dict[str, Tensor]:
-        """The rows of each split: as the folders say, and the fractions of the training part."""
+        """Return the rows of each split, from folders and from fractions of the training part."""
         own = {
             split: torch.tensor(
                 [row for row in rows if splits is None or splits[row] == split]
@@ -177,7 +182,7 @@ class ImageFolder(DataModule):
         for split, fraction in zip(HELD_OUT, self.fractions, strict=True):
             if fraction and len(own[split]):
                 raise ZooError(
-                    f"datamodule image_folder: {place} has a folder of its own for the split "
+                    f"datamodule image_folder: {place} already has a folder for the split "
                     f"{split!r}: leave {split}_fraction={fraction} out."
                 )
         train = own["train"][fixed_order(len(own["train"]))]
@@ -191,14 +196,14 @@ class ImageFolder(DataModule):
         return self.split(split)
 
     def _read_labels(self, source: Source, depth: int) -> tuple[Tensor, list[bool]]:
-        """The label of each picture, and whether it has one."""
-        found = classes_of(source, self.labels, depth, self.on_error == "skip", self.notes)
-        if found is None:
+        """Return the label of each picture, and whether it has one."""
+        classes = classes_of(source, self.labels, depth, self.on_error == "skip", self.notes)
+        if classes is None:
             count = len(source.pictures)
             return torch.zeros(count, dtype=torch.int64), [True] * count
-        self.class_names = source.class_names or in_order(c for c in found if c is not None)
-        number = {name: label for label, name in enumerate(self.class_names)}
+        self.class_names = source.class_names or in_order(c for c in classes if c is not None)
+        label_of = {name: label for label, name in enumerate(self.class_names)}
         return (
-            torch.tensor([0 if c is None else number[c] for c in found]),
-            [c is not None for c in found],
+            torch.tensor([0 if c is None else label_of[c] for c in classes]),
+            [c is not None for c in classes],
         )

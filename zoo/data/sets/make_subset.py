@@ -1,9 +1,9 @@
-"""Makes the embedded MNIST subset: `python -m zoo.data.sets.make_subset --data-dir DIR`.
+"""Make the embedded MNIST subset: `python -m zoo.data.sets.make_subset --data-dir DIR`.
 
-DIR holds the official files as `MNIST/raw/*-ubyte`. Two PNG mosaics are written beside this file,
-10,000 images of the training part and 2,000 of the test part, 28x28 each and 100 to a row. The
-classes take turns, so that the label of image i is i mod 10 and needs no file. From every class
-images are taken at even distances in the official order, which covers all of its writers.
+DIR holds the official files as `MNIST/raw/*-ubyte`. Two PNG mosaics are written next to this file:
+10,000 images of the training part and 2,000 of the test part, 28x28 each and 100 per row. The
+classes alternate, so that the label of image i is i mod 10 and need not be stored. The images of
+each class are evenly spaced in the official order, which covers all of its writers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLUMNS = 100
 
 
 def choose(labels: Tensor, size: int) -> Tensor:
-    """Rows of a class-balanced subset, int64 (size,): the classes take turns in it."""
+    """Return the rows of a class-balanced subset, int64 (size,), in which the classes alternate."""
     per_class = size // CLASSES
     columns = []
     for label in range(CLASSES):
@@ -33,7 +33,10 @@ def choose(labels: Tensor, size: int) -> Tensor:
 
 
 def to_mosaic(images: Tensor) -> Tensor:
-    """Images (N, 28, 28) as one picture (28 N / 100, 2800); `mnist_subset.from_mosaic` inverts."""
+    """Arrange images (N, 28, 28) in one mosaic (28 N / 100, 2800).
+
+    `mnist_subset.from_mosaic` is the inverse.
+    """
     return rearrange(images, "(row column) h w -> (row h) (column w)", column=COLUMNS)
 
 
@@ -41,9 +44,9 @@ def main() -> None:
     from torchvision.datasets import MNIST
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", default="data", help="holds MNIST/raw")
+    parser.add_argument("--data-dir", default="data", help="the folder that holds MNIST/raw")
     parser.add_argument(
-        "--out", type=Path, default=FILES["train"].parent, help="where the pictures go"
+        "--out", type=Path, default=FILES["train"].parent, help="the folder for the mosaics"
     )
     options = parser.parse_args()
     for split, file in FILES.items():

@@ -1,4 +1,4 @@
-"""MNIST."""
+"""The MNIST data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @datamodule("mnist")
 class MNISTDataModule(IdxDataModule):
-    """70,000 handwritten digits in grey, 28x28; at 32x32 with a border of zeros.
+    """70,000 handwritten digits in grey, 28x28, which a border of zeros extends to 32x32.
 
     Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
     recognition.

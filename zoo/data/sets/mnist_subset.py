@@ -1,4 +1,4 @@
-"""The part of MNIST that comes with the zoo."""
+"""The subset of MNIST that comes with the zoo."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from zoo.data.pixels import fit_digits
 from zoo.registry import at_least, datamodule
 
 FILES = {s: Path(__file__).with_name(f"mnist_subset_{s}.png") for s in ("train", "test")}
-"""Mosaics by `make_subset`, in which the classes take turns."""
+"""The mosaics written by `make_subset`, in which the classes alternate."""
 CLASSES = 10
 SIDE = 28
 
 
 def from_mosaic(mosaic: Tensor) -> Tensor:
-    """The images (N, 28, 28) of one picture (28 rows, 28 columns), row by row."""
+    """Cut a mosaic (28 rows, 28 columns) into its images (N, 28, 28), row by row."""
     return rearrange(mosaic, "(row h) (column w) -> (row column) h w", h=SIDE, w=SIDE)
 
 
 def read(split: Split) -> tuple[Tensor, Tensor]:
-    """The embedded images (N, 1, 28, 28) uint8 and labels (N,) int64 of "train" or "test"."""
+    """Read the embedded images (N, 1, 28, 28) uint8 and labels (N,) int64 of "train" or "test"."""
     with Image.open(FILES[split]) as picture:
         images = from_mosaic(torch.from_numpy(np.array(picture)))
     return images.unsqueeze(1), torch.arange(len(images)) % CLASSES
@@ -35,10 +35,10 @@ def read(split: Split) -> tuple[Tensor, Tensor]:
 
 @datamodule("mnist_subset")
 class MNISTSubset(DataModule):
-    """12,000 real MNIST digits that come with the zoo: no download, nothing to look for.
+    """12,000 real MNIST digits that come with the zoo and need no download.
 
-    10,000 images of the official training part and 2,000 of the test part, as many of every
-    class. 28x28 becomes 32x32 by a border of zeros.
+    There are 10,000 images of the official training part and 2,000 of the test part, equally many
+    of every class. A border of zeros extends them from 28x28 to 32x32.
 
     Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
     recognition.

@@ -1,4 +1,4 @@
-"""Stacked MNIST: a thousand modes to miss."""
+"""The Stacked MNIST data set, whose thousand modes show how many a GAN drops."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from zoo.registry import at_least, datamodule
 
 @datamodule("stacked_mnist")
 class StackedMNIST(DataModule):
-    """Three random digits as red, green and blue: 1000 modes, to count what a GAN leaves out.
+    """Three random digits as red, green and blue: 1000 modes, to count those that a GAN drops.
 
     There are no classes to condition on; the labels are the modes, 100 r + 10 g + b.
 
     Args:
-        image_size: 28 as in the papers, or others as for `mnist`.
+        image_size: the side, or [height, width], in pixels: 28 as in the papers, or another size
+            as for `mnist`.
         source: "mnist", or "mnist_subset", which needs no download.
-        train_val_test_split: how many stacks each split takes, drawn with replacement from the
-            digits of that split of the source. The same for every seed.
+        train_val_test_split: the number of stacks in each split. They are drawn with replacement
+            from the digits of that split of the source, the same for every seed.
 
     Paper: Metz, Poole, Pfau, Sohl-Dickstein (2016), arXiv:1611.02163.
     """
@@ -56,10 +57,10 @@ class StackedMNIST(DataModule):
             seed=seed,
             data_dir=data_dir,
         )
-        made = MNISTDataModule if source == "mnist" else MNISTSubset
-        self.digits = made(image_size=image_size, data_dir=data_dir)
+        source_class = MNISTDataModule if source == "mnist" else MNISTSubset
+        self.digits = source_class(image_size=image_size, data_dir=data_dir)
         self.sizes = dict(zip(("train", "val", "test"), train_val_test_split, strict=True))
-        self.train_val_test_split = None  # `load` makes exactly these
+        self.train_val_test_split = None  # `load` returns splits of exactly these sizes
 
     def download(self) -> None:
         self.digits.download()
@@ -70,7 +71,7 @@ class StackedMNIST(DataModule):
             raise ZooError(
                 f"datamodule stacked_mnist: train_val_test_split={list(self.sizes.values())} asks "
                 f"for {self.sizes[split]} stacks of the {split} split, but {self.digits.name} has "
-                "no images there: ask for 0."
+                "no images in that split: ask for 0."
             )
         generator = torch.Generator().manual_seed(self.own_parts.index(split))
         rows = torch.randint(max(1, len(images)), (self.sizes[split], 3), generator=generator)

@@ -1,4 +1,4 @@
-"""Street View House Numbers."""
+"""The SVHN data set (Street View House Numbers)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards of WebDataset, read while training."""
+"""The data module for WebDataset shards that are decoded during training."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from zoo.registry import above, at_least, datamodule
 
 @datamodule("webdataset")
 class WebDataset(ImageFolder):
-    """Shards of WebDataset (.tar) that are decoded while training, and need no room elsewhere.
+    """WebDataset shards (.tar) that are decoded during training and need no further disk space.
 
-    Each process reads shards of its own, shuffled in every pass, and shuffles the images within a
-    window; a run goes on at any image. Folders called train, val and test are splits. What is
-    measured against is decoded into the cache, as of `image_folder`.
+    Each process reads its own shards, shuffled in every pass, and shuffles the images within a
+    window; a run can be resumed at any image. Folders called train, val and test are splits. The
+    pictures that metrics compare with are decoded into the cache, as by `image_folder`.
 
     Args:
-        folder: of the shards, one of them, or a pattern; braces are quoted twice:
-            `"datamodule.folder='shards/train-{000..127}.tar'"`.
+        folder: the folder of the shards, a single shard, or a pattern, whose braces need two kinds
+            of quotes: `"datamodule.folder='shards/train-{000..127}.tar'"`.
         image_size: the side, or [height, width], in pixels.
         channels: 3 for RGB, 1 for grey.
-        labels: "auto" reads classes from `.cls` files, or `label` in `.json` ones; "none" reads
-            none.
-        window: images that are shuffled together; two windows are in memory.
-        on_error: what a picture that cannot be read does: end the training with its name, or be
-            replaced by another one.
-        cache_dir, cache_limit_gb: of what is measured against, see `image_folder`.
-        value_range: values of pictures of more than 8 bits that become black and white.
+        labels: "auto" reads classes from `.cls` files, or from `label` in `.json` files; "none"
+            ignores them.
+        window: the number of images that are shuffled together; two windows are held in memory.
+        on_error: what to do about a picture that cannot be read: "raise" an error that names it,
+            or "skip" it and train on another picture in its place.
+        cache_dir, cache_limit_gb: the cache for pictures that metrics compare with, see
+            `image_folder`.
+        value_range: the values that become black and white in pictures of more than 8 bits.
 
     Paper: Aizman, Maltby, Breuel (2019), arXiv:2001.01858.
     """
@@ -77,37 +78,41 @@ class WebDataset(ImageFolder):
         self._rows_of: dict[str, torch.Tensor] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Find what lies where in the shards.
+        """Find the positions of all pictures in the shards.
 
         Raises:
-            ZooError: missing or damaged shards, or pictures without a class.
+            ZooError: shards are missing or damaged, pictures have no class, or pictures of more
+                than 8 bits need the option `value_range`.
         """
         if self._rows_of:
             return
         source, splits, self.labels_of_rows, labelled = self._find()
         if not isinstance(source, Shards):
             raise ZooError(
-                f"{source.place} has no shards (.tar files): read it with datamodule=image_folder"
+                f"{source.place} has no shards (.tar files): use datamodule=image_folder"
             )
         self.source = source
-        rows = [row for row, known in enumerate(labelled) if known]
+        rows = [row for row, has_label in enumerate(labelled) if has_label]
         self._rows_of = self._divide(source.place, rows, splits)
         first = [group[0] for group in source.groups if len(group)]
         deep = [content for content in source.contents(first) if deep_span(content) is not None]
         if deep and self.value_range is None:
             raise ZooError(
-                f"{source.place} has pictures of more than 8 bits, and shards are not looked "
-                "through beforehand: say what is black and white with, for instance, "
-                "datamodule.value_range=[0,65535]"
+                f"{source.place} has pictures of more than 8 bits, and shards are not searched "
+                "for their range before training: set the values of black and white with, for "
+                "instance, datamodule.value_range=[0,65535]"
             )
 
     def size(self, split: Split) -> int:
-        self._known(split)
+        self._prepare(split)
         return len(self._rows_of[split])
 
     def train_dataloader(self) -> EndlessLoader:
-        """Endless random batches of this process's shards, from `images_seen` on."""
-        self._known("train")
+        """Return a loader of endless random batches from the shards of this process.
+
+        It starts at the position `images_seen`.
+        """
+        self._prepare("train")
         chosen = torch.zeros(len(self.source.pictures), dtype=torch.bool)
         chosen[self._rows_of["train"]] = True
         groups = [group[chosen[group]] for group in map(_as_tensor, self.source.groups)]
@@ -128,8 +133,8 @@ class WebDataset(ImageFolder):
         )
 
     def _rows(self, split: Split) -> Rows:
-        """A split from the cache, where it is decoded when it is first asked for."""
-        self._known(split)
+        """Return a split from the cache, into which it is decoded at the first request."""
+        self._prepare(split)
         if split not in self._splits:
             rows = self._rows_of[split].sort().values
             if not len(rows):
@@ -147,7 +152,8 @@ class WebDataset(ImageFolder):
             self._splits[split] = Rows(images, self.labels_of_rows[rows], chosen)
         return self._splits[split]
 
-    def _known(self, split: Split) -> None:
+    def _prepare(self, split: Split) -> None:
+        """Check the name of a split and find the shards."""
         if split not in SPLITS:
             raise ZooError(f"There is no split {split!r}: choose one of {', '.join(SPLITS)}.")
         self.setup()

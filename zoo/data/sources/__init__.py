@@ -1,1 +1,1 @@
-"""Where pictures lie: folders, zip files, arrays, Hugging Face datasets, WebDataset shards."""
+"""Sources of pictures: folders, zip files, arrays, Hugging Face data sets, WebDataset shards."""

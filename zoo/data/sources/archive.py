@@ -1,4 +1,4 @@
-"""A zip file of pictures, read without unpacking it."""
+"""Pictures in a zip file, which is read without unpacking it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from zoo.data.pictures import SUFFIXES, Content, Picture
 from zoo.data.sources.base import Source, check_unpacked
 
 ENCRYPTED = 0x1
+"""The flag of encrypted entries in the zip format."""
 
 
 class ZipArchive(Source):
-    """The pictures of a zip file, `dataset.json` of StyleGAN's tool among them or not.
+    """The pictures of a zip file, with or without a `dataset.json` of StyleGAN's data set tool.
 
-    A folder that holds all the rest of the archive is left away, as where `pets.zip` holds `pets/`.
-    No more of a file is read than the archive's directory says, and that is bounded.
+    A folder that contains the whole archive is dropped from the names, such as `pets/` in
+    `pets.zip`. No more bytes of a file are read than the archive's directory states, and this
+    number is limited.
 
     Raises:
-        ZooError: it is no zip file, is encrypted, holds no pictures, or names that lead out of it.
+        ZooError: the file is not a zip file, is encrypted, has no pictures, or has names that lead
+            out of it.
     """
 
     has_folders = True
@@ -33,11 +36,11 @@ class ZipArchive(Source):
                 entries = [entry for entry in opened.infolist() if not entry.is_dir()]
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             raise ZooError(
-                f"{file} cannot be read as a zip file ({error}): it is damaged, incomplete or "
-                "something else."
+                f"{file} cannot be read as a zip file ({error}): it is damaged, incomplete or not "
+                "a zip file."
             ) from error
-        shown = {entry.filename: entry for entry in entries if not _is_hidden(entry.filename)}
-        for name, entry in shown.items():
+        visible = {entry.filename: entry for entry in entries if not _is_hidden(entry.filename)}
+        for name, entry in visible.items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
                 raise ZooError(
@@ -46,18 +49,17 @@ class ZipArchive(Source):
                 )
             if entry.flag_bits & ENCRYPTED:
                 raise ZooError(f"{file} is encrypted: pack the pictures without a password.")
-        skipped = _common_folder(list(shown))
-        self.entries = {name[skipped:]: entry for name, entry in shown.items()}
+        skipped = _common_folder(list(visible))
+        self.entries = {name[skipped:]: entry for name, entry in visible.items()}
         names = sorted(n for n in self.entries if PurePosixPath(n).suffix.lower() in SUFFIXES)
         if not names:
-            others = sum(1 for _ in self.entries)
             raise ZooError(
-                f"There is no picture in {file}, which holds {others} other files: files ending in "
-                f"{', '.join(SUFFIXES)} count."
+                f"There is no picture in {file}: none of its {len(self.entries)} files ends in "
+                f"{', '.join(SUFFIXES)}."
             )
-        # The checksum stands for the time of change, which archives keep to two seconds only.
-        known = [(name, self.entries[name]) for name in names]
-        super().__init__(str(file), [Picture(n, e.file_size, e.CRC) for n, e in known])
+        # The checksum replaces the modification time, which archives round to two seconds.
+        named = [(name, self.entries[name]) for name in names]
+        super().__init__(str(file), [Picture(n, e.file_size, e.CRC) for n, e in named])
         for name in self.entries.keys() - set(names):
             self.others[PurePosixPath(name).suffix.lower()] += 1
 
@@ -66,7 +68,7 @@ class ZipArchive(Source):
             for row in rows:
                 try:
                     yield self._read(opened, self.pictures[row].name)
-                except Exception as error:  # damage shows in many ways
+                except Exception as error:  # damage raises errors of many types
                     yield error
 
     def text(self, name: str) -> str | None:
@@ -75,7 +77,7 @@ class ZipArchive(Source):
         with zipfile.ZipFile(self.file) as opened:
             try:
                 return self._read(opened, name).decode("utf-8-sig")
-            except Exception as error:  # damage shows in many ways
+            except Exception as error:  # damage raises errors of many types
                 raise ValueError(str(error)) from error
 
     def _read(self, opened: zipfile.ZipFile, name: str) -> bytes:

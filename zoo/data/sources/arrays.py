@@ -1,4 +1,4 @@
-"""A `.npz` file of images."""
+"""Images and labels in a `.npz` file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CLASS_NAMES = "class_names"
 SPLITS = ("train", "val", "test")
 CHANNELS = (1, 3)
 MOST_PICTURE = MOST_BYTES
-"""The most bytes of one image, which is read as a whole."""
+"""The most bytes of one image, since images are read whole."""
 
 
 class Arrays(Source):
-    """Images uint8 (N, H, W, C), (N, C, H, W) or (N, H, W) of a `.npz` file, and their labels.
+    """Images uint8 (N, H, W, C), (N, C, H, W) or (N, H, W) in a `.npz` file, and their labels.
 
-    The arrays are called `images` and `labels`, with `train_`, `val_` and `test_` before them
-    where there are splits (those without one are the training images), and `class_names` names the
-    classes; what `np.savez(file, x, y)` calls `arr_0` and `arr_1` is taken as well. Images are read
-    a part at a time, and nothing in the file is executed.
+    The arrays are called `images` and `labels`, and `class_names` for the names of the classes.
+    With splits, the prefixes `train_`, `val_` and `test_` are used, and arrays without a prefix are
+    training images. `arr_0` and `arr_1`, the names that `np.savez(file, x, y)` gives, are accepted
+    as well. Images are read one part at a time, and nothing in the file is executed.
 
     Raises:
-        ZooError: it is no such file, or its arrays do not fit together.
+        ZooError: the file is not such a file, or its arrays do not match each other.
     """
 
     may_be_deep = False
@@ -49,13 +49,14 @@ class Arrays(Source):
                 names = _small_array(opened, CLASS_NAMES, LARGE) if CLASS_NAMES in arrays else None
         except ZooError:
             raise
-        except Exception as error:  # damage shows in many ways
+        except Exception as error:  # damage raises errors of many types
             words = " ".join(str(error).split())[:200] or type(error).__name__
             raise ZooError(f"{file} cannot be read as a .npz file ({words}).") from error
         if not self.parts:
             raise ZooError(
-                f"{file} holds {listing(sorted(arrays))} and no array of images: call them images "
-                "(uint8, N x H x W x C or N x C x H x W) and labels (N), or train_images and so on."
+                f"{file} has no array of images, only {listing(sorted(arrays))}: name the arrays "
+                "images (uint8, N x H x W x C or N x C x H x W) and labels (N), or train_images "
+                "and so on."
             )
         super().__init__(
             str(file),
@@ -68,7 +69,7 @@ class Arrays(Source):
         labelled = [part.labels is not None for part in self.parts]
         if any(labelled) and not all(labelled):
             without = next(p.split for p in self.parts if p.labels is None)
-            raise ZooError(f"{file} has labels, but none for its {without}_images.")
+            raise ZooError(f"{file} has labels, but not for its {without}_images.")
         if any(labelled):
             values = [label for part in self.parts for label in part.labels or []]
             self.class_names = None if names is None else [str(name) for name in names]
@@ -79,35 +80,35 @@ class Arrays(Source):
             return str(value)
         if not 0 <= value < len(self.class_names):
             raise ZooError(
-                f"{self.file} has the label {value} and {len(self.class_names)} class_names: "
-                "labels count from 0."
+                f"{self.file} has the label {value}, but its {len(self.class_names)} class_names "
+                "are numbered from 0."
             )
         return self.class_names[value]
 
     def contents(self, rows: Sequence[int]) -> Iterator[Content]:
-        wanted, first = iter(rows), 0
-        row = next(wanted, None)
+        remaining, first = iter(rows), 0
+        row = next(remaining, None)
         with zipfile.ZipFile(self.file) as opened:
             for part in self.parts:
                 with opened.open(f"{part.images}.npy") as member:
                     _header(member)
                     at = 0
-                    damage: Exception | None = None  # after which nothing more can be unpacked
+                    damage: Exception | None = None  # nothing after it can be unpacked
                     while row is not None and row < first + part.count:
                         try:
                             if damage is None:
                                 member.seek((row - first - at) * part.row_bytes, 1)
                                 content: Content = part.picture(member.read(part.row_bytes))
                                 at = row - first + 1
-                        except Exception as error:  # damage shows in many ways
+                        except Exception as error:  # damage raises errors of many types
                             damage = error
                         yield content if damage is None else damage
-                        row = next(wanted, None)
+                        row = next(remaining, None)
                 first += part.count
 
 
 class _Part:
-    """The images of one split, or of a file without splits."""
+    """The images and labels of one split, or of a whole file without splits."""
 
     def __init__(
         self, opened: zipfile.ZipFile, file: Path, split: str, images: str, labels: str | None
@@ -118,17 +119,17 @@ class _Part:
             len(self.shape) == 4 and (self.shape[-1] in CHANNELS or self.shape[1] in CHANNELS)
         )
         if dtype != np.uint8 or not fits or fortran or 0 in self.shape[1:]:
-            order = " in Fortran's order" if fortran else ""
+            order = " in Fortran order" if fortran else ""
             raise ZooError(
-                f"{file}: {images} is {dtype} {_words(self.shape)}{order}, and images are uint8 "
-                "(N, H, W, C), (N, C, H, W) or (N, H, W), of 1 or 3 channels."
+                f"{file}: {images} is {dtype} {_words(self.shape)}{order}, but images must be "
+                "uint8 (N, H, W, C), (N, C, H, W) or (N, H, W), with 1 or 3 channels."
             )
         self.split, self.images = split, images
         self.count = self.shape[0]
         self.row_bytes = int(np.prod(self.shape[1:], dtype=object))
         entry = opened.getinfo(f"{images}.npy")
         size, packed = entry.file_size, entry.compress_size
-        # However well they are packed, a picture takes a byte.
+        # However well images are compressed, each takes at least one byte.
         if (
             self.count * self.row_bytes > size
             or self.row_bytes > MOST_PICTURE
@@ -143,8 +144,8 @@ class _Part:
             labels = labels[:, 0]
         if labels.shape != (self.count,) or labels.dtype.kind not in "iuU":
             raise ZooError(
-                f"{file}: {name} is {labels.dtype} {_words(labels.shape)}, and labels are whole "
-                f"numbers or names ({self.count},), one for each of {self.images}."
+                f"{file}: {name} is {labels.dtype} {_words(labels.shape)}, but labels must be "
+                f"integers or names ({self.count},), one for each of {self.images}."
             )
         return labels.tolist()
 
@@ -152,6 +153,7 @@ class _Part:
         return f"{self.split}/{row:08}" if self.split else f"{row:08}"
 
     def picture(self, pixels: bytes) -> np.ndarray:
+        """Return the bytes of one image as uint8 (H, W) or (H, W, 3)."""
         image = np.frombuffer(pixels, np.uint8).reshape(self.shape[1:])
         if image.ndim == 3 and image.shape[-1] not in CHANNELS:
             image = np.ascontiguousarray(image.transpose(1, 2, 0))
@@ -159,31 +161,31 @@ class _Part:
 
 
 def _images_and_labels(arrays: set[str]) -> dict[str, tuple[str, str | None]]:
-    """The names of the images and the labels of each split ("" where there are no splits).
+    """Return the names of the image and label arrays of each split ("" without splits).
 
-    Images that name no split are those of the training where others name one.
+    If some arrays name a split, those that do not are the training images.
 
     Raises:
-        ValueError: there are others for the training as well.
+        ValueError: there are both such arrays and arrays named after the training split.
     """
-    found: dict[str, tuple[str, str | None]] = {}
+    names_of: dict[str, tuple[str, str | None]] = {}
     for split in ("", *SPLITS):
         for images, labels in zip(IMAGES, LABELS, strict=True):
             before, own = (f"{split}_{images}", f"{split}_{labels}") if split else (images, labels)
             behind = (f"{images}_{split}", f"{labels}_{split}")
             for name, label in ((before, own), behind):
-                if name in arrays and split not in found:
-                    found[split] = (name, label if label in arrays else None)
-    if "" not in found or len(found) == 1:
-        return found
-    if "train" in found:
-        both = f"{found[''][0]} and {found['train'][0]}"
-        raise ValueError(f"{both} may both be its training images: rename one")
-    return {split or "train": names for split, names in found.items()}
+                if name in arrays and split not in names_of:
+                    names_of[split] = (name, label if label in arrays else None)
+    if "" not in names_of or len(names_of) == 1:
+        return names_of
+    if "train" in names_of:
+        both = f"{names_of[''][0]} and {names_of['train'][0]}"
+        raise ValueError(f"{both} may both be the training images: rename one")
+    return {split or "train": names for split, names in names_of.items()}
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and type of an array, whose values come next."""
+    """Read the shape, order and dtype of an array, and stop in front of its values."""
     version = np.lib.format.read_magic(member)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(member)
@@ -201,4 +203,5 @@ def _small_array(opened: zipfile.ZipFile, name: str, most: int | None = None) ->
 
 
 def _words(shape: tuple[int, ...]) -> str:
+    """Format a shape, which may come from an untrusted header, as Python prints tuples."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

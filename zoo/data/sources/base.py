@@ -1,4 +1,4 @@
-"""What a data module reads pictures from, wherever they lie."""
+"""The interface through which data modules read pictures, wherever these are stored."""
 
 from __future__ import annotations
 
@@ -10,44 +10,46 @@ from typing import ClassVar
 from zoo.data.pictures import Content, Picture
 
 MOST_BYTES = 2**28
-"""The largest file inside an archive; what claims to be larger is no picture."""
+"""The most bytes of a file inside an archive; no picture is larger."""
 MOST_LABELS = 2**29
-"""Bytes of a file of labels that lies beside pictures: those of ten million."""
+"""The most bytes of a label file, enough for ten million pictures."""
 MOST_UNPACKED = 50
-"""Times the bytes that a large file inside an archive takes there."""
+"""The highest compression ratio of a large file inside an archive."""
 LARGE = 2**24
+"""The number of bytes from which a file inside an archive is large."""
 
 
 def check_unpacked(name: str, unpacked: int, packed: int) -> None:
-    """Refuse what is far larger than the bytes it is made of, as neither pictures nor labels are.
+    """Refuse a compressed file that claims to be implausibly large for its compressed bytes.
 
     Raises:
-        ValueError: it is.
+        ValueError: the file is larger than any picture or label file.
     """
     if unpacked > MOST_BYTES or (unpacked > LARGE and unpacked > MOST_UNPACKED * packed):
         raise ValueError(f"{name} claims to be {unpacked / 1e6:,.0f} MB large in {packed:,} bytes")
 
 
 class Source(ABC):
-    """Pictures in a fixed order, each a row of what is decoded.
+    """A sequence of pictures in a fixed order, each identified by its row.
 
     Args:
-        place: what it is called in sentences; with a picture's name behind it, what that is called.
-        pictures: one a row. Names have forward slashes; folders in them may be splits and classes.
+        place: the path or name of the source, as shown in messages.
+        pictures: the pictures, one per row. Their names are paths with forward slashes, whose
+            folders may be splits and classes.
 
     Attributes:
-        others: how many files are no picture, by their ending.
-        classes: the class of each picture, None for one without, where the source itself says;
-            None where names or a file of labels say.
-        class_names: those classes in an order of their own; None for the order of their names.
+        others: the number of files that are not pictures, by their ending.
+        classes: the class of each picture (None for a picture without one) if the source itself
+            has classes; None if they come from the names or from a label file.
+        class_names: the names of these classes in the source's own order; None to sort them.
     """
 
     may_be_deep: ClassVar[bool] = True
-    """Whether a picture may have more than 8 bits a value."""
+    """Whether pictures may have more than 8 bits per value."""
     has_columns: ClassVar[bool] = False
-    """Whether classes are read from a column, which `labels` may name."""
+    """Whether classes are read from a column, which the option `labels` may name."""
     has_folders: ClassVar[bool] = False
-    """Whether the folders in names are the user's own; of others they are splits and shards."""
+    """Whether the folders in names are the user's own; if not, they are splits and shards."""
 
     def __init__(self, place: str, pictures: Sequence[Picture]) -> None:
         self.place = place
@@ -58,28 +60,28 @@ class Source(ABC):
 
     @abstractmethod
     def contents(self, rows: Sequence[int]) -> Iterator[Content]:
-        """The pictures of ascending rows; an error in the place of one that cannot be had."""
+        """Yield the pictures of ascending rows, or an exception for one that cannot be read."""
 
     def text(self, name: str) -> str | None:
-        """A file of labels that lies beside the pictures; None where there is none.
+        """Return the text of a label file stored with the pictures, or None if there is none.
 
         Raises:
-            OSError, ValueError: it is there and cannot be read.
+            OSError, ValueError: the file exists but cannot be read.
         """
         return None
 
     @property
     def key(self) -> str:
-        """What its decoded pictures are kept under: newer ones take the place of older ones."""
+        """The name under which the cache keeps the decoded pictures, replacing older ones."""
         return self.place
 
     def name_of(self, row: int) -> str:
-        """What a picture is called in sentences."""
+        """Return the full name of a picture, as shown in messages."""
         return f"{self.place}/{self.pictures[row].name}"
 
 
 class Part(Source):
-    """Some rows of a source, in ascending order, whose decoded pictures are kept by themselves."""
+    """Some rows of a source in ascending order, which the cache keeps under their own name."""
 
     def __init__(self, source: Source, rows: Sequence[int], name: str) -> None:
         super().__init__(source.place, [source.pictures[row] for row in rows])

@@ -1,4 +1,4 @@
-"""A folder of picture files."""
+"""Pictures in a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Folder(Source):
     """All picture files below a folder.
 
     Raises:
-        ZooError: there is no such folder, or no picture in it.
+        ZooError: there is no such folder, or it has no pictures.
     """
 
     has_folders = True

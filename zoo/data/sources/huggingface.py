@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face's `datasets`, on disk or by name."""
+"""Data sets of Hugging Face's library `datasets`, from disk or from the Hub."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from zoo.data.sources.saved import check_saved
 PREFIX = "hf:"
 HUB = "https://huggingface.co"
 SAVED = ("dataset_dict.json", "state.json")
-"""What `save_to_disk` leaves in a folder, of several splits or of one."""
+"""Files that `save_to_disk` writes: the first for several splits, the second for a single one."""
 TOGETHER = 64
-"""Rows that are read together."""
+"""The number of rows that are read at a time."""
 
 
 def is_saved(folder: Path) -> bool:
@@ -29,39 +29,40 @@ def is_saved(folder: Path) -> bool:
 
 
 class HuggingFace(Source):
-    """The pictures of a data set that `save_to_disk` wrote, or of one of the Hub.
+    """The pictures of a data set that `save_to_disk` wrote, or of one on the Hub.
 
-    The first column of images is read. Classes are those of a `ClassLabel`, in its order, or the
-    values of a column called `label` or the like.
+    Pictures come from the first column of images. Classes are those of a `ClassLabel` column, in
+    its order, or else the values of a column called `label` or the like (see `LABEL_COLUMNS`).
 
     Args:
-        place: the folder, or `hf:OWNER/NAME`, with a configuration behind another slash and a
-            revision behind an @.
-        labels: "auto", or the name of the column.
+        place: the folder, or `hf:OWNER/NAME`, optionally followed by `/CONFIGURATION` and
+            `@REVISION`.
+        labels: the name of the class column; "auto" to find it, "none" for no classes.
 
     Raises:
-        ZooError: it cannot be loaded, has no images, or not such a column.
+        ZooError: the data set cannot be loaded, or has no images or no such column.
     """
 
     has_columns = True
 
     def __init__(self, place: str, labels: str = "auto") -> None:
         if place.startswith(PREFIX) and not reachable(os.environ.get("HF_ENDPOINT", HUB)):
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # else it tries again for half a minute
-        require("datasets", f"{place}, a data set of Hugging Face's,", "datasets")
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # avoids half a minute of retries
+        require("datasets", f"{place}, a Hugging Face data set,", "datasets")
         import datasets
 
         loaded = _load(place)
         parts = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
-        if any(str(name).casefold() in SPLIT_FOLDERS for name in parts):  # "unsupervised" is none
+        # Drop parts that are no splits, such as "unsupervised".
+        if any(str(name).casefold() in SPLIT_FOLDERS for name in parts):
             parts = {k: v for k, v in parts.items() if str(k).casefold() in SPLIT_FOLDERS}
         features = next(iter(parts.values())).features
         images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
         if not images:
             raise ZooError(
                 f"{place} has no column of images: its columns are "
-                f"{listing(f'{name} ({_kind(kind)})' for name, kind in features.items())}, and one "
-                "must be of the type datasets.Image."
+                f"{listing(f'{name} ({_kind(kind)})' for name, kind in features.items())}, but one "
+                "must have the type datasets.Image."
             )
         self.column = images[0]
         self.parts = {
@@ -91,17 +92,17 @@ class HuggingFace(Source):
             return None
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ZooError(
-                f"{place}: the column {column!r} holds {value!r}, and classes are whole numbers or "
-                "names: choose a column with datamodule.labels=COLUMN, or labels=none"
+                f"{place}: the column {column!r} has the value {value!r}, but classes are whole "
+                "numbers or names: choose a column with datamodule.labels=COLUMN, or labels=none"
             )
         if self.class_names is None or isinstance(value, str):
             return str(value)
         if value >= len(self.class_names):
             raise ZooError(
-                f"{place} has the class {value} in its column {column!r}, which names "
-                f"{len(self.class_names)}: classes count from 0."
+                f"{place} has the class {value} in its column {column!r}, but the column's "
+                f"{len(self.class_names)} classes are numbered from 0."
             )
-        return self.class_names[value] if value >= 0 else None  # -1: a test part without labels
+        return self.class_names[value] if value >= 0 else None  # -1 marks test rows without labels
 
     def contents(self, rows: Sequence[int]) -> Iterator[Content]:
         first = 0
@@ -113,17 +114,20 @@ class HuggingFace(Source):
             first += len(part)
 
     def _content(self, value: dict[str, Any] | None) -> Content:
-        """A picture, which the data set of a folder holds itself, or names within the folder."""
+        """Return a picture, whose bytes the row holds or whose file it names.
+
+        A data set in a folder may only name files within that folder.
+        """
         if value is None or (value.get("bytes") is None and value.get("path") is None):
             return ValueError("the row has no picture")
         if value.get("bytes") is not None:
             return value["bytes"]
         path = Path(value["path"])
-        here = self.place.startswith(PREFIX) or path.resolve().is_relative_to(
+        is_inside = self.place.startswith(PREFIX) or path.resolve().is_relative_to(
             Path(self.place).resolve()
         )
-        if not here:
-            return ValueError("the row names a file outside of the data set")
+        if not is_inside:
+            return ValueError("the row names a file outside the data set")
         return str(path)
 
 
@@ -141,25 +145,25 @@ def _load(place: str) -> Any:
         return datasets.load_dataset(path, config or None, revision=revision or None)
     except ZooError:
         raise
-    except Exception as error:  # a library with many of its own, and of the network
+    except Exception as error:  # the library raises many types, and so does the network
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        how = (
-            "without a network it must have been loaded here once, or be saved with save_to_disk "
-            "and named by its folder"
+        hint = (
+            "without a network connection, it must have been loaded on this machine before, or be "
+            "a folder written by save_to_disk"
             if place.startswith(PREFIX)
-            else "save_to_disk writes such folders"
+            else "the folder must have been written by save_to_disk"
         )
         raise ZooError(
-            f"{place} cannot be loaded as a data set of Hugging Face's "
-            f"({lines[0] if lines else type(error).__name__}): {how}."
+            f"{place} cannot be loaded as a Hugging Face data set "
+            f"({lines[0] if lines else type(error).__name__}): {hint}."
         ) from error
 
 
 def _whole(loaded: Any) -> Any:
-    """A saved data set whose tables are what they say they are, which nobody has looked at yet.
+    """Return a saved data set after validating its tables, which come from an untrusted file.
 
     Raises:
-        ValueError: one is not, as where offsets lead out of it.
+        ValueError: a table is invalid, for instance because its offsets lead out of it.
     """
     for part in loaded.values() if isinstance(loaded, dict) else [loaded]:
         part.data.validate(full=True)
@@ -167,11 +171,11 @@ def _whole(loaded: Any) -> Any:
 
 
 def _changed(parts: Any) -> tuple[int, int]:
-    """Size and time of the newest of its files, which tell when it is another one."""
-    found = [
+    """Return the total size and latest modification time of the files, to detect changes."""
+    stats = [
         os.stat(entry["filename"]) for part in parts.values() for entry in part.cache_files or []
     ]
-    return sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
 
 
 def _label_column(place: str, features: Any, labels: str) -> str | None:
@@ -180,7 +184,7 @@ def _label_column(place: str, features: Any, labels: str) -> str | None:
     if labels != "auto":
         if labels not in features:
             raise ZooError(
-                f"{place} has no column {labels!r} for datamodule.labels: there are "
+                f"{place} has no column {labels!r} for datamodule.labels: its columns are "
                 f"{listing(features)}.{suggest(labels, features)}"
             )
         return labels

@@ -1,4 +1,4 @@
-"""The source that a place stands for."""
+"""Choosing and opening the source for a path or name."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ BY_ENDING = {".zip": ZipArchive, ".npz": Arrays}
 
 
 def is_source(place: str) -> bool:
-    """Whether a place is there, or would be looked for on the Hub."""
+    """Whether a place exists, or names a data set on the Hub."""
     path = Path(place).expanduser()
     return place.startswith(PREFIX) or path.exists() or bool(shards_of(path))
 
 
 def located(place: str, data_dir: Path) -> str:
-    """A place as an absolute path: from the working directory where it is there, else `data_dir`.
+    """Return a place as an absolute path.
 
-    A data set of the Hub stays as it is.
+    A relative path is relative to the working directory if it exists there, else to `data_dir`.
+    The name of a data set on the Hub is returned unchanged.
     """
     if place.startswith(PREFIX):
         return place
     named = Path(place).expanduser()
-    here = place and (named.is_absolute() or named.exists() or _are_there(named))
-    return str(named.resolve() if here else data_dir / named)
+    exists_here = place and (named.is_absolute() or named.exists() or _have_files(named))
+    return str(named.resolve() if exists_here else data_dir / named)
 
 
 def open_source(place: str, labels: str = "auto") -> Source:
-    """The pictures of a place.
+    """Open the source of pictures at a place.
 
     Args:
-        place: a folder of picture files, of shards, or of `save_to_disk`; a .zip, .npz or .tar
-            file; a pattern of shards; `hf:OWNER/NAME`.
-        labels: the column of classes where a source has columns; a file of labels is none.
+        place: a folder of picture files or shards, or one that `save_to_disk` wrote; a .zip, .npz
+            or .tar file; a pattern of shards; or `hf:OWNER/NAME`.
+        labels: the column of classes in a source with columns, or "auto". The name of a label file
+            selects no column.
 
     Raises:
-        ZooError: there is no such place, or no pictures in it.
+        ZooError: there is no such place, or it has no pictures.
     """
     path = Path(place)
     if place.startswith(PREFIX) or is_saved(path):
@@ -56,7 +58,7 @@ def open_source(place: str, labels: str = "auto") -> Source:
     return Folder(path)
 
 
-def _are_there(pattern: Path) -> bool:
+def _have_files(pattern: Path) -> bool:
     return any(file.is_file() for file in shards_of(pattern))
 
 

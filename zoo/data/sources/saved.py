@@ -1,4 +1,4 @@
-"""What `save_to_disk` of Hugging Face's library writes, looked at before that library reads it."""
+"""Checks of a folder written by `save_to_disk`, made before Hugging Face's library reads it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Any
 from zoo.core.foreign import check_file, read_text
 
 MOST_STATE = 2**24
-"""Bytes of the JSON that names the files of a part."""
+"""The most bytes of the JSON file that names the data files of a split."""
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
-"""Kinds of a message's header, as Arrow numbers them."""
+"""Arrow's numbers for the types of a message header."""
 _HEADER_TYPE, _HEADER = 1, 2
+"""Indices of fields in the table of a message."""
 _LENGTH, _COMPRESSION = 0, 3
+"""Indices of fields in the table of a record batch."""
 _DATA = 1
-"""Places of the fields of its tables: of a message, a batch of rows, and one of a dictionary."""
+"""The index of the record batch in the table of a dictionary batch."""
 
 
 def check_saved(folder: Path) -> None:
-    """Refuse a folder whose files are elsewhere, never end, or take more memory than their bytes.
+    """Refuse a folder whose data files lie elsewhere, are no regular files, or are compressed.
 
-    The library takes whatever files its JSON names, and unpacks compressed ones as a whole, which
-    it never writes itself.
+    The library reads whatever files its JSON names, and unpacks compressed ones completely,
+    although it never writes compressed files itself.
 
     Raises:
-        OSError, ValueError, RecursionError: it is none, or such a one.
+        OSError, ValueError, RecursionError: the folder was not written by `save_to_disk`, or its
+            files were altered in such a way.
     """
     parts = [folder]
     if (folder / "dataset_dict.json").exists():
@@ -46,14 +49,14 @@ def check_saved(folder: Path) -> None:
 def _json(file: Path) -> dict[str, Any]:
     content = json.loads(read_text(file, MOST_STATE))
     if not isinstance(content, dict):
-        raise ValueError(f"{file.name} is no mapping")
+        raise ValueError(f"{file.name} is not a JSON object")
     return content
 
 
 def _within(folder: Path, name: Any) -> Path:
-    """A file or folder that lies in another itself."""
+    """Return the path of an entry of `folder`, whose name must not lead out of it."""
     if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
-        raise ValueError(f"{str(name)[:100]!r} is no name of a file in it")
+        raise ValueError(f"{str(name)[:100]!r} is not the name of a file in it")
     return folder / name
 
 
@@ -66,7 +69,7 @@ def _check_arrow(file: Path) -> None:
         for message in _messages(opened):
             length, compressed = _batch(memoryview(message.metadata))
             if compressed:
-                raise ValueError(f"{file.name} is compressed, as save_to_disk writes no file")
+                raise ValueError(f"{file.name} is compressed, which save_to_disk never does")
             rows += length
     if rows > (size := file.stat().st_size):
         raise ValueError(f"{file.name} claims to have {rows:,} rows in {size:,} bytes")
@@ -84,7 +87,10 @@ def _messages(opened: Any) -> Iterator[Any]:
 
 
 def _batch(metadata: memoryview) -> tuple[int, bool]:
-    """The rows of a message, and whether they are compressed: it is a table of FlatBuffers."""
+    """Return the number of rows in a message, and whether they are compressed.
+
+    A message is encoded as a FlatBuffers table.
+    """
     message = _number(metadata, 0, 4)
     kind = _field(metadata, message, _HEADER_TYPE)
     header = _field(metadata, message, _HEADER)
@@ -100,7 +106,7 @@ def _batch(metadata: memoryview) -> tuple[int, bool]:
 
 
 def _field(metadata: memoryview, table: int, index: int) -> int:
-    """Where a field of a table begins; 0 where it is left out."""
+    """Return the position of a field of a FlatBuffers table; 0 if the table omits it."""
     at = int.from_bytes(metadata[table : table + 4], "little", signed=True)
     size = _number(metadata, table - at, 2)
     place = 4 + 2 * index
@@ -110,5 +116,5 @@ def _field(metadata: memoryview, table: int, index: int) -> int:
 
 def _number(metadata: memoryview, place: int, size: int) -> int:
     if place < 0 or place + size > len(metadata):
-        raise ValueError("a message of it is damaged")
+        raise ValueError("one of its messages is damaged")
     return int.from_bytes(metadata[place : place + size], "little")

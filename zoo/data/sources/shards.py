@@ -1,4 +1,4 @@
-"""Shards of WebDataset: tar files in which a sample's files stand together under one name."""
+"""WebDataset shards: tar files in which the files of each sample share a name up to the ending."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from zoo.data.pictures import SUFFIXES, Content, Picture
 from zoo.data.sources.base import MOST_BYTES, Source
 
 VERSION = 1
-"""Counts changes of `Sample`."""
+"""The version of the index, raised whenever `Sample` changes."""
 MOST_INDEX = 2**30
-"""Bytes of what is kept of the shards of a place: a hundred a sample."""
+"""The most bytes of the index of a place, which takes about a hundred per sample."""
 MOST_TEXT = 2**16
-"""Bytes of a sample's class or JSON."""
+"""The most bytes of the `.cls` or `.json` file of a sample."""
 
 
 class Sample(NamedTuple):
-    """One sample of a shard: the name and place of its picture, and its class."""
+    """A sample of a shard: the name of its picture, its offset and size in bytes, and its class."""
 
     name: str
     offset: int
@@ -40,22 +40,22 @@ class Sample(NamedTuple):
 
 
 def shards_of(place: str | Path) -> list[Path]:
-    """The tar files that a place names, sorted: one of them, a pattern, or a folder's.
+    """Return the tar files that a file name, a pattern or a folder stands for, sorted.
 
-    `train-{000..015}.tar`, `{a,b}.tar` and `*.tar` are patterns. Of a folder they are those in it
-    and in its sub-folders of the first level, as where `train` and `val` have shards of their own.
+    Patterns are `train-{000..015}.tar`, `{a,b}.tar` and `*.tar`. The shards of a folder are those
+    in it and in its sub-folders of the first level, such as `train` and `val`.
     """
     path = Path(place)
     if path.is_dir():
         return sorted([*path.glob("*.tar"), *path.glob("*/*.tar")])
     if path.is_file():
         return [path] if path.suffix.lower() == ".tar" else []
-    found = [Path(f) for text in _expanded(str(place)) for f in sorted(glob.glob(text)) or [text]]
-    return sorted(found) if found and all(f.suffix.lower() == ".tar" for f in found) else []
+    files = [Path(f) for text in _expanded(str(place)) for f in sorted(glob.glob(text)) or [text]]
+    return sorted(files) if files and all(f.suffix.lower() == ".tar" for f in files) else []
 
 
 def _expanded(text: str) -> list[str]:
-    """A shell's braces: lists `{a,b}` and ranges `{000..015}`."""
+    """Expand braces as a shell does: lists `{a,b}` and ranges `{000..015}`."""
     match = re.search(r"\{([^{}]*)\}", text)
     if match is None:
         return [text]
@@ -70,16 +70,16 @@ def _expanded(text: str) -> list[str]:
 
 
 class Shards(Source):
-    """The pictures of shards; classes come from `.cls` files, or from a `label` in `.json` ones.
+    """The pictures of shards, with classes from `.cls` files or from `label` in `.json` files.
 
-    Where each picture lies is found once and kept in the cache, so that any of them can be read
-    without those before it.
+    The position of each picture is determined once and kept in a cached index, so that any picture
+    can be read without those before it.
 
     Attributes:
         groups: the rows of each shard.
 
     Raises:
-        ZooError: a shard is missing, no tar file, compressed, or there is no picture in them.
+        ZooError: a shard is missing, compressed or not a tar file, or the shards have no pictures.
     """
 
     def __init__(self, place: str | Path) -> None:
@@ -92,21 +92,20 @@ class Shards(Source):
         self.file_of: list[int] = []
         self.groups: list[range] = []
         pictures = []
-        kept, lists = _Index(place), []
+        index = _Index(place)
         for number, file in enumerate(self.files):
-            known = file.stat()
-            samples = kept.samples(file)
-            lists.append(samples)
+            changed = file.stat().st_mtime_ns
+            samples = index.samples(file)
             self.groups.append(range(len(self.samples), len(self.samples) + len(samples)))
             self.samples += samples
             self.file_of += [number] * len(samples)
             name = file.relative_to(root).as_posix()
-            pictures += [Picture(f"{name}/{s.name}", s.size, known.st_mtime_ns) for s in samples]
-        kept.save()
+            pictures += [Picture(f"{name}/{s.name}", s.size, changed) for s in samples]
+        index.save()
         if not self.samples:
             raise ZooError(
-                f"There is no picture in the {len(self.files)} shards of {place}: a sample's files "
-                "are called, for instance, 000017.jpg and 000017.cls."
+                f"There is no picture in the {len(self.files)} shards of {place}: the files of a "
+                "sample should be called, for instance, 000017.jpg and 000017.cls."
             )
         super().__init__(str(place), pictures)
         if any(sample.label is not None for sample in self.samples):
@@ -134,36 +133,39 @@ class Shards(Source):
 
 
 class _Index:
-    """What lies where in shards, kept from one run to the next."""
+    """The positions of all samples in shards, kept in the cache between runs."""
 
     def __init__(self, place: str | Path) -> None:
         digest = hashlib.sha256(str(place).encode(errors="surrogateescape")).hexdigest()
         self.path = cache_dir() / f"shards-{digest[:20]}.json"
-        self.known: dict[str, Any] = {}
-        with suppress(OSError, ValueError, RecursionError):  # it is found anew
+        self.cached: dict[str, Any] = {}
+        with suppress(OSError, ValueError, RecursionError):  # without an index, shards are scanned
             content = json.loads(read_text(self.path, MOST_INDEX))
             shards = content.get("shards") if isinstance(content, dict) else None
             if isinstance(shards, dict) and content.get("version") == VERSION:
-                self.known = shards
-        self.found: dict[str, Any] = {}
+                self.cached = shards
+        self.current: dict[str, Any] = {}
 
     def samples(self, file: Path) -> list[Sample]:
+        """Return the samples of a shard, which is scanned if the cached index lacks it."""
         stat = file.stat()
         key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-        self.found[key] = self.known[key] if key in self.known else _samples_in(file)
+        self.current[key] = self.cached[key] if key in self.cached else _samples_in(file)
         try:
-            return [Sample(*entry) for entry in self.found[key]]
-        except TypeError:  # damaged
-            self.found[key] = _samples_in(file)
-            return self.found[key]
+            return [Sample(*entry) for entry in self.current[key]]
+        except TypeError:  # the index is damaged
+            self.current[key] = _samples_in(file)
+            return self.current[key]
 
     def save(self) -> None:
-        if self.found != self.known or not self.path.exists():
-            with suppress(OSError):  # it is found again next time
-                write_text(self.path, json.dumps({"version": VERSION, "shards": self.found}))
+        """Write the index of the shards looked up so far, if it changed."""
+        if self.current != self.cached or not self.path.exists():
+            with suppress(OSError):  # without an index, shards are scanned again next time
+                write_text(self.path, json.dumps({"version": VERSION, "shards": self.current}))
 
 
 def _samples_in(file: Path) -> list[Sample]:
+    """Scan a shard for its samples."""
     samples: list[Sample] = []
     key: str | None = None
     picture: tuple[str, int, int] | None = None
@@ -176,7 +178,7 @@ def _samples_in(file: Path) -> list[Sample]:
     try:
         with tarfile.open(file, "r:") as opened:
             for member in opened:
-                if member.size < 0:  # the next one would begin before it, again and again
+                if member.size < 0:  # the next member would lie before it, in an endless loop
                     raise ValueError(f"{member.name[:100]!r} claims to have {member.size} bytes")
                 name = member.name.removeprefix("./")
                 folder, _, base = name.rpartition("/")
@@ -194,29 +196,31 @@ def _samples_in(file: Path) -> list[Sample]:
                     content = opened.extractfile(member)
                     text = content.read().decode() if content is not None else ""
                     label = _label(ending, text) if ending == "cls" or label is None else label
-                opened.members = []  # type: ignore[attr-defined]  # kept for look-ups by name, which nobody does
+                opened.members = []  # type: ignore[attr-defined]  # frees memory kept for look-ups
             finish()
             _check_end(file, opened.offset)  # type: ignore[attr-defined]
     except (OSError, ValueError, tarfile.TarError, EOFError, RecursionError) as error:
-        packed = ": shards are read where they lie, so unpack .gz" if _is_packed(file) else ""
+        packed = ": shards must not be compressed, so unpack .gz" if _is_packed(file) else ""
         raise ZooError(f"{file} cannot be read as a tar file ({error}){packed}.") from error
     return samples
 
 
 def _check_end(file: Path, at: int) -> None:
-    """Refuse a shard whose files stop before its end, which `tarfile` takes for the end.
+    """Refuse a shard that is damaged at byte `at`, where `tarfile` silently takes it to end.
+
+    A tar file ends in zeros. If it ends without them, because it was not written completely, this
+    function only warns.
 
     Raises:
-        ValueError: what follows the last file is neither zeros, as at the end of every tar file,
-            nor nothing, as where a program was ended before it wrote them.
+        ValueError: there is something other than zeros.
     """
     with open(file, "rb") as opened:
         opened.seek(at)
         block = opened.read(tarfile.BLOCKSIZE)
     if not block:
         warnings.warn(
-            f"{file} has no end, as where it was copied or written in part: its pictures up to "
-            "there are taken.",
+            f"{file} has no end-of-archive marker, probably because it was only partly copied or "
+            "written: the pictures that it has are used.",
             ZooWarning,
             stacklevel=2,
         )

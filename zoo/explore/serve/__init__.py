@@ -1,1 +1,1 @@
-"""A page on this machine on which one plays with trained generators."""
+"""A local web page for playing with trained generators."""

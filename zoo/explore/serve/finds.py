@@ -1,4 +1,4 @@
-"""Latents that were found for pictures, from which the page goes on as from drawn ones."""
+"""Latents that were found for pictures by projection, which the page uses like random ones."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from zoo.inference.project import Projection
 from zoo.inference.truncation import moves_styles
 
 MOST_FINDS = 16
-"""Kept at a time; the oldest is forgotten for one more."""
+"""The most latents that are kept; a further one replaces the oldest."""
 
 
 @dataclass
 class Find:
-    """What a picture was projected to.
+    """The latent that was found for a picture.
 
     Args:
-        model: the place of its model in the gallery.
-        z: (1, latent_dim). Where the generator has styles it is the latent drawn at random that
-            the search came from, so that all that moves latents moves it too.
-        offset: (1, W), from the style of `z` to the one that was found; None without styles.
+        model: the index of its model in the gallery.
+        z: the latent (1, latent_dim). If the generator has styles, it is the random latent from
+            which the search started, so that everything that moves latents applies to it too.
+        offset: the difference (1, W) from the style of `z` to the style that was found; None
+            without styles.
     """
 
     model: int
@@ -36,7 +37,7 @@ class Find:
     @classmethod
     @torch.no_grad()
     def of(cls, model: LoadedGenerator, at: int, found: Projection) -> Find:
-        """The one picture's."""
+        """Create it from the projection of a single picture by the model at index `at`."""
         if found.space == "z":
             return cls(at, found.latents, None)
         device, labels = model.device, found.labels
@@ -45,20 +46,20 @@ class Find:
         return cls(at, found.origins, found.latents - (w[:, 0] if w.dim() == 3 else w))
 
     def describe(self) -> dict[str, Any]:
-        """Its numbers, as plain values."""
-        given = {"z": self.z, "offset of the style": self.offset}
-        return {name: value[0].tolist() for name, value in given.items() if value is not None}
+        """Return its numbers as plain lists, for JSON."""
+        tensors = {"z": self.z, "offset of the style": self.offset}
+        return {name: value[0].tolist() for name, value in tensors.items() if value is not None}
 
 
 class Finds:
-    """The newest finds, each under a number."""
+    """The latest latents that were found, each with a number by which it is retrieved."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[int, Find] = OrderedDict()
         self._count = 0
 
     def keep(self, find: Find) -> int:
-        """Its number."""
+        """Store a latent and return its number."""
         self._count += 1
         self._kept[self._count] = find
         if len(self._kept) > MOST_FINDS:
@@ -66,20 +67,20 @@ class Finds:
         return self._count
 
     def get(self, number: int, model: int) -> Find:
-        """The find of a number, which was made with this model.
+        """Return the latent with a number, which must belong to the model with index `model`.
 
         Raises:
-            ZooError: there is none, or it is another model's.
+            ZooError: there is no such latent, or it belongs to another model.
         """
         find = self._kept.get(number)
         if find is None:
             raise ZooError(
-                f"found={number} is not kept, or no longer: the last {MOST_FINDS} are. Project the "
-                "picture again."
+                f"found={number} is unknown: only the last {MOST_FINDS} latents are kept. Project "
+                "the picture again."
             )
         if find.model != model:
             raise ZooError(
-                f"found={number} is a latent of another model: project it with this one."
+                f"found={number} is a latent of another model: project the picture with this one."
             )
         return find
 
@@ -88,7 +89,15 @@ class Finds:
 def moved_images(
     model: LoadedGenerator, z: Tensor, y: Tensor | None, truncation: float | None, offset: Tensor
 ) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] of latents whose styles are moved by `offset` (1, W)."""
+    """Generate images (N, C, H, W) in [-1, 1] from latents whose styles are shifted.
+
+    Args:
+        model: the model.
+        z: the latents (N, latent_dim).
+        y: the labels (N,), or None.
+        truncation: the truncation, or None.
+        offset: the shift (1, W) of the styles.
+    """
     generator, device = model.generator, model.device
     z, offset = z.to(device), offset.to(device)
     labels = None if y is None else y.to(device)

@@ -1,4 +1,4 @@
-"""The models at hand: those that were asked for, those of their runs, and the zoo's own."""
+"""The models that the page offers: those requested, others of their runs, and pretrained ones."""
 
 from __future__ import annotations
 
@@ -23,23 +23,26 @@ from zoo.inference.truncation import can_truncate, moves_styles
 from zoo.layers.truncated_normal import NO_TRUNCATION
 
 DIRECTIONS = 6
-"""Sliders of each kind."""
+"""The most sliders of each kind."""
 SAMPLES = 5_000
-"""Latents whose principal components are taken: fewer than for a report, for which nobody waits."""
+"""The number of latents for principal components, fewer than in reports since the user waits."""
 MOST = 12
-"""Checkpoints of one run."""
-_MADE = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d_\d+")
-"""The name that a run's folder has where nobody gave one: when it was made."""
+"""The most checkpoints of one run."""
+_DEFAULT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d_\d+")
+"""The default name of a run's folder, its date and time."""
 
 Load = Callable[[Path], LoadedGenerator]
 
 
 class Seen(NamedTuple):
-    """A model that was read.
+    """A model that has been loaded, with the directions along which its latents can be moved.
 
     Attributes:
-        directions: SeFa's (k, latent_dim), none where no layer with weights takes the latent.
-        components: principal ones of the styles, or of the first layer; None likewise.
+        model: the model.
+        directions: SeFa directions (k, latent_dim); k is 0 if no layer with weights reacts to the
+            latent.
+        components: the principal components of the styles or of the first layer's activations;
+            None if there are none.
     """
 
     model: LoadedGenerator
@@ -49,12 +52,12 @@ class Seen(NamedTuple):
 
 @dataclass
 class Exhibit:
-    """A model that the page can show; it is read when it is first looked at.
+    """A model that the page can show, which is loaded when it is first shown.
 
     Args:
-        name: a short one, unique in the gallery.
-        file: where it is.
-        load: reads the file.
+        name: a short name, unique in the gallery.
+        file: the file of the model.
+        load: the function that loads the file.
     """
 
     name: str
@@ -64,26 +67,28 @@ class Exhibit:
 
     @classmethod
     def of(cls, model: LoadedGenerator) -> Exhibit:
-        """One that was read already."""
+        """Create an exhibit from a model that has been loaded."""
         exhibit = cls(_name(model.file), model.file, lambda file: model)
         exhibit.open()
         return exhibit
 
     def open(self) -> Seen:
-        """The model and the ways to move its latents."""
+        """Return the model with its directions, loading it if necessary."""
         if self._seen is None:
             model = self.load(self.file)
             generator = model.generator
             k = min(DIRECTIONS, generator.latent_dim)
             directions, components = torch.zeros(0, generator.latent_dim), None
-            with suppress(ZooError):  # no layer with weights takes the latent: no such sliders
+            # There are no such sliders if no layer with weights reacts to the latent, or if styles
+            # have fewer than k values.
+            with suppress(ZooError):
                 directions = sefa(generator, k)[0]
-                components = principal(generator, k, SAMPLES)  # nor where styles have fewer values
+                components = principal(generator, k, SAMPLES)
             self._seen = Seen(model, directions, components)
         return self._seen
 
     def describe(self) -> dict[str, Any]:
-        """What the page must know of it, as plain values."""
+        """Return what the page needs to know about the model as plain values, for JSON."""
         model, directions, components = self.open()
         generator = model.generator
         return {
@@ -106,12 +111,14 @@ class Exhibit:
 def gallery(
     shown: Sequence[LoadedGenerator], load: Load, near: Sequence[Path] = ()
 ) -> list[Exhibit]:
-    """The models at hand, those that were asked for first.
+    """Return the models that the page offers, starting with those requested.
+
+    After these come the other checkpoints of their runs, `near`, and the models that come with the
+    zoo.
 
     Args:
-        shown: what was asked for; the other checkpoints of their runs follow, then those that are
-            near, then the models that come with the zoo.
-        load: reads one of the others.
+        shown: the models requested by the user.
+        load: the function that loads the others.
         near: checkpoints of other runs.
     """
     exhibits = [Exhibit.of(model) for model in shown]
@@ -127,7 +134,7 @@ def gallery(
 
 
 def run_checkpoints(file: Path) -> list[Path]:
-    """The checkpoints of the run that wrote `file`, in the order of the training, a few of them."""
+    """Return a selection of the checkpoints of the run that wrote `file`, in order of training."""
     if file.parent.name != "checkpoints":
         return []
     numbered = sorted(file.parent.glob("images_*.ckpt"))
@@ -137,30 +144,31 @@ def run_checkpoints(file: Path) -> list[Path]:
 
 
 def truncation_limit(generator: Generator) -> float:
-    """From which truncation on there is none; 0 where the generator has none at all."""
+    """Return the value from which on truncation has no effect; 0 if truncation is unsupported."""
     if not can_truncate(generator):
         return 0.0
     return 1.0 if moves_styles(generator) else NO_TRUNCATION
 
 
 def _name(file: Path) -> str:
+    """Return a short name for a model file."""
     text = public_name(file)
     name = Path(text).stem
     if name.startswith("images_") and name[7:].isdecimal():
         return f"after {int(name[7:]):,}"
     run = Path(text).parent.parent.name
-    if made := _MADE.fullmatch(run):
-        run = "{} {}:{}".format(*made.groups())
+    if match := _DEFAULT_NAME.fullmatch(run):
+        run = "{} {}:{}".format(*match.groups())
     return f"{run} {name}" if run and file.parent.name == "checkpoints" else name
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """Names with a number behind those that came before."""
-    made: list[str] = []
+    """Make names unique by appending a number to those that occurred before."""
+    unique: list[str] = []
     for name in names:
-        wanted, n = name, 1
-        while wanted in made:
+        candidate, n = name, 1
+        while candidate in unique:
             n += 1
-            wanted = f"{name} ({n})"
-        made.append(wanted)
-    return made
+            candidate = f"{name} ({n})"
+        unique.append(candidate)
+    return unique

@@ -1,10 +1,11 @@
-"""The page's web server: Python's own, five addresses, answers to this machine alone.
+"""The web server of the page, based on `http.server`, which answers to this machine only.
 
-Nothing is fetched from elsewhere, so that the page works offline, and a hostile page in the same
-browser cannot use it: the Host header is checked against DNS rebinding, and what the browser says
-was asked for by another site is refused. A request has one time for all of it, and where too many
-connections wait one more ends the oldest. What is uploaded is a picture to project: one at a time,
-of so many bytes, pixels and seconds, and kept no longer than it is worked on.
+The page loads nothing from elsewhere and therefore works offline. A hostile page in the same
+browser cannot use the server: the Host header is checked, against DNS rebinding, and requests that
+the browser attributes to another site are refused. Each request must arrive within a time limit,
+and if too many connections are waiting, a new one ends the oldest. Only pictures to project can be
+uploaded, one at a time. Their bytes, pixels and processing time are limited, and they are not
+stored.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ PAGE = Path(__file__).with_name("page.html")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 REQUEST_SECONDS = 10.0
-"""The time within which a client has to have sent its whole request."""
+"""The time within which a client must have sent its whole request."""
 ANSWER_SECONDS = 30.0
+"""The longest time that sending a part of an answer may block."""
 MOST_CONNECTIONS = 64
+"""The most connections at a time."""
 MOST_BYTES = 2**24
-"""The largest file of a picture to project."""
+"""The most bytes of a picture to project."""
 UPLOADED = "application/octet-stream"
-"""The type of an upload: a form of another site cannot send it, and its script has to ask first."""
+"""The content type of uploads. Forms of other sites cannot send it, and scripts of other sites need
+permission by a CORS preflight request."""
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -50,25 +54,26 @@ _SECURITY = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one studio; `serve_forever` runs it, `url` is where.
+    """The web server of one studio, run by `serve_forever`.
 
     Args:
-        host: address to listen on; 127.0.0.1 is reached from this machine alone.
-        port: 0 takes any free one.
+        studio: the studio that answers requests.
+        host: the address to listen on; 127.0.0.1 can be reached from this machine only.
+        port: the port; 0 takes any free one.
 
     Raises:
         ZooError: the address or port cannot be used.
     """
 
     daemon_threads = True
-    request_queue_size = 128  # of five, the others would be asked to come back after seconds
+    request_queue_size = 128  # with the default of 5, further clients would retry after seconds
 
     def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
         self.studio = studio
         self.host = host
-        self.projecting = threading.Lock()  # held for one upload and its projection
+        self.projecting = threading.Lock()  # held during an upload and its projection
         self._connections = 0
-        self._waiting: dict[socket.socket, None] = {}  # for their request, the oldest first
+        self._waiting: dict[socket.socket, None] = {}  # whose request is incomplete, oldest first
         self._lock = threading.Lock()
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -86,23 +91,24 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """The address of the page."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.server_address[1]}/"
 
     def accepts(self, host_header: str) -> bool:
-        """Whether a request names this server as a browser on this machine would."""
+        """Whether the Host header of a request is one that a browser on this machine sends."""
         if self.host not in LOOPBACK:
-            return True  # opened to others on purpose, under whatever name they know it by
+            return True  # opened to other machines on purpose, whatever name they use
         return _OWN_HOST.fullmatch(host_header) is not None
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a connection in a thread of its own, of which there are not too many."""
+        """Answer a connection in its own thread, with a limit on the number of connections."""
         with self._lock:
             full = self._connections >= MOST_CONNECTIONS
             oldest = next(iter(self._waiting), None) if full else None
             if oldest is not None:
                 del self._waiting[oldest]
-                with contextlib.suppress(OSError):  # its thread sees the end of it
+                with contextlib.suppress(OSError):  # its thread notices and ends
                     oldest.shutdown(socket.SHUT_RDWR)
             accepted = not full or oldest is not None
             if accepted:
@@ -113,37 +119,38 @@ class Server(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except Exception:  # no thread could be started: the connection is none any more
-            self._give_back(request)
+        except Exception:  # no thread could be started, so the connection is closed
+            self._release(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a connection, and release it afterwards."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._give_back(request)
+            self._release(request)
 
-    def _give_back(self, request: Any) -> None:
+    def _release(self, request: Any) -> None:
         with self._lock:
             self._connections -= 1
             self._waiting.pop(request, None)
 
-    def has_asked(self, request: Any) -> None:
-        """Note that a connection has sent its request, and is not to be ended for another."""
+    def mark_received(self, request: Any) -> None:
+        """Record that the request of a connection is complete, so that it is no longer ended."""
         with self._lock:
             self._waiting.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: a client has gone, or sends what nobody reads."""
+        """Ignore the error: the client has left or has sent an invalid request."""
 
 
 def _values(query: str) -> dict[str, str]:
-    """The last text of each name."""
+    """Parse a query string; if a name occurs repeatedly, its last value counts."""
     return {name: texts[-1] for name, texts in parse_qs(query, max_num_fields=50).items()}
 
 
 class _Timed(io.RawIOBase):
-    """What a client sends, up to a moment that no client puts off by sending a little."""
+    """The bytes of a request, with a deadline that slow clients cannot extend."""
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         self._connection = connection
@@ -168,20 +175,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile = io.BufferedReader(_Timed(self.connection, REQUEST_SECONDS))
 
     def parse_request(self) -> bool:
-        right = super().parse_request()
-        if not right or self.command != "POST":  # which has yet to send what it uploads
-            self._has_asked()
-        return right
+        valid = super().parse_request()
+        if not valid or self.command != "POST":  # a POST request has yet to send its body
+            self._mark_received()
+        return valid
 
-    def _has_asked(self) -> None:
-        self.server.has_asked(self.connection)
+    def _mark_received(self) -> None:
+        self.server.mark_received(self.connection)
         self.connection.settimeout(ANSWER_SECONDS)
 
     def _is_from_another_site(self) -> bool:
-        """Whether the browser says so; a link to the page itself may come from anywhere."""
+        """Whether the browser attributes the request to another site.
+
+        Links to the page itself may come from anywhere.
+        """
         site = self.headers.get("Sec-Fetch-Site", "none").lower()
         link = self.path == "/" and self.headers.get("Sec-Fetch-Mode", "").lower() == "navigate"
-        if self.command == "POST":  # an older browser says it in another way
+        if self.command == "POST":  # older browsers send only the header Origin
             link = False
             origin = self.headers.get("Origin", "")
             if origin and origin != f"http://{self.headers.get('Host', '')}":
@@ -189,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         return site not in ("none", "same-origin") and not link
 
     def _is_refused(self) -> bool:
-        """Whether the request is not for this server or not from its page, which is answered."""
+        """Answer a request for another server or from another site; whether it was one."""
         if len(self.headers.get_all("Host", [])) > 1 or not self.server.accepts(
             self.headers.get("Host", "")
         ):
@@ -203,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._is_refused():
             return
-        with self._failures_told():
+        with self._errors_answered():
             address = urlsplit(self.path)
             if address.path == "/":
                 self._answer(200, "text/html; charset=utf-8", PAGE.read_bytes())
@@ -221,10 +231,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if self._is_refused():
             return
-        with self._failures_told():
+        with self._errors_answered():
             address = urlsplit(self.path)
             if address.path != "/project":
-                self._json(404, {"error": f"nothing is uploaded to {address.path[:60]}."})
+                self._json(404, {"error": f"uploads to {address.path[:60]} are not accepted."})
                 self._read_the_rest()
             elif not self.server.projecting.acquire(blocking=False):
                 self._json(503, {"error": "another picture is being projected: try again soon."})
@@ -237,58 +247,63 @@ class _Handler(BaseHTTPRequestHandler):
                     self.server.projecting.release()
 
     def _upload(self) -> bytes | None:
-        """What a request brings; None where that is refused, which is answered."""
+        """Return the body of a request; if it is refused, answer and return None."""
         length = self.headers.get("Content-Length", "")
         if self.headers.get("Content-Type", "") != UPLOADED:
-            self._json(415, {"error": f"a picture is uploaded as {UPLOADED}."})
+            self._json(415, {"error": f"a picture must be uploaded as {UPLOADED}."})
             self._read_the_rest()
         elif not re.fullmatch("[0-9]{1,18}", length):
-            self._json(411, {"error": "an upload says in Content-Length how many bytes it has."})
+            self._json(411, {"error": "an upload needs the header Content-Length."})
         elif not 1 <= int(length) <= MOST_BYTES:
-            most = f"1 to {MOST_BYTES:,} bytes ({MOST_BYTES >> 20} MB)"
-            self._json(413, {"error": f"a picture of {int(length):,} bytes is not taken: {most}."})
+            limits = f"it must have 1 to {MOST_BYTES:,} bytes ({MOST_BYTES >> 20} MB)"
+            self._json(
+                413, {"error": f"a picture of {int(length):,} bytes is not accepted: {limits}."}
+            )
             self._read_the_rest()
         else:
             picture = self.rfile.read(int(length))
-            self._has_asked()
+            self._mark_received()
             if len(picture) == int(length):
                 return picture
-            self._json(400, {"error": f"{len(picture):,} bytes came, of {int(length):,}."})
+            self._json(
+                400, {"error": f"only {len(picture):,} of {int(length):,} bytes were received."}
+            )
         return None
 
     def _read_the_rest(self) -> None:
-        """Read a small body that was refused: closing before that can lose the answer."""
+        """Read a small body that was refused, as closing the connection can lose the answer."""
         length = self.headers.get("Content-Length", "")
         if re.fullmatch("[0-9]{1,4}", length):
             self.rfile.read(int(length))
 
     def _project(self, values: dict[str, str], picture: bytes) -> None:
-        """Answer with a line of JSON for each news of the search."""
+        """Project a picture, answering with a line of JSON for each update of the search."""
         begun = False
 
-        def tell(news: Mapping[str, Any]) -> None:
+        def send(update: Mapping[str, Any]) -> None:
             nonlocal begun
-            if not begun:  # the picture has been read: what goes wrong later is said in a line
+            if not begun:  # the picture is valid; later errors are sent as lines
                 self._head(200, "application/x-ndjson")
                 begun = True
-            self.wfile.write(json.dumps(news).encode() + b"\n")
+            self.wfile.write(json.dumps(update).encode() + b"\n")
 
         try:
-            self.server.studio.project(values, picture, tell)
-        except OSError:  # the browser moved on
+            self.server.studio.project(values, picture, send)
+        except OSError:  # the browser closed the connection
             raise
         except Exception as error:
             if not begun:
                 raise
-            tell({"error": str(error)})
+            send({"error": str(error)})
 
     @contextlib.contextmanager
-    def _failures_told(self) -> Iterator[None]:
+    def _errors_answered(self) -> Iterator[None]:
+        """Answer errors that occur in the `with` block."""
         try:
             yield
         except (ZooError, ValueError) as error:
             self._json(400, {"error": str(error)})
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):  # the browser moved on
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):  # the browser has left
             self.close_connection = True
         except Exception as error:
             self._json(500, {"error": f"{type(error).__name__}: {error}"})
@@ -301,7 +316,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _head(self, status: int, kind: str, length: int | None = None) -> None:
-        """The head of an answer; one without a length ends with its connection."""
+        """Send the head of an answer; one without a length ends with its connection."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         if length is not None:
@@ -311,4 +326,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Stay silent: every move of a slider is a request."""
+        """Log nothing, since every move of a slider is a request."""

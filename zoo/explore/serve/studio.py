@@ -1,4 +1,4 @@
-"""What the page asks for, from its raw text values to a PNG: all checks and no HTTP."""
+"""Answering the page's requests, from raw text values to a PNG: all the checks, but no HTTP."""
 
 from __future__ import annotations
 
@@ -29,56 +29,59 @@ from zoo.inference.target import read_target
 MAX_IMAGES = 100
 MAX_REACH = 10.0
 MOST_PIXELS = 2**25
-"""The most pixels of a picture to project: enough for any phone's."""
+"""The most pixels of a picture to project, enough for photographs of phones."""
 PROJECTION = {"steps": 300, "candidates": 512, "seconds": 30.0, "noise": False}
-"""Options of a projection. The noise maps stay the network's own, as in every picture shown."""
+"""The options of a projection. Noise maps are not optimized, as the page always shows the
+network's own."""
 _TELL_SECONDS = 0.2
+"""The shortest time between two updates of a search."""
 _NAMES = ("model", "seed", "label", "truncation", "seed2", "mix", "found", "n", "raw")
 
 Tell = Callable[[Mapping[str, Any]], None]
 
 
 class Studio:
-    """Renders pictures of the models at hand.
+    """Generates images with the models of the gallery, and projects pictures.
 
     Args:
-        models: what to show, as made by `zoo.explore.serve.gallery`, or models as they are.
-        shown: how many of them the page shows at first, side by side.
+        models: the models, as returned by `zoo.explore.serve.gallery.gallery`, or loaded ones.
+        shown: the number of models that the page shows side by side at first.
     """
 
     def __init__(self, models: Sequence[Exhibit | LoadedGenerator], shown: int = 1) -> None:
         self.exhibits = [m if isinstance(m, Exhibit) else Exhibit.of(m) for m in models]
         self.shown = shown
-        # Requests come in threads; one forward pass at a time keeps the machine responsive.
+        # Requests run in threads; a single forward pass at a time keeps the machine responsive.
         self._lock = threading.Lock()
         self._finds = Finds()
 
     def describe(self) -> dict[str, Any]:
-        """The names of the models, and how many are shown at first."""
+        """Return the names of the models, and the number of those shown at first."""
         return {"models": [e.name for e in self.exhibits], "shown": self.shown}
 
     def describe_model(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """What the page must know of the model `model`, which is read where it is new."""
-        _, exhibit = self._asked(query)
+        """Return what the page needs to know about the model `model`, loading it if necessary."""
+        _, exhibit = self._requested(query)
         with self._lock, _named_in_public(exhibit.file):
             return exhibit.describe()
 
     def render(self, query: Mapping[str, str]) -> bytes:
-        """A PNG of the images that `query` describes.
+        """Return a PNG of the images that `query` describes.
 
         Args:
-            query: texts of `model` (its place in the gallery), `seed` (image i uses seed + i),
-                `label` (name, index, or nothing for class i of image i), `truncation` (from
-                `limit` on none), `seed2` and `mix` (0 to 1: from the latent of `seed` to that of
-                `seed2`), `found` (the number of a latent that `project` found, in place of that
-                of `seed`), `d0`, `d1`, … (steps along SeFa directions), `c0`, `c1`, … (along
-                principal components, in standard deviations), `n` images, `raw` (1: pixel for
-                pixel, without margins).
+            query: the texts of these settings: `model` (its index in the gallery), `seed` (image i
+                uses seed + i), `label` (the name or index of a class; empty to give image i the
+                class i), `truncation` (none from the model's `limit` on), `seed2` and `mix` (0 to
+                1, from the latent of `seed` to that of `seed2`), `found` (the number of a latent
+                from `project`, which replaces that of `seed`), `d0`, `d1`, … (steps along SeFa
+                directions), `c0`, `c1`, … (steps along principal components, in standard
+                deviations), `n` (the number of images), `raw` (1 for original pixels without
+                margins).
 
         Raises:
-            ZooError: a value that is not what it should be; the sentence names it.
+            ZooError: a setting is invalid; the message names it.
         """
-        at, exhibit = self._asked(query)
+        at, exhibit = self._requested(query)
         with self._lock, _named_in_public(exhibit.file):
             seen = exhibit.open()
         model = seen.model
@@ -86,7 +89,8 @@ class Studio:
         unknown = [name for name in query if name not in _NAMES and name not in moves]
         if unknown:
             raise ZooError(
-                f"there is no setting {unknown[0][:40]!r}: {listing(_NAMES)}, d0, c0, d1, …"
+                f"there is no setting {unknown[0][:40]!r}: choose from {listing(_NAMES)}, d0, c0, "
+                "d1, …"
             )
         n = _integer(query, "n", 1, 1, MAX_IMAGES)
         seed = _integer(query, "seed", 0, 0, 2**53)
@@ -104,7 +108,7 @@ class Studio:
         elif model.num_classes:
             y = torch.arange(n) % model.num_classes
         limit = truncation_limit(model.generator)
-        none = math.isinf(truncation) or (limit and truncation >= limit)
+        is_full = math.isinf(truncation) or (limit and truncation >= limit)
         with self._lock, _named_in_public(exhibit.file):
             if find is None:
                 z = draw_seeds(model.generator, range(seed, seed + n)).cpu()
@@ -123,7 +127,7 @@ class Studio:
                     z = z + move
                 else:
                     offset = move[None] if offset is None else offset + move
-            amount = None if none else truncation
+            amount = None if is_full else truncation
             if offset is None:
                 images = model.generate(z, y, truncation=amount)
             else:
@@ -137,69 +141,75 @@ class Studio:
         return _png(picture)
 
     def project(self, query: Mapping[str, str], picture: bytes, tell: Tell) -> None:
-        """Find the latent of a picture, which `render` then takes as `found`.
+        """Find the latent of a picture, which `render` then accepts as `found`.
 
         Args:
-            query: texts of `model`, and of `label` (a class; nothing for that of the nearest of the
-                candidates).
-            picture: the bytes of its file.
-            tell: is given, one after another: `target`, the picture as the model sees it; `done`
-                from 0 to 1 with the best `image` so far; and at last `found`, a number, with the
-                `label`, the `error`, that of the best latent drawn at random, their `distance` in
-                words and the numbers of the latent. Pictures are addresses of PNG data. What it
-                raises ends the search.
+            query: the texts of `model` and `label` (a class, or empty to take the class of the
+                nearest of the random candidates).
+            picture: the bytes of the picture's file.
+            tell: a function that is called with updates: first `target`, the picture as the model
+                sees it; then `done`, from 0 to 1, with the best `image` so far; finally `found`, a
+                number, with the `label`, the `error`, the error of the best random latent
+                (`drawn`), a description of the `distance` that these measure, and the numbers of
+                the `latent`. Images are data URLs of PNGs. An exception raised by `tell` ends the
+                search.
 
         Raises:
-            ZooError: no picture, too large a one, or a model that cannot be projected to.
+            ZooError: the file is not a picture or too large, or the model does not support
+                projection.
         """
         unknown = [name for name in query if name not in ("model", "label")]
         if unknown:
-            raise ZooError(f"there is no setting {unknown[0][:40]!r}: model and label.")
-        at, exhibit = self._asked(query)
+            raise ZooError(f"there is no setting {unknown[0][:40]!r}: choose model or label.")
+        at, exhibit = self._requested(query)
         with self._lock, _named_in_public(exhibit.file):
             model = exhibit.open().model
         label = _label(query, model)
         target = read_target(model.generator, picture, "the picture", MOST_PIXELS)
         tell({"done": 0.0, "target": _address(target)})
-        told = 0.0
+        last_update = 0.0
 
         def watch(done: float, image: Tensor) -> None:
-            """Between two steps others get their pictures, and the page hears of it."""
-            nonlocal told
+            """Send an update to the page, and let other requests run between two steps."""
+            nonlocal last_update
             self._lock.release()
             try:
-                if time.monotonic() - told > _TELL_SECONDS:
+                if time.monotonic() - last_update > _TELL_SECONDS:
                     tell({"done": done, "image": _address(image)})
-                    told = time.monotonic()
-                time.sleep(0.0005)  # in which whoever waits for the lock gets it
+                    last_update = time.monotonic()
+                time.sleep(0.0005)  # lets a waiting thread acquire the lock
             finally:
                 self._lock.acquire()
 
         with self._lock, _named_in_public(exhibit.file):
-            found = model.project(target, label, watch=watch, **PROJECTION)
-            if not found.errors.isfinite().all():
-                raise ZooError("the generator gives NaN or infinite pixels: its training diverged.")
-            find = Find.of(model, at, found)
+            projection = model.project(target, label, watch=watch, **PROJECTION)
+            if not projection.errors.isfinite().all():
+                raise ZooError(
+                    "the generator returned NaN or infinite pixels: its training diverged."
+                )
+            find = Find.of(model, at, projection)
             number = self._finds.keep(find)
+            labels = projection.labels
         tell(
             {
                 "done": 1.0,
                 "found": number,
-                "label": "" if found.labels is None else model.class_names[int(found.labels[0])],
-                "error": float(found.errors[0]),
-                "drawn": float(found.first_errors[0]),
-                "distance": found.distance,
+                "label": "" if labels is None else model.class_names[int(labels[0])],
+                "error": float(projection.errors[0]),
+                "drawn": float(projection.first_errors[0]),
+                "distance": projection.distance,
                 "latent": find.describe(),
             }
         )
 
-    def _asked(self, query: Mapping[str, str]) -> tuple[int, Exhibit]:
+    def _requested(self, query: Mapping[str, str]) -> tuple[int, Exhibit]:
+        """Return the index and the exhibit of the requested model."""
         at = _integer(query, "model", 0, 0, len(self.exhibits) - 1)
         return at, self.exhibits[at]
 
 
 def _label(query: Mapping[str, str], model: LoadedGenerator) -> int | None:
-    """The class asked for; None where none is."""
+    """Return the index of the requested class, or None if no class is requested."""
     label = query.get("label", "").strip()
     if not label:
         return None
@@ -209,7 +219,7 @@ def _label(query: Mapping[str, str], model: LoadedGenerator) -> int | None:
 
 
 def _moves(query: Mapping[str, str], kind: str) -> Tensor:
-    """Steps along each direction of a kind."""
+    """Return the steps along each direction of a kind, `d` or `c`."""
     names = [f"{kind}{i}" for i in range(DIRECTIONS)]
     return torch.tensor([_number(query, name, 0.0, -MAX_REACH, MAX_REACH) for name in names])
 
@@ -221,14 +231,14 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _address(image: Tensor) -> str:
-    """One image (1, C, H, W) in [-1, 1] as an address that holds it."""
+    """Return one image (1, C, H, W) in [-1, 1] as a data URL."""
     data = base64.b64encode(_png(to_pil(to_uint8(image)[0]))).decode("ascii")
     return f"data:image/png;base64,{data}"
 
 
 @contextmanager
 def _named_in_public(file: Path) -> Iterator[None]:
-    """Errors within name the file without the folders of this machine."""
+    """Remove this machine's folders from the path of `file` in errors raised within the block."""
     try:
         yield
     except ZooError as error:

@@ -1,1 +1,1 @@
-"""Feature networks that metrics compare images by, one file each."""
+"""Feature networks, whose features metrics compare; one file per family."""

@@ -1,4 +1,4 @@
-"""What feature networks of timm's have in common: how images reach them."""
+"""The base class of feature networks that are timm models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from zoo.metrics.features.base import Features, as_rgb
 
 
 class Backbone(Features):
-    """A timm model on images that are scaled bicubically and normalised as it was trained."""
+    """A timm model whose input images are resized bicubically and normalised as in its training."""
 
     network: Any
     mean: Tensor
     std: Tensor
 
     def adopt(self, network: nn.Module, resolution: int, mean: Any, std: Any) -> None:
+        """Use a timm model with the resolution, mean and deviation of its training images."""
         images = torch.zeros(1, 3, resolution, resolution)
         self.network = without_batch_norms(network.eval(), images)
         self.classes = int(getattr(network, "num_classes", 0))
@@ -30,7 +31,7 @@ class Backbone(Features):
         self.freeze()
 
     def prepared(self, images: Tensor) -> Tensor:
-        """uint8 images as the network takes them."""
+        """Convert uint8 images to the network's input."""
         size = (self.resolution, self.resolution)
         x = F.interpolate(as_rgb(images).float(), size=size, mode="bicubic", antialias=True)
         return (x.clamp(0, 255) - self.mean) / self.std

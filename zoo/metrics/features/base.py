@@ -1,8 +1,8 @@
-"""Feature networks: what a metric compares images by, chosen by name.
+"""The base class of feature networks, and functions to create and apply them.
 
-A feature network is a part under `@features("name")`. It takes uint8 images and says by which
-weights (a hash) and which resizer it looks at them, because a figure without these is not
-comparable with any other.
+A feature network is a part registered with `@features("name")`. It takes uint8 images and reports
+a hash of its weights and its resizer, since metrics computed with different ones are not
+comparable.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ class Features(nn.Module, ABC):
     """A frozen network from uint8 images to feature vectors, and to class logits if it has them.
 
     Attributes:
-        name: what the protocol calls it.
-        weights_hash: the first 12 hex digits of the SHA-256 of its weights; `freeze` takes it from
-            parameters and buffers where it is not set before.
-        resizer: how an image is brought to the network's input, in words.
-        classes: number of classes of the logits for one-channel input; 0 without logits.
-        labels_of: data sets whose classes the logits are, so that they can say whether an image
-            is of its class.
-        test_accuracy: of those logits on the real test images; None where it is not known.
-        general: its rank among those for images of any kind, the lowest of which is taken for data
-            without features of its own; None for none.
-        channels: how many of them an image may have.
-        offline: its weights come with the zoo or with a package.
-        plane: its vectors are the images' own points of the plane.
-        standard_for: metrics that were published on these vectors, and change their name on others.
-        takes_floats: beside uint8 images also floats in [-1, 1], as points are kept.
-        tiny: options for a small copy without weights from elsewhere, used by the tests.
-        tiny_shape: of the images that the tests show it.
+        name: the name in protocols.
+        weights_hash: the first 12 hex digits of the SHA-256 of its weights. Unless it is set
+            before, `freeze` computes it from parameters and buffers.
+        resizer: a description of how images are resized for the network.
+        classes: the number of classes of the logits for images of one channel; 0 without logits.
+        labels_of: the data sets whose classes are those of the logits.
+        general: the rank among networks for images of any kind; the lowest available rank is the
+            default for data without features of their own. None for a network for special data.
+        test_accuracy: the accuracy of the logits on real test images; None if unknown.
+        channels: the numbers of channels that images may have.
+        offline: whether its weights come with the zoo or with a Python package.
+        plane: whether its features are the coordinates of points in the plane.
+        standard_for: the metrics that were published with these features; with others, they have
+            another name.
+        takes_floats: whether it also takes floats in [-1, 1], the format of points.
+        tiny: options for a small copy without downloaded weights, used by tests.
+        tiny_shape: the shape of the images in these tests.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Features(nn.Module, ABC):
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What its vectors depend on: those of two networks with one identity are the same."""
+        """The name, weights and resizer; networks with equal identities compute equal features."""
         return self.name, self.weights_hash, self.resizer
 
     @abstractmethod
@@ -68,23 +68,24 @@ class Features(nn.Module, ABC):
         """Map uint8 images (N, C, H, W) to float32 features (N, D) and logits (N, K) or None."""
 
     def classes_of(self, channels: int) -> int:
-        """How many classes the logits of images with `channels` channels tell apart."""
+        """Return the number of classes of the logits for images with `channels` channels."""
         return self.classes
 
     @classmethod
     def is_available(cls) -> bool:
-        """Whether what it needs is installed."""
+        """Whether the packages that the network needs are installed."""
         return True
 
     @classmethod
     def install(cls) -> str:
-        """How what it lacks is installed where `is_available` is false, as a part of a sentence."""
+        """Return how missing packages are installed, for use after "after" in a sentence."""
         return "a further package is installed"
 
     def freeze(self) -> None:
-        """Call last in `__init__`: no gradients, evaluation mode, and a hash of the weights.
+        """Disable gradients, switch to evaluation mode, and compute the hash of the weights.
 
-        Convolutions run with the channels last, in half of the time on processors.
+        Call this last in `__init__`. It also selects the memory format channels-last, which halves
+        the time of convolutions on CPUs.
         """
         self.requires_grad_(False)
         self.eval()
@@ -94,47 +95,58 @@ class Features(nn.Module, ABC):
 
 
 def create_features(name: str, **options: Any) -> Features:
-    """Build the feature network `name`; `timm/resnet18` is `timm` with `model="resnet18"`.
+    """Create the feature network `name`; `timm/resnet18` is `timm` with `model="resnet18"`.
 
     Raises:
-        ZooError: no such name or option, or its weights cannot be had.
+        ZooError: there is no such name or option, or its weights cannot be loaded.
     """
     if name.startswith("timm/"):
         name, options["model"] = name.split("/", 1)
-    made: Features = create("features", name, **options)
-    return made
+    network: Features = create("features", name, **options)
+    return network
 
 
 def offline_choices() -> str:
-    """What could be done where weights cannot be fetched, as a part of a sentence."""
-    here = [p.name for p in offline_features() if p.load().is_available()]
-    others = [p.name for p in offline_features() if p.name not in here]
+    """Describe the features that need no download, for use within a sentence."""
+    available = [p.name for p in offline_features() if p.load().is_available()]
+    others = [p.name for p in offline_features() if p.name not in available]
     missing = ""
     if others:
         first, *further = others
         missing = f", {first} after {REGISTRY.get('features', first).load().install()}"
-        missing += f", and with packages of their own {listing(further)}" if further else ""
-    return f"without network, features={listing(here)} work{missing}"
+        missing += f", and {listing(further)} after installing similar packages" if further else ""
+    return f"without a network connection, features={listing(available)} work{missing}"
 
 
 def offline_features() -> list[Part]:
-    """The feature networks that fetch nothing."""
+    """Return the feature networks that download nothing."""
     return REGISTRY.having("features", lambda live: live.offline)
 
 
 def unreadable(who: str, channels: int) -> ZooError:
-    """The error that `who` cannot read images of `channels` channels, naming features that can."""
-    able = REGISTRY.having("features", lambda live: channels in live.channels and not live.plane)
-    names = [f"features={part.name}" for part in able]
-    advice = f"choose {' or '.join(names)}" if names else "no features read so many"
-    return ZooError(f"{who}, these have {channels}: {advice}.")
+    """Return an error about images of `channels` channels that names suitable features.
+
+    Args:
+        who: the beginning of the message, a sentence about the images that are accepted.
+        channels: the number of channels of the images.
+    """
+    suitable = REGISTRY.having(
+        "features", lambda live: channels in live.channels and not live.plane
+    )
+    names = [f"features={part.name}" for part in suitable]
+    advice = f"choose {' or '.join(names)}" if names else "no features take so many"
+    return ZooError(f"{who}, but these have {channels}: {advice}.")
 
 
 def as_rgb(images: Tensor, who: str = "ImageNet features take") -> Tensor:
-    """Images (N, 1 or 3, H, W) with three channels, for `who`, which begins the error.
+    """Return images (N, 1 or 3, H, W) with three channels.
+
+    Args:
+        images: the images.
+        who: the subject and verb that begin the error message.
 
     Raises:
-        ZooError: another number of channels.
+        ZooError: the images have another number of channels.
     """
     channels = images.shape[1]
     if channels not in Features.channels:
@@ -149,22 +161,25 @@ def extract(
     batch_size: int = 500,
     progress: str | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Run uint8 images (N, C, H, W) through `network` in batches, the last one included.
+    """Compute the features of uint8 images (N, C, H, W) in batches.
 
     Args:
-        progress: title of a progress bar; None shows none.
+        network: the feature network.
+        images: the images.
+        batch_size: the number of images in a batch.
+        progress: the title of a progress bar; None shows none.
 
     Returns:
         Features (N, D) and logits (N, K) or None, float32 on the CPU.
 
     Raises:
-        ZooError: images of another type, or features that are not finite, of which some metrics
-            would make a number.
+        ZooError: the images have another dtype, or the features are not finite, from which some
+            metrics would still compute a number.
     """
     if images.dtype != torch.uint8 and not (network.takes_floats and images.is_floating_point()):
         raise ZooError(
-            f"feature networks take uint8 images, these are {images.dtype}: "
-            "use zoo.data.to_uint8 on images in [-1, 1]."
+            f"feature networks take uint8 images, but these are {images.dtype}: convert images in "
+            "[-1, 1] with zoo.data.pixels.to_uint8."
         )
     vectors, logits = [], []
     bar = tqdm(total=len(images), desc=progress, unit="img", disable=progress is None, leave=False)
@@ -174,8 +189,8 @@ def extract(
             out, scores = network(batch.to(device))
             if not all(t.isfinite().all() for t in (out, scores) if t is not None):
                 raise ZooError(
-                    f"the feature network {network.name} gives NaN or infinite features of finite "
-                    "images: its weights are damaged, or too large for its precision."
+                    f"the feature network {network.name} returned NaN or infinite features for "
+                    "finite images: its weights are damaged, or too large for its precision."
                 )
             vectors.append(out.float().cpu())
             if scores is not None:

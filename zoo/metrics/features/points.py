@@ -1,4 +1,4 @@
-"""Points of the plane: their features are their coordinates, and their modes are counted."""
+"""The feature network `points`, for points in the plane, which are their own features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Points(Features):
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         if images.shape[1:] != POINT:
             raise ZooError(
-                "features=points takes images of one pixel with two channels, these are "
+                "features=points takes images of one pixel with two channels, but these are "
                 f"{'x'.join(map(str, images.shape[1:]))}: leave features out."
             )
         points = images.flatten(1)

@@ -1,4 +1,4 @@
-"""`timm`: any timm model."""
+"""The feature network `timm`, which can be any timm model."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ class TimmFeatures(Backbone):
     Paper: Oquab et al. (2023), arXiv:2304.07193 (DINOv2, the default).
 
     Args:
-        model: timm's name; `features=timm/NAME` is short for it.
-        pretrained: take timm's weights; False gives random ones (always the same).
-        weights: a file of weights for `model` (.safetensors or .pth) instead of timm's.
-        resolution: side to which images are scaled; 0 takes the model's own.
+        model: the name of a model in timm; `features=timm/NAME` is short for it.
+        pretrained: whether to load timm's weights; False gives random ones, always the same.
+        weights: a file of weights for `model` (.safetensors or .pth) to load instead.
+        resolution: the side to which images are resized; 0 takes the model's own.
 
     Raises:
-        ZooError: unknown model, weights that cannot be had, a resolution the model refuses.
+        ZooError: the model is unknown, its weights cannot be loaded, or it does not support the
+            resolution.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"model": "resnet10t", "pretrained": False}
@@ -54,10 +55,11 @@ class TimmFeatures(Backbone):
 def timm_network(
     part: str, model: str, pretrained: bool, weights: str | None, resolution: int = 0
 ) -> nn.Module:
-    """A timm model for the feature network `part`; arguments as there.
+    """Create a timm model for the feature network `part`, with arguments as in `TimmFeatures`.
 
     Raises:
-        ZooError: unknown model, weights that cannot be had, a resolution the model refuses.
+        ZooError: the model is unknown, its weights cannot be loaded, or it does not support the
+            resolution.
     """
     import timm
 
@@ -70,12 +72,12 @@ def timm_network(
     if weights and not Path(weights).is_file():
         raise ZooError(f"features_weights={weights}: there is no such file.")
     options: dict[str, Any] = {"img_size": resolution} if resolution else {}
-    fetched = pretrained and not weights
+    download = pretrained and not weights
     try:
-        return _seeded(timm, part, model, fetched, weights, options)
+        return _seeded(timm, part, model, download, weights, options)
     except TypeError:
-        # convolutional models take every size and know no such argument
-        return _seeded(timm, part, model, fetched, weights, {})
+        # Convolutional models take images of any size and have no argument `img_size`.
+        return _seeded(timm, part, model, download, weights, {})
 
 
 def _seeded(
@@ -86,7 +88,7 @@ def _seeded(
     weights: str | None,
     options: dict[str, Any],
 ) -> nn.Module:
-    """`timm.create_model` with its errors in words; random weights are the same every time."""
+    """Call `timm.create_model` with a fixed seed, and replace its errors by a `ZooError`."""
     try:
         with torch.random.fork_rng(devices=[]), no_retries(pretrained):
             torch.manual_seed(0)
@@ -98,14 +100,14 @@ def _seeded(
             )
     except TypeError:
         raise
-    except Exception as error:  # timm, huggingface_hub and httpx each raise their own kinds
+    except Exception as error:  # timm, huggingface_hub and httpx raise errors of their own types
         if weights:
             problem = f"features_weights={weights} does not fit {model}"
         elif pretrained:
             problem = (
                 f"features={part} cannot get the weights of {model} (model.safetensors of "
-                f"https://huggingface.co/timm): give features_weights=PATH, or choose another "
-                "model as features=timm/NAME; "
+                f"https://huggingface.co/timm): set features_weights=PATH, or choose another model "
+                "with features=timm/NAME; "
                 f"{offline_choices()}"
             )
         else:

@@ -1,12 +1,12 @@
-"""Train one of the embedded feature networks and store it beside its test accuracy.
+"""Train one of the embedded feature networks and store it with its test accuracy.
 
     python -m zoo.metrics.features.train --data-dir ../shared/data --dataset mnist
 
 takes four minutes on one core (Fashion-MNIST: seven, CIFAR-10: twenty) and writes
-`mnist.safetensors` (fp16, batch norm folded in) and `mnist.json` into
-`zoo/metrics/features/weights`. Scaling, shifting and rotating the training images makes the network
-indifferent to whether a data set was scaled or padded to 32x32. With `--folder` the images are read
-from `FOLDER/train/CLASS` and `FOLDER/test/CLASS` instead of the data set's own files.
+`mnist.safetensors` (fp16, with batch norm folded in) and `mnist.json` to
+`zoo/metrics/features/weights`. The training images are scaled, shifted and rotated at random, so
+that it matters little whether images were resized or padded to 32x32. With `--folder`, images are
+read from `FOLDER/train/CLASS` and `FOLDER/test/CLASS` instead of the data set's own files.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def augmented(images: Tensor, rotation: float, zoom: tuple[float, float], flip: 
 
 
 def load(dataset: str, data_dir: str, folder: str | None, split: Split) -> tuple[Tensor, Tensor]:
-    """All images and labels of a part of the data set."""
+    """Return all images and labels of a split of the data set."""
     if folder is not None:
         data = create("datamodule", "image_folder", image_size=SIZES[dataset], folder=folder)
         data.setup()
@@ -75,6 +75,7 @@ def load(dataset: str, data_dir: str, folder: str | None, split: Split) -> tuple
 
 
 def accuracy(network: SmallClassifier, images: Tensor, labels: Tensor) -> float:
+    """Return the accuracy of a classifier, rounded to four decimals."""
     return round((predict(network, images) == labels).double().mean().item(), 4)
 
 
@@ -82,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--dataset", choices=sorted(SIZES), default="mnist")
-    parser.add_argument("--folder", help="of train/CLASS and test/CLASS")
+    parser.add_argument("--folder", help="a folder with images in train/CLASS and test/CLASS")
     parser.add_argument("--epochs", type=float, help=f"default: {EPOCHS}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=WEIGHTS)

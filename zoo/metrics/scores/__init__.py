@@ -1,1 +1,1 @@
-"""Metrics: the figures of generated images beside real ones, one part each."""
+"""Metrics that compare generated images with real ones, each of them a registered part."""

@@ -1,4 +1,4 @@
-"""AuthPct: the share of generated images that are no copies of their nearest training image."""
+"""AuthPct, the percentage of generated images that are not copies of training images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.registry import metric
 
 @metric("auth_pct")
 class AuthPct(Metric):
-    """Per cent of generated images that are no copies of a training image.
+    """Percentage of generated images that are not copies of a training image.
 
-    Those are farther from their nearest training image than that one is from its own nearest one.
-    About 50 for a perfect generator, whose images are as far from the training images as these are
-    from each other; near 0 for copies.
+    These are farther from their nearest training image than that image is from its own nearest
+    neighbour among the training images. The value is about 50 for a perfect generator, whose images
+    are as far from the training images as these are from each other, and near 0 for copies.
 
     Paper: Alaa et al. (2022), arXiv:2102.08921.
     """
@@ -33,11 +33,12 @@ class AuthPct(Metric):
 
 
 def authentic_percentage(generated: Tensor, train: Tensor) -> float:
-    """AuthPct of vectors (N, D), (M, D): 100 · mean_i [d(g_i, r_i) > min_{j ≠ i} d(r_i, r_j)].
+    """Return AuthPct of generated vectors (N, D) and training vectors (M, D).
 
-    r_i is the training vector nearest to g_i.
+    It is 100 · mean_i [d(g_i, r_i) > min_{r ≠ r_i} d(r_i, r)], where r_i is the training vector
+    nearest to g_i.
     """
     distance, nearest = nearest_rows(generated, train)
-    asked, back = nearest.unique(return_inverse=True)
-    own, _ = nearest_rows(exact(train[asked]), train, own=asked)
+    distinct, back = nearest.unique(return_inverse=True)
+    own, _ = nearest_rows(exact(train[distinct]), train, own=distinct)
     return 100 * (distance.double() > own[back].double()).double().mean().item()

@@ -1,4 +1,4 @@
-"""Metrics: what they promise, and what several of them share."""
+"""The base class of all metrics, and helpers that several of them share."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from zoo.metrics.features.base import Features
 from zoo.registry import spec_of
 
 MAX_CLASSES = 100
-"""Up to which figures are given for each class."""
+"""The number of classes up to which figures are reported for each class."""
 NEIGHBOUR_IMAGES = 10_000
-"""Images that a metric looks at where all would take too long."""
+"""The number of images that metrics use where all of them would take too long."""
 
 
 class Metric(ABC):
-    """Figures of generated images beside a reference set.
+    """A metric, which computes one or more named values ("figures") from a comparison.
 
     Attributes:
-        protocol: raised by hand when the mathematics changes or a default does: figures of two
-            numbers share no table.
-        needs: what `check_metrics` demands: `labels` of generator and reference, `logits` of the
-            feature network, `classes`: that these are the data set's, `latent_codes`: a
-            categorical code in the generator's latents, `train`: training images, `test`: real
-            images that are none of these.
-        figures: the names that its figures may have; None where that is not known before.
-        higher_is_better: those of the figures that are better the higher they are.
-        order: where the figures stand in tables, the smallest first.
+        protocol: a version number, raised by hand when the mathematics or a default changes.
+            Figures of different versions are not comparable.
+        needs: the requirements that `check_metrics` verifies: `labels` of generator and reference,
+            `logits` of the feature network, `classes` (these logits are for the classes of the data
+            set), `latent_codes` (a categorical code in the generator's latents), `train` (training
+            images), `test` (real images that were not trained on).
+        figures: the names that its figures may have; None if they are not known in advance.
+        higher_is_better: the figures of which higher values are better.
+        order: the position of the figures in tables, lowest first.
     """
 
     protocol: ClassVar[int] = 1
@@ -41,45 +41,46 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, data: Comparison) -> dict[str, float]:
-        """The figures by name; those of each class and notes go into `data`."""
+        """Compute the figures by name; those of each class, and notes, are added to `data`."""
 
-    def prepare(self) -> None:  # noqa: B027, most need nothing
-        """Get what it needs beside the images, before any is generated; called once or more.
+    def prepare(self) -> None:  # noqa: B027, most metrics need nothing
+        """Load further networks or files, before images are generated; may be called repeatedly.
 
         Raises:
-            ZooError: it cannot be had.
+            ZooError: they cannot be loaded.
         """
 
     @classmethod
     def suits(cls, network: Features, reference: Reference, conditional: bool) -> bool:
-        """Whether it is measured where no metrics are named."""
+        """Whether the metric is computed by default, when the user names no metrics."""
         return False
 
     @property
     def name(self) -> str:
         """The name by which this metric is chosen."""
-        made = spec_of(self)
-        return type(self).__name__ if made is None else str(made["name"])
+        spec = spec_of(self)
+        return type(self).__name__ if spec is None else str(spec["name"])
 
     def settings(self) -> str:
-        """The options in words, for the protocol; here those that were given."""
+        """Describe the options for the protocol; by default, those that were set explicitly."""
         options = (spec_of(self) or {}).get("options", {})
-        given = ", ".join(f"{option}={value}" for option, value in options.items())
-        return f"{self.name} {given}" if given else ""
+        explicit = ", ".join(f"{option}={value}" for option, value in options.items())
+        return f"{self.name} {explicit}" if explicit else ""
 
     def recorded(self) -> str:
-        """What the protocol keeps of it: figures by two such texts are not comparable."""
+        """Return the text for the protocol; figures with different texts are not comparable."""
         if self.protocol == 1:
             return self.settings()
         return f"{self.settings() or self.name}, protocol {self.protocol}"
 
 
 def count_modes(classes: Tensor, num_modes: int) -> tuple[int, float]:
-    """Modes hit by at least one sample, and KL(p ‖ uniform) in nats.
+    """Return the number of modes with at least one sample, and KL(p ‖ uniform) in nats.
 
     Args:
-        classes: int64 (N,), the mode of each sample; samples at no mode are left out before.
-        num_modes: modes there are: 1000 for Stacked-MNIST, whose protocol is 26,000 samples.
+        classes: int64 (N,), the mode of each sample, without samples that belong to no mode.
+        num_modes: the number of modes that exist, for instance 1000 for Stacked MNIST, where the
+            usual protocol has 26,000 samples.
     """
     share = torch.bincount(classes, minlength=num_modes).double() / max(1, len(classes))
     hit = share[share > 0]
@@ -87,21 +88,21 @@ def count_modes(classes: Tensor, num_modes: int) -> tuple[int, float]:
 
 
 def note_classes(data: Comparison, what: str) -> None:
-    """Note where the classes of the network are taken for those of the data."""
+    """Add a note if the classes of the network are merely assumed to be those of the data."""
     if data.reference.dataset not in data.network.labels_of:
         data.notes.append(
-            f"{what}: {data.network.name}'s classes are taken for those of "
+            f"{what}: the classes of {data.network.name} are assumed to be those of "
             f"{data.reference.dataset}."
         )
 
 
 def labels_of(data: Comparison) -> Tensor:
-    """The labels of a comparison whose metric needs them."""
+    """Return the labels of a comparison for a metric that needs them."""
     assert data.labels is not None  # see `check_metrics`
     return data.labels
 
 
 def logits_of(data: Comparison) -> Tensor:
-    """The class logits of a comparison whose metric needs them."""
+    """Return the class logits of a comparison for a metric that needs them."""
     assert data.logits is not None
     return data.logits

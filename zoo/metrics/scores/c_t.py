@@ -1,4 +1,4 @@
-"""C_T: a test of whether generated images lie nearer to training images than test images do."""
+"""C_T, a test of whether generated images are closer to training images than test images are."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from zoo.registry import at_least, metric
 class CT(Metric):
     """How generated images' distances to training images rank among those of test images.
 
-    The space of features, of `dimensions` principal components, is divided into `cells` by k-means
-    of the training images. In each cell Z is the Mann-Whitney statistic of the two sets of
-    distances to the nearest training image; C_T is the mean of Z weighted by the test images in the
-    cells. Far below 0 (-3) is copying, far above 0 is underfitting.
+    Features are projected on `dimensions` principal components and divided into `cells` by k-means
+    clustering of the training images. In each cell, Z is the Mann-Whitney statistic of the
+    distances of generated and of test images to the nearest training image. C_T is the mean of Z,
+    weighted by the number of test images in the cells. Values far below 0 (-3) mean copying, values
+    far above 0 underfitting.
 
     Paper: Meehan, Chaudhuri and Dasgupta (2020), arXiv:2004.05675.
 
     Args:
-        cells: that the space is divided into.
-        dimensions: of the principal components.
-        least: generated and test images that a cell must hold to count.
+        cells: the number of cells.
+        dimensions: the number of principal components.
+        least: the number of generated and of test images that a cell must have to count.
     """
 
     figures = ("c_t",)
@@ -63,21 +64,23 @@ class CT(Metric):
         )
         seed = data.seed % SEEDS
         centers, _ = kmeans2(train.numpy(), self.cells, minit="++", seed=seed)
-        at = [
+        cell_of = [
             torch.cdist(side, torch.from_numpy(centers)).argmin(dim=1)
             for side in (train, test, generated)
         ]
         total, weight = 0.0, 0
         for cell in range(self.cells):
-            here = [
-                side[where == cell]
-                for side, where in zip((train, test, generated), at, strict=True)
-            ]
-            if not len(here[0]) or min(len(here[1]), len(here[2])) < self.least:
+            train_in, test_in, generated_in = (
+                side[cells == cell]
+                for side, cells in zip((train, test, generated), cell_of, strict=True)
+            )
+            if not len(train_in) or min(len(test_in), len(generated_in)) < self.least:
                 continue
-            generated_to, test_to = (nearest_rows(s, here[0])[0] for s in (here[2], here[1]))
-            total += len(here[1]) * rank_z(generated_to, test_to)
-            weight += len(here[1])
+            generated_to, test_to = (
+                nearest_rows(side, train_in)[0] for side in (generated_in, test_in)
+            )
+            total += len(test_in) * rank_z(generated_to, test_to)
+            weight += len(test_in)
         if not weight:
             raise TooFewError(
                 f"metric c_t needs a cell with {self.least} or more generated and test images: "
@@ -85,18 +88,20 @@ class CT(Metric):
             )
         if weight < len(test):
             data.notes.append(
-                f"C_T is of cells that hold {weight:,} of {len(test):,} test images: the others "
-                "have too few generated ones."
+                f"C_T uses cells with {weight:,} of {len(test):,} test images: the other cells "
+                "have too few images."
             )
         return {"c_t": total / weight}
 
 
 def rank_z(first: Tensor, second: Tensor, continuity: bool = False) -> float:
-    """Mann-Whitney's Z: (U - nm/2) / sqrt(nm(n + m + 1)/12), U the pairs where `first` is larger.
+    """Return the Mann-Whitney statistic Z = (U - nm/2) / sqrt(nm(n + m + 1)/12).
+
+    U is the number of pairs in which `first` is larger, where a tie counts as half a pair.
 
     Args:
-        first, second: values (n,) and (m,); a tie is half a pair.
-        continuity: put U half a pair higher, as the authors' code does.
+        first, second: the values (n,) and (m,).
+        continuity: whether to raise U by half a pair, as the authors' code does.
     """
     n, m = len(first), len(second)
     ranks = rankdata(np.concatenate([first.numpy(), second.numpy()]))
@@ -106,9 +111,9 @@ def rank_z(first: Tensor, second: Tensor, continuity: bool = False) -> float:
 
 
 def principal(dimensions: int, train: Tensor, *others: Tensor) -> list[Tensor]:
-    """Vectors (N, D) in the first principal components of `train`, in float64."""
+    """Project vectors (N, D) on the first principal components of `train`, in float64."""
     mean = train.double().mean(dim=0)
     centred = [side.double() - mean for side in (train, *others)]
     _, axes = torch.linalg.eigh(centred[0].T @ centred[0])
-    kept = axes.flip(1)[:, :dimensions]
-    return [side @ kept for side in centred]
+    components = axes.flip(1)[:, :dimensions]
+    return [side @ components for side in centred]

@@ -1,4 +1,4 @@
-"""CAS: what a classifier learns from generated images."""
+"""CAS, the classification accuracy score: how much a classifier learns from generated images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ClassificationAccuracyScore(Metric):
     Paper: Ravuri and Vinyals (2019), arXiv:1905.10887.
 
     Args:
-        epochs: that it is trained for.
+        epochs: the number of epochs for which the classifier is trained.
     """
 
     figures = ("cas",)
@@ -70,5 +70,5 @@ class ClassificationAccuracyScore(Metric):
 
 
 def _as_pixels(images: Tensor) -> Tensor:
-    """What classifiers take: uint8, also of points."""
+    """Convert points in the plane to uint8, the format of classifiers."""
     return to_uint8(images) if images.is_floating_point() else images

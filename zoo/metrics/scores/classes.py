@@ -1,4 +1,4 @@
-"""Modes, conditional accuracy and FID of each class: what a classifier reads, and labels."""
+"""Metrics based on classes: modes, conditional accuracy, and the FID of each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.registry import metric
 
 @metric("modes")
 class Modes(Metric):
-    """Classes that occur, and how far their shares are from even ones, KL(p ‖ uniform).
+    """Number of classes that occur, and the divergence of their shares, KL(p ‖ uniform).
 
     Paper: Metz et al. (2016), arXiv:1611.02163.
     """
@@ -42,7 +42,7 @@ class Modes(Metric):
 
 @metric("conditional_accuracy")
 class ConditionalAccuracy(Metric):
-    """Share of generated images that a classifier takes for the class they were made of."""
+    """Share of generated images that a classifier assigns to the class they were generated for."""
 
     figures = ("conditional_accuracy",)
     needs = ("labels", "logits", "classes")
@@ -62,7 +62,7 @@ class ConditionalAccuracy(Metric):
             and data.network.test_accuracy is not None
         ):
             data.notes.append(
-                f"Conditional accuracy is read by a classifier that is right on "
+                f"Conditional accuracy uses a classifier that is right on "
                 f"{data.network.test_accuracy:.2%} of the real test images."
             )
         right = (logits.argmax(dim=1) == labels).double()
@@ -75,7 +75,7 @@ class ConditionalAccuracy(Metric):
 
 @metric("per_class_fid")
 class PerClassFID(Metric):
-    """The mean of FID inside each class."""
+    """The mean over classes of the FID within each class."""
 
     figures = ("per_class_fid",)
     needs = ("labels",)
@@ -96,8 +96,8 @@ class PerClassFID(Metric):
             counts.append(min(len(generated), len(real)))
             if counts[-1] < 2:
                 raise TooFewError(
-                    f"metric per_class_fid needs 2 or more images of every class: class {c} has "
-                    f"{len(generated)} generated and {len(real)} reference images. "
+                    f"metric per_class_fid needs 2 or more images of every class, but class {c} "
+                    f"has {len(generated)} generated and {len(real)} reference images. "
                     f"{'Raise n.' if len(real) > 1 else 'Compare with a split that has more.'}"
                 )
             values.append(frechet_distance(generated, real))
@@ -105,7 +105,7 @@ class PerClassFID(Metric):
         if least <= data.vectors.shape[1]:
             data.notes.append(
                 f"FID per class of {least} and more images in {data.vectors.shape[1]} dimensions: "
-                "covariances are singular and the figures strongly biased; use more images."
+                "covariances are singular and the values strongly biased; use more images."
             )
         data.per_class["fid"] = values
         return {"per_class_fid": sum(values) / len(values)}

@@ -1,4 +1,4 @@
-"""CMMD: the maximum mean discrepancy of features of unit length."""
+"""CMMD, the maximum mean discrepancy of features of unit length."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoo.registry import above, metric
 class CMMD(Metric):
     """1000 · MMD² of features of unit length under the kernel exp(-|x - y|²/(2σ²)).
 
-    MMD² is the biased estimate, of all pairs, so that it is never below 0. The figure is called
-    `cmmd` on CLIP's features (features=clip), as it was published, and `mmd_rbf` on others.
+    MMD² is the biased estimate, over all pairs, and therefore never negative. The value is called
+    `cmmd` on CLIP's features (features=clip), as published, and `mmd_rbf` on other features.
 
     Paper: Jayasumana et al. (2024), arXiv:2401.09603.
 
     Args:
-        sigma: width of the kernel.
+        sigma: the width of the kernel.
     """
 
     figures = ("cmmd", "mmd_rbf")
@@ -42,7 +42,7 @@ class CMMD(Metric):
 
 
 def unit_mmd(generated: Tensor, reference: Tensor, sigma: float = 10.0) -> float:
-    """1000 · (mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) of vectors (N, D), (M, D)."""
+    """Return 1000 · (mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) of vectors (N, D), (M, D)."""
     x, y = (F.normalize(side.double(), dim=1) for side in (generated, reference))
     means = [_mean_kernel(a, b, sigma) for a, b in ((x, x), (y, y), (x, y))]
     return 1000 * (means[0] + means[1] - 2 * means[2])
@@ -51,6 +51,6 @@ def unit_mmd(generated: Tensor, reference: Tensor, sigma: float = 10.0) -> float
 def _mean_kernel(a: Tensor, b: Tensor, sigma: float) -> float:
     total = 0.0
     for block in a.split(BLOCK):
-        # of unit vectors |x - y|² = 2 - 2 x·y
+        # For unit vectors, |x - y|² = 2 - 2 x·y.
         total += torch.exp((block @ b.T - 1) / sigma**2).sum().item()
     return total / (len(a) * len(b))

@@ -1,4 +1,4 @@
-"""How well a categorical code of the latent names the classes of the data."""
+"""A metric of how well a categorical latent code corresponds to the classes of the data."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class CodeAccuracy(Metric):
 
     Paper: Chen et al. (2016), arXiv:1606.03657.
 
-    The class is what the classifier sees in a generated image, and the matching, one class for each
-    value of the code and one value for each class, is the best there is. Of several categorical
-    codes the one that fits best counts. The paper instead has Q read the codes of real images.
+    The class of a generated image is the one that the classifier assigns to it. Values of the code
+    and classes are matched one to one so that the share is as high as possible. Of several
+    categorical codes, the best counts. In the paper, Q predicts the codes of real images instead.
     """
 
     figures = ("code_accuracy",)
@@ -29,10 +29,10 @@ class CodeAccuracy(Metric):
 
     def __call__(self, data: Comparison) -> dict[str, float]:
         assert data.codes is not None  # see `check_metrics`
-        read = logits_of(data).argmax(dim=1)
+        predicted = logits_of(data).argmax(dim=1)
         note_classes(data, "The code's accuracy")
-        found = [matched_share(values, read) for values in data.codes.unbind(dim=1)]
-        share, pairs = max(found, key=lambda one: one[0])
+        matches = [matched_share(values, predicted) for values in data.codes.unbind(dim=1)]
+        share, pairs = max(matches, key=lambda match: match[0])
         names = data.reference.class_names
         listed = ", ".join(f"{value}: {names[c] if names else c}" for value, c in pairs)
         data.notes.append(f"Values of the code and their classes: {listed}.")
@@ -40,10 +40,14 @@ class CodeAccuracy(Metric):
 
 
 def matched_share(values: Tensor, classes: Tensor) -> tuple[float, list[tuple[int, int]]]:
-    """The share of images (N,) whose value and class are a pair of the best one-to-one matching.
+    """Find the one-to-one matching of values and classes that fits the most images.
+
+    Args:
+        values: the value of the code of each image, int64 (N,).
+        classes: the class of each image, int64 (N,).
 
     Returns:
-        The share, and the pairs of value and class.
+        The share of images whose value and class are matched, and the matched pairs.
     """
     shape = int(values.max()) + 1, int(classes.max()) + 1
     counts = torch.zeros(shape, dtype=torch.int64)

@@ -46,8 +46,8 @@ class KID(Metric):
     Paper: Bińkowski et al. (2018), arXiv:1801.01401.
 
     Args:
-        subsets: random ones that are averaged over.
-        subset_size: images in each, or as many as there are.
+        subsets: the number of random subsets that are averaged over.
+        subset_size: the number of images in each subset, or all images if there are fewer.
     """
 
     figures = ("kid", "kid_std")
@@ -74,7 +74,7 @@ class KID(Metric):
         )
         if math.isnan(estimate.std):
             data.notes.append(
-                "KID is of one subset, all images of both sides: there is no kid_std."
+                "KID was computed from all images of both sides at once, so there is no kid_std."
             )
             return {"kid": estimate.mean}
         return {"kid": estimate.mean, "kid_std": estimate.std}
@@ -82,12 +82,12 @@ class KID(Metric):
 
 @metric("inception_score")
 class InceptionScore(Metric):
-    """How sure a classifier is of each image, and how different the classes of all are.
+    """How sure a classifier is of each image, and how varied the classes of all images are.
 
     Paper: Salimans et al. (2016), arXiv:1606.03498.
 
     Args:
-        splits: parts of the images that are averaged over.
+        splits: the number of parts of the images that are averaged over.
     """
 
     figures = ("inception_score", "inception_score_std")
@@ -117,8 +117,8 @@ class PRDC(Metric):
     Papers: Kynkäänniemi et al. (2019), arXiv:1904.06991; Naeem et al. (2020), arXiv:2002.09797.
 
     Args:
-        nearest: the neighbour up to which a ball reaches.
-        images: of each side at most, drawn at random.
+        nearest: the number of the neighbour at which a ball ends.
+        images: the most images of each side, drawn at random if there are more.
     """
 
     figures = ("precision", "recall", "density", "coverage")

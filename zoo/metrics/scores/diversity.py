@@ -1,4 +1,4 @@
-"""How different pairs of generated images look: what metrics of diversity share."""
+"""The base class of metrics that measure how different pairs of generated images look."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BATCH = 50
 
 
 class Diversity(Metric):
-    """The mean distance of random pairs of generated images; the note has that of real ones.
+    """The mean distance of random pairs of generated images; a note gives that of real images.
 
     Args:
-        pairs: drawn at random, each of one class where there are labels.
+        pairs: the number of random pairs, each within one class if there are labels.
     """
 
     def __init__(self, pairs: int) -> None:
@@ -29,7 +29,7 @@ class Diversity(Metric):
 
     @abstractmethod
     def network(self) -> nn.Module:
-        """The distance of images (N, C, H, W) in [-1, 1], (N,)."""
+        """Return the network that computes distances (N,) of images (N, C, H, W) in [-1, 1]."""
 
     def prepare(self) -> None:
         if self.distance is None:
@@ -42,13 +42,16 @@ class Diversity(Metric):
         self.prepare()
         assert self.distance is not None
         distance = self.distance.to(data.device)
-        images, known = data.reference.images, data.labels is not None
+        images, has_labels = data.reference.images, data.labels is not None
         value = mean_distance(distance, data.images, data.labels, self.pairs, data.seed)
-        labels = data.reference.labels if known else None
+        labels = data.reference.labels if has_labels else None
         real = mean_distance(distance, images, labels, self.pairs, data.seed)
-        of = "images of one class" if known else "images"
-        others = "real ones" if labels is not None or not known else "any two real ones"
-        data.notes.append(f"{self.name} is of pairs of {of}; that of {others} is {real:.4g}.")
+        pairs = "images of one class" if has_labels else "images"
+        real_pairs = "any" if labels is None and has_labels else "such"
+        data.notes.append(
+            f"{self.name} is measured on pairs of {pairs}; for {real_pairs} pairs of real images "
+            f"it is {real:.4g}."
+        )
         return {self.name: value}
 
 
@@ -56,7 +59,10 @@ class Diversity(Metric):
 def mean_distance(
     distance: nn.Module, images: Tensor, labels: Tensor | None, pairs: int, seed: int
 ) -> float:
-    """The mean over random pairs of different images (N, C, H, W), of one class where labelled."""
+    """Return the mean distance of random pairs of different images (N, C, H, W).
+
+    With labels (N,), both images of a pair have the same label.
+    """
     first, second = random_pairs(len(images), labels, pairs, seed)
     device = next(iter(distance.buffers())).device
     total = 0.0
@@ -67,19 +73,30 @@ def mean_distance(
 
 
 def random_pairs(count: int, labels: Tensor | None, pairs: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows (pairs,) of two different images each; a class is as frequent as it is in the images.
+    """Draw pairs of different images, within one class if there are labels.
+
+    A class occurs in the pairs as often as in the images.
+
+    Args:
+        count: the number of images.
+        labels: int64 (count,), or None.
+        pairs: the number of pairs.
+        seed: the seed of the draw.
+
+    Returns:
+        The rows (pairs,) of the first and of the second images.
 
     Raises:
-        TooFewError: no two images, or none of one class.
+        TooFewError: there are no two images, or no two of the same class.
     """
     random = seeded(seed)
     classes = torch.zeros(count, dtype=torch.int64) if labels is None else labels
-    order = torch.argsort(classes, stable=True)  # images of a class stand together
+    order = torch.argsort(classes, stable=True)  # groups the images by class
     sizes = torch.bincount(classes)
     starts = sizes.cumsum(0) - sizes
     allowed = torch.where(sizes[classes] > 1)[0]
     if not len(allowed):
-        raise TooFewError("diversity needs 2 or more images, of one class where there are labels.")
+        raise TooFewError("diversity needs 2 or more images, of one class if there are labels.")
     first = allowed[torch.randint(len(allowed), (pairs,), generator=random)]
     size, start = sizes[classes[first]], starts[classes[first]]
     place = torch.empty(count, dtype=torch.int64)

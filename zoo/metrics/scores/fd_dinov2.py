@@ -1,4 +1,4 @@
-"""FD-DINOv2: the Fréchet distance on features that agree best with people's judgement."""
+"""FD-DINOv2, the Fréchet distance on the features that agree best with human judgement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.registry import metric
 class FDDinoV2(FrechetOn):
     """The Fréchet distance on DINOv2's ViT-L/14, by the published protocol.
 
-    Published figures are of 50,000 generated images against 50,000 of training: n=50000.
+    Published values compare 50,000 generated images with 50,000 training images: n=50000.
 
     Paper: Stein et al. (2023), arXiv:2306.04675.
 

@@ -1,4 +1,4 @@
-"""The Fréchet distance on ImageNet features that come in a package."""
+"""The Fréchet distance on ImageNet features whose weights come in a Python package."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from zoo.registry import metric
 
 @metric("fd_lite0")
 class FDLite0(FrechetOn):
-    """The Fréchet distance on EfficientNet-Lite0's features, whatever the other metrics look at.
+    """The Fréchet distance on EfficientNet-Lite0's features, whatever features other metrics use.
 
-    It needs no network and compares where neither the embedded features nor Inception's do; its
-    values are not those of FID.
+    It works without a network connection, and for data without embedded features of their own. Its
+    values are not comparable with those of FID.
 
     Paper: Heusel et al. (2017), arXiv:1706.08500; Tan and Le (2019), arXiv:1905.11946.
     """

@@ -1,4 +1,4 @@
-"""The Fréchet distance on a feature network of the metric's own, whatever the others look at."""
+"""The base class of Fréchet distances that use a fixed feature network of their own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from zoo.metrics.scores.base import Metric
 
 
 class FrechetOn(Metric):
-    """The Fréchet distance of Gaussians fitted to features that the figure's name says.
+    """The Fréchet distance on a fixed feature network, whatever features other metrics use.
+
+    Args:
+        options: options of the feature network.
 
     Attributes:
-        features: the feature network.
+        features: the name of the feature network.
     """
 
     features: ClassVar[str]
@@ -28,10 +31,10 @@ class FrechetOn(Metric):
             self._network = create_features(self.features, **self._options)
 
     def settings(self) -> str:
-        """The network by its weights and resizer, once it is there."""
-        seen = self._network
-        said = "" if seen is None else f" [{seen.weights_hash}], {seen.resizer}"
-        return f"{self.name} on {self.features}{said}"
+        """Describe the network, with its weights and resizer once it has been loaded."""
+        network = self._network
+        details = "" if network is None else f" [{network.weights_hash}], {network.resizer}"
+        return f"{self.name} on {self.features}{details}"
 
     def __call__(self, data: Comparison) -> dict[str, float]:
         self.prepare()

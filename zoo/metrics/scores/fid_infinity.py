@@ -1,4 +1,4 @@
-"""FID∞: what the FID of endlessly many generated images would be."""
+"""FID∞, an extrapolation of the FID to infinitely many generated images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from zoo.registry import at_least, metric
 
 @metric("fid_infinity")
 class FIDInfinity(Metric):
-    """The Fréchet distance of N generated images is a + b / N: the a of a straight line in 1/N.
+    """The FID extrapolated to infinitely many images: the a of a line a + b / N in 1/N.
 
-    The distances are of random subsets of sizes from `smallest` to all generated images, evenly
-    spaced, one subset a size; the reference is whole. It takes away the bias of few images, which
-    is larger for some generators than for others.
+    The line is fitted to the Fréchet distances between the whole reference and random subsets of
+    the generated images, one subset per size. The sizes are evenly spaced between `smallest` and
+    all images. This removes the bias of a finite number of images, which depends on the generator.
 
-    Paper: Chong and Forsyth (2020), arXiv:1911.07023; they draw latents by a Sobol sequence, here
-    subsets are of the images that all metrics see.
+    Paper: Chong and Forsyth (2020), arXiv:1911.07023; they draw latents from a Sobol sequence,
+    whereas subsets are drawn here from the images that all metrics use.
 
     Args:
-        sizes: of subsets, that the line goes through.
-        smallest: of them; a tenth of the images where they are less than twice this.
+        sizes: the number of subset sizes that the line is fitted to.
+        smallest: the smallest size; a tenth of the images if these are fewer than twice this.
     """
 
     figures = ("fid_infinity",)
@@ -51,12 +51,12 @@ class FIDInfinity(Metric):
         least = self.smallest if count >= 2 * self.smallest else max(2, count // 10)
         sizes = [round(size) for size in np.linspace(least, count, self.sizes)]
         if len(set(sizes)) < 2:
-            raise TooFewError(f"fid_infinity needs more than {count} images.")
+            raise TooFewError(f"metric fid_infinity needs more than {count} images.")
         fewest = min(least, len(data.reference_vectors))
         if fewest <= data.vectors.shape[1]:
             data.notes.append(
                 f"FID infinity of {fewest} and more images in {data.vectors.shape[1]} dimensions: "
-                "covariances are singular and the line is bent; use more images."
+                "covariances are singular and a straight line does not fit; use more images."
             )
         reference = moments(data.reference_vectors)
         random = seeded(data.seed)
@@ -68,6 +68,6 @@ class FIDInfinity(Metric):
 
 
 def extrapolated(sizes: Sequence[int], values: Sequence[float]) -> float:
-    """The value at 1/N = 0 of the least-squares line through values at sizes N."""
+    """Return the value at 1/N = 0 of the least-squares line through values at sizes N."""
     slope_and_intercept = np.polyfit(1 / np.asarray(sizes, dtype=float), np.asarray(values), 1)
     return float(slope_and_intercept[1])

@@ -1,4 +1,4 @@
-"""Diversity on features that come in a package."""
+"""Diversity on features whose weights come in a Python package."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zoo.registry import at_least, metric
 class Lite0Diversity(Diversity):
     """The mean distance, in EfficientNet-Lite0's maps, of random pairs of generated images.
 
-    As diversity by LPIPS, on features that need no network: its values are not those of LPIPS.
-    Near 0 a generator draws one image, and one image of each class where pairs are of one class.
-    The note says what real images reach.
+    It works like diversity by LPIPS but needs no network connection; its values are not comparable
+    with those of LPIPS. A value near 0 means that the generator produces a single image, or a
+    single image per class if pairs are drawn within classes. A note gives the value of real images.
 
     Paper: Zhang et al. (2018), arXiv:1801.03924.
 
     Args:
-        pairs: drawn at random, each of one class where there are labels.
+        pairs: the number of random pairs, each within one class if there are labels.
     """
 
     figures = ("lite0_diversity",)

@@ -1,4 +1,4 @@
-"""Diversity by LPIPS itself, where AlexNet's weights are."""
+"""Diversity by LPIPS, which needs the weights of AlexNet."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.registry import at_least, metric
 class LpipsDiversity(Diversity):
     """The mean LPIPS (version 0.1, AlexNet) of random pairs of generated images.
 
-    Images of less than 64 pixels are too small for AlexNet's last maps to say much. The note says
-    what real images reach.
+    For images smaller than 64x64, AlexNet's last maps carry little information. A note gives the
+    value of real images.
 
     Paper: Zhang et al. (2018), arXiv:1801.03924.
 
     Args:
-        pairs: drawn at random, each of one class where there are labels.
+        pairs: the number of random pairs, each within one class if there are labels.
         weights: the file alexnet-owt-7be5be79.pth; None takes it from torch's hub folder, or
             downloads it there.
     """

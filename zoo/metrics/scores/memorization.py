@@ -1,4 +1,4 @@
-"""Whether a generator copies its training images."""
+"""A metric of whether a generator copies its training images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from zoo.registry import at_least, metric
 
 @metric("memorization")
 class Memorization(Metric):
-    """How much nearer generated images are to training images than those are to each other.
+    """How much closer generated images are to training images than these are to each other.
 
-    `nearest_ratio` is the median distance of a generated image to its nearest training image,
-    over the same among the training images: about 1 is healthy, near 0 is copying. `copies` is
-    the share of generated images as near as the nearest 1 % of real ones: 0.01 is healthy.
+    `nearest_ratio` is the median distance of generated images to their nearest training image,
+    divided by the same median among training images: about 1 is healthy, near 0 means copying.
+    `copies` is the share of generated images that are as close to a training image as the closest
+    1 % of training images are to each other: 0.01 is healthy.
 
     Args:
-        pairs: the nearest ones that are shown as pictures.
+        pairs: the number of closest pairs that are shown.
     """
 
     figures = ("nearest_ratio", "copies")
@@ -36,7 +37,7 @@ class Memorization(Metric):
         return reference.trained_on is not None
 
     def settings(self) -> str:
-        return ""  # no figure depends on the pairs
+        return ""  # no value depends on the number of pairs
 
     def __call__(self, data: Comparison) -> dict[str, float]:
         images = data.reference.trained_on
@@ -47,20 +48,20 @@ class Memorization(Metric):
         if data.reference.split != "train":
             data.notes.append(
                 f"Memorization compares with the {len(images):,} images of "
-                f"{data.reference.dataset}/train, whatever the split of the reference."
+                f"{data.reference.dataset}/train, although the reference is another split."
             )
         distance, index = nearest_rows(data.vectors, vectors)
         rows = random_rows(NEIGHBOUR_IMAGES, len(vectors), data.seed)
         among, _ = nearest_rows(vectors[rows], vectors, own=rows)
         order = distance.argsort()[: self.pairs]
         data.pairs += [(int(i), int(index[i]), float(distance[i])) for i in order]
-        # As near counts too: where real images have twins, copies are all at the distance 0.
+        # `<=`, since with duplicates among the real images, quantile and copies are both at 0.
         copies = {"copies": (distance <= among.quantile(0.01)).double().mean().item()}
         between = among.median()
         if not between > 0:
             data.notes.append(
-                "nearest_ratio is left out: most training images have a twin, and the distance "
-                "between them is 0."
+                "nearest_ratio is left out: most training images have an exact duplicate, at the "
+                "distance 0."
             )
             return copies
         return {"nearest_ratio": (distance.median() / between).item(), **copies}

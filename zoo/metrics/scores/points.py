@@ -1,4 +1,4 @@
-"""Modes of the plane that points lie at."""
+"""A metric that counts the modes of points in the plane."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoo.registry import metric
 
 @metric("point_modes")
 class PointModes(Metric):
-    """Modes of the plane; a point is at one if it lies within three standard deviations of it.
+    """Number of modes in the plane with a point within three standard deviations of their centre.
 
-    `high_quality` is the share of such points.
+    `high_quality` is the share of points that lie so close to a mode.
 
     Paper: Srivastava et al. (2017), arXiv:1705.07761.
     """
@@ -34,14 +34,14 @@ class PointModes(Metric):
         labels = data.reference.labels
         if labels is None or not data.network.plane:
             raise ZooError(
-                "metric point_modes counts modes of points of the plane (datamodule=gaussians, "
-                "features=points): for images use modes."
+                "metric point_modes counts modes of points in the plane (datamodule=gaussians, "
+                "features=points): use the metric modes for images."
             )
         real, count = data.reference_vectors, data.reference.num_classes
         shares = torch.bincount(labels, minlength=count)
         if shares.min() < 2:
             raise TooFewError(
-                "metric point_modes finds the modes in 2 or more real points of each: mode "
+                "metric point_modes needs 2 or more real points of each mode, but mode "
                 f"{int(shares.argmin())} has {int(shares.min())} in {data.reference.name}."
             )
         centers = torch.stack([real[labels == mode].mean(dim=0) for mode in range(count)])
@@ -49,17 +49,16 @@ class PointModes(Metric):
         at = nearest_modes(data.vectors, centers, radius)
         hit, divergence = count_modes(at, count)
         high_quality = len(at) / len(data.vectors)
-        if not hit:  # shares of nothing, which are not even
-            data.notes.append("mode_kl is left out: no point lies at a mode.")
+        if not hit:  # the divergence is undefined
+            data.notes.append("mode_kl is left out: no point lies near a mode.")
             return {"modes": hit, "high_quality": high_quality}
         return {"modes": hit, "mode_kl": divergence, "high_quality": high_quality}
 
 
 def nearest_modes(points: Tensor, centers: Tensor, radius: float) -> Tensor:
-    """The mode of each point (N, 2) that lies within `radius` of a center (K, 2).
+    """Return the nearest mode of each point (N, 2) within `radius` of one of the centres (K, 2).
 
-    Points that lie nowhere are left out, so that the share of good ones is the length of the
-    result over N.
+    Other points are left out, so that the share of good points is the length of the result over N.
     """
     distance, index = torch.cdist(exact(points), exact(centers)).min(dim=1)
     return index[distance <= radius]

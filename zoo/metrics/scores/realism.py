@@ -1,4 +1,4 @@
-"""The realism score of each generated image, and the best and the worst of them as a picture."""
+"""The realism score of generated images, with a gallery of the best and the worst."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from zoo.registry import at_least, metric
 
 @metric("realism")
 class Realism(Metric):
-    """How far inside the real images each generated one lies: max_r radius(r) / d(g, r).
+    """How far within the real images each generated one lies: max_r radius(r) / d(g, r).
 
-    The radius of a real image is the distance to its k-th neighbour among real ones; the half with
-    the largest radii, which lie where nothing is, is left out. 1 and more is inside. `realism` is
-    the median, `realistic` the share inside; the most and the least realistic images are shown.
+    The radius of a real image is the distance to its k-th nearest real neighbour; the half of the
+    real images with the largest radii, which lie in sparse regions, is ignored. A score of 1 or
+    more means that a generated image lies within. `realism` is the median score, `realistic` the
+    share within. The most and the least realistic images are shown.
 
     Paper: Kynkäänniemi et al. (2019), arXiv:1904.06991.
 
     Args:
-        nearest: k.
-        images: real ones at most, drawn at random.
-        shown: images of either end.
+        nearest: the number k of the neighbour that determines the radius.
+        images: the most real images to use, drawn at random if there are more.
+        shown: the number of most and of least realistic images to show.
     """
 
     figures = ("realism", "realistic")
@@ -65,15 +66,18 @@ class Realism(Metric):
 def realism(
     generated: Tensor, reference: Tensor, nearest: int = 3, all_radii: bool = False
 ) -> Tensor:
-    """The score of each vector (N, D) beside reference vectors (M, D), (N,) in float64.
+    """Return the realism score (N,) in float64 of each generated vector.
 
     Args:
-        all_radii: also those above the median.
+        generated: the generated vectors (N, D).
+        reference: the reference vectors (M, D).
+        nearest: the number of the neighbour that determines the radius.
+        all_radii: whether to keep reference vectors with a radius above the median.
     """
     generated, reference = exact(generated), exact(reference)
     radii = torch.cat(
         [
-            # one more than asked, since each is its own nearest neighbour
+            # One more neighbour, since each vector is its own nearest one.
             torch.cdist(block, reference).topk(nearest + 1, largest=False).values[:, -1]
             for block in reference.split(BLOCK)
         ]

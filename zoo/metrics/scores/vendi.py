@@ -1,4 +1,4 @@
-"""The Vendi score: how many different images there effectively are."""
+"""The Vendi score, the effective number of different images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from zoo.registry import above, metric
 class Vendi(Metric):
     """exp of the entropy of the eigenvalues of K/N, K the cosine similarities of the features.
 
-    1 for copies of one image, N for images that have nothing in common. It knows no reference: the
-    note says what the real images reach.
+    It is 1 for copies of a single image, and N for images that have nothing in common. It does not
+    compare with real images; a note gives their own score.
 
     Papers: Friedman and Dieng (2023), arXiv:2210.02410; Pasarkar and Dieng (2023),
     arXiv:2310.12952, for q other than 1.
 
     Args:
-        q: the order of the entropy; below 1 rare images count more, above 1 less.
+        q: the order of the entropy; values below 1 give rare images more weight, values above 1
+            less.
     """
 
     figures = ("vendi",)
@@ -47,12 +48,13 @@ class Vendi(Metric):
 
 
 def vendi_score(vectors: Tensor, q: float = 1.0) -> float:
-    """The Vendi score of vectors (N, D).
+    """Return the Vendi score of vectors (N, D).
 
-    exp(-Σ λ log λ), or (Σ λ^q)^(1/(1-q)) for other orders than 1, λ the eigenvalues of K/N.
+    It is exp(-Σ λ log λ), or (Σ λ^q)^(1/(1-q)) for orders q other than 1, where λ are the
+    eigenvalues of K/N.
     """
     rows = F.normalize(vectors.double(), dim=1)
-    # the N x N matrix of similarities has the eigenvalues of the smaller of two products
+    # K = rows rowsᵀ and rowsᵀ rows have the same nonzero eigenvalues: take the smaller matrix.
     wide = rows.shape[1] > len(rows)
     values = torch.linalg.eigvalsh((rows @ rows.T if wide else rows.T @ rows) / len(rows))
     values = values[values > 1e-12 * values.max()]
