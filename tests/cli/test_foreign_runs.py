@@ -39,7 +39,7 @@ def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name):
         place.rename(kept)
     place.symlink_to(mine)
     try:
-        with pytest.raises(ZooError, match="is a link, and a training that goes on here"):
+        with pytest.raises(ZooError, match="is a link, and a training that is resumed here"):
             continue_run([f"resume={run}"])
     finally:
         place.unlink()
@@ -66,7 +66,7 @@ def test_links_inside_of_a_run_are_its_own(run):
 
 def test_a_pipe_in_a_run_is_not_waited_for(run):
     os.mkfifo(run / "csv" / "pipe")
-    with pytest.raises(ZooError, match="pipe is no file"):
+    with pytest.raises(ZooError, match="pipe is not a regular file"):
         continue_run([f"resume={run}"])
     (run / "csv" / "pipe").unlink()
     assert f"hydra.run.dir={run}" in [a.replace("'", "") for a in continue_run([f"resume={run}"])]

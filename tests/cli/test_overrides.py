@@ -160,7 +160,7 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("~trainer", "trainer is missing: choose its settings with trainer=…, for example cpu."),
         ("trainer=null", "trainer=null is not possible: choose one (python run.py --help"),
         ("model/loss=null", "model/loss=null is not possible: choose one"),
-        ("-m model/head=null,projection", "model/head=null is no value of a sweep"),
+        ("-m model/head=null,projection", "model/head=null is not possible in a sweep"),
         ("~model.loss", "model.loss names no loss: choose one of afm, bce"),
         ("~datamodule", "datamodule names no datamodule: choose one of "),
         ("task=new", "kind is missing: give it as kind=…"),
@@ -184,7 +184,7 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("-c", "expected one argument"),
         ("model/loss=bce,hinge", "add -m to run them all, or choose one of bce, hinge."),
         ("model/loss=glob(*)", "model/loss=glob(*) names several values: add -m to run them all."),
-        ("-m model.lr_g=interval(0,1)", "model.lr_g=interval(0,1) has no end of values"),
+        ("-m model.lr_g=interval(0,1)", "model.lr_g=interval(0,1) is a continuous interval"),
         ("-m model/loss=bce,hing", "model/loss=hing: there is no such choice."),
         ("-m seed=1,2 model.d_steps=1,two", "model.d_steps=two is not an integer."),
     ],
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, flag, key):
         check(*flag, f"{key}={tmp_path}/file/run")
     for name, target in (("gone", "nowhere"), ("round", "round")):
         (tmp_path / name).symlink_to(tmp_path / target)
-        with pytest.raises(ZooError, match=rf"because .*{name} is a link to nowhere.*{key}"):
+        with pytest.raises(ZooError, match=rf"because .*{name} is a broken link.*{key}"):
             check(*flag, f"{key}={tmp_path / name}")
 
 
