@@ -216,7 +216,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     assert other.stdout is not None
     worker = int(other.stdout.readline())
     try:
-        told = f"written by process {other.pid} on {socket.gethostname()}, and two trainings"
+        told = f"in use by process {other.pid} on {socket.gethostname()}, and two trainings"
         with pytest.raises(ZooError, match=told), locked(tmp_path):
             pass
         other.kill()
@@ -259,7 +259,7 @@ def test_the_version_and_a_completion_by_hand(tmp_path):
     assert run("--version").stdout.startswith("gan-zoo ")
     done = run("-sc", "query=bash")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: completion answers a shell")
+    assert done.stderr.startswith("error: completions can be queried only by a shell")
 
 
 @pytest.mark.parametrize("key", ["resume", "model.start"])

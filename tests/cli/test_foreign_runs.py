@@ -85,7 +85,7 @@ def test_a_lock_that_is_another_file(tmp_path, make):
 
 def test_a_lock_that_is_a_pipe(tmp_path):
     os.mkfifo(tmp_path / NAME)
-    with pytest.raises(ZooError, match="is no lock of a training"), locked(tmp_path):
+    with pytest.raises(ZooError, match="is not a training's lock file"), locked(tmp_path):
         raise AssertionError
 
 
@@ -100,7 +100,7 @@ def test_a_lock_that_was_removed_in_between_is_not_held(tmp_path, monkeypatch):
         return original(handle)
 
     monkeypatch.setattr(module, "_take", take)
-    with pytest.raises(ZooError, match="is written by"), locked(tmp_path):
+    with pytest.raises(ZooError, match="is in use by"), locked(tmp_path):
         raise AssertionError
     monkeypatch.undo()
     with locked(tmp_path):

@@ -204,7 +204,7 @@ def test_a_failed_allocation_is_told_apart():
         (None, [], ".*=16: try datamodule.batch_size=8, or model.accumulate=2 for"),
         (MemoryError(), ["model.accumulate=2"], ".*batch_size=8, or model.accumulate=4 for"),
         (torch.OutOfMemoryError("CUDA out of memory."), ["datamodule.batch_size=1"],
-         "datamodule.batch_size=1: no batch is smaller"),
+         "datamodule.batch_size=1: a smaller batch is not possible"),
     ],
 )  # fmt: skip
 def test_no_memory_names_the_next_smaller_batch(tmp_path, monkeypatch, error, options, words):
@@ -255,7 +255,7 @@ def test_a_log_on_a_full_disk_ends_in_a_sentence(tmp_path):
     given = configure(f"resume={run}", "trainer.max_steps=20")
     log.unlink()
     log.symlink_to("/dev/full")
-    words = r"cannot write .*: No space left on device; make room, then resume with .*run"
+    words = r"cannot write .*: No space left on device; free some space, then resume with .*run"
     with pytest.raises(OwnError, match=words):
         run_task(given[0], run, given[1])
     log.unlink()
@@ -272,7 +272,10 @@ def test_a_disk_that_breaks_ends_in_a_sentence(tmp_path, monkeypatch, number):
 
     train(tmp_path, "trainer.max_steps=10")
     monkeypatch.setattr(_Writer, "save", save)
-    words = f"the disk of .*metrics.csv fails: {os.strerror(number)}; mend that, then resume with"
+    words = (
+        f"cannot read or write .*metrics.csv: {os.strerror(number)}; repair the disk, "
+        "then resume with"
+    )
     with pytest.raises(OwnError, match=words):
         train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from zoo.cli.ended import ends_told
+from zoo.cli.ended import failures_explained
 from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
@@ -121,7 +121,7 @@ class Train(Task):
                 print(f"note: {printable(note)}")
             print(printable(_headline(gan, data, trainer, out)), flush=True)
         try:
-            with ends_told(trainer, gan, data, watch, self._go_on):
+            with failures_explained(trainer, gan, data, watch, self._go_on):
                 fit(trainer, gan, data, checkpoint)
         except NonFiniteError as error:
             if self.on_nan == "rollback" and self._rollbacks < self.max_rollbacks:
