@@ -130,8 +130,10 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("+model.foo=1", "model has no option 'foo'."),
         ("+model.generator.depth=1", "model.generator (dcgan) has no option 'depth'."),
         ("+callbacks.samples.rowz=1", "no option 'rowz'. Did you mean 'rows'?"),
-        ("trainer.limit_train_batches=9", "add it with a plus sign: +trainer.limit_train_batches=9"),
-        ("trainer.fast_dev_runs=true", "options of Lightning's with a plus sign: +trainer.fast_dev_runs=… ."),
+        ("trainer.limit_train_batches=9",
+         "add it with a plus sign: +trainer.limit_train_batches=9"),
+        ("trainer.fast_dev_runs=true",
+         "options of Lightning's with a plus sign: +trainer.fast_dev_runs=… ."),
         ("logger.csv.prefix=a", "has: name. Add further options of Lightning's with a plus sign:"),
         # values
         ("model.generator.base_channels=wide", "base_channels=wide is not an integer."),
