@@ -190,9 +190,9 @@ def test_an_earlier_checkpoint_goes_on_in_a_new_folder_and_tells_it(tmp_path):
     files = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     done = run_py("resume=run/checkpoints/images_000000160.ckpt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    note = "note: run/checkpoints/images_000000160.ckpt goes on in outputs/train/"
+    note = "note: run/checkpoints/images_000000160.ckpt is resumed in outputs/train/"
     assert note in done.stdout
-    assert "; run stays as it is.\n" in done.stdout
+    assert "; run stays unchanged.\n" in done.stdout
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == files
     (new,) = (tmp_path / "outputs" / "train").iterdir()
     assert read(new)["zoo"]["images_seen"] == 320

@@ -121,7 +121,7 @@ def test_nan_goes_back_to_the_last_checkpoint_at_half_the_rates(tmp_path, monkey
 
 def test_rollbacks_come_to_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo.training.gan.GAN, "training_step", poisoned(13, 0.0))
-    with pytest.raises(NonFiniteError, match=r"rolled back 2 times.* weights from before are in"):
+    with pytest.raises(NonFiniteError, match=r"rolled back 2 times.* last good weights are in"):
         train(tmp_path, "on_nan=rollback", "max_rollbacks=2", "trainer.max_steps=25")
     assert read(tmp_path)["zoo"]["step"] == 10
 
