@@ -122,8 +122,8 @@ def test_a_shared_search_for_another_figure_names_its_storage(tmp_path):
     with pytest.raises(ZooError) as told:
         search("fid")
     assert str(told.value) == (
-        f"the search in storage={storage} has metric=loss_g, not fid: continue it with that, or choose "
-        "in another storage."
+        f"the search in storage={storage} has metric=loss_g, not fid: continue it with that, or "
+        "choose another storage."
     )
 
 

@@ -60,7 +60,7 @@ def test_files_without_a_discriminator_and_contradictions_are_told(file, tmp_pat
         model.sample(2, refine="ddl")
     with pytest.raises(ZooError, match=r"refine=\{'steps': 3\} has no name"):
         model.sample(2, refine={"steps": 3})
-    with pytest.raises(ZooError, match=r"seeds=… names none"):
+    with pytest.raises(ZooError, match=r"seeds=… cannot select them"):
         zoo.create("task", "sample", ckpt=str(file), refine="drs", seeds="0-3")
 
 

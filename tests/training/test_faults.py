@@ -96,8 +96,11 @@ def test_nan_goes_back_to_the_last_checkpoint_at_half_the_rates(tmp_path, monkey
     train(tmp_path / "run", *rolled)
     told = capsys.readouterr().out
     assert "note: training stopped at step 14: " in told
-    assert "last.ckpt with half the learning rates, model.lr_factor=0.5 (1 of at most 3" in told
-    assert "model.lr_factor=0.25 (2 of at most 3" in told
+    assert (
+        "last.ckpt with half the learning rates, model.lr_factor=0.5 (rollback 1 of at most 3"
+        in told
+    )
+    assert "model.lr_factor=0.25 (rollback 2 of at most 3" in told
     run = read(tmp_path / "run")
     assert run["zoo"]["step"] == 25
     assert [o["param_groups"][0]["lr"] for o in run["optimizer_states"]] == [2.5e-4, 1.25e-4]

@@ -223,11 +223,11 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
         config["resume"] = path
         with pytest.raises(ZooError, match=words):
             run_task(config, tmp_path / "out", given)
-    with pytest.raises(ZooError, match=r"with another loss, bce .* asked for, hinge"):
+    with pytest.raises(ZooError, match=r"with another loss, bce .* requested, hinge"):
         train(tmp_path / "out", f"resume={whole}", "model/loss=hinge")
     with pytest.raises(ZooError, match=r"another generator, mlp .*width=8.*width=9"):
         train(tmp_path / "out", f"resume={whole}", "model.generator.width=9")
-    with pytest.raises(ZooError, match=r"another optimizer, adam, .* asked for, rmsprop"):
+    with pytest.raises(ZooError, match=r"another optimizer, adam, .* requested, rmsprop"):
         train(tmp_path / "out", f"resume={whole}", "model.optimizer=rmsprop")
 
 
