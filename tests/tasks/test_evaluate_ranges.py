@@ -220,8 +220,8 @@ def test_sub_folders_named_as_classes_are_labels(tmp_path: Path) -> None:
         ({"dataset": "mnist_subse"}, "Did you mean 'mnist_subset'"),
         ({"dataset": "gaussians"}, "2 channels, which no picture is compared with"),
         ({"n": 7}, "n=7 pictures are asked for, and .* has 6"),
-        ({"weights": "ema", "truncation": 1.0}, "weights, truncation concerns a generator"),
-        ({"ckpt": "mnist"}, "or images=FOLDER in place of it"),
+        ({"weights": "ema", "truncation": 1.0}, "weights, truncation applies to a generator"),
+        ({"ckpt": "mnist"}, "or images=FOLDER instead of it"),
     ],
 )
 def test_what_does_not_go_with_folders_is_told(
