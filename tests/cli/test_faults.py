@@ -148,7 +148,7 @@ def test_a_folder_of_pictures_is_a_data_set(tmp_path, monkeypatch):
     assert model.dataset("data", str(tmp_path / "classes")).class_names == ["a", "b"]
     for name, words in {
         "image_folder": "names no folder: give the folder itself, for example dataset=my/pictures",
-        str(tmp_path / "none"): "is neither a folder or file of pictures nor a data set; there are",
+        str(tmp_path / "none"): "is neither a folder or file of images nor a data set; the data",
         "mnst": "Did you mean 'mnist'",
     }.items():
         with pytest.raises(ZooError, match=words):

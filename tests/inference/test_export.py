@@ -86,9 +86,9 @@ def test_onnx_file_reads_back_as_a_model(model, onnx_file):
     assert (again.sample(**options) - model.sample(**options)).abs().max() <= TOLERANCE
     with pytest.raises(ZooError, match="no raw weights"):
         zoo.load(onnx_file, weights="raw")
-    with pytest.raises(ZooError, match="holds the generator alone"):
+    with pytest.raises(ZooError, match="holds only the generator"):
         again.discriminator()
-    with pytest.raises(ZooError, match="is an exported file"):
+    with pytest.raises(ZooError, match="is an exported program"):
         export(again, onnx_file.with_name("again.onnx"), "onnx")
 
 

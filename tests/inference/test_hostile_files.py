@@ -146,6 +146,6 @@ def test_the_nearest_of_many_long_names_are_found_among_the_first(tmp_path, monk
         return close(word, names, *arguments, **options)
 
     monkeypatch.setattr(difflib, "get_close_matches", noted)
-    with pytest.raises(ZooError, match=r"Nearest: .*ab\.ckpt, .*ab\.ckpt, .*ab\.ckpt\."):
+    with pytest.raises(ZooError, match=r"Most similar: .*ab\.ckpt, .*ab\.ckpt, .*ab\.ckpt\."):
         zoo.load(tmp_path / f"{'ba' * 110}.ckpt")
     assert looked[-1] == (100, 500, 100)

@@ -51,10 +51,10 @@ def test_refined_images_score_higher(file):
 
 
 def test_files_without_a_discriminator_and_contradictions_are_told(file, tmp_path):
-    with pytest.raises(ZooError, match=r"^mnist holds the generator alone, .*\.ckpt of a"):
+    with pytest.raises(ZooError, match=r"^mnist holds only the generator, .*\.ckpt file of a"):
         zoo.load("mnist").sample(2, refine="drs")
     model = zoo.load(file)
-    with pytest.raises(ZooError, match=r"truncation=0.5 changes what the generator draws"):
+    with pytest.raises(ZooError, match=r"truncation=0.5 changes the distribution of the images"):
         model.sample(2, truncation=0.5, refine="drs")
     with pytest.raises(ZooError, match="Did you mean 'ddls'"):
         model.sample(2, refine="ddl")

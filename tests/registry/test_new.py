@@ -26,7 +26,7 @@ def test_what_new_writes_is_listed_and_works(kind, drop, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.registry.registry.REGISTRY", registry)
     part = registry.get(kind, name)
     assert not registry.problems
-    assert part.summary == "One line on what it is, for task=list."
+    assert part.summary == "Describe it in one line, for task=list."
     assert part.options == tuple(
         p for p in from_callable(part.load()) if p.name in {o.name for o in part.options}
     )

@@ -152,7 +152,7 @@ def test_figures_do_not_depend_on_batches(run: Path, tmp_path: Path) -> None:
         ({"features": "mnist", "features_weights": "x.pth"}, "no option 'weights'"),
         (
             {"dataset": "mnits"},
-            "dataset=mnits is neither a folder or file of pictures nor a data set",
+            "dataset=mnits is neither a folder or file of images nor a data set",
         ),
         ({"dataset": "cifar100"}, "CIFAR|cifar100"),
         ({"n": 1}, "n=1"),

@@ -293,7 +293,7 @@ def test_a_range_of_checkpoints_is_a_curve(
 
 
 def test_ranges_that_hold_nothing_are_told(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="no file fits the pattern"):
+    with pytest.raises(ZooError, match="no file matches the pattern"):
         Evaluate(ckpt=str(run / "checkpoints" / "epoch_*.ckpt"))(tmp_path / "out")
     for file in (run / "checkpoints").iterdir():
         file.write_bytes(b"damaged")

@@ -217,7 +217,7 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
     config, given = configure(*TINY)
     for path, words in {
         str(tmp_path / "absent"): "no checkpoint at",
-        str(damaged): "is damaged or no checkpoint",
+        str(damaged): "is damaged or not a checkpoint",
         str(tmp_path): "holds no checkpoint",
     }.items():
         config["resume"] = path
