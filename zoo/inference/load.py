@@ -213,7 +213,7 @@ class LoadedGenerator:
                 `"ddls"`, or `{"name": "mh", "steps": 100}`; needs a training checkpoint.
 
         Returns:
-            float32 images (N, C, H, W) in [-1, 1] on the CPU; N is `n`, or `n` per class of `label`.
+            float32 images (N, C, H, W) in [-1, 1] on the CPU; N is `n`, or `n` per named class.
 
         Raises:
             ZooError: `n` or `batch_size` is below 1, the model does not have a label, the seed is
