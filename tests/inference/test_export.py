@@ -145,7 +145,7 @@ def test_a_label_that_is_no_class_is_refused_by_the_file_itself(name, tmp_path):
                 given["truncation"] = torch.tensor(math.inf)
             with pytest.raises(Exception, match=r"(?i)out of|range|bound"):
                 run(given)
-            with pytest.raises(ZooError, match="whose labels are 0 to 2"):
+            with pytest.raises(ZooError, match="must be from 0 to 2"):
                 read(z[:2], labels)
 
 

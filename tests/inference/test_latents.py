@@ -108,7 +108,7 @@ def test_a_name_made_of_digits_wins_over_an_index():
         assert class_index(write("1"), 3, ["cat", "dog", "fox"]) == 1
         for label in (write("0"), write("1")):  # no silent index where names are numbers
             with pytest.raises(
-                ZooError, match=r"classes are 5, 7, 2, and since these names are numbers, a"
+                ZooError, match=r"are 5, 7, 2, and since these names are numbers, a"
             ):
                 class_index(label, 3, ["5", "7", "2"])
             with pytest.raises(ZooError, match="label="):
