@@ -147,14 +147,14 @@ def test_features_are_used_where_they_are_and_said(monkeypatch):
 
 def test_what_cannot_be_projected_is_told(file, tmp_path):
     model = zoo.load(file)
-    with pytest.raises(ZooError, match=r"takes images of \(N, 1, 16, 16\), and got \(1, 3, 8, 8\)"):
+    with pytest.raises(ZooError, match=r"takes images of \(N, 1, 16, 16\), but got \(1, 3, 8, 8\)"):
         model.project(torch.zeros(1, 3, 8, 8))
-    with pytest.raises(ZooError, match="2 images need as many labels, and got 3"):
+    with pytest.raises(ZooError, match="2 images need as many labels, but got 3"):
         model.project(torch.zeros(2, 1, 16, 16), [1, 2, 3])
     with pytest.raises(ZooError, match="steps=0 must be"):
         model.project(torch.zeros(1, 1, 16, 16), steps=0)
     export(model, tmp_path / "a.onnx", "onnx")
-    with pytest.raises(ZooError, match="an exported program has none of"):
+    with pytest.raises(ZooError, match="which an exported program does not have"):
         zoo.load(tmp_path / "a.onnx").project(torch.zeros(1, 1, 16, 16))
     with pytest.raises(ZooError, match="needs ckpt=… and image=…"):
         zoo.create("task", "project", ckpt=str(file))(tmp_path)

@@ -153,7 +153,7 @@ def project(
     above(0, "project: ", seconds=seconds)
     shape = (network.channels, network.height, network.width)
     if isinstance(network, ExportedGenerator):
-        raise ZooError("project follows gradients, which an exported program has none of.")
+        raise ZooError("project needs gradients, which an exported program does not have.")
     if targets.dim() != 4 or tuple(targets.shape[1:]) != shape:
         raise ZooError(
             f"project takes images of (N, {', '.join(map(str, shape))}), but got "
