@@ -68,7 +68,7 @@ def validate(config: DictConfig) -> str:
 
 
 def _check_task(part: Part, plain: dict[str, Any]) -> None:
-    """Check the task's own options, and that there is a folder of data sets where it wants one."""
+    """Check the task's own options, and that there is a folder of data sets if it needs one."""
     if part.name in ("train", "tune") or any(p.name == "data_dir" for p in part.parameters):
         if plain.get("data_dir") in (None, ""):
             raise ZooError("data_dir is missing: give the folder of data sets as data_dir=…")

@@ -28,7 +28,7 @@ def prior(generator: Generator) -> Latent | None:
 
 
 def moves_styles(generator: Generator) -> bool:
-    """Whether truncation is a factor on styles rather than a threshold on latents."""
+    """Whether truncation is a factor for styles rather than a threshold for latents."""
     if isinstance(generator, ExportedGenerator):
         return generator.moves_styles
     return type(generator).truncate is not Generator.truncate

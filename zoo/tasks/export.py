@@ -43,7 +43,7 @@ class Export(Task):
         self.name = name
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write the file into the run's folder.
+        """Write the file into the run's folder, and return a summary.
 
         Raises:
             ZooError: there is no such checkpoint, a package is missing, or the outputs of the file

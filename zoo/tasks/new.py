@@ -37,7 +37,7 @@ class New(Task):
         self.folder = Path(folder).expanduser() if folder else _default()
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write the two files.
+        """Write the plugin and its test.
 
         Raises:
             ZooError: the name is not allowed, or is taken by a part or a file.

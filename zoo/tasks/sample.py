@@ -194,7 +194,7 @@ class Sample(Task):
         return z, y, stems
 
     def _walk(self, model: LoadedGenerator, out: Path) -> Path:
-        """Write an animation of `walk_rows` walks side by side."""
+        """Write an animation with `walk_rows` walks side by side, and return its path."""
         import torch
 
         from zoo.inference.dataset import modes_of

@@ -58,7 +58,7 @@ class Serve(Task):
         self.device = device
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Serve until Ctrl-C.
+        """Serve the page until Ctrl-C is pressed.
 
         Raises:
             ZooError: there is no such checkpoint, or the address or port cannot be used.
