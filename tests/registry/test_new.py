@@ -82,7 +82,7 @@ def test_new_refuses_names_that_cannot_be_one(options, words, tmp_path):
 
 def test_new_overwrites_nothing(tmp_path):
     (tmp_path / "mine.py").write_text("precious")
-    with pytest.raises(ZooError, match=r"mine\.py exists"):
+    with pytest.raises(ZooError, match=r"mine\.py already exists"):
         zoo.create("task", "new", kind="loss", name="mine", folder=str(tmp_path))(tmp_path)
     assert (tmp_path / "mine.py").read_text() == "precious"
     assert not (tmp_path / "test_mine.py").exists()

@@ -181,7 +181,7 @@ def test_a_plugin_that_breaks_when_selected_says_where(drop):
 )
 def test_a_plugin_that_makes_no_part_of_its_kind_is_named(drop, old, new, words):
     drop(wrong=PLAIN.replace("NAME", "wrong").replace(old, new))
-    with pytest.raises(ZooError, match=r"^loss 'wrong' of .*wrong\.py" + words):
+    with pytest.raises(ZooError, match=r"^loss 'wrong' in .*wrong\.py" + words):
         zoo.create("loss", "wrong")
 
 
@@ -241,7 +241,7 @@ def test_a_missing_plugin_folder_is_told(monkeypatch, tmp_path):
     assert registry.parts("loss")
     ((where, why),) = registry.problems
     assert where.endswith("nowhere")
-    assert "no folder" in why
+    assert "is not a folder" in why
 
 
 def test_tests_and_hidden_files_are_no_plugins(drop):
