@@ -75,7 +75,7 @@ def test_a_few_bytes_of_a_safetensors_file_describe_no_large_network(ckpt, tmp_p
 def test_a_safetensors_header_that_is_larger_than_its_file(tmp_path):
     file = tmp_path / "a.safetensors"
     file.write_bytes((2**60).to_bytes(8, "little") + b"{}")
-    with pytest.raises(ZooError, match="damaged or no safetensors file"):
+    with pytest.raises(ZooError, match="damaged or not a safetensors file"):
         zoo.load(file)
 
 
@@ -99,7 +99,7 @@ def test_zeros_that_were_deflated(ckpt, tmp_path):
             for _ in range(200):
                 large.write(bytes(2**17))
     assert file.stat().st_size < 200 * 2**17
-    with pytest.raises(ZooError, match="damaged or no checkpoint"):
+    with pytest.raises(ZooError, match="damaged or not a checkpoint"):
         zoo.load(file)
 
 

@@ -143,4 +143,4 @@ def test_two_nodes_train_one_model_and_go_on_after_the_warning_before_the_end(sl
                    "+trainer.max_time=00:00:00:01")  # fmt: skip
     printed, errors = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, printed + errors
-    assert printed.count("with those before") == 1
+    assert printed.count("in total") == 1

@@ -66,7 +66,7 @@ def test_an_archive_that_two_readers_see_differently_is_refused(file, tmp_path):
         assert "x" in archive.namelist()
     with pytest.raises(ValueError, match="something stands before its first entry"):
         check_archive(other)
-    with pytest.raises(ZooError, match="damaged or no checkpoint"):
+    with pytest.raises(ZooError, match="damaged or not a checkpoint"):
         zoo.load(other)
 
 

@@ -185,7 +185,7 @@ def test_a_preset_goes_on_from_a_checkpoint_elsewhere(run, tmp_path, preset, ste
     assert config.tags == ["first", "second"]
     summary = train(tmp_path, *given, *(["trainer.max_steps=4"] if preset == "overfit" else []))
     assert summary["trained"].startswith(f"{steps * 16} images")
-    assert summary["trained"].endswith(f", {(15 + steps) * 16} with those before")
+    assert summary["trained"].endswith(f", {(15 + steps) * 16} in total")
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 

@@ -61,7 +61,7 @@ def test_what_it_waited_for_goes_on_after_a_resume(tmp_path, figures):
     assert figures == [4.4, 3.0]
     summary = train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
     assert figures == [3.0]
-    assert summary["trained"].endswith(", 128 with those before")
+    assert summary["trained"].endswith(", 128 in total")
 
 
 def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(tmp_path, figures):

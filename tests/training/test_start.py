@@ -171,7 +171,7 @@ def test_resumed_as_if_it_had_never_stopped(run, tmp_path, monkeypatch):
     assert_same_training(whole, halves)
     assert whole["zoo"]["start"] == halves["zoo"]["start"]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ZooError, match=r"^resume=halves/\S+ continues a training, and model"):
+    with pytest.raises(ZooError, match=r"^resume=halves/\S+ resumes a training, but model"):
         train(tmp_path / "x", f"resume={tmp_path / 'halves'}", "model.start=mnist")
 
 

@@ -40,10 +40,10 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     for place in ("pictures", "checkpoint", "log"):
         assert (tmp_path / summary[place]).exists()
     assert text.startswith("mlp (")
-    assert "everything goes to run\n" in text
+    assert "all files go to run\n" in text
     more = continue_run(shlex.split(summary["continue"])[3:])
     trained = train(tmp_path / "run", *more)["trained"]
-    assert re.fullmatch(r"80 images in \d+ s, 160 with those before", trained)
+    assert re.fullmatch(r"80 images in \d+ s, 160 in total", trained)
 
 
 def test_commands_take_any_folder(tmp_path, monkeypatch):
