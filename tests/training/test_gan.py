@@ -285,7 +285,7 @@ def test_every_optimizer_takes_eps_and_weight_decay():
 
 
 def test_decay_without_an_end_is_refused():
-    with pytest.raises(ZooError, match=r"model.lr_decay=linear needs an end"):
+    with pytest.raises(ZooError, match=r"model.lr_decay=linear needs a training of known length"):
         fit(make(lr_decay="linear"), make_data(), max_epochs=-1, max_time="00:00:00:10")
 
 
