@@ -68,7 +68,7 @@ def test_images_that_leave_the_range_of_the_real_ones() -> None:
     real = torch.tensor([-1.0, 1.0]).repeat(32).view(4, 1, 4, 4)
     sentence = images_ran_away(13 * real, real, {"fd_r1.gamma": 0.1}, start=0.0032)
     assert sentence is not None
-    assert "spread 13.0 times as far as real ones, up to 13 where 1 is white" in sentence
+    assert "spread 13.0 times as far as real ones, up to 13, where 1 is white" in sentence
     assert "more of model.regularizer.fd_r1.gamma=0.1 (0.0002·H²/batch = 0.0032 is" in sentence
     assert images_ran_away(2.9 * real, real) is None
     assert images_ran_away(real, real / 100) is None  # a bounded G on pale images
@@ -100,7 +100,7 @@ def test_gamma_starts_at_its_rule() -> None:
     assert start_gamma((16, 64), 64) == pytest.approx(0.0032)  # as many pixels
     far = torch.full((8,), 12.0)
     told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, None, 0.0032)
-    assert "with gamma 0.0002·H²/batch = 0.0032 is where to start" in str(told)
+    assert "for gamma, start with 0.0002·H²/batch = 0.0032" in str(told)
     told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, {"r1.gamma": 1e-4}, 0.0032)
     assert "more of model.regularizer.r1.gamma=0.0001 (0.0002·H²/batch = 0.0032 is" in str(told)
 
@@ -147,7 +147,7 @@ def test_many_modes_are_judged_by_their_number() -> None:
         r"2,000 .* hold 4\d\d of 1,000 modes, where 865 are to", str(modes_scarce(half))
     )
     assert modes_scarce(half, before=500) is None
-    assert "where 700 were before" in str(modes_scarce(half, before=700))
+    assert "where there were 700 before" in str(modes_scarce(half, before=700))
 
 
 def test_each_kind_speaks_once_per_epoch() -> None:
@@ -326,7 +326,7 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
         kinds(callback, Module("bce", (r1,), **given))
         return next(f.sentence for f in callback.found.findings if f.kind == "G")
 
-    blamed = "less of model.regularizer.r1.gamma=3 (0.0002·H²/batch = 0.0002 is where to start)"
+    blamed = "less of model.regularizer.r1.gamma=3 (start with 0.0002·H²/batch = 0.0002)"
     assert blamed in advice(Blind(), 3.0)
     plugin, blind = Flat(2.0), {"generator": one_picture, "discriminator": Blind()}
     callback = Diagnose(str(tmp_path), 1)
