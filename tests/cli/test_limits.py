@@ -27,7 +27,7 @@ from zoo.inference.files import read
             "more than the .* GB that can be had on this machine",
         ),
         ("model.d_steps=1000000000", "for each of 1,000,000,000 updates takes .* more than the"),
-        ("callbacks.samples.rows=1000000000", "more than 10,000 pictures"),
+        ("callbacks.samples.rows=1000000000", "more than 10,000 images"),
         ("trainer.devices=64000", "asks for 64000 processes, but this machine has"),
         ("trainer.devices='64000'", "asks for 64000 processes, but this machine has"),
     ],

@@ -359,7 +359,7 @@ def test_best_is_kept_by_a_metric(tmp_path):
     assert kept == [160, 320, 320]
     missing = Checkpoints(str(tmp_path), monitor="kid")
     trainer = pl.Trainer(logger=False, accelerator="cpu", callbacks=[missing])
-    with pytest.raises(ZooError, match=r"monitor=kid is not logged; logged are: "):
+    with pytest.raises(ZooError, match=r"monitor=kid is not logged; this training logs: "):
         missing.save_if_best(trainer, make())
 
 

@@ -110,7 +110,7 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
         ("trainer.max_epochs=0", r"trainer.max_epochs=0 must be 1 or more, or -1 for no limit"),
         ("trainer.max_steps=0", r"trainer.max_steps=0 must be 1 or more, or -1 for no limit"),
         ("trainer.max_steps=-2", r"trainer.max_steps=-2 must be 1 or more"),
-        ("trainer.precision=16-true", r"none of 32-true, bf16-mixed, 16-mixed, in all"),
+        ("trainer.precision=16-true", r"not one of 32-true, bf16-mixed, 16-mixed; in all"),
         ("+trainer.gradient_clip_val=1", r"use model.clip_grad_norm"),
         ("+trainer.accumulate_grad_batches=2", r"set a larger datamodule.batch_size instead"),
         ("trainer.log_every_n_steps=0", r"must be 1 or more"),

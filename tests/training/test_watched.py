@@ -49,7 +49,7 @@ class NamedLosses(OtherLosses):
 def test_what_a_training_logs_is_known_before(head, known):
     gan = gan_with(head)
     assert known | {"loss_d", "loss_g"} <= gan.figures()
-    with pytest.raises(ZooError, match=r"monitor=fid is not measured\. Measured are: .*loss_d"):
+    with pytest.raises(ZooError, match=r"=fid is not measured\. This training measures: .*loss_d"):
         check_watched([Checkpoints(".", monitor="fid")], gan.figures())
     for name in known:
         check_watched([Checkpoints(".", monitor=name)], gan.figures())
