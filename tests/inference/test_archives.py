@@ -64,7 +64,7 @@ def test_an_archive_that_two_readers_see_differently_is_refused(file, tmp_path):
     other.write_bytes(one_in_front_of_another(taken, shown))
     with zipfile.ZipFile(other) as archive:
         assert "x" in archive.namelist()
-    with pytest.raises(ValueError, match="something stands before its first entry"):
+    with pytest.raises(ValueError, match="there are data before its first entry"):
         check_archive(other)
     with pytest.raises(ZooError, match="damaged or no checkpoint"):
         zoo.load(other)
@@ -76,8 +76,8 @@ def test_what_stands_around_an_archive_is_refused(file, tmp_path):
     changed[-2:] = struct.pack("<H", 4)
     for data, reason in (
         (b"#!/bin/sh\n" + content, "before its first entry|not where it says"),
-        (content + b"more", "something stands behind its table"),
-        (bytes(changed) + b"more", "something stands behind its table"),
+        (content + b"more", "there are data after its directory"),
+        (bytes(changed) + b"more", "there are data after its directory"),
     ):
         other.write_bytes(data)
         with pytest.raises(ValueError, match=reason):
