@@ -75,7 +75,7 @@ def test_what_stands_around_an_archive_is_refused(file, tmp_path):
     changed = bytearray(packed(content, zipfile.ZIP_STORED, {}))
     changed[-2:] = struct.pack("<H", 4)
     for data, reason in (
-        (b"#!/bin/sh\n" + content, "before its first entry|not where it says"),
+        (b"#!/bin/sh\n" + content, "before its first entry|not where its end record says"),
         (content + b"more", "there are data after its directory"),
         (bytes(changed) + b"more", "there are data after its directory"),
     ):
@@ -91,7 +91,7 @@ def test_a_table_elsewhere_is_refused(file, tmp_path):
     check_archive(file)
     content[-34:-26] = struct.pack("<Q", 1234)
     (tmp_path / "b.ckpt").write_bytes(content)
-    with pytest.raises(ValueError, match="not where it says"):
+    with pytest.raises(ValueError, match="not where its end record says"):
         check_archive(tmp_path / "b.ckpt")
 
 
