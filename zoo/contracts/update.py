@@ -15,12 +15,16 @@ from zoo.layers.moving import share_of_piece
 
 
 class Discriminate(Protocol):
+    """Scores images with D; see `Update.discriminate`."""
+
     def __call__(
         self, images: Tensor, labels: Tensor | None, augmented: bool = True
     ) -> DiscriminatorOutput: ...
 
 
 class Generate(Protocol):
+    """Makes `n` images with G; see `Update.generate`."""
+
     def __call__(self, n: int, labels: Tensor | None = None) -> GeneratorOutput: ...
 
 

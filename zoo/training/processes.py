@@ -46,7 +46,7 @@ class Watch:
         self._over = threading.Event()
         self._lost: str | None = None
         self._lost_known = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True, name="zoo-processes")
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="zoo-processes")
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -84,7 +84,7 @@ class Watch:
             if child.poll() is None:
                 child.kill()
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while not self._over.wait(_EVERY):
             self._find_children()
             lost = self._ended()

@@ -75,10 +75,10 @@ class Start:
             )
 
     def average(self, ema: EMA) -> None:
-        """Start the average from the file's, or from the file's weights if it has no average.
+        """Start the average from the file's average, or from its plain weights if it has none.
 
-        Unless some layers of G start from random weights, the average then has no ramp-up, which
-        would forget its initial weights at once, as it should in a new training.
+        The average's ramp-up, which soon forgets the initial weights of a new training, is then
+        disabled, unless some layers of G start from random weights.
         """
         weights = self._weights_of("ema_generator.") or self._weights_of("generator.")
         self._load(ema.module, "average", weights)

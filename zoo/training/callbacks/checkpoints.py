@@ -42,10 +42,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
     `previous.ckpt` is the one before `last.ckpt`; a run resumes from it if `last.ckpt` is damaged
     or missing.
 
-    Ctrl-C finishes the current step, writes `last.ckpt` and stops. A run resumed from it reaches
-    the same weights as if it had not been stopped. A second Ctrl-C stops at once. The same happens,
-    once, on the signals with which batch systems and containers end a program (SIGTERM), SLURM
-    announces the end of a job (SIGUSR1), and a closed terminal ends its programs (SIGHUP).
+    Ctrl-C finishes the current step, writes `last.ckpt` and stops; a second Ctrl-C stops at once. A
+    run resumed from this checkpoint reaches the same weights as if it had not been stopped. SIGTERM
+    (sent by batch systems and containers), SIGUSR1 (by SLURM, shortly before the end of a job) and
+    SIGHUP (by a terminal that is closed) have the same effect as the first Ctrl-C.
 
     Args:
         folder: The run's folder.
