@@ -95,6 +95,8 @@ def test_dataset_json_is_read(tmp_path):
     [
         ("l.csv", "file,label\n" + "".join(f"{k},{v}\n" for k, v in BY_FILE.items())),
         ("l.csv", "\ufeff" + "".join(f'"{k}", {v}\r\n' for k, v in BY_FILE.items())),
+        ("l.csv", "file;label\n" + "".join(f"{k};{v}\n" for k, v in BY_FILE.items())),
+        ("l.csv", "".join(f"{k}\t{v}\n" for k, v in BY_FILE.items())),
         ("l.csv", "class,id\n" + "".join(f"{v},{k[:-4]}\n" for k, v in BY_FILE.items())),
         ("l.csv", "label,of\n" + "".join(f"{v},{k}\n" for k, v in BY_FILE.items())),
         ("l.csv", "name,species\n" + "".join(f"{k},{v}\n" * 2 for k, v in BY_FILE.items())),

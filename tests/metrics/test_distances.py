@@ -41,6 +41,11 @@ def test_frechet_distance_of_known_moments() -> None:
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
 
 
+def test_frechet_distance_of_a_set_to_itself_is_not_negative() -> None:
+    x = torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
+    assert 0 <= frechet_distance(x, x) < 1e-6
+
+
 def test_distances_of_given_points() -> None:
     """As the figures of dgm-eval and torchmetrics on the same points."""
     real = torch.tensor([[0, 0], [1, 0], [0, 2], [3, 3]]).double()

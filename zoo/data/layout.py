@@ -111,7 +111,9 @@ def unreadable_labels(file: str, reason: object) -> ZooError:
 
 def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
     rows: Iterator[list[str]]
-    rows = (row for row in csv.reader(_lines(text), skipinitialspace=True) if row)
+    delimiter = _delimiter(next((line for line in _lines(text) if line.strip()), ""))
+    lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True)
+    rows = (row for row in lines if row)
     head = next(rows, [])
     if len(head) < 2:
         raise ValueError("there are no two columns")
@@ -130,6 +132,11 @@ def _csv_pairs(text: str) -> Iterator[tuple[str, str | None]]:
         if len(row) <= max(first, second):
             raise ValueError("a line has fewer columns than the first")
         yield row[first].strip(), row[second].strip() or None
+
+
+def _delimiter(line: str) -> str:
+    """The first of comma, semicolon (as spreadsheets write in much of Europe) and tab in a line."""
+    return next((d for d in ",;\t" if len(next(csv.reader([line], delimiter=d), [])) > 1), ",")
 
 
 def _lines(text: str) -> Iterator[str]:

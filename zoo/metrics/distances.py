@@ -72,7 +72,8 @@ def frechet_distance(generated: Tensor | Moments, reference: Tensor | Moments) -
     Paper: Heusel et al. (2017), arXiv:1706.08500.
     """
     both = [moments(side) if isinstance(side, Tensor) else side for side in (generated, reference)]
-    return fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID]
+    distance = fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID]
+    return max(distance, 0.0)  # rounding takes that of equal sides below 0
 
 
 def singular_note(title: str, generated: Tensor, reference: Tensor) -> list[str]:
