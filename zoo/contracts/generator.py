@@ -60,8 +60,8 @@ class Generator(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = [name for name in ("forward", "map", "synthesize") if name in vars(cls)]
-        if "map" in own and "synthesize" not in own and cls.synthesize is Generator.synthesize:
+        defined = [name for name in ("map", "synthesize") if name in vars(cls)]
+        if defined == ["map"] and cls.synthesize is Generator.synthesize:
             raise TypeError(
                 f"{cls.__name__} defines `map` but not `synthesize`: a generator implements either "
                 "`forward`, or both `map` and `synthesize`."

@@ -62,8 +62,8 @@ def _check_end(file: Path) -> None:
     if tail[-_END_BYTES:][:4] != b"PK\5\6":
         raise ValueError("there are data after its directory")
     if tail[:4] == b"PK\6\7":  # a zip64 archive: the locator of its end record
-        place = int.from_bytes(tail[8:16], "little")
-        if place != size - _END_BYTES - _LOCATOR_BYTES - _LARGE_END_BYTES:
+        position = int.from_bytes(tail[8:16], "little")
+        if position != size - _END_BYTES - _LOCATOR_BYTES - _LARGE_END_BYTES:
             raise ValueError("its directory is not where its end record says")
 
 
@@ -122,9 +122,9 @@ def check_held(state: Mapping[str, Tensor], size: int) -> None:
         strided = value.layout == torch.strided and value.device.type == "cpu"
         if not strided or value.is_quantized:
             raise ValueError(f"the tensor {name[:100]}, which is sparse or has no values")
-        taken = value.numel() * value.element_size()
-        total += taken
-        if taken > value.untyped_storage().nbytes() or total > SHARED * size:
+        required = value.numel() * value.element_size()
+        total += required
+        if required > value.untyped_storage().nbytes() or total > SHARED * size:
             raise ValueError(
                 f"the tensor {name[:100]}, which would take more memory than the file has data for"
             )

@@ -154,20 +154,20 @@ def _classes(
     return num_classes, note
 
 
-def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
+def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
     """Create the schedules that a config node describes, by target.
 
     Args:
         node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
             dotted keys: `{regularizer.r1.gamma: {…}}`.
-        place: The prefix of the targets; used in the recursion.
+        prefix: A prefix of the targets; used in the recursion.
 
     Raises:
         ZooError: An entry is not a schedule, or has an unknown name or option.
     """
     by_target: dict[str, Schedule] = {}
     for key, value in node.items():
-        target = f"{place}{key}"
+        target = f"{prefix}{key}"
         if value is None:
             continue
         if not isinstance(value, dict):

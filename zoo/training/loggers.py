@@ -175,9 +175,9 @@ def _cut(file: Path, step: int, logged: int) -> None:
         return
 
     def stays(row: dict[str, str]) -> bool:
-        place = row.get("step") or ""
+        number = row.get("step") or ""
         means = bool(row.get("images_per_second"))
-        return place.isdecimal() and int(place) <= (logged if means else step)
+        return number.isdecimal() and int(number) <= (logged if means else step)
 
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - 1))

@@ -143,8 +143,8 @@ class MLFlowLogger(loggers.MLFlowLogger):
         """Return where the log is, for the summary at the end of a training."""
         if not self.is_local:
             parts = urlsplit(self.uri)
-            place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-            return {"MLflow": f"run {self.run_id} at {place}"}
+            server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            return {"MLflow": f"run {self.run_id} at {server}"}
         viewer = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
         return {"MLflow": f"run {self.run_id}; {viewer}"}
 

@@ -202,12 +202,12 @@ class TrainingModule(LeanModule):
 
     def figures(self) -> set[str] | None:
         """Return the names of all metrics logged; None if a part does not declare its losses."""
-        own = own_losses(self.generator, self.discriminator)
-        if own is None:
+        auxiliary = own_losses(self.generator, self.discriminator)
+        if auxiliary is None:
             return None
         penalties = named([*self.regularizers])  # type: ignore[list-item]
         both = {metric_name(name, "generator") for name in penalties}
-        return {*LOGGED, *own, *penalties, *both}
+        return {*LOGGED, *auxiliary, *penalties, *both}
 
     def _make_schedules(self) -> Schedules | None:
         if not self.schedules:
@@ -268,9 +268,9 @@ class TrainingModule(LeanModule):
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
-        shown = len(images) * self._world_size
+        images_in_step = len(images) * self._world_size
         batches = self.batches_per_step
-        seen = self.images_seen = self.images_seen + shown * self.d_steps // batches
+        seen = self.images_seen = self.images_seen + images_in_step * self.d_steps // batches
         if self._counts_images:
             self._datamodule.images_seen = seen * batches // self.d_steps
         # The end of an epoch gets a row of its own, before a checkpoint may be written there. So

@@ -158,25 +158,25 @@ def make_networks(
         _check_shape(generator, 1, shape)
         _check_shape(discriminator, packs, shape)
         return generator, discriminator
-    known: dict[str, Any] = {"num_classes": 0}
-    known |= {k: v for k, v in (data or {}).items() if k in shape}
+    resolved: dict[str, Any] = {"num_classes": 0}
+    resolved |= {k: v for k, v in (data or {}).items() if k in shape}
     for network, images in ((generator, 1), (discriminator, packs)):
         if not isinstance(network, str | dict):
-            known |= {k: getattr(network, k) for k in shape}
-            known["channels"] = network.channels // images
-    known |= {k: v for k, v in shape.items() if v is not None}
-    if missing := [k for k in shape if k not in known]:
+            resolved |= {k: getattr(network, k) for k in shape}
+            resolved["channels"] = network.channels // images
+    resolved |= {k: v for k, v in shape.items() if v is not None}
+    if missing := [k for k in shape if k not in resolved]:
         raise ZooError(
             f"zoo.GAN cannot create networks by name without knowing the shape of the images: add "
             f"{listing(f'{k}=…' for k in missing)}."
         )
     if g is not None:
         prior = made_part("latent", latent or "normal", dim=latent_dim)
-        generator = make_generator(*g, **known, latent=prior)
+        generator = make_generator(*g, **resolved, latent=prior)
     if d is not None:
         discriminator = make_discriminator(
             *d,
-            **known,
+            **resolved,
             latent=generator.latent,
             head=named_part("head", head),
             loss=loss,
@@ -194,13 +194,13 @@ def _check_shape(network: Any, packs: int, shape: dict[str, Any]) -> None:
         shape: The `image_size`, `channels` and `num_classes` requested; None if not given.
     """
     for name, value in shape.items():
-        own = getattr(network, name)
+        actual = getattr(network, name)
         if name == "image_size":
-            fits = value is None or height_width(value) == height_width(own)
+            fits = value is None or height_width(value) == height_width(actual)
         else:
-            fits = value is None or own == (value * packs if name == "channels" else value)
+            fits = value is None or actual == (value * packs if name == "channels" else value)
         if not fits:
             raise ZooError(
                 f"{name}={value} applies only to networks given by name: {type(network).__name__} "
-                f"was created with {name}={own}."
+                f"was created with {name}={actual}."
             )

@@ -25,12 +25,12 @@ def make_profiler(kind: str, out: Path) -> Profiler | str:
 
     if not is_first():
         return NoProfiler()
-    known: dict[str, Any] = {
+    classes: dict[str, Any] = {
         "simple": profilers.SimpleProfiler,
         "advanced": profilers.AdvancedProfiler,
         "pytorch": profilers.PyTorchProfiler,
     }
-    return known[kind](dirpath=str(out), filename=_NAME) if kind in known else kind
+    return classes[kind](dirpath=str(out), filename=_NAME) if kind in classes else kind
 
 
 def take_profile(out: Path) -> str:

@@ -135,7 +135,7 @@ class Schedules:
         set_learning_rate(self._optimizers[which], rate)
 
     def _beta(self, target: str) -> Write:
-        place = ("beta1", "beta2").index(target)
+        which = ("beta1", "beta2").index(target)
         if any("betas" not in g for o in self._optimizers for g in o.param_groups):
             raise ZooError(f"model.schedules: {target} needs an optimizer with betas, like Adam.")
         if not all(isinstance(o, DeviceAdam) for o in self._optimizers):
@@ -145,7 +145,7 @@ class Schedules:
             for optimizer, share in zip(self._optimizers, self._lazy, strict=True):
                 for group in optimizer.param_groups:
                     betas = list(group["betas"])
-                    betas[place] = value**share
+                    betas[which] = value**share
                     group["betas"] = tuple(betas)
                 if isinstance(optimizer, DeviceAdam):
                     optimizer.hold_betas()

@@ -88,7 +88,7 @@ class Start:
 
     def record(self) -> dict[str, Any]:
         """Describe where the weights came from, as plain values for the checkpoint."""
-        before = self.info.get("start")
+        earlier = self.info.get("start")
         return {
             "source": self.source,
             "hash": tensors_hash(sorted(self._weights_of("generator.").items())),
@@ -96,7 +96,7 @@ class Start:
             "data": str(self.info["data"].get("name")),
             "images_seen": int(self.info.get("images_seen", 0)),
             "average": self._averaged,
-            **({"start": before} if isinstance(before, dict) else {}),
+            **({"start": earlier} if isinstance(earlier, dict) else {}),
         }
 
     @property

@@ -191,9 +191,9 @@ def make_trainer(
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
-    known = inspect.signature(pl.Trainer.__init__).parameters
+    parameters = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
-        if name not in (*known, "max_images"):
+        if name not in (*parameters, "max_images"):
             choices = [p.name for p in TRAINER_PARAMETERS]
             raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
     _check_settings(settings)

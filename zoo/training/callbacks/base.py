@@ -176,14 +176,14 @@ def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> 
     sets = [logged, *(c.figures() for c in callbacks if isinstance(c, Measures))]
     if None in sets or any(map(may_log, callbacks)):
         return
-    known = sorted(set().union(*(names or () for names in sets)))
+    measured = sorted(set().union(*(names or () for names in sets)))
     for callback in callbacks:
         watched = callback.watched() if isinstance(callback, Callback) else {}
         for option, figure in watched.items():
-            if figure not in known:
+            if figure not in measured:
                 raise ZooError(
-                    f"{option}={figure} is not measured.{suggest(figure, known)} This training "
-                    f"measures: {listing(known)}; add a metric with callbacks=evaluate and "
+                    f"{option}={figure} is not measured.{suggest(figure, measured)} This training "
+                    f"measures: {listing(measured)}; add a metric with callbacks=evaluate and "
                     "'callbacks.evaluate.metrics=[NAME]'"
                 )
 

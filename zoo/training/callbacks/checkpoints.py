@@ -123,10 +123,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         self.stopped_by = signal.Signals(number)
         if number == getattr(signal, "SIGHUP", None):
             # The terminal is gone, so that printing would fail before the checkpoint is written.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
+            null = os.open(os.devnull, os.O_WRONLY)
             for terminal in self._terminals:
-                os.dup2(nowhere, terminal)
-            os.close(nowhere)
+                os.dup2(null, terminal)
+            os.close(null)
         if number == signal.SIGINT:
             # Not `print`, which this handler may have interrupted.
             os.write(2, b"\nfinishing the step; press Ctrl-C again to stop at once\n")
@@ -199,10 +199,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         if self.monitor is None:
             return
         if self.monitor not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
+            logged = ", ".join(sorted(trainer.callback_metrics))
             raise ZooError(
                 f"callbacks.checkpoints.monitor={self.monitor} is not logged; this training logs: "
-                f"{known}."
+                f"{logged}."
             )
         score = float(trainer.callback_metrics[self.monitor])
         better = score < self.best_score if self.mode == "min" else score > self.best_score
@@ -241,9 +241,9 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
                 with contextlib.suppress(OSError):
                     if partial is not None:
                         partial.unlink()
-            before = " The previous checkpoint is unchanged." if self.last.is_file() else ""
+            hint = " The previous checkpoint is unchanged." if self.last.is_file() else ""
             raise OwnError(
-                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{before}"
+                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{hint}"
             ) from error
 
 

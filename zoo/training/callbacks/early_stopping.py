@@ -72,10 +72,10 @@ class EarlyStopping(Callback):
         if not is_due(self.monitor, figures, trainer):
             return
         if self.monitor not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
+            logged = ", ".join(sorted(trainer.callback_metrics))
             raise ZooError(
                 f"callbacks.early_stopping.monitor={self.monitor} is not measured; this training "
-                f"measures: {known}."
+                f"measures: {logged}."
             )
         value = float(trainer.callback_metrics[self.monitor])
         gain = self.best - value if self.mode == "min" else value - self.best

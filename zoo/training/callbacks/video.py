@@ -140,8 +140,8 @@ def with_line(picture: Image.Image, words: str) -> Image.Image:
     canvas = Image.new(picture.mode, (picture.width, picture.height + _LINE), white)
     canvas.paste(picture)
     font = ImageFont.load_default(size=12)
-    place = (picture.width - 6, picture.height + _LINE // 2)
-    ImageDraw.Draw(canvas).text(place, words, fill=black, font=font, anchor="rm")
+    position = (picture.width - 6, picture.height + _LINE // 2)
+    ImageDraw.Draw(canvas).text(position, words, fill=black, font=font, anchor="rm")
     return canvas
 
 
