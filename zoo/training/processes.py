@@ -28,10 +28,10 @@ _GRACE = 10.0
 class Watch:
     """Watches the other processes of a training on this machine, in a thread of its own.
 
-    The first process, which started the others, notices when one of them ends. They notice the end
-    of the first process when the id of their parent changes. A process that still waits in a
+    The first process, which started the others, notices when one of them ends; the others notice
+    the end of the first one when the id of their parent changes. A process that still waits in a
     collective operation, which can take minutes on GPUs, is then ended. If `srun` or torchrun
-    started all processes, watching them is left to it.
+    started all processes, watching them is left to that program.
 
     Args:
         go_on: Returns a clause that tells the user how to continue: `resume with …`.
