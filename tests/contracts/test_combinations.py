@@ -200,7 +200,7 @@ def generators_at(size: int) -> list[str]:
 
 def test_packs_are_refused_with_labels():
     chosen = {"packing": node("regularizer", "packing")}
-    with pytest.raises(ZooError, match=r"no one label.*conditional=false"):
+    with pytest.raises(ZooError, match=r"no single label.*conditional=false"):
         build_gan(model("dcgan", "dcgan", "bce", regularizer=chosen, conditional=True), DATA)
 
 

@@ -369,7 +369,7 @@ def test_other_strategies_are_refused():
     class Odd:
         strategy = "an odd one"
 
-    with pytest.raises(ZooError, match="use auto for one device and ddp for several"):
+    with pytest.raises(ZooError, match="use auto for one device or ddp for several"):
         check_strategy(Odd())
 
 

@@ -100,7 +100,7 @@ def test_classes_of_other_names_are_told(run, tmp_path, capsys):
         generator_options={"width": 8}, class_names=[*names[:7], "8", "7", "9"],
     )  # fmt: skip
     train(tmp_path / "second", f"model.start={swapped}", *STILL)
-    assert f"note: class 7 is '7' and was '8' in {swapped}: " in capsys.readouterr().out
+    assert f"note: class 7 is '7' here but was '8' in {swapped}: " in capsys.readouterr().out
     train(tmp_path / "third", f"model.start={swapped}", *STILL, "model.conditional=false")
     assert "note: class" not in capsys.readouterr().out
 

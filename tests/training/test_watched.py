@@ -105,7 +105,7 @@ def _logs(node: ast.AST) -> bool:
 def test_the_lowest_of_a_figure_that_is_better_the_higher_is_not_kept(tmp_path):
     """`mode=min` is the default: best.ckpt would be the worst, and a better figure end the run."""
     for figure in ("inception_score", "precision", "vendi", "high_quality"):
-        with pytest.raises(ZooError, match=rf"{figure} is better .* callbacks\.checkpoints\.mode="):
+        with pytest.raises(ZooError, match=rf"{figure}: higher .* callbacks\.checkpoints\.mode="):
             check_directions([Checkpoints(".", monitor=figure)])
         check_directions([Checkpoints(".", monitor=figure, mode="max")])
     check_directions([Checkpoints(".", monitor=figure) for figure in ("fid", "loss_g", None)])

@@ -160,8 +160,8 @@ def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterab
         name = _name(augmentation).strip("'")
         if not augmentation.acts and f"augmentation.{name}" not in scheduled:
             raise ZooError(
-                f"augmentation {name}, as configured, changes nothing: set its strength, schedule "
-                "it (model.schedules), or leave it out."
+                f"augmentation {name} changes nothing as configured: set its strength, schedule it "
+                "(model.schedules), or leave it out."
             )
 
 

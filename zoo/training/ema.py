@@ -65,7 +65,7 @@ class EMA:
         equal: bool = False,
     ) -> None:
         if half_life is None and beta is None and not equal:
-            raise ZooError("ema: an average needs half_life or beta, or equal=True.")
+            raise ZooError("ema: an average needs half_life, beta, or equal=True for a plain mean.")
         self.half_life = half_life
         self.rampup = rampup
         self.beta = beta
