@@ -110,5 +110,5 @@ def test_the_lowest_of_a_figure_that_is_better_the_higher_is_not_kept(tmp_path):
         check_directions([Checkpoints(".", monitor=figure, mode="max")])
     check_directions([Checkpoints(".", monitor=figure) for figure in ("fid", "loss_g", None)])
     early = ("callbacks=early_stopping", "callbacks.early_stopping.monitor=recall")
-    with pytest.raises(ZooError, match=r"monitor=recall .*: set callbacks\.early_stopping\.mode="):
+    with pytest.raises(ZooError, match=r"monitor=recall: .* set callbacks\.early_stopping\.mode="):
         train(tmp_path, *early, "callbacks.evaluate.metrics=[prdc,fid]")
