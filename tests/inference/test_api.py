@@ -59,7 +59,7 @@ def test_names_stand_beside_objects() -> None:
     assert (gan.discriminator.image_size, gan.discriminator.num_classes) == (16, 10)
     with pytest.raises(ZooError, match=r"add image_size=…, channels=…"):
         zoo.GAN("mlp", "mlp", "bce")
-    with pytest.raises(ZooError, match=r"loss \{'margin': 1\} names no part"):
+    with pytest.raises(ZooError, match=r"loss \{'margin': 1\} has no name"):
         zoo.GAN(g, "mlp", {"margin": 1})
     with pytest.raises(ZooError, match="there is no loss 'hing'"):
         zoo.GAN(g, "mlp", "hing")

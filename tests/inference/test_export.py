@@ -238,4 +238,4 @@ def test_without_the_extra_the_sentence_names_the_command(model, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "needs onnxscript, not installed here: pip install 'gan-zoo[export]'" in done.stderr
+    assert "needs onnxscript, which is not installed: pip install 'gan-zoo[export]'" in done.stderr

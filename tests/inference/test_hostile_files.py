@@ -42,10 +42,10 @@ def test_what_never_ends_is_not_read(model, tmp_path, make):
     folder = tmp_path / "run" / "evaluations"
     folder.mkdir()
     make(folder / f"images_{model.images_seen:09d}.json")
-    with pytest.warns(UserWarning, match="it is no file"):
+    with pytest.warns(UserWarning, match="it is not a regular file"):
         assert find_results(model) == []
     make(tmp_path / "run" / "metrics.csv")
-    with pytest.raises(ZooError, match=r"cannot be read as a log .it is no file"):
+    with pytest.raises(ZooError, match=r"cannot be read as a log .it is not a regular file"):
         read_metrics(tmp_path / "run")
 
 

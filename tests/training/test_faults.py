@@ -244,7 +244,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_partial_file(tmp_path):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert f"cannot write a checkpoint to {run / 'checkpoints'}: File too large." in line
-    assert "written before it is untouched" in line
+    assert "The previous checkpoint is unchanged" in line
     assert {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()} == before
     train(run, f"resume={run}", "trainer.max_steps=20")
     assert read(run)["zoo"]["step"] == 20

@@ -216,16 +216,16 @@ def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        (["+trainer.enable_checkpointing=false"], "contradicts a callback: give callbacks.checkp"),
+        (["+trainer.enable_checkpointing=false"], "contradicts a callback: set callbacks.checkp"),
         (["callbacks.progress={_target_:zoo.training.callbacks.progress.Progress}",
           "+trainer.enable_progress_bar=false"], "give callbacks.progress=null instead"),
         (["+callbacks.stop={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:fid}",
           "trainer.max_epochs=2"], "needs the metric 'fid', which is not logged"),
         (["+callbacks.x={_target_:zoo.training.ends.longer}"], "ends has no longer"),
         (["+callbacks.x={_target_:pytorch_lightning.callbacks.timer.timedelta}"], "no Callback"),
-        (["+logger.x={_target_:zoo.load}"], "is no Logger of Lightning's"),
-        (["logger=wandb", "logger.wandb.project=a/b"], "is no name of a project"),
-        (["logger=wandb", "logger.wandb.offline=false"], "offline=false cannot be, because"),
+        (["+logger.x={_target_:zoo.load}"], "is not a Lightning Logger"),
+        (["logger=wandb", "logger.wandb.project=a/b"], "is not a valid project name"),
+        (["logger=wandb", "logger.wandb.offline=false"], "offline=false is not possible, because"),
     ],
 )  # fmt: skip
 def test_switches_that_contradict_are_told(tmp_path, monkeypatch, override, words):

@@ -58,7 +58,7 @@ def test_an_equal_average_is_the_mean_of_all_weights_from_its_start_on():
             torch.testing.assert_close(average.module.weight, torch.stack(kept).mean(0))
         else:
             assert torch.equal(average.module.weight, network.weight)
-    with pytest.raises(ZooError, match="needs half_life or beta"):
+    with pytest.raises(ZooError, match="needs half_life, beta, or equal=True"):
         EMA(network, half_life=None)
 
 
