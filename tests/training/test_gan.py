@@ -281,6 +281,11 @@ def test_only_adam_is_corrected_and_only_for_lazy_penalties():
         assert [o.param_groups[0]["lr"] for o in gan.configure_optimizers()] == [2e-4, 2e-4]
 
 
+def test_betas_that_the_optimizer_does_not_have_are_noted():
+    (note,) = make(optimizer="rmsprop", betas=[0.0, 0.9]).notes
+    assert note == "model.betas=[0.0, 0.9] has no effect: rmsprop has no betas."
+
+
 def test_every_optimizer_takes_eps_and_weight_decay():
     options = get_args(get_type_hints(zoo.GAN.__init__)["optimizer"])
     assert set(options) == set(OPTIMIZERS)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TextIO
 
 from zoo.cli.grammar import value_of
+from zoo.core.environment import environment
 from zoo.core.errors import OwnError, ZooError, ZooWarning, printable
 from zoo.core.faults import is_disk_full
 from zoo.core.launch import is_first, rank
@@ -69,7 +70,7 @@ def exit_with_sentence() -> Iterator[None]:
     try:
         # HYDRA_FULL_ERROR=1 makes Hydra raise exceptions instead of printing them. The processes of
         # a DDP training inherit it, so a second variable passes on the user's choice.
-        with _environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}), _plain_warnings():
+        with environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}), _plain_warnings():
             yield
     except Stopped as stopped:  # deliberate, so a traceback would not help
         _end(str(stopped), stopped.code)
@@ -109,21 +110,6 @@ def _plain_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = original
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set environment variables within the context."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def error_sentence(error: Exception) -> str:

@@ -215,10 +215,12 @@ class GAN(TrainingModule):
             lr_decay_start,
         )
         self.notes += self.rates.notes
-        default = inspect.signature(GAN).parameters["ema_half_life"].default
+        defaults = {k: p.default for k, p in inspect.signature(GAN).parameters.items()}
+        if optimizer not in HAS_BETAS and tuple(betas) != defaults["betas"]:
+            self.notes.append(f"model.betas={list(betas)} has no effect: {optimizer} has no betas.")
         own = {
             "lr_g": lr_g, "lr_d": lr_d, "beta1": betas[0], "beta2": betas[1],
-            "ema_half_life": None if ema_half_life == default else ema_half_life,
+            "ema_half_life": None if ema_half_life == defaults["ema_half_life"] else ema_half_life,
         }  # fmt: skip
         self.notes += compatibility.overruled(self.schedules, own, self.schedulable_parts())
         self.clip_grad_norm = clip_grad_norm

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from pytorch_lightning import loggers
 from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import write_text
+from zoo.core.environment import environment
 from zoo.core.extras import require
 from zoo.core.tables import markdown
 from zoo.training.loggers import kept_models
@@ -149,18 +150,10 @@ class MLFlowLogger(loggers.MLFlowLogger):
         return {"MLflow": f"run {self.run_id}; {viewer}"}
 
 
-@contextlib.contextmanager
-def _fewer_retries() -> Iterator[None]:
+def _fewer_retries() -> contextlib.AbstractContextManager[None]:
     """Give up on a server that does not answer after 6 seconds, instead of MLflow's 4 minutes."""
     retries = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    if retries in os.environ:
-        yield
-        return
-    os.environ[retries] = "2"
-    try:
-        yield
-    finally:
-        del os.environ[retries]
+    return environment(**{retries: os.environ.get(retries, "2")})
 
 
 def _tracking_uri(tracking_uri: str | None) -> str:
