@@ -281,11 +281,6 @@ def test_only_adam_is_corrected_and_only_for_lazy_penalties():
         assert [o.param_groups[0]["lr"] for o in gan.configure_optimizers()] == [2e-4, 2e-4]
 
 
-def test_betas_that_the_optimizer_does_not_have_are_noted():
-    (note,) = make(optimizer="rmsprop", betas=[0.0, 0.9]).notes
-    assert note == "model.betas=[0.0, 0.9] has no effect: rmsprop has no betas."
-
-
 def test_every_optimizer_takes_eps_and_weight_decay():
     options = get_args(get_type_hints(zoo.GAN.__init__)["optimizer"])
     assert set(options) == set(OPTIMIZERS)
@@ -327,7 +322,7 @@ def test_values_are_read_even_where_nobody_asks_for_them():
 
 def test_images_that_come_alone_in_a_list_have_no_labels():
     loader = DataLoader(TensorDataset(torch.zeros(16, 1, 8, 8)), batch_size=16)
-    with pytest.raises(ZooError, match="the first batch has no labels, and the networks take"):
+    with pytest.raises(ZooError, match="the first batch has no labels, but the networks need"):
         fit(make(), loader=loader, max_steps=1)
     plain = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1)
     assert fit(plain, loader=loader, max_steps=1).global_step == 1

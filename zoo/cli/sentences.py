@@ -141,11 +141,11 @@ def _no_key(key: str, overrides: list[str]) -> str:
 
 
 def _to_choose(section: str, name: str) -> str:
-    """Return `" Choose it with +callback=video."` if `name` is an entry that is not chosen."""
+    """Return `" The override +callback=video adds it."` if `name` is an entry that is not chosen."""
     if section == "callbacks" and name in [part.name for part in REGISTRY.parts("callback")]:
-        return f" Choose it with +callback={name}."
+        return f" The override +callback={name} adds it."
     if section == "logger" and name in _choices_of(section):
-        return f" Choose it with logger={name}."
+        return f" The override logger={name} selects it."
     return ""
 
 

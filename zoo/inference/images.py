@@ -142,8 +142,8 @@ def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) 
     kind = path.suffix.lstrip(".")
     if not frames or fps <= 0:
         raise ZooError(
-            f"{path.name} needs one or more frames and fps above 0, but got {len(frames)} frames "
-            f"and fps={fps}."
+            f"{path.name} needs one or more frames and fps above 0, but got fps={fps} and "
+            f"{len(frames)} frames."
         )
     if kind == "mp4":
         return _write_mp4(frames, path, fps)
