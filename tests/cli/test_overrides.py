@@ -107,8 +107,8 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("datamodule=mnst", "datamodule=mnst: there is no such choice. Did you mean 'mnist'?"),
         ("logger=wandbb", "logger=wandbb: there is no such choice. Did you mean 'wandb'?"),
         ("logger=[csv,mflow]", "logger=mflow: there is no such choice. Did you mean 'mlflow'? Cho"),
-        ("callbacks.video.format=webp", "no option 'video'. The override +callback=video adds it. It"),
-        ("logger.wandb.log_model=true", "no option 'wandb'. The override logger=wandb selects it. It"),
+        ("callbacks.video.format=webp", "no option 'video'. The override +callback=video adds it"),
+        ("logger.wandb.log_model=true", "no option 'wandb'. The override logger=wandb selects it"),
         ("model/regularizer=[r3]", "model/regularizer=r3: there is no such choice."),
         # keys
         ("modle=x", "Did you mean 'model'?"),

@@ -141,7 +141,7 @@ def _no_key(key: str, overrides: list[str]) -> str:
 
 
 def _to_choose(section: str, name: str) -> str:
-    """Return `" The override +callback=video adds it."` if `name` is an entry that is not chosen."""
+    """Return the override that adds the entry `name`, as a sentence, if it is not chosen."""
     if section == "callbacks" and name in [part.name for part in REGISTRY.parts("callback")]:
         return f" The override +callback={name} adds it."
     if section == "logger" and name in _choices_of(section):
