@@ -91,7 +91,7 @@ def _meanings(file: Path, name: str) -> dict[str, str]:
     for line in after.splitlines():
         if line and not line.startswith(" "):
             break
-        entry = re.match(r" {4}([\w, ]+): (.*)", line)
+        entry = re.match(r" {4}(\w[\w, ]*): (.*)", line)
         if entry:
             names = [name.strip() for name in entry[1].split(",")]
             meanings |= dict.fromkeys(names, entry[2])
