@@ -29,7 +29,9 @@ def test_a_section_says_how_a_part_is_chosen_and_what_options_mean():
     section = section.partition("\n### ")[0]
     assert "`datamodule=webdataset`" in section
     assert "`datamodule.window` |" in section
-    assert "images that are shuffled together; two windows are in memory" in section
+    assert (
+        "the number of images that are shuffled together; two windows are held in memory" in section
+    )
     assert "https://arxiv.org/abs/2001.01858" in section
     assert "`model/regularizer=[r1]`" in PAGE
     assert "| `model.regularizer.r1.gamma` |" in PAGE

@@ -51,4 +51,4 @@ def test_a_report_says_what_a_score_is_of(run, tmp_path):
 
     Explore(ckpt=str(run), sections=["scores"], n=N).run(zoo.Run(tmp_path))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Each score is of 3 images, which D sees as one." in text
+    assert "Each score is for 3 images, which D sees as one." in text

@@ -90,7 +90,7 @@ def range_of(values: np.ndarray | Span) -> ValueRange:
 def to_levels(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
     """Convert values of any type to uint8: black becomes 0, white 255, and the rest is clipped.
 
-    A few rows are converted at a time, so that little memory is used beside `values` and the
+    A few rows are converted at a time, so that little memory is used besides `values` and the
     result.
     """
     levels = np.empty(values.shape, np.uint8)

@@ -36,14 +36,14 @@ class Find:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: LoadedGenerator, at: int, found: Projection) -> Find:
+    def of(cls, model: LoadedGenerator, at: int, projection: Projection) -> Find:
         """Create it from the projection of a single picture by the model at index `at`."""
-        if found.space == "z":
-            return cls(at, found.latents, None)
-        device, labels = model.device, found.labels
+        if projection.space == "z":
+            return cls(at, projection.latents, None)
+        device, labels = model.device, projection.labels
         y = None if labels is None else labels.to(device)
-        w = model.generator.map(found.origins.to(device), y).cpu()
-        return cls(at, found.origins, found.latents - (w[:, 0] if w.dim() == 3 else w))
+        w = model.generator.map(projection.origins.to(device), y).cpu()
+        return cls(at, projection.origins, projection.latents - (w[:, 0] if w.dim() == 3 else w))
 
     def describe(self) -> dict[str, Any]:
         """Return its numbers as plain lists, for JSON."""
