@@ -218,11 +218,12 @@ def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeyp
     [
         (["+trainer.enable_checkpointing=false"], "contradicts a callback: set callbacks.checkp"),
         (["callbacks.progress={_target_:zoo.training.callbacks.progress.Progress}",
-          "+trainer.enable_progress_bar=false"], "give callbacks.progress=null instead"),
+          "+trainer.enable_progress_bar=false"], "set callbacks.progress=null instead"),
         (["+callbacks.stop={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:fid}",
           "trainer.max_epochs=2"], "needs the metric 'fid', which is not logged"),
         (["+callbacks.x={_target_:zoo.training.ends.longer}"], "ends has no longer"),
-        (["+callbacks.x={_target_:pytorch_lightning.callbacks.timer.timedelta}"], "no Callback"),
+        (["+callbacks.x={_target_:pytorch_lightning.callbacks.timer.timedelta}"],
+          "is not a Lightning Callback"),
         (["+logger.x={_target_:zoo.load}"], "is not a Lightning Logger"),
         (["logger=wandb", "logger.wandb.project=a/b"], "is not a valid project name"),
         (["logger=wandb", "logger.wandb.offline=false"], "offline=false is not possible, because"),
@@ -237,7 +238,7 @@ def test_switches_that_contradict_are_told(tmp_path, monkeypatch, override, word
 
 
 def test_nothing_is_made_before_all_classes_are_checked(tmp_path):
-    with pytest.raises(ZooError, match="is no Callback"):
+    with pytest.raises(ZooError, match="is not a Lightning Callback"):
         train(tmp_path, "+callbacks.x={_target_:zoo.load}")
     assert not (tmp_path / "samples").exists()
 
