@@ -192,7 +192,7 @@ def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
         (described(discriminator={"head": {"options": {}}}), "head .* without its name"),
         (described(generator={"options": None}), "without its generator or its data"),
         (described(data={"class_names": 5}), "class_names .* not a list of strings"),
-        (described(data={"class_names": ["a" * 2000]}), "more than 1,000 letters"),
+        (described(data={"class_names": ["a" * 2000]}), "more than 1,000 characters"),
         (described(data={"options": 5}), "data.options"),
         (described(data={"channels": -1}), "channels=-1 in its description"),
         (lambda c: c["zoo"]["generator"]["options"].update(channels=-1), "channels=-1 in its"),
@@ -311,5 +311,5 @@ def test_pixels_are_clamped_or_refused(tmp_path):
 def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch, task):
     make_checkpoint(tmp_path / "last.ckpt", "mlp", "mlp")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ZooError, match=r"an empty name is no checkpoint.*mnist"):
+    with pytest.raises(ZooError, match=r"an empty name is not a checkpoint.*mnist"):
         zoo.create("task", task, ckpt="")(tmp_path / "out")

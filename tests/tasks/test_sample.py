@@ -68,10 +68,10 @@ def test_scores_are_the_discriminators(ckpt):
 
 
 def test_scores_of_less_than_a_pack_are_refused(ckpt):
-    with pytest.raises(ZooError, match=r"needs 1 image or more.*: 0 given"):
+    with pytest.raises(ZooError, match=r"needs 1 image or more.*, but got 0"):
         zoo.load(ckpt).scores(torch.zeros(0, 1, 16, 16), torch.zeros(0, dtype=torch.int64))
     network = zoo.create("discriminator", "mlp", image_size=8, channels=3, width=8)
-    with pytest.raises(ZooError, match=r"needs 3 images or more.*: 2 given"):
+    with pytest.raises(ZooError, match=r"needs 3 images or more.*, but got 2"):
         scores_of(network, network.outputs, torch.zeros(2, 1, 8, 8), None, 3, 64, False)
 
 
