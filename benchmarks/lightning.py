@@ -27,6 +27,7 @@ from zoo.cli.store import store_parts
 from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
 from zoo.training.build import build_gan
+from zoo.training.step import AdversarialStep
 from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
 
 EPOCH = 60_000
@@ -112,22 +113,27 @@ def _now(trainer: pl.Trainer) -> float:
     return time.perf_counter()
 
 
+class _Idle:
+    """A step that only counts itself; callbacks still find the networks' passes in it."""
+
+    def __init__(self, step: AdversarialStep) -> None:
+        self.passes = step.passes
+        self._count_step = step.backend.count_step
+        self._metrics = {name: torch.zeros(()) for name in ("loss_d", "loss_g")}
+
+    def __call__(self, *_: Any) -> dict[str, Tensor]:
+        self._count_step()
+        return self._metrics
+
+
 class NoUpdates(pl.Callback):
     """A callback that removes the updates from training, so that only the overhead is left."""
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, gan: Any, batch: Any, batch_idx: int
     ) -> None:
-        if gan.trained_steps:
-            return
-        count_step = getattr(gan._step, "step", gan._step).backend.count_step
-        values = {name: torch.zeros(()) for name in ("loss_d", "loss_g")}
-
-        def step(*_: Any) -> dict[str, Tensor]:
-            count_step()
-            return values
-
-        gan._step = step
+        if not gan.trained_steps:
+            gan._step = _Idle(getattr(gan._step, "step", gan._step))
 
 
 def make_run(
@@ -193,9 +199,15 @@ def measure(card: Card, batch_size: int, rounds: int, bf16: bool = False) -> Run
     return clock.run(batch_size)
 
 
-def without_updates(batch_size: int, rounds: int) -> Run:
-    """Time the training steps of the MLP without updates, and the loading of their batches."""
-    card, size = CARDS["mlp_28"], 1000
+def without_updates(batch_size: int, rounds: int, size: int = 1000) -> Run:
+    """Time the training steps of the MLP without updates, and the loading of their batches.
+
+    Args:
+        batch_size: The number of images in a batch.
+        rounds: The number of timed epochs.
+        size: The number of steps in an epoch.
+    """
+    card = CARDS["mlp_28"]
     data = Noise(card, batch_size, size * batch_size)
     data.setup()
     batches = endless(data.train_dataloader())

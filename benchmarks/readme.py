@@ -48,6 +48,8 @@ KINDS = {
     "cuda": "GPUs",
 }
 """The title of each kind of processor by the name of its report, in the order of the section."""
+BESIDE = {"pipeline", "folder", "memory", "drift", "ddp"}
+"""The parts of a report that the table of everything but the step needs."""
 
 
 def speed() -> str:
@@ -94,7 +96,7 @@ def _kind(name: str, title: str, found: dict[str, Any]) -> list[str]:
     place = processor if machine["device"] == "cpu" else f"one {machine['device']}"
     parts = [f"**{title}**", _updates(found["cases"])]
     parts += [_through_run(found["lightning"])] if "lightning" in found else []
-    parts += [_beside(found)] if "pipeline" in found else []
+    parts += [_beside(found)] if found.keys() >= BESIDE else []
     parts.append(
         f"Made by `python -m benchmarks` on {place}, torch {machine['torch'].split('+')[0]}, "
         f"Python {machine['python']}, {machine['date']}; "

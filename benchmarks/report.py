@@ -156,7 +156,7 @@ def picture(found: dict[str, Any], file: Path) -> None:
     chosen = chosen or list(found["cases"].values())
     names = list(dict.fromkeys(name for case in chosen for name in case["rows"]))
     short = {"step": "D and G", "discriminator": "D"}
-    labels = [f"{c['name']}\n{short.get(c['part'], c['part'])}, {c['batch_size']}" for c in chosen]
+    labels = [f"{c['name']}, {short.get(c['part'], c['part'])}" for c in chosen]
     panels = 3 if "scale" in found else 2
     figure, axes = plt.subplots(panels, 1, figsize=(11, 3.6 * panels), layout="constrained")
     colors = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))
@@ -174,7 +174,7 @@ def picture(found: dict[str, Any], file: Path) -> None:
     axes[0].legend(fontsize=8, ncols=4)
     axes[1].set_ylabel("% of measured peak FLOP/s")
     for ax in axes[:2]:
-        ax.set_xticks(range(len(chosen)), labels, fontsize=8)
+        ax.set_xticks(range(len(chosen)), labels, fontsize=8, rotation=30, ha="right")
     if panels == 3:
         for name, values in found["scale"]["batch"].items():
             xs = [int(b) for b in values]

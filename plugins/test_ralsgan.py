@@ -1,4 +1,4 @@
-"""The loss ralsgan; `pytest --plugin ralsgan` adds the contract tests."""
+"""Tests of the loss ralsgan; `pytest --plugin ralsgan` adds the contract tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import zoo
 
 
-def test_values_by_hand():
+def test_values_match_hand_computation():
     loss = zoo.create("loss", "ralsgan")
     real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 0.0])  # means 1 and -1/2
     # (2.5 - 1)^2 + (-2 + 1)^2 and (0.5 - 1)^2 + (-1 + 1)^2
@@ -17,14 +17,14 @@ def test_values_by_hand():
     assert loss.generator(fake, real).tolist() == [21.25, 6.25]
 
 
-def test_the_optimum_of_d_is_a_gap_of_the_margin():
+def test_d_is_optimal_when_scores_differ_by_the_margin():
     loss = zoo.create("loss", "ralsgan", margin=3.0)
     real, fake = torch.full((4,), 5.0), torch.full((4,), 2.0)
     assert loss.discriminator(real, fake).tolist() == [0.0] * 4
     assert loss.generator(real, fake).tolist() == [0.0] * 4
 
 
-def test_only_differences_of_scores_count():
+def test_only_score_differences_matter():
     loss = zoo.create("loss", "ralsgan")
     torch.manual_seed(0)
     real, fake = torch.randn(2, 8)
@@ -33,7 +33,7 @@ def test_only_differences_of_scores_count():
     )
 
 
-def test_bad_input_is_told():
+def test_bad_input_raises():
     with pytest.raises(zoo.ZooError, match="margin=0"):
         zoo.create("loss", "ralsgan", margin=0.0)
     with pytest.raises(zoo.ZooError, match="real images"):

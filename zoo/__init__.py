@@ -1,4 +1,4 @@
-"""A zoo of interchangeable GAN parts: generators, discriminators, losses, regularizers.
+"""A library of interchangeable GAN parts: generators, discriminators, losses and regularizers.
 
     import zoo
 
@@ -11,7 +11,7 @@
     generator = zoo.create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)
     zoo.list_parts("loss", "*gan*")
 
-Importing `zoo` is cheap; torch and Lightning are imported by the first name that needs them.
+Importing `zoo` is fast: torch and Lightning are imported only when a name that needs them is used.
 """
 
 from __future__ import annotations

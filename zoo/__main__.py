@@ -1,4 +1,4 @@
-"""`python -m zoo`, the same as `gan-zoo`, and as `python run.py` in a clone."""
+"""The command `python -m zoo`, equivalent to `gan-zoo`, and to `python run.py` in a clone."""
 
 from zoo.cli.main import main
 

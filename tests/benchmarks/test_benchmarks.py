@@ -153,6 +153,13 @@ def test_the_plain_step_is_the_zoos(name, loss, penalty, monkeypatch):
             assert apart <= 1e-6 * moved + 1e-12, f"{key}: {apart:.2g} apart, moved by {moved:.2g}"
 
 
+def test_a_training_without_updates_is_timed_past_the_first_diagnosis() -> None:
+    """It looks at the networks after 20,000 images, although no step trains them."""
+    run = lightning.without_updates(64, 1, size=500)
+    assert set(run.timings) == {"run.py", "its batches alone"}
+    assert all(timing.median > 0 for timing in run.timings.values())
+
+
 @pytest.mark.parametrize("name", CARDS)
 def test_run_py_trains_the_same_networks(name, tmp_path):
     card = CARDS[name]

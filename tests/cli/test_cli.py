@@ -151,7 +151,7 @@ def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
         (ZooError("wrong."), 1, "error: wrong.\n"),
         (KeyboardInterrupt(), 130, "error: stopped by Ctrl-C.\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
-        (RuntimeError("a\nb"), 1, "error: RuntimeError: a b (This is a defect or an unforeseen"),
+        (RuntimeError("a\nb"), 1, "error: RuntimeError: a b (This is a bug or an unexpected"),
         (
             RuntimeError("operator torchvision::nms does not exist"),
             1,
@@ -179,7 +179,7 @@ def test_every_error_is_a_sentence(error, code, sentence, monkeypatch, capsys):
         (ZooError("wrong."), ""),
         (
             OSError(28, "No space left"),
-            "error: process 1: cannot write to the disk: No space left; make room.\n",
+            "error: process 1: cannot write to the disk: No space left; free some space.\n",
         ),
     ],
 )

@@ -44,7 +44,7 @@ def test_a_sweep_over_processes_ends_in_one_table(tmp_path, launcher):
     sweep = ["-m", *launcher, "model.lr_g=1e-4,2e-4", f"hydra.sweep.dir={tmp_path}/sweep"]
     printed = run([sys.executable, str(ROOT / "run.py"), *sweep, *TINY], tmp_path)
     hides = "hydra/launcher=submitit_local" in launcher
-    assert ("what the runs print goes to sweep/.submitit" in printed) == hides
+    assert ("the runs print to files in sweep/.submitit" in printed) == hides
     assert ("images_per_second" in printed.partition("| run |")[0]) != hides
     for number in "01":
         assert (tmp_path / "sweep" / number / "checkpoints/last.ckpt").is_file()
@@ -122,8 +122,8 @@ def test_a_shared_search_for_another_figure_names_its_storage(tmp_path):
     with pytest.raises(ZooError) as told:
         search("fid")
     assert str(told.value) == (
-        f"the search in storage={storage} has metric=loss_g, not fid: go on with that, or search "
-        "in another storage."
+        f"the search in storage={storage} has metric=loss_g, not fid: continue it with that, or "
+        "choose another storage."
     )
 
 

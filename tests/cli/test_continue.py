@@ -104,7 +104,7 @@ def test_a_training_is_not_replaced_by_another(tmp_path):
     place = f"hydra.run.dir='{run}'"
     with pytest.raises(ZooError, match=r"holds a training, .* with \"resume='.*my runs'\""):
         check(place)
-    with pytest.raises(ZooError, match=r"last.ckpt would be replaced by a training that continues"):
+    with pytest.raises(ZooError, match=r"last.ckpt would be replaced by a training that resumes"):
         check(place, f"resume='{before}'")
     check(place, f"resume='{file}'")
     check(place, "task=tune", "seed=1")
@@ -122,23 +122,23 @@ def test_a_training_is_not_replaced_by_another(tmp_path):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("+hydra.callbacks.x={_target_:torch.hub.load,repo_or_dir:a}", "could run any code"),
-        ("++ hydra.callbacks.x._target_=os.system", "could run any code"),
-        ("hydra.run.dir=/tmp/elsewhere", "could run any code"),
-        ("hydra.searchpath=[file:///tmp/elsewhere]", "could run any code"),
-        ("hydra/launcher=basic", "could run any code"),
-        ("+model/loss@hydra.callbacks.x=bce", "could run any code"),
-        ("--config-dir=/tmp/elsewhere", "could run any code"),
+        ("+hydra.callbacks.x={_target_:torch.hub.load,repo_or_dir:a}", "could run arbitrary code"),
+        ("++ hydra.callbacks.x._target_=os.system", "could run arbitrary code"),
+        ("hydra.run.dir=/tmp/elsewhere", "could run arbitrary code"),
+        ("hydra.searchpath=[file:///tmp/elsewhere]", "could run arbitrary code"),
+        ("hydra/launcher=basic", "could run arbitrary code"),
+        ("+model/loss@hydra.callbacks.x=bce", "could run arbitrary code"),
+        ("--config-dir=/tmp/elsewhere", "could run arbitrary code"),
         ("+callbacks.x={_target_:zoo.cli.main.write_json}", "names code to run: if you trust it"),
-        (7, "that are no list of texts"),
-        ("experiment=../../x", "could run any code"),
-        ("logger=../x", "could run any code"),
-        ("callbacks=[default,../x]", "could run any code"),
-        ("seed=${oc.env:HOME}", "could run any code"),
-        ("+x=${oc.create:{a:1}}", "could run any code"),
+        (7, "that are not a list of strings"),
+        ("experiment=../../x", "could run arbitrary code"),
+        ("logger=../x", "could run arbitrary code"),
+        ("callbacks=[default,../x]", "could run arbitrary code"),
+        ("seed=${oc.env:HOME}", "could run arbitrary code"),
+        ("+x=${oc.create:{a:1}}", "could run arbitrary code"),
         (
             "data_dir=/etc",
-            "if that is right, give data_dir=/etc beside",
+            "if that is right, add data_dir=/etc to the command",
         ),
         ("+callbacks.checkpoints.folder=../elsewhere", "says where to read or write"),
         ("+logger.csv.version='..'", "says where to read or write"),
@@ -157,7 +157,7 @@ def test_a_hostile_callback_of_hydra_is_not_called(tmp_path):
     make_run(tmp_path / "run", saved=[*TINY, evil])
     done = run_py("resume=run", "trainer.max_steps=1", cwd=tmp_path)
     assert done.returncode == 1
-    assert "could run any code" in done.stderr
+    assert "could run arbitrary code" in done.stderr
     assert not mark.exists()
 
 
@@ -174,12 +174,12 @@ def test_of_tasks_only_training_is_kept(tmp_path):
 
 
 def test_a_generator_alone_is_refused_before_its_settings_are_read(tmp_path):
-    with pytest.raises(ZooError, match=r"no training to continue: .* for example task=sample"):
+    with pytest.raises(ZooError, match=r"no training to resume: .* for example task=sample"):
         continue_run(["ckpt=mnist"])
     content = torch.load(make_run(tmp_path, saved=["hydra.run.dir=x"]), weights_only=True)
     del content["zoo"]["step"]
     torch.save(content, tmp_path / "checkpoints" / "last.ckpt")
-    with pytest.raises(ZooError, match="no training to continue"):
+    with pytest.raises(ZooError, match="no training to resume"):
         continue_run([f"ckpt={tmp_path}"])
 
 
@@ -190,9 +190,9 @@ def test_an_earlier_checkpoint_goes_on_in_a_new_folder_and_tells_it(tmp_path):
     files = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     done = run_py("resume=run/checkpoints/images_000000160.ckpt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    note = "note: run/checkpoints/images_000000160.ckpt goes on in outputs/train/"
+    note = "note: run/checkpoints/images_000000160.ckpt is resumed in outputs/train/"
     assert note in done.stdout
-    assert "; run stays as it is.\n" in done.stdout
+    assert "; run stays unchanged.\n" in done.stdout
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == files
     (new,) = (tmp_path / "outputs" / "train").iterdir()
     assert read(new)["zoo"]["images_seen"] == 320

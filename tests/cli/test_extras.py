@@ -85,7 +85,7 @@ def test_a_choice_that_is_not_installed_names_the_extra(monkeypatch, kind, name)
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("hydra/sweeper=optuna", "no such choice. Use task=tune, which works with optuna: pip "),
+        ("hydra/sweeper=optuna", "no such choice. Use task=tune, which uses optuna: pip "),
         ("hydra/launcher=jobib", "no such choice. Did you mean 'joblib'? Choices: basic, "),
         ("hydra/launcher=submitit", "no such choice. Did you mean 'submitit_"),
         ("model/loss=optuna", "no such choice. Choices: "),

@@ -51,33 +51,33 @@ def check(*arguments: str) -> None:
         ("model=sngan", "Did you mean experiment=sngan?"),
         ("model=resnet", "Did you mean model/generator=resnet or model/discriminator=resnet"),
         # bare errors and silent nonsense of before
-        ("model.generator._target_=[a]", "model.generator._target_=['a'] is no name"),
+        ("model.generator._target_=[a]", "model.generator._target_=['a'] is not a name"),
         ("experiment=1", "experiment is chosen by name"),
         ("model=true", "model is chosen by name"),
         ("model/loss=[]", "model/loss"),
-        ("=1", "has no name that an option could have"),
+        ("=1", "does not begin with the name of an option"),
         ("hydra=null", "cannot be composed"),
-        ("--config-name=nope", "choose another configuration, of which this program has none"),
-        ("--config-dir=/nowhere/at/all", "/nowhere/at/all is no folder"),
+        ("--config-name=nope", "choose another configuration, but this program has only one"),
+        ("--config-dir=/nowhere/at/all", "/nowhere/at/all is not a folder"),
         ("hydra.run.dir=", "hydra.run.dir= names no folder"),
         ("debug=1e", "debug=1e: there is no such choice. Choices: default, fdr, limit, overfit"),
         ("tags=dev", "tags=dev is not a list of str. Did you mean tags=[dev]?"),
         ("task=evaluate ckpt=mnist metrics=fid", "Did you mean metrics=[fid]?"),
-        ("tags=['']", "tags='': a tag has 1 to 64 characters"),
+        ("tags=['']", "tags='': a tag must have 1 to 64 characters"),
         ("task=sample ckpt=mnist tags=[a]", "task=sample does not use tags"),
-        ("task_name=../x", "task_name=../x names no folder in outputs/"),
+        ("task_name=../x", "task_name=../x cannot name a folder in outputs/"),
         ("+trainer.deterministic=--", "trainer.deterministic=-- is not true or false"),
         ("+trainer.min_steps=inf", "trainer.min_steps=inf is not an integer"),
-        ("model.latent_dim=99999999999999999999999", "is beyond what 64 bits hold"),
+        ("model.latent_dim=99999999999999999999999", "does not fit into 64 bits"),
         ("task=sample ckpt=mnist fps=nan", "fps=nan is not a number"),
         ("~data_dir", "data_dir is missing: give the folder"),
         ("data_dir=null", "data_dir is missing"),
         ("-m seed=range(0,1000000000)", "names more than 10,000 values"),
         ("seed=range(0,1000000000)", "names more than 10,000 values"),
         # Lightning's switches
-        ("+trainer.callbacks=[]", "has another place: give +callbacks.NAME._target_="),
-        ("+trainer.logger=false", "trainer.logger has another place: give logger="),
-        ("+trainer.default_root_dir=x", "default_root_dir has another place: give hydra.run.dir"),
+        ("+trainer.callbacks=[]", "is set elsewhere: give +callbacks.NAME._target_="),
+        ("+trainer.logger=false", "trainer.logger is set elsewhere: give logger="),
+        ("+trainer.default_root_dir=x", "default_root_dir is set elsewhere: give hydra.run.dir"),
         ("+trainer.profiler=fast", "profiler=fast is not one of simple, advanced"),
         ("+trainer.max_epoch=3", "no option 'max_epoch'. Did you mean 'max_epochs'?"),
     ],
@@ -148,7 +148,7 @@ def test_a_folder_of_pictures_is_a_data_set(tmp_path, monkeypatch):
     assert model.dataset("data", str(tmp_path / "classes")).class_names == ["a", "b"]
     for name, words in {
         "image_folder": "names no folder: give the folder itself, for example dataset=my/pictures",
-        str(tmp_path / "none"): "is neither a folder or file of pictures nor a data set; there are",
+        str(tmp_path / "none"): "is neither a folder or file of images nor a data set; the data",
         "mnst": "Did you mean 'mnist'",
     }.items():
         with pytest.raises(ZooError, match=words):
@@ -216,7 +216,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     assert other.stdout is not None
     worker = int(other.stdout.readline())
     try:
-        told = f"written by process {other.pid} on {socket.gethostname()}, and two trainings"
+        told = f"in use by process {other.pid} on {socket.gethostname()}, and two trainings"
         with pytest.raises(ZooError, match=told), locked(tmp_path):
             pass
         other.kill()
@@ -259,7 +259,7 @@ def test_the_version_and_a_completion_by_hand(tmp_path):
     assert run("--version").stdout.startswith("gan-zoo ")
     done = run("-sc", "query=bash")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: completion answers a shell")
+    assert done.stderr.startswith("error: completions can be queried only by a shell")
 
 
 @pytest.mark.parametrize("key", ["resume", "model.start"])

@@ -39,7 +39,7 @@ def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name):
         place.rename(kept)
     place.symlink_to(mine)
     try:
-        with pytest.raises(ZooError, match="is a link, and a training that goes on here"):
+        with pytest.raises(ZooError, match="is a link, and a training that is resumed here"):
             continue_run([f"resume={run}"])
     finally:
         place.unlink()
@@ -66,7 +66,7 @@ def test_links_inside_of_a_run_are_its_own(run):
 
 def test_a_pipe_in_a_run_is_not_waited_for(run):
     os.mkfifo(run / "csv" / "pipe")
-    with pytest.raises(ZooError, match="pipe is no file"):
+    with pytest.raises(ZooError, match="pipe is not a regular file"):
         continue_run([f"resume={run}"])
     (run / "csv" / "pipe").unlink()
     assert f"hydra.run.dir={run}" in [a.replace("'", "") for a in continue_run([f"resume={run}"])]
@@ -85,7 +85,7 @@ def test_a_lock_that_is_another_file(tmp_path, make):
 
 def test_a_lock_that_is_a_pipe(tmp_path):
     os.mkfifo(tmp_path / NAME)
-    with pytest.raises(ZooError, match="is no lock of a training"), locked(tmp_path):
+    with pytest.raises(ZooError, match="is not a training's lock file"), locked(tmp_path):
         raise AssertionError
 
 
@@ -100,7 +100,7 @@ def test_a_lock_that_was_removed_in_between_is_not_held(tmp_path, monkeypatch):
         return original(handle)
 
     monkeypatch.setattr(module, "_take", take)
-    with pytest.raises(ZooError, match="is written by"), locked(tmp_path):
+    with pytest.raises(ZooError, match="is in use by"), locked(tmp_path):
         raise AssertionError
     monkeypatch.undo()
     with locked(tmp_path):

@@ -63,7 +63,7 @@ def test_what_callbacks_kept_is_checked_before_it_counts(kept, tmp_path, name):
         assert callback in content["callbacks"]
         content["callbacks"][callback] = state
 
-    with pytest.raises(ZooError, match="cannot be continued, since its state does not fit"):
+    with pytest.raises(ZooError, match="cannot be resumed, because its state does not fit"):
         resumed(kept, tmp_path, change)
 
 
@@ -107,7 +107,9 @@ def of_other_weights(content):
     content["optimizer_states"][1]["state"][0]["exp_avg"] = torch.zeros(3)
 
 
-STATE = "since its state does not fit this training|does not say how many epochs are behind it"
+STATE = (
+    "because its state does not fit this training|does not say how many epochs it was trained for"
+)
 CHANGES = {
     "no optimizers": lambda c: c.update(optimizer_states=[{"state": {}, "param_groups": []}] * 2),
     "one optimizer": lambda c: c.update(optimizer_states=c["optimizer_states"][:1]),
@@ -140,7 +142,7 @@ def test_a_log_that_is_none_is_told(tmp_path, text):
     train(tmp_path, "trainer.max_steps=4")
     (log,) = tmp_path.glob("csv/*/metrics.csv")
     log.write_text(text)
-    with pytest.raises(ZooError, match=r"metrics\.csv cannot be gone on with as a log"):
+    with pytest.raises(ZooError, match=r"the log .*metrics\.csv cannot be continued"):
         train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=6")
     log.unlink()
     train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=6")

@@ -27,9 +27,9 @@ from zoo.inference.files import read
             "more than the .* GB that can be had on this machine",
         ),
         ("model.d_steps=1000000000", "for each of 1,000,000,000 updates takes .* more than the"),
-        ("callbacks.samples.rows=1000000000", "more than 10,000 pictures"),
-        ("trainer.devices=64000", "asks for 64000 processes, and this machine has"),
-        ("trainer.devices='64000'", "asks for 64000 processes, and this machine has"),
+        ("callbacks.samples.rows=1000000000", "more than 10,000 images"),
+        ("trainer.devices=64000", "asks for 64000 processes, but this machine has"),
+        ("trainer.devices='64000'", "asks for 64000 processes, but this machine has"),
     ],
 )
 def test_a_training_beyond_all_machines(tmp_path, override, words):
@@ -41,7 +41,7 @@ def test_a_training_beyond_all_machines(tmp_path, override, words):
 
 def test_sixty_four_processes_on_two_cores(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with pytest.raises(ZooError, match="has 2 cores: take at most 4, of which 2 are useful"):
+    with pytest.raises(ZooError, match="has 2 cores: use at most 4; more than 2 are not faster"):
         train(tmp_path / "run", "trainer.devices=64", "trainer.strategy=ddp")
 
 
@@ -75,7 +75,7 @@ def test_a_few_bytes_of_a_safetensors_file_describe_no_large_network(ckpt, tmp_p
 def test_a_safetensors_header_that_is_larger_than_its_file(tmp_path):
     file = tmp_path / "a.safetensors"
     file.write_bytes((2**60).to_bytes(8, "little") + b"{}")
-    with pytest.raises(ZooError, match="damaged or no safetensors file"):
+    with pytest.raises(ZooError, match="damaged or not a safetensors file"):
         zoo.load(file)
 
 
@@ -99,7 +99,7 @@ def test_zeros_that_were_deflated(ckpt, tmp_path):
             for _ in range(200):
                 large.write(bytes(2**17))
     assert file.stat().st_size < 200 * 2**17
-    with pytest.raises(ZooError, match="damaged or no checkpoint"):
+    with pytest.raises(ZooError, match="damaged or not a checkpoint"):
         zoo.load(file)
 
 

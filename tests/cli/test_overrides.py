@@ -101,14 +101,14 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
     [
         # groups and choices
         ("model/loss=hing", f"no such choice. Did you mean 'hinge'? {LOSSES}"),
-        ("model/los=bce", "model/los is no group of choices. Did you mean 'model/loss'?"),
+        ("model/los=bce", "model/los is not a group of choices. Did you mean 'model/loss'?"),
         ("task=trian", "task=trian: there is no such choice. Did you mean 'train'?"),
         ("experiment=train_mnist", "Did you mean 'train_mnist_gan'? Choices: "),
         ("datamodule=mnst", "datamodule=mnst: there is no such choice. Did you mean 'mnist'?"),
         ("logger=wandbb", "logger=wandbb: there is no such choice. Did you mean 'wandb'?"),
         ("logger=[csv,mflow]", "logger=mflow: there is no such choice. Did you mean 'mlflow'? Cho"),
-        ("callbacks.video.format=webp", "no option 'video'. With +callback=video it is chosen. It"),
-        ("logger.wandb.log_model=true", "no option 'wandb'. With logger=wandb it is chosen. It"),
+        ("callbacks.video.format=webp", "no option 'video'. The override +callback=video adds it"),
+        ("logger.wandb.log_model=true", "no option 'wandb'. The override logger=wandb selects it"),
         ("model/regularizer=[r3]", "model/regularizer=r3: there is no such choice."),
         # keys
         ("modle=x", "Did you mean 'model'?"),
@@ -130,9 +130,11 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("+model.foo=1", "model has no option 'foo'."),
         ("+model.generator.depth=1", "model.generator (dcgan) has no option 'depth'."),
         ("+callbacks.samples.rowz=1", "no option 'rowz'. Did you mean 'rows'?"),
-        ("trainer.limit_train_batches=9", "added with a plus: +trainer.limit_train_batches=9"),
-        ("trainer.fast_dev_runs=true", "added with a plus: +trainer.fast_dev_runs=… ."),
-        ("logger.csv.prefix=a", "has: name. Further ones of Lightning's are added with a plus:"),
+        ("trainer.limit_train_batches=9",
+         "add it with a plus sign: +trainer.limit_train_batches=9"),
+        ("trainer.fast_dev_runs=true",
+         "options of Lightning's with a plus sign: +trainer.fast_dev_runs=… ."),
+        ("logger.csv.prefix=a", "has: name. Add further options of Lightning's with a plus sign:"),
         # values
         ("model.generator.base_channels=wide", "base_channels=wide is not an integer."),
         ("model.generator.base_channels=1.5", "base_channels=1.5 is not an integer."),
@@ -160,7 +162,7 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("~trainer", "trainer is missing: choose its settings with trainer=…, for example cpu."),
         ("trainer=null", "trainer=null is not possible: choose one (python run.py --help"),
         ("model/loss=null", "model/loss=null is not possible: choose one"),
-        ("-m model/head=null,projection", "model/head=null is no value of a sweep"),
+        ("-m model/head=null,projection", "model/head=null is not possible in a sweep"),
         ("~model.loss", "model.loss names no loss: choose one of afm, bce"),
         ("~datamodule", "datamodule names no datamodule: choose one of "),
         ("task=new", "kind is missing: give it as kind=…"),
@@ -174,17 +176,17 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
         ("+logger.csv.x._target_=os.system", "logger.csv has no option 'x'"),
         ("+x._target_=os.system", "x._target_=os.system stands where no part belongs"),
         # syntax
-        ("train", "'train' is no override: write key=value"),
-        ("train", "in quotes where the value has a space. Did you mean task=train?"),
+        ("train", "'train' is not an override: write key=value"),
+        ("train", "quote it if the value has a space. Did you mean task=train?"),
         ("model.lr_g=[1", "the override 'model.lr_g=[1' cannot be read"),
-        ("tags=[ü", "as it stands, write \"tags='[ü'\""),
+        ("tags=[ü", "meant literally, write \"tags='[ü'\""),
         ("model/loss=hinge!", "model/loss=hinge!: there is no such choice. Did you mean 'hinge'?"),
         ("trainer.max_epochs=2)", "trainer.max_epochs=2) is not an integer or null."),
         ("--quick", "unrecognized arguments: --quick; options are written key=value"),
         ("-c", "expected one argument"),
         ("model/loss=bce,hinge", "add -m to run them all, or choose one of bce, hinge."),
         ("model/loss=glob(*)", "model/loss=glob(*) names several values: add -m to run them all."),
-        ("-m model.lr_g=interval(0,1)", "model.lr_g=interval(0,1) has no end of values"),
+        ("-m model.lr_g=interval(0,1)", "model.lr_g=interval(0,1) is a continuous interval"),
         ("-m model/loss=bce,hing", "model/loss=hing: there is no such choice."),
         ("-m seed=1,2 model.d_steps=1,two", "model.d_steps=two is not an integer."),
     ],
@@ -206,7 +208,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, flag, key):
         check(*flag, f"{key}={tmp_path}/file/run")
     for name, target in (("gone", "nowhere"), ("round", "round")):
         (tmp_path / name).symlink_to(tmp_path / target)
-        with pytest.raises(ZooError, match=rf"because .*{name} is a link to nowhere.*{key}"):
+        with pytest.raises(ZooError, match=rf"because .*{name} is a broken link.*{key}"):
             check(*flag, f"{key}={tmp_path / name}")
 
 

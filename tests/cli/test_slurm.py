@@ -125,7 +125,7 @@ def test_what_srun_started_is_held_against_the_trainer(slurm, tmp_path):
     _, errors = training.communicate(timeout=300)
     assert training.returncode == 1
     assert errors.count("error: srun started 2 processes (2 on its nodes)") == 1
-    assert "trainer.devices=1 with trainer.num_nodes=2 takes 2: give srun --nodes=2" in errors
+    assert "trainer.devices=1 with trainer.num_nodes=2 needs 2: call srun --nodes=2" in errors
 
 
 def test_two_nodes_train_one_model_and_go_on_after_the_warning_before_the_end(slurm, tmp_path):
@@ -143,4 +143,4 @@ def test_two_nodes_train_one_model_and_go_on_after_the_warning_before_the_end(sl
                    "+trainer.max_time=00:00:00:01")  # fmt: skip
     printed, errors = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, printed + errors
-    assert printed.count("with those before") == 1
+    assert printed.count("in total") == 1

@@ -22,7 +22,7 @@ def test_a_second_thread_is_refused_while_one_trains(tmp_path, monkeypatch):
     other.start()
     try:
         assert begun.wait(60)
-        with pytest.raises(zoo.ZooError, match="another thread of this process trains"):
+        with pytest.raises(zoo.ZooError, match="another thread of this process is training"):
             zoo.train(out=tmp_path / "run")
     finally:
         may_end.set()

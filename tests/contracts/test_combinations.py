@@ -117,7 +117,7 @@ def trains_or_is_refused(chosen: dict[str, Any], discriminator: str, data: Noise
     part = REGISTRY.get("discriminator", discriminator)
     fixed = "norm" not in {p.name for p in part.options}
     patches = part.load().several_scores
-    batch_norm = fixed and "mixes the images of a batch by batch norm" in told
+    batch_norm = fixed and "mixes the images of a batch through batch norm" in told
     assert not told or batch_norm or (patches and "needs one score per image" in told), told
 
 
@@ -200,7 +200,7 @@ def generators_at(size: int) -> list[str]:
 
 def test_packs_are_refused_with_labels():
     chosen = {"packing": node("regularizer", "packing")}
-    with pytest.raises(ZooError, match=r"no one label.*conditional=false"):
+    with pytest.raises(ZooError, match=r"no single label.*conditional=false"):
         build_gan(model("dcgan", "dcgan", "bce", regularizer=chosen, conditional=True), DATA)
 
 
@@ -231,8 +231,8 @@ def test_packs_beside_every_head(head):
         gan = build_gan(chosen, DATA)
     except ZooError as error:
         told = str(error)
-        assert needs_labels != ("reads each image on its own" in told), told
-        assert ("packs of 2 images have no one label" in told) == needs_labels
+        assert needs_labels != ("needs to see each image on its own" in told), told
+        assert ("a pack of 2 images has no single label" in told) == needs_labels
     else:
         assert not needs_labels
         trains(gan, DATA)
@@ -297,7 +297,7 @@ def test_labels_that_the_discriminator_ignores_are_noted():
     head = node("head", "unconditional")
     gan = build_gan(model("dcgan", "dcgan", "bce", head=head, conditional=True), DATA)
     assert len(gan.notes) == 1
-    assert "does not ask for them, so they will not matter" in gan.notes[0]
+    assert "does not use them, so they will have no effect" in gan.notes[0]
 
 
 def test_a_loss_that_the_head_replaces_is_noted_and_weights_of_it():
@@ -307,13 +307,13 @@ def test_a_loss_that_the_head_replaces_is_noted_and_weights_of_it():
     head = node("head", "multi_hinge")
     gan = build_gan(model("dcgan", "dcgan", "hinge", head=head, **top_k), DATA)
     assert len(gan.notes) == 2
-    assert "'top_k' weighs the values of the loss, but head MultiHinge" in gan.notes[0]
-    assert "has losses of its own in place of loss 'hinge' on scores." in gan.notes[1]
+    assert "'top_k' weights the values of the loss, but head MultiHinge" in gan.notes[0]
+    assert "replaces loss 'hinge' by losses of its own." in gan.notes[1]
     note = build_gan(model("dcgan", "sn_cnn", "wgan_gp", head=head), DATA).notes[0]
-    assert "of loss 'wgan_gp' on scores, and of that method gradient_penalty alone stays." in note
+    assert "'wgan_gp' by losses of its own; of that method, only gradient_penalty remains." in note
 
 
 def test_weights_that_stay_as_nobody_trained_them_are_noted():
     freeze = {"regularizer": {"freeze_d": node("regularizer", "freeze_d")}}
     (note,) = build_gan(model("dcgan", "dcgan", "hinge", **freeze), DATA).notes
-    assert "'freeze_d' holds weights of D as they are at the beginning: untrained ones" in note
+    assert "'freeze_d' freezes weights of D at their initial values, which are untrained" in note

@@ -38,4 +38,4 @@ def test_a_callback_takes_part_in_a_training_that_is_resumed(part: Part, tmp_pat
     kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert kept["global_step"] == 10
     summary = train(tmp_path, f"resume={tmp_path}", "trainer.max_epochs=2")
-    assert summary["trained"].endswith(", 320 with those before")
+    assert summary["trained"].endswith(", 320 in total")

@@ -248,18 +248,22 @@ def test_a_search_that_is_stopped_tells_how_it_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "resume=search/0 (the search goes on with the same command with hydra.run.dir=" in told
+    assert "resume=search/0 (continue the search with the same command with hydra.run.dir=" in told
 
 
 @pytest.mark.parametrize(
     ("space", "options", "words"),
     [
-        ([], {}, "needs something to search"),
-        (["seed=1"], {}, "names no values to search"),
+        ([], {}, "needs an override with several values"),
+        (["seed=1"], {}, "does not name several values"),
         (["seed=[1"], {}, "cannot be read"),
         (["seed=1,2"], {"trials": 0}, "trials=0 must be 1 or more"),
-        (["model/los=bce,hinge"], {"trials": 1}, "none of the 1 runs came to an end"),
-        (["seed=1,2"], {"trials": 9, "metric": "los_d"}, "figure of the training or of task=evalu"),
+        (["model/los=bce,hinge"], {"trials": 1}, "none of the 1 runs was completed"),
+        (
+            ["seed=1,2"],
+            {"trials": 9, "metric": "los_d"},
+            "not a metric of the training or of task=evalu",
+        ),
     ],
 )
 def test_tune_tells_what_is_wrong(space, options, words, tune, tmp_path):

@@ -128,7 +128,9 @@ def test_pictures_that_are_none_are_left_out(sweep, monkeypatch):
         assert draw(sweep, read_runs(sweep)) is None
     (sweep / "1" / "samples").mkdir()
     os.mkfifo(sweep / "1" / "samples" / "images_9.png")
-    with pytest.warns(UserWarning, match=r"a picture is left out: .*images_9.png .it is no file"):
+    with pytest.warns(
+        UserWarning, match=r"a picture is left out: .*images_9.png .it is not a regular file"
+    ):
         draw(sweep, read_runs(sweep))
 
 
@@ -150,5 +152,5 @@ def test_a_log_with_a_hole_is_read_no_further_than_a_line(tmp_path):
     with (tmp_path / "metrics.csv").open("wb") as opened:
         opened.write(b"step,loss_d\n1,0.5\n")
         opened.truncate(2**40)
-    with pytest.raises(ZooError, match=f"a line of {MOST_LINE:,} letters or more"):
+    with pytest.raises(ZooError, match=f"a line of {MOST_LINE:,} characters or more"):
         read_metrics(tmp_path)

@@ -209,7 +209,7 @@ def test_only_models_that_follow_gradients_of_pictures_offer_it(tmp_path, models
     assert gallery(models, zoo.load)[0].describe()["projects"] is True
     two = zoo.load(small_checkpoint(tmp_path / "a.ckpt", "mlp", channels=2))
     assert gallery([two], zoo.load)[0].describe()["projects"] is False
-    with pytest.raises(ZooError, match="1 or 3 channels and this model's images 2"):
+    with pytest.raises(ZooError, match="1 or 3 channels, but this model's images have 2"):
         Studio([two]).project({}, b"x", print)
 
 

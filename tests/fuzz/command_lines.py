@@ -200,7 +200,7 @@ def run_really(line: list[str], limit: int) -> str:
             if process.returncode == 130 and "Traceback" not in told:
                 return "valid"
     shows = any(word.startswith("debug=") for word in line)  # which asks for tracebacks
-    if "This is a defect" in told or ("Traceback" in told and not shows):
+    if "This is a bug" in told or ("Traceback" in told and not shows):
         return told.strip().splitlines()[-1][:300]
     return "valid" if process.returncode == 0 else "refused"
 

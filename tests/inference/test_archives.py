@@ -64,9 +64,9 @@ def test_an_archive_that_two_readers_see_differently_is_refused(file, tmp_path):
     other.write_bytes(one_in_front_of_another(taken, shown))
     with zipfile.ZipFile(other) as archive:
         assert "x" in archive.namelist()
-    with pytest.raises(ValueError, match="something stands before its first entry"):
+    with pytest.raises(ValueError, match="there are data before its first entry"):
         check_archive(other)
-    with pytest.raises(ZooError, match="damaged or no checkpoint"):
+    with pytest.raises(ZooError, match="damaged or not a checkpoint"):
         zoo.load(other)
 
 
@@ -75,9 +75,9 @@ def test_what_stands_around_an_archive_is_refused(file, tmp_path):
     changed = bytearray(packed(content, zipfile.ZIP_STORED, {}))
     changed[-2:] = struct.pack("<H", 4)
     for data, reason in (
-        (b"#!/bin/sh\n" + content, "before its first entry|not where it says"),
-        (content + b"more", "something stands behind its table"),
-        (bytes(changed) + b"more", "something stands behind its table"),
+        (b"#!/bin/sh\n" + content, "before its first entry|not where its end record says"),
+        (content + b"more", "there are data after its directory"),
+        (bytes(changed) + b"more", "there are data after its directory"),
     ):
         other.write_bytes(data)
         with pytest.raises(ValueError, match=reason):
@@ -91,7 +91,7 @@ def test_a_table_elsewhere_is_refused(file, tmp_path):
     check_archive(file)
     content[-34:-26] = struct.pack("<Q", 1234)
     (tmp_path / "b.ckpt").write_bytes(content)
-    with pytest.raises(ValueError, match="not where it says"):
+    with pytest.raises(ValueError, match="not where its end record says"):
         check_archive(tmp_path / "b.ckpt")
 
 

@@ -86,9 +86,9 @@ def test_onnx_file_reads_back_as_a_model(model, onnx_file):
     assert (again.sample(**options) - model.sample(**options)).abs().max() <= TOLERANCE
     with pytest.raises(ZooError, match="no raw weights"):
         zoo.load(onnx_file, weights="raw")
-    with pytest.raises(ZooError, match="holds the generator alone"):
+    with pytest.raises(ZooError, match="holds only the generator"):
         again.discriminator()
-    with pytest.raises(ZooError, match="is an exported file"):
+    with pytest.raises(ZooError, match="is an exported program"):
         export(again, onnx_file.with_name("again.onnx"), "onnx")
 
 
@@ -145,7 +145,7 @@ def test_a_label_that_is_no_class_is_refused_by_the_file_itself(name, tmp_path):
                 given["truncation"] = torch.tensor(math.inf)
             with pytest.raises(Exception, match=r"(?i)out of|range|bound"):
                 run(given)
-            with pytest.raises(ZooError, match="whose labels are 0 to 2"):
+            with pytest.raises(ZooError, match="must be from 0 to 2"):
                 read(z[:2], labels)
 
 
@@ -238,4 +238,4 @@ def test_without_the_extra_the_sentence_names_the_command(model, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "needs onnxscript, not installed here: pip install 'gan-zoo[export]'" in done.stderr
+    assert "needs onnxscript, which is not installed: pip install 'gan-zoo[export]'" in done.stderr

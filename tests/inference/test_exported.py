@@ -103,7 +103,7 @@ def test_the_protocol_says_in_which_precision_weights_were_stored(ckpt, tmp_path
 def test_walks_between_latents_but_not_between_classes(exported, tmp_path, format):
     task = {"ckpt": str(exported / f"generator.{format}"), "n": 1, "frames": 4, "walk_rows": 2}
     assert Sample(walk="spherical", **task)(tmp_path)["walk"].exists()
-    with pytest.raises(ZooError, match="takes whole classes, not mixtures"):
+    with pytest.raises(ZooError, match="accepts single classes, not mixtures"):
         Sample(walk="classes", **task)(tmp_path)
 
 

@@ -90,5 +90,5 @@ def test_an_error_of_the_disk_names_its_file(tmp_path):
     with pytest.raises(OSError, match="No space") as caught, replacing(path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert error_sentence(caught.value) == (
-        f"cannot write {path}: No space left on device; make room."
+        f"cannot write {path}: No space left on device; free some space."
     )

@@ -19,7 +19,7 @@ from zoo.explore.plots import plot_curves
 from zoo.inference.publish import publish
 from zoo.metrics.protocol import Protocol, Result
 from zoo.metrics.results import find_results, read_findings, read_result
-from zoo.tasks.evaluate import _keep_with_run
+from zoo.tasks.evaluate import _save_with_run
 from zoo.tasks.sample import file_names
 
 
@@ -42,10 +42,10 @@ def test_what_never_ends_is_not_read(model, tmp_path, make):
     folder = tmp_path / "run" / "evaluations"
     folder.mkdir()
     make(folder / f"images_{model.images_seen:09d}.json")
-    with pytest.warns(UserWarning, match="it is no file"):
+    with pytest.warns(UserWarning, match="it is not a regular file"):
         assert find_results(model) == []
     make(tmp_path / "run" / "metrics.csv")
-    with pytest.raises(ZooError, match=r"cannot be read as a log .it is no file"):
+    with pytest.raises(ZooError, match=r"cannot be read as a log .it is not a regular file"):
         read_metrics(tmp_path / "run")
 
 
@@ -53,10 +53,10 @@ def test_results_are_not_written_through_a_link(model, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "run" / "evaluations").symlink_to(tmp_path / "mine")
     protocol = Protocol("a", "b", 1, 1, "f", "w", "r", "ema", "running", "none", "none", {}, 0, "1")
-    _keep_with_run(Result("m", protocol, {"fid": 1.0}), model)
+    _save_with_run(Result("m", protocol, {"fid": 1.0}), model)
     assert not list((tmp_path / "mine").iterdir())
     (tmp_path / "run" / "evaluations").unlink()
-    _keep_with_run(Result("m", protocol, {"fid": 1.0}), model)
+    _save_with_run(Result("m", protocol, {"fid": 1.0}), model)
     assert len(list((tmp_path / "run" / "evaluations").iterdir())) == 1
 
 
@@ -146,6 +146,6 @@ def test_the_nearest_of_many_long_names_are_found_among_the_first(tmp_path, monk
         return close(word, names, *arguments, **options)
 
     monkeypatch.setattr(difflib, "get_close_matches", noted)
-    with pytest.raises(ZooError, match=r"Nearest: .*ab\.ckpt, .*ab\.ckpt, .*ab\.ckpt\."):
+    with pytest.raises(ZooError, match=r"Most similar: .*ab\.ckpt, .*ab\.ckpt, .*ab\.ckpt\."):
         zoo.load(tmp_path / f"{'ba' * 110}.ckpt")
     assert looked[-1] == (100, 500, 100)

@@ -96,7 +96,7 @@ def test_labels_by_index_name_list_range_and_all():
 
 
 def test_a_range_that_goes_down_is_told():
-    with pytest.raises(ZooError, match="label=5-3: the range 5-3 must go up"):
+    with pytest.raises(ZooError, match="label=5-3: the range 5-3 must increase"):
         parse_labels("5-3", 10)
 
 
@@ -107,7 +107,9 @@ def test_a_name_made_of_digits_wins_over_an_index():
         assert class_index(write("5"), 3, ["005", "007", "002"]) == 0
         assert class_index(write("1"), 3, ["cat", "dog", "fox"]) == 1
         for label in (write("0"), write("1")):  # no silent index where names are numbers
-            with pytest.raises(ZooError, match=r"called 5, 7, 2, and where names are numbers a"):
+            with pytest.raises(
+                ZooError, match=r"are 5, 7, 2, and since these names are numbers, a"
+            ):
                 class_index(label, 3, ["5", "7", "2"])
             with pytest.raises(ZooError, match="label="):
                 parse_labels([label], 3, ["5", "7", "2"])
@@ -117,7 +119,7 @@ def test_names_that_differ_in_letter_case_alone():
     names = ["Cat", "cat", "Dog"]
     assert [class_index(name, 3, names) for name in names] == [0, 1, 2]
     assert class_index("DOG", 3, names) == 2
-    with pytest.raises(ZooError, match=r"label=CAT fits several classes \(Cat, cat\)"):
+    with pytest.raises(ZooError, match=r"label=CAT matches several classes \(Cat, cat\)"):
         parse_labels("CAT", 3, names)
 
 
@@ -125,7 +127,7 @@ def test_a_range_between_names_that_are_numbers():
     names = ["1", "10", "2", "3", "5"]
     assert parse_labels("1-3", 5, names) == [0, 2, 3]
     assert parse_labels("3-10", 5, names) == [3, 4, 1]
-    with pytest.raises(ZooError, match="label=0 is no class of this model: its classes are"):
+    with pytest.raises(ZooError, match="label=0 is not a class of this model: its classes are"):
         parse_labels("0-1", 5, names)
     assert parse_labels("0-1", 2, ["cat", "dog"]) == [0, 1]
     assert parse_labels("2001-2002", 2, ["2001", "2002"]) == [0, 1]
@@ -134,13 +136,13 @@ def test_a_range_between_names_that_are_numbers():
 @pytest.mark.parametrize("label", [10, -1, "ten", "9-12", "11-12", [3, 11], True, "", []])
 def test_a_label_out_of_range_names_the_choices(ckpt, label):
     with pytest.raises(
-        ZooError, match=r"labels are 0 to 9|names no class|label=True is not an integer"
+        ZooError, match=r"labels are 0 to 9|label=\[\] is empty|label=True is not an integer"
     ):
         zoo.load(ckpt).sample(1, label=label)
 
 
 def test_a_number_out_of_range_is_no_slip_of_the_pen():
-    with pytest.raises(ZooError, match=r"label=11 is no class .* 0 to 2\.$"):
+    with pytest.raises(ZooError, match=r"label=11 is not a class .* 0 to 2\.$"):
         class_index(11, 3, ["0", "1", "2"])
     with pytest.raises(ZooError, match=r"Did you mean 'Trouser'\?$"):
         class_index("Trousers", 3, ["Shirt", "Trouser", "Bag"])

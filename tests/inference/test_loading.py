@@ -55,12 +55,12 @@ def test_the_data_set_is_rebuilt_from_the_file(tmp_path):
 
 
 def test_missing_file_names_the_nearest(ckpt):
-    with pytest.raises(ZooError, match=r"no checkpoint at .*Nearest: .*last\.ckpt"):
+    with pytest.raises(ZooError, match=r"no checkpoint at .*Most similar: .*last\.ckpt"):
         zoo.load(ckpt.parent / "lst.ckpt")
 
 
 def test_networks_that_look_at_pictures_are_no_nearest_generators():
-    with pytest.raises(ZooError, match=r"Nearest: .*pretrained/") as told:
+    with pytest.raises(ZooError, match=r"Most similar: .*pretrained/") as told:
         zoo.load(Path(zoo.__file__).with_name("mnist.safetensors"))
     assert "metrics" not in str(told.value)
 
@@ -78,15 +78,15 @@ def test_damaged_and_foreign_files(ckpt, tmp_path):
     empty = tmp_path / "empty.ckpt"
     empty.touch()
     for file in (half, text, empty):
-        with pytest.raises(ZooError, match=r"damaged or no checkpoint \([\d,]+ bytes\)\.$"):
+        with pytest.raises(ZooError, match=r"damaged or not a checkpoint \([\d,]+ bytes\)\.$"):
             zoo.load(file)
     foreign = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {}, "epoch": 3}, foreign)
-    with pytest.raises(ZooError, match=r"no checkpoint of this zoo \(it has: state_dict, epoch"):
+    with pytest.raises(ZooError, match=r"not a checkpoint of this zoo \(it has: state_dict, epoch"):
         zoo.load(foreign)
     tensor = tmp_path / "tensor.ckpt"
     torch.save(torch.zeros(3), tensor)
-    with pytest.raises(ZooError, match="no checkpoint of this zoo"):
+    with pytest.raises(ZooError, match="not a checkpoint of this zoo"):
         zoo.load(tensor)
     weights = tmp_path / "broken.safetensors"
     weights.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{notjson")
@@ -105,7 +105,7 @@ class _Hostile:
 def test_a_hostile_pickle_is_not_executed(tmp_path):
     mark = tmp_path / "executed"
     torch.save({"zoo": _Hostile(f"touch {mark}"), "state_dict": {}}, tmp_path / "evil.ckpt")
-    with pytest.raises(ZooError, match="damaged or no checkpoint"):
+    with pytest.raises(ZooError, match="damaged or not a checkpoint"):
         zoo.load(tmp_path / "evil.ckpt")
     assert not mark.exists()
 
@@ -191,7 +191,7 @@ def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
         (unknown_weights, "weights=foo in its description"),
         (described(discriminator={"head": {"options": {}}}), "head .* without its name"),
         (described(generator={"options": None}), "without its generator or its data"),
-        (described(data={"class_names": 5}), "class_names .* no list of texts"),
+        (described(data={"class_names": 5}), "class_names .* not a list of strings"),
         (described(data={"class_names": ["a" * 2000]}), "more than 1,000 letters"),
         (described(data={"options": 5}), "data.options"),
         (described(data={"channels": -1}), "channels=-1 in its description"),
@@ -202,12 +202,12 @@ def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
         (lambda c: c["zoo"].update(sources=["x"]), "sources"),
         (lambda c: c["zoo"].update(notes=nested(100)), "nested more than 50 deep"),
         (lambda c: c["zoo"].update(notes=laughs(30)), "more than 1,000,000 values"),
-        (lambda c: c.update(state_dict=[1]), "no dictionary of tensors"),
-        (lambda c: c.update(state_dict=None), "no dictionary of tensors"),
-        (lambda c: c.update(state_dict={1: torch.zeros(1)}), "no dictionary of tensors"),
+        (lambda c: c.update(state_dict=[1]), "not a dictionary of tensors"),
+        (lambda c: c.update(state_dict=None), "not a dictionary of tensors"),
+        (lambda c: c.update(state_dict={1: torch.zeros(1)}), "not a dictionary of tensors"),
         (lambda c: c["state_dict"].update(more=[1]), "more .* no tensor"),
-        (weight(lambda w: w.to_sparse()), "sparse or of no values"),
-        (weight(lambda w: w.to("meta")), "sparse or of no values"),
+        (weight(lambda w: w.to_sparse()), "sparse or has no values"),
+        (weight(lambda w: w.to("meta")), "sparse or has no values"),
         (weight(lambda w: w[:1].clone().expand_as(w)), "more memory than the file"),
         (weight(lambda w: w.to(torch.complex64)), "holds complex64 where .* float32"),
         (weight(lambda w: w.long()), "holds int64 where .* float32"),
@@ -230,7 +230,7 @@ def test_every_flipped_bit_of_a_tensor_is_seen(ckpt, tmp_path):
         changed = bytearray(data)
         changed[place] ^= 1
         flipped.write_bytes(changed)
-        with pytest.raises(ZooError, match="is damaged or no checkpoint"):
+        with pytest.raises(ZooError, match="is damaged or not a checkpoint"):
             zoo.load(flipped)
 
 
@@ -249,7 +249,7 @@ def test_what_would_take_more_memory_than_its_bytes_is_refused(ckpt, tmp_path):
 
     torch.save({"zoo": Filled(), "state_dict": {}}, tmp_path / "filled.ckpt")
     for file in (deflated, tmp_path / "filled.ckpt"):
-        with pytest.raises(ZooError, match="is damaged or no checkpoint"):
+        with pytest.raises(ZooError, match="is damaged or not a checkpoint"):
             zoo.load(file)
 
 

@@ -147,20 +147,20 @@ def test_features_are_used_where_they_are_and_said(monkeypatch):
 
 def test_what_cannot_be_projected_is_told(file, tmp_path):
     model = zoo.load(file)
-    with pytest.raises(ZooError, match=r"takes images of \(N, 1, 16, 16\), and got \(1, 3, 8, 8\)"):
+    with pytest.raises(ZooError, match=r"takes images of \(N, 1, 16, 16\), but got \(1, 3, 8, 8\)"):
         model.project(torch.zeros(1, 3, 8, 8))
-    with pytest.raises(ZooError, match="2 images need as many labels, and got 3"):
+    with pytest.raises(ZooError, match="2 images need as many labels, but got 3"):
         model.project(torch.zeros(2, 1, 16, 16), [1, 2, 3])
     with pytest.raises(ZooError, match="steps=0 must be"):
         model.project(torch.zeros(1, 1, 16, 16), steps=0)
     export(model, tmp_path / "a.onnx", "onnx")
-    with pytest.raises(ZooError, match="an exported program has none of"):
+    with pytest.raises(ZooError, match="which an exported program does not have"):
         zoo.load(tmp_path / "a.onnx").project(torch.zeros(1, 1, 16, 16))
     with pytest.raises(ZooError, match="needs ckpt=… and image=…"):
         zoo.create("task", "project", ckpt=str(file))(tmp_path)
     with pytest.raises(ZooError, match=r"seconds=0\.0 must be above 0"):
         model.project(torch.zeros(1, 1, 16, 16), seconds=0)
-    with pytest.raises(ZooError, match=r"no picture at image=nowhere.png"):
+    with pytest.raises(ZooError, match=r"no image file at image=nowhere.png"):
         zoo.create("task", "project", ckpt=str(file), image="nowhere.png")(tmp_path)
 
 
@@ -180,11 +180,11 @@ def test_an_oblong_model_reads_oblong_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"image": ""}, "task=project needs ckpt=… and image=…, a picture or a list of them"),
-        ({"image": ["a.png", ""]}, "task=project needs ckpt=… and image=…, a picture or a list"),
+        ({"image": ""}, "task=project needs ckpt=… and image=…, an image file or several"),
+        ({"image": ["a.png", ""]}, "task=project needs ckpt=… and image=…, an image file or"),
         ({"image": "a.png", "ckpt": ""}, "task=project needs ckpt=… and image=…"),
-        ({"image": "a.png"}, "there is no picture at image=a.png"),
-        ({"image": "."}, r"image=. is a folder: name its pictures, image=\[FILE,FILE\]"),
+        ({"image": "a.png"}, "there is no image file at image=a.png"),
+        ({"image": "."}, r"image=. is a folder: list its image files instead, image=\[FILE,FILE\]"),
     ],
 )
 def test_pictures_are_looked_for_before_the_model_is_read(monkeypatch, tmp_path, options, words):

@@ -51,16 +51,16 @@ def test_refined_images_score_higher(file):
 
 
 def test_files_without_a_discriminator_and_contradictions_are_told(file, tmp_path):
-    with pytest.raises(ZooError, match=r"^mnist holds the generator alone, .*\.ckpt of a"):
+    with pytest.raises(ZooError, match=r"^mnist holds only the generator, .*\.ckpt file of a"):
         zoo.load("mnist").sample(2, refine="drs")
     model = zoo.load(file)
-    with pytest.raises(ZooError, match=r"truncation=0.5 changes what the generator draws"):
+    with pytest.raises(ZooError, match=r"truncation=0.5 changes the distribution of the images"):
         model.sample(2, truncation=0.5, refine="drs")
     with pytest.raises(ZooError, match="Did you mean 'ddls'"):
         model.sample(2, refine="ddl")
     with pytest.raises(ZooError, match=r"refine=\{'steps': 3\} has no name"):
         model.sample(2, refine={"steps": 3})
-    with pytest.raises(ZooError, match=r"seeds=… names none"):
+    with pytest.raises(ZooError, match=r"seeds=… cannot select them"):
         zoo.create("task", "sample", ckpt=str(file), refine="drs", seeds="0-3")
 
 
@@ -69,7 +69,7 @@ def test_a_loss_whose_scores_are_no_ratio_is_told(file, tmp_path):
     content["zoo"]["loss"] = {"name": "hinge", "options": {}}
     torch.save(content, tmp_path / "hinge.ckpt")
     model = zoo.load(tmp_path / "hinge.ckpt")
-    with pytest.warns(UserWarning, match="loss 'hinge' are no density ratio"):
+    with pytest.warns(UserWarning, match="loss 'hinge' are not a density ratio"):
         model.sample(2, refine=QUICK["ddls"])
     assert not model.refiner(QUICK["mh"]).note  # which learns what they mean
     assert not zoo.load(file).refiner(QUICK["ddls"]).note
@@ -84,10 +84,12 @@ def test_a_head_in_the_place_of_the_loss_is_told_and_its_scores_are_taken_as_the
     z, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
     want = discriminator(generator(z, y).clamp(-1, 1), y).double()
     torch.testing.assert_close(refiner.scene.scores(z, y), want)
-    assert "under the head MultiHinge are no density ratio" in refiner.note
+    assert "with the head MultiHinge are not a density ratio" in refiner.note
     able = [p.name for p in REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))]
     assert "mh" in able
-    assert refiner.note.endswith(f"under refine={', '.join(able)} real images calibrate them.")
+    assert refiner.note.endswith(
+        f"with refine={', '.join(able)}, real images calibrate the scores."
+    )
 
 
 def test_scores_are_those_that_the_loss_saw(file, tmp_path):
@@ -123,7 +125,7 @@ def test_a_discriminator_of_packs_is_refused(file, tmp_path):
     content["state_dict"] = state
     content["zoo"]["discriminator"] = {**zoo.registry.spec_of(packed), "head": None}
     torch.save(content, tmp_path / "packed.ckpt")
-    with pytest.raises(ZooError, match="sees packs of 2 images at once"):
+    with pytest.raises(ZooError, match="scores packs of 2 images"):
         zoo.load(tmp_path / "packed.ckpt").sample(2, refine="drs")
 
 

@@ -147,7 +147,7 @@ def test_a_prior_of_another_length_is_refused(tmp_path):
     content = torch.load(file, weights_only=True)
     content["zoo"]["latent"] = {"name": "normal", "options": {"dim": 5}}
     torch.save(content, file)
-    with pytest.raises(ZooError, match="latents of 5 numbers for a generator that takes 12"):
+    with pytest.raises(ZooError, match="latents of length 5 for a generator that takes length 12"):
         zoo.load(file)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.core.errors import ZooError
 from zoo.inference.export import TOLERANCE, export
-from zoo.layers.attention import SelfAttention2d, twice_differentiable
+from zoo.layers.attention import SelfAttention2d, attend, twice_differentiable
 from zoo.layers.weights import DerivedWeight
 from zoo.training.optimizers import adam
 from zoo.training.step import AdversarialStep
@@ -62,6 +62,21 @@ def test_attention_is_its_formula(size, memory_format):
     torch.testing.assert_close(attention(x), by_position(attention, x))
     with torch.no_grad():
         torch.testing.assert_close(attention(x), by_position(attention, x))
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_attention_is_computed_in_fp32_on_a_processor(scale):
+    """Under autocast too, whose own choice is bf16; only what comes out is rounded."""
+    query, key, value = torch.randn(3, 2, 4, 9, 8, generator=torch.Generator().manual_seed(0))
+    weights = (query @ key.transpose(-1, -2) * (scale or 8**-0.5)).softmax(-1)
+    torch.testing.assert_close(attend(query, key, value, scale), weights @ value)
+    narrow = value.bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        attended = attend(query, key, narrow, scale)
+    assert torch.equal(attended, attend(query, key, narrow.float(), scale).bfloat16())
+    (gradient,) = torch.autograd.grad(attended.sum(), narrow)
+    expected = weights.sum(-2)[..., None].expand_as(value)
+    torch.testing.assert_close(gradient, expected.bfloat16())
 
 
 def test_attention_starts_as_the_identity():

@@ -221,7 +221,7 @@ def test_colours_of_other_channels():
         ({"model": "tf_efficientnet_lite9"}, "no model 'tf_efficientnet_lite9'. Did you mean"),
         ({"resolution": 100}, "resolution=100 must be 128 or more"),
         ({"resolution": 144}, "resolution=144 must be .* of 32.* nearest is 128 or 160"),
-        ({"model": "test_vit", "pretrained": False}, "strides .* but 4, 8, 16 and 32 are wanted"),
+        ({"model": "test_vit", "pretrained": False}, "strides .* but 4, 8, 16 and 32 are needed"),
         ({"head": "projection"}, "takes no head"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_probability_is_scheduled_or_moves_by_itself(name):
         return augment.p.item()
 
     assert prepared(registry.create("augmentation", name, adaptive=False)) == 0.25
-    with pytest.raises(ZooError, match=rf"{name} moves p by itself, .*\.{name}\.adaptive=false"):
+    with pytest.raises(ZooError, match=rf"{name} adapts p by itself, .*\.{name}\.adaptive=false"):
         prepared(registry.create("augmentation", name))
 
 

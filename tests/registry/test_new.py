@@ -26,7 +26,7 @@ def test_what_new_writes_is_listed_and_works(kind, drop, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.registry.registry.REGISTRY", registry)
     part = registry.get(kind, name)
     assert not registry.problems
-    assert part.summary == "One line on what it is, for task=list."
+    assert part.summary == "Describe it in one line, for task=list."
     assert part.options == tuple(
         p for p in from_callable(part.load()) if p.name in {o.name for o in part.options}
     )
@@ -65,11 +65,11 @@ def test_pytest_plugin_runs_the_contracts_of_one_part(tmp_path):
         ({"kind": "los", "name": "a"}, "Did you mean 'loss'?"),
         ({"kind": "loss", "name": "My-Loss"}, "for example name=my_loss"),
         ({"kind": "loss", "name": "class"}, "for example name=my_class"),
-        ({"kind": "loss", "name": "os"}, "is a module that Python imports"),
+        ({"kind": "loss", "name": "os"}, "is the name of a Python module"),
         ({"kind": "loss", "name": "torch"}, "for example my_torch"),
         ({"kind": "loss", "name": "zoo"}, "for example my_zoo"),
         ({"kind": "loss", "name": "../x"}, "for example name=x"),
-        ({"kind": "loss", "name": "bce"}, "there is a loss 'bce' already"),
+        ({"kind": "loss", "name": "bce"}, "there already is a loss 'bce'"),
         ({"kind": "loss"}, "needs name"),
     ],
 )
@@ -82,7 +82,7 @@ def test_new_refuses_names_that_cannot_be_one(options, words, tmp_path):
 
 def test_new_overwrites_nothing(tmp_path):
     (tmp_path / "mine.py").write_text("precious")
-    with pytest.raises(ZooError, match=r"mine\.py exists"):
+    with pytest.raises(ZooError, match=r"mine\.py already exists"):
         zoo.create("task", "new", kind="loss", name="mine", folder=str(tmp_path))(tmp_path)
     assert (tmp_path / "mine.py").read_text() == "precious"
     assert not (tmp_path / "test_mine.py").exists()

@@ -175,13 +175,13 @@ def test_a_plugin_that_breaks_when_selected_says_where(drop):
     ("old", "new", "words"),
     [
         ("self.scale = scale", "1 / 0", r", line 12 failed: ZeroDivisionError: division by zero$"),
-        ("(Loss)", "", r" makes a Plain, which must derive from zoo\.Loss\.$"),
+        ("(Loss)", "", r" returns a Plain, which must derive from zoo\.Loss\.$"),
         ("def generator", "def g", r" failed: TypeError: Can't instantiate abstract class Plain"),
     ],
 )
 def test_a_plugin_that_makes_no_part_of_its_kind_is_named(drop, old, new, words):
     drop(wrong=PLAIN.replace("NAME", "wrong").replace(old, new))
-    with pytest.raises(ZooError, match=r"^loss 'wrong' of .*wrong\.py" + words):
+    with pytest.raises(ZooError, match=r"^loss 'wrong' in .*wrong\.py" + words):
         zoo.create("loss", "wrong")
 
 
@@ -200,7 +200,7 @@ def test_a_head_that_fails_inside_a_network_is_named(drop):
         """
     )
     head = zoo.factory("head", "bad")
-    with pytest.raises(ZooError, match=r"head 'bad' of .*bad\.py, line 10 failed: KeyError"):
+    with pytest.raises(ZooError, match=r"head 'bad' in .*bad\.py, line 10 failed: KeyError"):
         zoo.create("discriminator", "mlp", image_size=8, channels=1, head=head)
 
 
@@ -241,7 +241,7 @@ def test_a_missing_plugin_folder_is_told(monkeypatch, tmp_path):
     assert registry.parts("loss")
     ((where, why),) = registry.problems
     assert where.endswith("nowhere")
-    assert "no folder" in why
+    assert "is not a folder" in why
 
 
 def test_tests_and_hidden_files_are_no_plugins(drop):
@@ -364,7 +364,7 @@ def test_a_misspelt_hook_is_told_when_the_part_is_made(drop, kind, base, body, w
     with pytest.warns(UserWarning, match=f"{kind} 'nearly'") as told:
         drop(nearly=source).get(kind, "nearly").load()
     (sentence,) = [str(w.message) for w in told]
-    assert f"extra/nearly.py) has {wrong!r}, which nothing looks at: did you mean {right!r}?" in (
+    assert f"extra/nearly.py) has {wrong!r}, which is never used: did you mean {right!r}?" in (
         sentence
     )
 

@@ -152,7 +152,7 @@ def test_figures_do_not_depend_on_batches(run: Path, tmp_path: Path) -> None:
         ({"features": "mnist", "features_weights": "x.pth"}, "no option 'weights'"),
         (
             {"dataset": "mnits"},
-            "dataset=mnits is neither a folder or file of pictures nor a data set",
+            "dataset=mnits is neither a folder or file of images nor a data set",
         ),
         ({"dataset": "cifar100"}, "CIFAR|cifar100"),
         ({"n": 1}, "n=1"),
@@ -181,7 +181,7 @@ def test_of_few_images_what_can_be_computed_is(n: int, run: Path, tmp_path: Path
 
 def test_other_class_counts_are_refused(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "seven.ckpt", num_classes=7)
-    with pytest.raises(ZooError, match=r"has 7 classes, and mnist_subset/train.* has 10"):
+    with pytest.raises(ZooError, match=r"has 7 classes, but mnist_subset/train.* has 10"):
         Evaluate(ckpt=str(tmp_path / "seven.ckpt"), n=20)(tmp_path / "out")
 
 

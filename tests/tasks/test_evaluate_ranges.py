@@ -223,8 +223,8 @@ def test_sub_folders_named_as_classes_are_labels(tmp_path: Path) -> None:
         ({"dataset": "mnist_subse"}, "Did you mean 'mnist_subset'"),
         ({"dataset": "gaussians"}, "2 channels and cannot be compared with pictures"),
         ({"n": 7}, "n=7 pictures were requested, but .* has 6"),
-        ({"weights": "ema", "truncation": 1.0}, "weights, truncation concerns a generator"),
-        ({"ckpt": "mnist"}, "or images=FOLDER in place of it"),
+        ({"weights": "ema", "truncation": 1.0}, "weights, truncation applies to a generator"),
+        ({"ckpt": "mnist"}, "or images=FOLDER instead of it"),
     ],
 )
 def test_what_does_not_go_with_folders_is_told(
@@ -297,7 +297,7 @@ def test_a_range_of_checkpoints_is_a_curve(
 
 
 def test_ranges_that_hold_nothing_are_told(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="no file fits the pattern"):
+    with pytest.raises(ZooError, match="no file matches the pattern"):
         Evaluate(ckpt=str(run / "checkpoints" / "epoch_*.ckpt"))(tmp_path / "out")
     for file in (run / "checkpoints").iterdir():
         file.write_bytes(b"damaged")

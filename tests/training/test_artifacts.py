@@ -245,5 +245,5 @@ def test_evaluating_logs_where_a_logger_is_asked_for(tmp_path):
 @pytest.mark.parametrize("loggers", [(), ("logger=[]",)])
 def test_tags_that_no_logger_takes_are_refused(tmp_path, loggers):
     config, overrides = configure("task=evaluate", "ckpt=mnist", "n=20", "tags=[a]", *loggers)
-    with pytest.raises(ZooError, match=r"words for loggers.*add logger=csv, .* or leave tags out"):
+    with pytest.raises(ZooError, match=r"are for loggers.*add logger=csv, .* or leave tags out"):
         run_task(config, tmp_path, overrides)

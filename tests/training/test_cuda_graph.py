@@ -104,9 +104,9 @@ class Counts(Regularizer):
 
 def test_a_part_that_claims_no_graph_is_named_and_the_tape_would_catch_it():
     step = make_step(*networks(), "hinge", [Counts()])
-    assert obstacle(step) == "no CUDA graph: Counts does not claim to work in one."
+    assert obstacle(step) == "no CUDA graph: Counts is not declared to work in one."
     foreign = make_step(*networks(), "hinge", augmentations=[torch.nn.Identity()])
-    assert obstacle(foreign) == "no CUDA graph: Identity does not claim to work in one."
+    assert obstacle(foreign) == "no CUDA graph: Identity is not declared to work in one."
     graphed = GraphedStep(step, warmup=1, capture=Recorder())
     eager = make_step(*networks(), "hinge", [Counts()])
     for index in range(4):

@@ -185,7 +185,7 @@ def test_a_preset_goes_on_from_a_checkpoint_elsewhere(run, tmp_path, preset, ste
     assert config.tags == ["first", "second"]
     summary = train(tmp_path, *given, *(["trainer.max_steps=4"] if preset == "overfit" else []))
     assert summary["trained"].startswith(f"{steps * 16} images")
-    assert summary["trained"].endswith(f", {(15 + steps) * 16} with those before")
+    assert summary["trained"].endswith(f", {(15 + steps) * 16} in total")
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
@@ -218,7 +218,7 @@ def test_nothing_goes_to_a_server_and_none_is_asked(tmp_path, monkeypatch, given
         return []
 
     monkeypatch.setattr("zoo.training.trainer._make_all", make)
-    with pytest.raises(ZooError, match="debug=fdr is a training for a look, of which nothing goes"):
+    with pytest.raises(ZooError, match=r"a debugging run \(debug=fdr\) does not send its log to a"):
         train(tmp_path / "run", "debug=fdr", *given)
     assert not [p for p in tmp_path.rglob("*") if p.name in ("wandb", "mlflow.db")]
 

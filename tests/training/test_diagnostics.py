@@ -68,8 +68,9 @@ def test_images_that_leave_the_range_of_the_real_ones() -> None:
     real = torch.tensor([-1.0, 1.0]).repeat(32).view(4, 1, 4, 4)
     sentence = images_ran_away(13 * real, real, {"fd_r1.gamma": 0.1}, start=0.0032)
     assert sentence is not None
-    assert "spread 13.0 times as far as real ones, up to 13 where 1 is white" in sentence
-    assert "more of model.regularizer.fd_r1.gamma=0.1 (0.0002·H²/batch = 0.0032 is" in sentence
+    assert "spread 13.0 times as far as real ones, up to 13, where 1 is white" in sentence
+    rule = "(start with 0.0002·H²/batch = 0.0032)"
+    assert f"more of model.regularizer.fd_r1.gamma=0.1 {rule}" in sentence
     assert images_ran_away(2.9 * real, real) is None
     assert images_ran_away(real, real / 100) is None  # a bounded G on pale images
 
@@ -86,8 +87,8 @@ def test_a_generator_that_ignores_its_latents_is_found_within_classes() -> None:
     assert generator_collapsed(torch.zeros_like(real), real) is not None
     sentence = generator_collapsed(ten, real, labels, {"r1.gamma": 10.0, "r2.gamma": 0.5})
     assert (
-        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5 (0.0002·"
-        in sentence
+        "Try less of model.regularizer.r1.gamma=10 and model.regularizer.r2.gamma=0.5 (start "
+        "with 0.0002·" in sentence
     )
     assert generator_collapsed(torch.randn(40, 1, 8, 8), real, labels) is None
 
@@ -100,9 +101,10 @@ def test_gamma_starts_at_its_rule() -> None:
     assert start_gamma((16, 64), 64) == pytest.approx(0.0032)  # as many pixels
     far = torch.full((8,), 12.0)
     told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, None, 0.0032)
-    assert "with gamma 0.0002·H²/batch = 0.0032 is where to start" in str(told)
+    assert "for gamma, start with 0.0002·H²/batch = 0.0032" in str(told)
     told = discriminator_saturated(zoo.create("loss", "bce"), far, -far, {"r1.gamma": 1e-4}, 0.0032)
-    assert "more of model.regularizer.r1.gamma=0.0001 (0.0002·H²/batch = 0.0032 is" in str(told)
+    rule = "(start with 0.0002·H²/batch = 0.0032)"
+    assert f"more of model.regularizer.r1.gamma=0.0001 {rule}" in str(told)
 
 
 def test_slopes_and_gradients() -> None:
@@ -144,10 +146,10 @@ def test_many_modes_are_judged_by_their_number() -> None:
     assert modes_scarce(every) is None
     assert modes_scarce(most) is None
     assert re.search(
-        r"2,000 .* hold 4\d\d of 1,000 modes, where 865 are to", str(modes_scarce(half))
+        r"2,000 .* cover 4\d\d of 1,000 modes, where 865 were", str(modes_scarce(half))
     )
     assert modes_scarce(half, before=500) is None
-    assert "where 700 were before" in str(modes_scarce(half, before=700))
+    assert "where there were 700 before" in str(modes_scarce(half, before=700))
 
 
 def test_each_kind_speaks_once_per_epoch() -> None:
@@ -326,7 +328,7 @@ def test_callback_tells_of_d_of_g_and_of_gradients(tmp_path: Path) -> None:
         kinds(callback, Module("bce", (r1,), **given))
         return next(f.sentence for f in callback.found.findings if f.kind == "G")
 
-    blamed = "less of model.regularizer.r1.gamma=3 (0.0002·H²/batch = 0.0002 is where to start)"
+    blamed = "less of model.regularizer.r1.gamma=3 (start with 0.0002·H²/batch = 0.0002)"
     assert blamed in advice(Blind(), 3.0)
     plugin, blind = Flat(2.0), {"generator": one_picture, "discriminator": Blind()}
     callback = Diagnose(str(tmp_path), 1)

@@ -44,7 +44,7 @@ def test_it_ends_after_as_many_evaluations_without_a_better_figure(tmp_path, fig
     summary = train(tmp_path, *OPTIONS, "trainer.max_epochs=3")
     assert figures == [3.0]
     assert summary["trained"].startswith("128 images")  # 4 times 2 steps of 16
-    assert "fid has been no better than 4 in 2 evaluations" in capsys.readouterr().out
+    assert "fid has not improved on 4 in 2 evaluations" in capsys.readouterr().out
 
 
 def test_small_gains_do_not_count_and_high_can_be_better(tmp_path, figures):
@@ -61,7 +61,7 @@ def test_what_it_waited_for_goes_on_after_a_resume(tmp_path, figures):
     assert figures == [4.4, 3.0]
     summary = train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
     assert figures == [3.0]
-    assert summary["trained"].endswith(", 128 with those before")
+    assert summary["trained"].endswith(", 128 in total")
 
 
 def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(tmp_path, figures):
@@ -116,7 +116,7 @@ def test_errors_in_words(tmp_path, figures):
     with pytest.raises(ZooError, match="patience=0 must be 1 or more"):
         EarlyStopping(patience=0)
     with pytest.raises(
-        ZooError, match=r"kid is not measured\. Did you mean .fid.\? Measured are: fid"
+        ZooError, match=r"kid is not measured\. Did you mean .fid.\? This training measures: fid"
     ):
         train(tmp_path / "a", *OPTIONS, "callbacks.early_stopping.monitor=kid")
     with pytest.raises(ZooError, match=r"fid is not measured\..*with callbacks=evaluate"):

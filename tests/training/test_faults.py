@@ -96,8 +96,11 @@ def test_nan_goes_back_to_the_last_checkpoint_at_half_the_rates(tmp_path, monkey
     train(tmp_path / "run", *rolled)
     told = capsys.readouterr().out
     assert "note: training stopped at step 14: " in told
-    assert "last.ckpt with half the learning rates, model.lr_factor=0.5 (1 of at most 3" in told
-    assert "model.lr_factor=0.25 (2 of at most 3" in told
+    assert (
+        "last.ckpt with half the learning rates, model.lr_factor=0.5 (rollback 1 of at most 3"
+        in told
+    )
+    assert "model.lr_factor=0.25 (rollback 2 of at most 3" in told
     run = read(tmp_path / "run")
     assert run["zoo"]["step"] == 25
     assert [o["param_groups"][0]["lr"] for o in run["optimizer_states"]] == [2.5e-4, 1.25e-4]
@@ -121,7 +124,7 @@ def test_nan_goes_back_to_the_last_checkpoint_at_half_the_rates(tmp_path, monkey
 
 def test_rollbacks_come_to_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo.training.gan.GAN, "training_step", poisoned(13, 0.0))
-    with pytest.raises(NonFiniteError, match=r"rolled back 2 times.* weights from before are in"):
+    with pytest.raises(NonFiniteError, match=r"rolled back 2 times.* last good weights are in"):
         train(tmp_path, "on_nan=rollback", "max_rollbacks=2", "trainer.max_steps=25")
     assert read(tmp_path)["zoo"]["step"] == 10
 
@@ -204,7 +207,7 @@ def test_a_failed_allocation_is_told_apart():
         (None, [], ".*=16: try datamodule.batch_size=8, or model.accumulate=2 for"),
         (MemoryError(), ["model.accumulate=2"], ".*batch_size=8, or model.accumulate=4 for"),
         (torch.OutOfMemoryError("CUDA out of memory."), ["datamodule.batch_size=1"],
-         "datamodule.batch_size=1: no batch is smaller"),
+         "datamodule.batch_size=1: a smaller batch is not possible"),
     ],
 )  # fmt: skip
 def test_no_memory_names_the_next_smaller_batch(tmp_path, monkeypatch, error, options, words):
@@ -241,7 +244,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_partial_file(tmp_path):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert f"cannot write a checkpoint to {run / 'checkpoints'}: File too large." in line
-    assert "written before it is untouched" in line
+    assert "The previous checkpoint is unchanged" in line
     assert {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()} == before
     train(run, f"resume={run}", "trainer.max_steps=20")
     assert read(run)["zoo"]["step"] == 20
@@ -255,7 +258,7 @@ def test_a_log_on_a_full_disk_ends_in_a_sentence(tmp_path):
     given = configure(f"resume={run}", "trainer.max_steps=20")
     log.unlink()
     log.symlink_to("/dev/full")
-    words = r"cannot write .*: No space left on device; make room, then resume with .*run"
+    words = r"cannot write .*: No space left on device; free some space, then resume with .*run"
     with pytest.raises(OwnError, match=words):
         run_task(given[0], run, given[1])
     log.unlink()
@@ -272,7 +275,10 @@ def test_a_disk_that_breaks_ends_in_a_sentence(tmp_path, monkeypatch, number):
 
     train(tmp_path, "trainer.max_steps=10")
     monkeypatch.setattr(_Writer, "save", save)
-    words = f"the disk of .*metrics.csv fails: {os.strerror(number)}; mend that, then resume with"
+    words = (
+        f"cannot read or write .*metrics.csv: {os.strerror(number)}; repair the disk, "
+        "then resume with"
+    )
     with pytest.raises(OwnError, match=words):
         train(tmp_path, f"resume={tmp_path}", "trainer.max_steps=20")
     monkeypatch.undo()

@@ -94,9 +94,15 @@ def test_any_loader_of_images_and_labels_trains(kind):
 @pytest.mark.parametrize(
     ("batch", "sentence"),
     [
-        ({"image": torch.zeros(4, 1, 8, 8)}, r"a batch is a dict: a loader gives images \(N, C"),
-        ([], "a batch is a list"),
-        (torch.zeros(1, 1, 8, 8), "a batch of 1 image gives batch norm a single value .*drop_last"),
+        (
+            {"image": torch.zeros(4, 1, 8, 8)},
+            r"the loader yields a dict as a batch: it must yield images \(N, C, H, W\), or pairs",
+        ),
+        ([], "the loader yields a list as a batch"),
+        (
+            torch.zeros(1, 1, 8, 8),
+            "of 1 image leaves batch norm a single value .*drop_last",
+        ),
     ],
 )
 def test_batches_that_cannot_be_trained_on_are_told(batch, sentence):
@@ -108,7 +114,7 @@ def test_batches_that_cannot_be_trained_on_are_told(batch, sentence):
 def test_parts_of_a_batch_that_are_too_small_are_told():
     gan = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1, accumulate=4)
     loader = torch.utils.data.DataLoader([torch.zeros(4, 1, 8, 8)], batch_size=None)
-    with pytest.raises(ZooError, match=r"of 4 images, shared into accumulate=4 .*lower accumulate"):
+    with pytest.raises(ZooError, match=r"of 4 images, split into accumulate=4 .*lower accumulate"):
         fit(gan, loader=loader, max_steps=1)
 
 
@@ -259,7 +265,7 @@ def test_adam_is_corrected_for_lazy_penalties_of_its_side(decay):
     ]
     gan = make(regularizers=regularizers, lr_g=1e-3, lr_d=2e-3, betas=[0.5, 0.9], lr_decay=decay)
     (note,) = gan.notes
-    assert "penalty of the discriminator acts with every=4" in note
+    assert "since a penalty of the discriminator has every=4, its Adam uses" in note
     assert "lr=0.0016, betas=[0.5743, 0.9192] instead of lr=0.002, betas=[0.5, 0.9]" in note
     trainer = fit(gan, make_data(), max_steps=1)
     (group_g,), (group_d,) = (o.param_groups for o in trainer.optimizers)
@@ -285,7 +291,7 @@ def test_every_optimizer_takes_eps_and_weight_decay():
 
 
 def test_decay_without_an_end_is_refused():
-    with pytest.raises(ZooError, match=r"model.lr_decay=linear needs an end"):
+    with pytest.raises(ZooError, match=r"model.lr_decay=linear needs a training of known length"):
         fit(make(lr_decay="linear"), make_data(), max_epochs=-1, max_time="00:00:00:10")
 
 
@@ -316,7 +322,7 @@ def test_values_are_read_even_where_nobody_asks_for_them():
 
 def test_images_that_come_alone_in_a_list_have_no_labels():
     loader = DataLoader(TensorDataset(torch.zeros(16, 1, 8, 8)), batch_size=16)
-    with pytest.raises(ZooError, match="the first batch has no labels, and the networks take"):
+    with pytest.raises(ZooError, match="the first batch has no labels, but the networks need"):
         fit(make(), loader=loader, max_steps=1)
     plain = zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1)
     assert fit(plain, loader=loader, max_steps=1).global_step == 1
@@ -353,7 +359,7 @@ def test_best_is_kept_by_a_metric(tmp_path):
     assert kept == [160, 320, 320]
     missing = Checkpoints(str(tmp_path), monitor="kid")
     trainer = pl.Trainer(logger=False, accelerator="cpu", callbacks=[missing])
-    with pytest.raises(ZooError, match=r"monitor=kid is not logged; logged are: "):
+    with pytest.raises(ZooError, match=r"monitor=kid is not logged; this training logs: "):
         missing.save_if_best(trainer, make())
 
 
@@ -363,7 +369,7 @@ def test_other_strategies_are_refused():
     class Odd:
         strategy = "an odd one"
 
-    with pytest.raises(ZooError, match="use auto for one device and ddp for several"):
+    with pytest.raises(ZooError, match="use auto for one device or ddp for several"):
         check_strategy(Odd())
 
 

@@ -30,7 +30,7 @@ class Listening(Unreachable):
 
 
 WAYS = {
-    "the picture 'samples'": lambda t, file: log_picture(t, "samples", Image.new("L", (2, 2))),
+    "the image 'samples'": lambda t, file: log_picture(t, "samples", Image.new("L", (2, 2))),
     "video.gif": lambda t, file: log_file(t, "video", file),
     "the table 'figures'": lambda t, file: log_table(t.loggers, "figures", [{"fid": 1.0}], 3),
     "last.ckpt": lambda t, file: log_checkpoint(t, file.with_name("last.ckpt"), [], {}, True),
@@ -40,6 +40,6 @@ WAYS = {
 @pytest.mark.parametrize("what", WAYS)
 def test_a_logger_that_fails_is_told_and_the_others_go_on(tmp_path, what):
     trainer = SimpleNamespace(loggers=[Unreachable(), Listening()], global_step=3)
-    with pytest.warns(UserWarning, match=f"Unreachable did not take {what} .*no route to host"):
+    with pytest.warns(UserWarning, match=f"Unreachable could not log {what} .*no route to host"):
         WAYS[what](trainer, tmp_path / "video.gif")
     assert len(trainer.loggers[1].taken) == 1

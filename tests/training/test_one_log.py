@@ -171,7 +171,7 @@ def test_signals_save_and_tell(tmp_path, monkeypatch, capsys, names, words):
     assert read(tmp_path)["zoo"]["step"] == 3
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith(f"error: {words}")
-    assert f"; the training is saved: python run.py resume={tmp_path}" in told
+    assert f"; the training is saved, resume it with: python run.py resume={tmp_path}" in told
     assert [signal.getsignal(getattr(signal, name)) for name in names] == before
 
 
@@ -189,7 +189,7 @@ def test_a_hang_up_that_is_ignored_stays_so(tmp_path, monkeypatch):
 def test_ctrl_c_is_130():
     assert Stopped(signal.SIGINT).code == 130
     assert str(Stopped(signal.SIGINT)) == "stopped by Ctrl-C."
-    assert str(Stopped(signal.SIGINT, "x")) == "stopped by Ctrl-C; go on with: x"
+    assert str(Stopped(signal.SIGINT, "x")) == "stopped by Ctrl-C; resume with: x"
 
 
 def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeypatch):
@@ -204,7 +204,7 @@ def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeyp
     monkeypatch.setattr(zoo.training.gan.GAN, "training_step", spoiling)
     with pytest.raises(NonFiniteError) as caught:
         train(tmp_path / "a", "trainer.max_epochs=2")
-    assert " The weights from before are in " in str(caught.value)
+    assert " The last good weights are in " in str(caught.value)
     with pytest.raises(NonFiniteError) as caught:
         train(tmp_path / "b", "trainer.max_epochs=2", "callbacks.checkpoints=null")
     assert "from before" not in str(caught.value)
@@ -216,16 +216,16 @@ def test_advice_speaks_of_a_checkpoint_only_where_there_is_one(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        (["+trainer.enable_checkpointing=false"], "contradicts a callback: give callbacks.checkp"),
+        (["+trainer.enable_checkpointing=false"], "contradicts a callback: set callbacks.checkp"),
         (["callbacks.progress={_target_:zoo.training.callbacks.progress.Progress}",
           "+trainer.enable_progress_bar=false"], "give callbacks.progress=null instead"),
         (["+callbacks.stop={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:fid}",
-          "trainer.max_epochs=2"], "waits for the metric 'fid', which is not logged"),
+          "trainer.max_epochs=2"], "needs the metric 'fid', which is not logged"),
         (["+callbacks.x={_target_:zoo.training.ends.longer}"], "ends has no longer"),
         (["+callbacks.x={_target_:pytorch_lightning.callbacks.timer.timedelta}"], "no Callback"),
-        (["+logger.x={_target_:zoo.load}"], "is no Logger of Lightning's"),
-        (["logger=wandb", "logger.wandb.project=a/b"], "is no name of a project"),
-        (["logger=wandb", "logger.wandb.offline=false"], "offline=false cannot be, because"),
+        (["+logger.x={_target_:zoo.load}"], "is not a Lightning Logger"),
+        (["logger=wandb", "logger.wandb.project=a/b"], "is not a valid project name"),
+        (["logger=wandb", "logger.wandb.offline=false"], "offline=false is not possible, because"),
     ],
 )  # fmt: skip
 def test_switches_that_contradict_are_told(tmp_path, monkeypatch, override, words):

@@ -1,4 +1,4 @@
-"""Optimistic Adam, and averages that forget nothing."""
+"""Optimizers beside Adam, and equal averages of weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers_train import assert_same_training, read, train
 
+import zoo
 from zoo.core.errors import ZooError
 from zoo.training.ema import EMA
 from zoo.training.optimizers import OptimisticAdam, adam
@@ -58,7 +59,7 @@ def test_an_equal_average_is_the_mean_of_all_weights_from_its_start_on():
             torch.testing.assert_close(average.module.weight, torch.stack(kept).mean(0))
         else:
             assert torch.equal(average.module.weight, network.weight)
-    with pytest.raises(ZooError, match="needs half_life or beta"):
+    with pytest.raises(ZooError, match="needs half_life, beta, or equal=True"):
         EMA(network, half_life=None)
 
 
@@ -76,3 +77,10 @@ def test_resumed_as_if_it_had_never_stopped(options, tmp_path):
     train(tmp_path / "halves", *options, "trainer.max_steps=3")
     train(tmp_path / "halves", f"resume={tmp_path / 'halves'}", "trainer.max_steps=6")
     assert_same_training(read(tmp_path / "whole"), read(tmp_path / "halves"))
+
+
+def test_betas_that_the_optimizer_does_not_have_are_noted():
+    options = {"image_size": 8, "channels": 1, "optimizer": "rmsprop"}
+    assert zoo.GAN("mlp", "mlp", "bce", **options).notes == []
+    (note,) = zoo.GAN("mlp", "mlp", "bce", betas=[0.0, 0.9], **options).notes
+    assert note == "model.betas=[0.0, 0.9] has no effect: rmsprop has no betas."

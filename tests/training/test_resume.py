@@ -137,7 +137,7 @@ def test_killed_and_interrupted_runs_continue_to_the_same_weights(tmp_path):
     assert processes[0].returncode == -signal.SIGKILL
     assert processes[1].returncode == 130
     told = errors.splitlines()[-1]
-    assert told.startswith("error: stopped by Ctrl-C; go on with: python ")
+    assert told.startswith("error: stopped by Ctrl-C; resume with: python ")
     assert told.endswith(" resume=stopped")
     assert "Traceback" not in output + errors
     steps = [read(folder)["zoo"]["step"] for folder in (killed, stopped)]
@@ -217,17 +217,17 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
     config, given = configure(*TINY)
     for path, words in {
         str(tmp_path / "absent"): "no checkpoint at",
-        str(damaged): "is damaged or no checkpoint",
+        str(damaged): "is damaged or not a checkpoint",
         str(tmp_path): "holds no checkpoint",
     }.items():
         config["resume"] = path
         with pytest.raises(ZooError, match=words):
             run_task(config, tmp_path / "out", given)
-    with pytest.raises(ZooError, match=r"with another loss, bce .* asked for, hinge"):
+    with pytest.raises(ZooError, match=r"with another loss, bce .* requested, hinge"):
         train(tmp_path / "out", f"resume={whole}", "model/loss=hinge")
     with pytest.raises(ZooError, match=r"another generator, mlp .*width=8.*width=9"):
         train(tmp_path / "out", f"resume={whole}", "model.generator.width=9")
-    with pytest.raises(ZooError, match=r"another optimizer, adam, .* asked for, rmsprop"):
+    with pytest.raises(ZooError, match=r"another optimizer, adam, .* requested, rmsprop"):
         train(tmp_path / "out", f"resume={whole}", "model.optimizer=rmsprop")
 
 

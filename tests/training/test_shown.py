@@ -25,7 +25,7 @@ def test_the_last_bar_that_was_chosen_is_shown(tmp_path):
 def test_a_training_under_the_bar_of_rich_ends_and_goes_on(tmp_path, capsys):
     train(tmp_path, *WITH_BARS, "+callback=rich_progress", "trainer.max_epochs=1", tiny=False)
     summary = train(tmp_path, f"resume={tmp_path}", "trainer.max_epochs=2")
-    assert summary["trained"].endswith(", 320 with those before")
+    assert summary["trained"].endswith(", 320 in total")
     assert "images/s" in capsys.readouterr().out
 
 

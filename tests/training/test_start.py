@@ -21,7 +21,7 @@ from zoo.inference.export import export
 from zoo.inference.publish import card, without_paths
 from zoo.registry import REGISTRY
 from zoo.registry.places import ROOT
-from zoo.training.start import Start, give
+from zoo.training.start import Start, load_layers
 
 STILL = ["model.lr_g=1e-30", "model.lr_d=1e-30", "trainer.max_steps=2"]
 """Steps that change no weight of 32 bits by as much as a bit."""
@@ -49,7 +49,7 @@ def test_another_process_starts_from_a_real_run_and_says_so(run, tmp_path):
     assert taken
     assert taken[1] == taken[2]
     assert taken[3] == taken[4]
-    assert "new are" not in out
+    assert "newly initialized" not in out
     before, after = read(run), read(tmp_path / "second")
     for prefix in ("generator.", "discriminator."):
         one, other = parts(before["state_dict"], prefix), parts(after["state_dict"], prefix)
@@ -76,14 +76,15 @@ def test_other_sizes_and_classes_take_what_fits_and_tell_the_rest(run, tmp_path,
     other = ["datamodule.image_size=16", "model.conditional=false", f"model.start={run}"]
     train(tmp_path / "a", *other, *STILL)
     told = capsys.readouterr().out
-    assert (
-        "the generator (6 of 8), the discriminator (2 of 3), the average (6 of 8); new are " in told
-    )
+    assert "the generator (6 of 8), the discriminator (2 of 3), the average (6 of 8); newly" in told
+    assert "(6 of 8); newly initialized: " in told
     assert "generator.layers.0, generator.layers.11, discriminator.layers.0." in told
     before, after = read(run)["state_dict"], read(tmp_path / "a")["state_dict"]
     fitting = [k for k, v in after.items() if k in before and before[k].shape == v.shape]
     assert any("generator" in k for k in fitting)
-    with pytest.raises(ZooError, match="has no layer of a name and shape that this training has"):
+    with pytest.raises(
+        ZooError, match="has no layer whose name and shape match one of this training"
+    ):
         train(tmp_path / "b", *POINTS, "model/generator=toy", "model/discriminator=toy",
               f"model.start={run}", tiny=False)  # fmt: skip
 
@@ -99,7 +100,7 @@ def test_classes_of_other_names_are_told(run, tmp_path, capsys):
         generator_options={"width": 8}, class_names=[*names[:7], "8", "7", "9"],
     )  # fmt: skip
     train(tmp_path / "second", f"model.start={swapped}", *STILL)
-    assert f"note: class 7 is '7' and was '8' in {swapped}: " in capsys.readouterr().out
+    assert f"note: class 7 is '7' here but was '8' in {swapped}: " in capsys.readouterr().out
     train(tmp_path / "third", f"model.start={swapped}", *STILL, "model.conditional=false")
     assert "note: class" not in capsys.readouterr().out
 
@@ -108,13 +109,13 @@ def test_a_layer_is_taken_whole_or_not_at_all():
     old = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
     new = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 2))
     before = {k: v.clone() for k, v in new.state_dict().items()}
-    left, taken = give(new, old.state_dict(), "old")
+    left, taken = load_layers(new, old.state_dict(), "old")
     assert (left, taken) == (["0"], ["1"])
     assert torch.equal(new[0].bias, before["0.bias"])  # of the same shape, but another layer's
     assert torch.equal(new[1].weight, old[1].weight)
     broken = {k: v * float("nan") for k, v in old.state_dict().items()}
     with pytest.raises(ZooError, match=r"training diverged: 1.weight has NaN"):
-        give(new, broken, "old")
+        load_layers(new, broken, "old")
 
 
 def test_what_a_layer_computes_from_its_settings_stays_its_own():
@@ -126,10 +127,10 @@ def test_what_a_layer_computes_from_its_settings_stays_its_own():
     )
     before = {k: v.clone() for k, v in large.state_dict().items()}
     held = {k: torch.full_like(v, 3) if "filter" in k else v for k, v in large.state_dict().items()}
-    give(large, held, "small")
+    load_layers(large, held, "small")
     for key, value in large.state_dict().items():
         assert torch.equal(value, before[key]), key
-    left, taken = give(large, small.state_dict(), "small")
+    left, taken = load_layers(large, small.state_dict(), "small")
     assert taken
     assert left
 
@@ -141,7 +142,7 @@ def test_positions_of_another_size_are_computed_and_all_that_gat_learned_is_take
     small = zoo.create(kind, "gat", image_size=8, **shape)
     large = zoo.create(kind, "gat", image_size=16, **shape)
     positions = large.positions.clone()
-    left, _ = give(large, small.state_dict(), "small")
+    left, _ = load_layers(large, small.state_dict(), "small")
     assert not left
     assert torch.equal(large.positions, positions)
     learned = {k: v for k, v in small.state_dict().items() if k != "positions"}
@@ -153,7 +154,7 @@ def test_what_lies_beside_the_layers_is_told_by_its_name():
     small, large = (
         zoo.create("generator", "stylegan2", image_size=s, **shape) for s in (8, [8, 12])
     )
-    left, _ = give(large, small.state_dict(), "small")
+    left, _ = load_layers(large, small.state_dict(), "small")
     assert "constant" in left
     assert all(left)
 
@@ -171,7 +172,7 @@ def test_resumed_as_if_it_had_never_stopped(run, tmp_path, monkeypatch):
     assert_same_training(whole, halves)
     assert whole["zoo"]["start"] == halves["zoo"]["start"]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ZooError, match=r"^resume=halves/\S+ continues a training, and model"):
+    with pytest.raises(ZooError, match=r"^resume=halves/\S+ resumes a training, but model"):
         train(tmp_path / "x", f"resume={tmp_path / 'halves'}", "model.start=mnist")
 
 

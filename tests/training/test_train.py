@@ -40,10 +40,10 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     for place in ("pictures", "checkpoint", "log"):
         assert (tmp_path / summary[place]).exists()
     assert text.startswith("mlp (")
-    assert "everything goes to run\n" in text
+    assert "all files go to run\n" in text
     more = continue_run(shlex.split(summary["continue"])[3:])
     trained = train(tmp_path / "run", *more)["trained"]
-    assert re.fullmatch(r"80 images in \d+ s, 160 with those before", trained)
+    assert re.fullmatch(r"80 images in \d+ s, 160 in total", trained)
 
 
 def test_commands_take_any_folder(tmp_path, monkeypatch):
@@ -98,21 +98,21 @@ def test_the_progress_bar_shows_losses_and_speed(tmp_path, capsys):
     ("override", "words"),
     [
         ("trainer.gpus=1", r"asks for 1 GPU, but this machine has 0: use trainer.gpus=0"),
-        ("trainer=gpu", r"needs a CUDA GPU, and this machine has none: use trainer=cpu"),
+        ("trainer=gpu", r"needs a CUDA GPU, but this machine has none: use trainer=cpu"),
         ("trainer=gpu_fp16", r"needs a CUDA GPU"),
         ("trainer=gpu_bf16", r"needs a CUDA GPU"),
         ("trainer=ddp_gpu", r"needs a CUDA GPU"),
-        ("trainer=mps", r"needs an Apple GPU, and this machine has none: use trainer=cpu"),
+        ("trainer=mps", r"needs an Apple GPU, but this machine has none: use trainer=cpu"),
         ("trainer.gpus=-1", r"trainer.gpus=-1 must be 0 or more"),
         ("trainer.gpus=all", r"trainer.gpus=all is not an integer or null"),
         ("+trainer.max_epoch=3", r"no option 'max_epoch'. Did you mean 'max_epochs'\?"),
         ("trainer.max_images=0", r"trainer.max_images=0 must be 1 or more"),
-        ("trainer.max_epochs=0", r"trainer.max_epochs=0 must be 1 or more, or -1 for no such end"),
-        ("trainer.max_steps=0", r"trainer.max_steps=0 must be 1 or more, or -1 for no such end"),
+        ("trainer.max_epochs=0", r"trainer.max_epochs=0 must be 1 or more, or -1 for no limit"),
+        ("trainer.max_steps=0", r"trainer.max_steps=0 must be 1 or more, or -1 for no limit"),
         ("trainer.max_steps=-2", r"trainer.max_steps=-2 must be 1 or more"),
-        ("trainer.precision=16-true", r"none of 32-true, bf16-mixed, 16-mixed, in all"),
+        ("trainer.precision=16-true", r"not one of 32-true, bf16-mixed, 16-mixed; in all"),
         ("+trainer.gradient_clip_val=1", r"use model.clip_grad_norm"),
-        ("+trainer.accumulate_grad_batches=2", r"give datamodule.batch_size instead"),
+        ("+trainer.accumulate_grad_batches=2", r"set a larger datamodule.batch_size instead"),
         ("trainer.log_every_n_steps=0", r"must be 1 or more"),
         ("trainer.devices=0", r"^trainer: "),
         ("callbacks.samples.rows=0", r"callbacks.samples.rows=0 must be 1 or more"),
@@ -270,7 +270,7 @@ def test_compile_trains_to_the_same_weights(tmp_path, capsys, monkeypatch):
     common = ["trainer.max_steps=3", "model/regularizer=[r1]", "model.regularizer.r1.every=2"]
     train(tmp_path / "eager", *common)
     train(tmp_path / "compiled", *common, "model.compile=true")
-    assert "note: model.compile=true: torch.compile has no double backward" in (
+    assert "note: model.compile=true: torch.compile does not support the double backward" in (
         capsys.readouterr().out
     )
     eager, compiled = (read(tmp_path / name)["state_dict"] for name in ("eager", "compiled"))
@@ -311,5 +311,5 @@ def test_matmul_precision_is_set_and_a_wrong_one_refused(tmp_path):
     train(tmp_path / "usual", "trainer.max_steps=1")
     assert torch.get_float32_matmul_precision() == "highest"
     assert torch.backends.cudnn.allow_tf32
-    with pytest.raises(ZooError, match="matmul_precision=tf32 is none of highest, high, medium"):
+    with pytest.raises(ZooError, match="matmul_precision=tf32 is not one of highest, high, medium"):
         train(tmp_path / "wrong", "trainer.max_steps=1", "trainer.matmul_precision=tf32")

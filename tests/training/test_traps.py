@@ -40,7 +40,7 @@ class Watched(Regularizer):
 def test_latents_from_ds_gradient_are_drawn_anew_with_d_frozen(name):
     method = Watched() if name == "watched" else registry.create("regularizer", name)
     g, d = networks()
-    with pytest.raises(ZooError, match=rf"reuse_fakes=True does not go together with {name}\."):
+    with pytest.raises(ZooError, match=rf"reuse_fakes=True cannot be combined with {name}\."):
         make_step(g, d, "hinge", [method], reuse_fakes=True)
     step = make_step(g, d, "hinge", [method])
     assert not step.reuse_fakes
@@ -89,7 +89,7 @@ def test_fakes_are_reused_only_where_nothing_forbids_it():
     assert not make_step(g, d, "hinge", d_steps=2).reuse_fakes
     for options in ({"accumulate": 2}, {"own_batch_for_g": True}):
         assert not make_step(g, d, "hinge", **options).reuse_fakes
-        with pytest.raises(ZooError, match=f"does not go together with {next(iter(options))}"):
+        with pytest.raises(ZooError, match=f"cannot be combined with {next(iter(options))}"):
             make_step(g, d, "hinge", reuse_fakes=True, **options)
 
 
@@ -121,7 +121,7 @@ def test_methods_of_second_order_train_compiled_as_eagerly(name):
         torch.testing.assert_close(*values)
     assert_same(steps[0].generator, steps[1].generator)
     assert_same(steps[0].discriminator, steps[1].discriminator)
-    assert f"no double backward pass, which {name} needs" in steps[1].compile_note
+    assert f"not support the double backward pass that {name} needs" in steps[1].compile_note
     torch.compiler.reset()
 
 

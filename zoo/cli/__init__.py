@@ -1,5 +1,5 @@
-"""The command line: overrides and sentences about them, Hydra's groups, checks, continuing runs.
+"""The command line: overrides, Hydra's config groups, validation, resuming, and error messages.
 
-Imports training and all below it, and takes no torch before a task needs it.
-From outside, tasks take the grammar, the lock and the settings of a run; users take `zoo.train`.
+This package imports `zoo.training` and the packages below it, but no torch before a task needs it.
+Tasks use its grammar, its lock and its settings of a run; users use `zoo.train`.
 """

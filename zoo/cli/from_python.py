@@ -1,4 +1,4 @@
-"""The command line's training as a function of Python."""
+"""`zoo.train`: the command line's training as a Python function."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from zoo.inference.load import LoadedGenerator
 
 _CHOICES = frozenset({*OPTIONAL, *GROUPS.values(), "trainer"})
-"""Groups, of which a text or a list is a choice: `model={"loss": "hinge"}`."""
+"""Groups, for which a string or a list is a choice: `model={"loss": "hinge"}`."""
 
 _TRAINING = threading.RLock()
-"""Held by the thread that trains: Hydra's state and torch's random numbers are the process's."""
+"""Held while a thread trains, since all threads share Hydra's state and torch's random numbers."""
 
 
 @held_to_annotations("zoo.train")
@@ -36,6 +36,8 @@ def train(
 ) -> LoadedGenerator:
     """Train as the command line does, and load the trained model.
 
+    Examples::
+
         model = zoo.train(datamodule="mnist_subset", trainer={"max_steps": 200}, seed=1)
         model = zoo.train("model/loss=hinge", "model.lr_g=1e-4", "trainer.max_epochs=2")
         model = zoo.train("experiment=train_mnist_gan", model={"loss": "hinge", "lr_g": 1e-4})
@@ -43,21 +45,21 @@ def train(
         zoo.show(model.sample(16, label=5))
 
     Args:
-        overrides: as on the command line, of which every one works here.
-        out: the run's folder; None makes one in `outputs/train/`, below the current folder.
-        options: the same as keywords; sections are dictionaries. A text or a list that is given for
+        overrides: any overrides of the command line.
+        out: the run's folder; None creates one in `outputs/train/` below the current folder.
+        options: overrides as keywords, with sections as dictionaries. A string or a list given for
             a group chooses from it: `model={"generator": "dcgan", "regularizer": ["r1", "lecam"]}`.
 
     Returns:
         The model (`LoadedGenerator`), read from the run's last checkpoint.
 
     Raises:
-        ZooError: the sentence that the command line would print; or another thread trains.
+        ZooError: the command line would print an error, or another thread is training.
     """
     if not _TRAINING.acquire(blocking=False):
         raise ZooError(
-            "zoo.train: another thread of this process trains, and both would draw from the same "
-            "random numbers: train one after the other, or in processes of their own."
+            "zoo.train: another thread of this process is training, and both would draw from the "
+            "same random numbers: train one model after the other, or use separate processes."
         )
     try:
         return _train(overrides, out, options)
@@ -73,43 +75,43 @@ def _train(
     arguments = normalise([*overrides, *_as_overrides(options)])
     for text in arguments:
         if text.startswith("-"):
-            raise ZooError(f"zoo.train takes overrides, key=value, and no flag as {text!r}.")
+            raise ZooError(f"zoo.train takes overrides (key=value), not flags such as {text!r}.")
     if (task := value_of(arguments, "task") or "train") != "train":
-        raise ZooError(f"zoo.train runs task=train and not task={task}")
+        raise ZooError(f"zoo.train runs task=train, not task={task}")
     if out is not None:
         arguments.append(f"hydra.run.dir={quote(os.fspath(out))}")
     store_parts()
     arguments = continue_run(name_newest(arguments))
     config = check(arguments, CONFIGS)
-    assert config is not None  # which only a sweep has not
+    assert config is not None  # it is None only for a sweep
     folder = Path(str(config.hydra.run.dir)).expanduser()
     with open_dict(config):
         del config["hydra"]
     if not (config.get("callbacks") or {}).get("checkpoints"):
         raise ZooError("zoo.train reads the model from its checkpoint: keep callbacks.checkpoints.")
-    given = [a for a in arguments if not a.startswith("hydra.")]
-    notes = folder / ".hydra"  # what Hydra writes down of a run
-    notes.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, notes / "config.yaml")
-    OmegaConf.save(OmegaConf.create(given), notes / "overrides.yaml")
-    run_checked(config, folder, given)
+    overrides = tuple(a for a in arguments if not a.startswith("hydra."))
+    records = folder / ".hydra"  # the files that Hydra would write
+    records.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, records / "config.yaml")
+    OmegaConf.save(OmegaConf.create(list(overrides)), records / "overrides.yaml")
+    run_checked(config, folder, list(overrides))
     return load(folder)
 
 
 def _as_overrides(options: dict[str, Any], path: tuple[str, ...] = ()) -> list[str]:
-    """Keywords as overrides, sections of the configuration taken apart."""
-    found: list[str] = []
+    """Convert keywords, with sections as nested dictionaries, to overrides."""
+    overrides: list[str] = []
     for name, value in options.items():
         place = (*path, str(name))
         group = "/".join(place)
         if group in _CHOICES and (value is None or isinstance(value, str | list | tuple)):
-            chosen = _listed(value) if isinstance(value, list | tuple) else value
-            found.append(f"{group}={'null' if chosen is None else chosen}")
+            choice = _listed(value) if isinstance(value, list | tuple) else value
+            overrides.append(f"{group}={'null' if choice is None else choice}")
         elif isinstance(value, dict):
-            found += _as_overrides(value, place)
+            overrides += _as_overrides(value, place)
         else:
-            found.append(f"{'.'.join(place)}={_literal(value)}")
-    return found
+            overrides.append(f"{'.'.join(place)}={_literal(value)}")
+    return overrides
 
 
 def _listed(names: Any) -> str:
@@ -117,7 +119,7 @@ def _listed(names: Any) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A value as Hydra's grammar takes it."""
+    """Write a value in Hydra's grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):

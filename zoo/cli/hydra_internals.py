@@ -1,6 +1,6 @@
-"""Hydra's private names, and what is changed of its classes.
+"""All uses of Hydra's private names, and all changes to its classes.
 
-tests/cli/test_hydra_internals.py watches them.
+`tests/cli/test_hydra_internals.py` notices when a new version of Hydra breaks them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from zoo.registry.places import CONFIGS
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help may be an object that becomes text where it is printed.
+    """A parser that accepts help texts that are objects, converted to strings when printed.
 
-    Hydra's help of `--shell-completion` is one; Python 3.14 looks into every help at once.
+    The help of Hydra's `--shell-completion` is such an object, and Python 3.14 checks that every
+    help text is a string as soon as its argument is added.
     """
 
     def _check_help(self, action: argparse.Action) -> None:
-        """Leave Hydra's help as it is."""
+        """Skip the check of Python 3.14."""
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """Hydra's own parser of the command line; Hydra's later ones are of the same class."""
+    """Return Hydra's parser of the command line, and make later ones of Hydra's the same class."""
     from hydra._internal import utils
 
     utils.argparse = SimpleNamespace(ArgumentParser=_Parser)  # type: ignore[assignment]
@@ -37,20 +38,23 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def share_config_store() -> None:
-    """Let copies of the store be the store itself.
+    """Make a deep copy of the config store return the store itself.
 
-    `--help` copies it once per group, which took seconds. It is a singleton that copies each node
-    it hands out.
+    `--help` copies the store once per group, which took seconds. Sharing it is safe, since it is a
+    singleton that copies every node it returns.
     """
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 
 
 def run_composed(config: DictConfig, function: Callable[[DictConfig], Any]) -> None:
-    """Call `function` as `hydra.main` would, which composes the command line twice more.
+    """Call `function` as `hydra.main` would, but without composing the configuration twice more.
 
     Args:
-        config: as `hydra.compose` gives it with `return_hydra_config=True`.
-        function: is given `config` without Hydra's own settings, which `HydraConfig` then holds.
+        config: the configuration, composed with `return_hydra_config=True`.
+        function: called with `config` without Hydra's own settings, which `HydraConfig` then holds.
+
+    Raises:
+        ZooError: the run's folder cannot be written.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.global_hydra import GlobalHydra
@@ -63,11 +67,11 @@ def run_composed(config: DictConfig, function: Callable[[DictConfig], Any]) -> N
         callbacks.on_run_start(config=config, config_name="config")
         context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
         try:
-            done = run_job(function, config, "hydra.run.dir", None, context)
-        except OSError as error:  # of the folder: those of the task are in `done`
+            result = run_job(function, config, "hydra.run.dir", None, context)
+        except OSError as error:  # from creating the folder: errors of the task are in `result`
             raise ZooError(
                 f"the run's folder {config.hydra.run.dir} cannot be written "
                 f"({error.strerror or error}); choose another one with hydra.run.dir=…"
             ) from error
-        callbacks.on_run_end(config=config, config_name="config", job_return=done)
-        done.return_value  # noqa: B018  # raises what `function` raised
+        callbacks.on_run_end(config=config, config_name="config", job_return=result)
+        result.return_value  # noqa: B018  # raises what `function` raised

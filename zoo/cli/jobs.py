@@ -1,4 +1,4 @@
-"""One task with its configuration in its folder, alone or as one run of many."""
+"""Run a task with its configuration in a folder, alone or as one of many runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from zoo.registry import REGISTRY, create
 
 
 def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
-    """`run_task` as one of many: writes `summary.json`; a failure becomes the entry `error`."""
+    """Run a task as one of many, and write its summary to `summary.json`.
+
+    An exception becomes the summary's entry `error`, so that the other runs continue.
+    """
     try:
         summary = run_task(config, out, overrides, keep=True)
     except Exception as error:
@@ -37,10 +40,10 @@ def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, A
 def run_task(
     config: DictConfig, out: Path, overrides: list[str], keep: bool = False
 ) -> dict[str, Any]:
-    """`run_checked` with a configuration that is not checked yet.
+    """Check a configuration and run its task, as `run_checked` does.
 
     Raises:
-        ZooError: a value or a part that cannot be; or what the task raises.
+        ZooError: the configuration has a wrong value or part, or the task raises it.
     """
     validate(config)
     return run_checked(config, out, overrides, keep)
@@ -49,14 +52,16 @@ def run_task(
 def run_checked(
     config: DictConfig, out: Path, overrides: list[str], keep: bool = False
 ) -> dict[str, Any]:
-    """Make the task from `config`, run it in `out` and print what it returns.
+    """Create the task from `config`, run it in `out` and print its summary.
 
     Args:
-        config: composed and checked, with or without Hydra's own settings.
-        keep: leave the folder of a task that failed as it is.
+        config: a composed and checked configuration, with or without Hydra's own settings.
+        out: the folder of the run.
+        overrides: the user's overrides.
+        keep: whether to keep `out` if the task fails without having written anything.
 
     Returns:
-        The task's summary: labels with texts, numbers or paths.
+        The task's summary: labels with strings, numbers or paths.
     """
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -65,17 +70,17 @@ def run_checked(
     assert isinstance(plain, dict)
     part = REGISTRY.get("task", plain["task"]["_target_"])
     options = {p.name: plain[p.name] for p in part.parameters if p.name in plain}
-    first = is_first()
+    is_first_process = is_first()
     try:
         task: Task = create("task", part.name, **options)
         summary = task(Run(out, {str(k): v for k, v in plain.items()}, tuple(overrides)))
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # including KeyboardInterrupt
         if not keep:
-            remove_unused(out)  # nothing of a refused task is left
+            remove_unused(out)
         raise
-    if not first or not task.writes_files:
+    if not is_first_process or not task.writes_files:
         remove_unused(out)
-    if first:
+    if is_first_process:
         lines = {
             label: shown(value) if isinstance(value, Path) else value
             for label, value in summary.items()
@@ -87,26 +92,29 @@ def run_checked(
 
 
 def writes_files(config: DictConfig) -> bool:
-    """Whether the task that `config` selects leaves anything in the run's folder."""
+    """Whether the task that `config` selects writes files into the run's folder."""
     return bool(REGISTRY.get("task", config.task["_target_"]).load().writes_files)
 
 
 def run_without_folder(config: DictConfig) -> None:
-    """`run_checked` for a task that writes no files, with Hydra's own settings in `config`.
+    """Run a task that writes no files without creating the run's folder, as Hydra would.
 
-    Hydra would make the run's folder first, and not every folder can be written.
+    The working directory may be read-only.
+
+    Args:
+        config: the configuration, with Hydra's own settings.
     """
     bare = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     run_checked(bare, Path(str(config.hydra.run.dir)), list(config.hydra.overrides.task))
 
 
 def remove_unused(folder: Path) -> None:
-    """Remove the folder of a task that wrote nothing, with parents that are empty then."""
+    """Remove the folder of a task that wrote nothing, and parents that this leaves empty."""
     with contextlib.suppress(OSError):
         if {p.name for p in folder.iterdir()} <= {".hydra"}:
             shutil.rmtree(folder / ".hydra", ignore_errors=True)
             here = Path.cwd()
             for empty in (folder, *folder.parents[:2]):
-                if here.is_relative_to(empty.absolute()):  # where the user is
+                if here.is_relative_to(empty.absolute()):  # keep the working directory
                     break
                 empty.rmdir()

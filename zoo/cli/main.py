@@ -1,7 +1,7 @@
-"""What stands between the command line and a task: words for errors, exit codes, resuming.
+"""The program's entry point: everything that `gan-zoo` or `python run.py` does around Hydra.
 
-Everything that `gan-zoo`, or `python run.py`, does before and after Hydra; torch is imported only
-by the task.
+It checks and completes the command line, hands it to Hydra, and turns errors into sentences and
+exit codes. Only the task imports torch.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from zoo.core.version import __version__
 from zoo.registry import REGISTRY
 
 _failures: list[str] = []
+"""The errors of a sweep's runs, which do not end the sweep."""
 _errors: list[Exception] = []
+"""The error of a single run."""
 
 
 def main(run: Callable[[], Any] | None = None) -> None:
-    """Check the command line, hand it to Hydra, and turn errors into one sentence each.
+    """Check the command line, hand it to Hydra, and print each error as one sentence.
 
     Args:
-        run: what to do with a command line that is right; None runs its task.
+        run: what to call once the command line is known to be right; None runs its task.
     """
     config = None
     open_closed_streams()
@@ -46,19 +48,19 @@ def main(run: Callable[[], Any] | None = None) -> None:
             print(f"gan-zoo {__version__}")
             return
         sys.argv[1:] = normalise(sys.argv[1:])
-        asked = flags(sys.argv[1:])
-        if asked.shell_completion:
-            _check_shell(asked.overrides)
-        prints = bool(asked.help or asked.hydra_help or asked.info or asked.cfg)
-        REGISTRY.scan(strict=not (prints or asked.shell_completion))
+        parsed = flags(sys.argv[1:])
+        if parsed.shell_completion:
+            _check_shell(parsed.overrides)
+        prints = bool(parsed.help or parsed.hydra_help or parsed.info or parsed.cfg)
+        REGISTRY.scan(strict=not (prints or parsed.shell_completion))
         store_parts()
-        if not asked.shell_completion:  # whose lines are read by a shell
+        if not parsed.shell_completion:  # which prints only what the shell reads
             for place, reason in REGISTRY.problems:
                 print(f"warning: plugin {place} is left out: {reason}", file=sys.stderr)
             if not prints:
-                named = name_newest(sys.argv[1:])
-                sys.argv[1:] = collect_space(continue_run(named, asked.config_dir))
-            if asked.overrides or not prints:
+                arguments = name_newest(sys.argv[1:])
+                sys.argv[1:] = collect_space(continue_run(arguments, parsed.config_dir))
+            if parsed.overrides or not prints:
                 config = check(sys.argv[1:], CONFIGS, only_prints=prints)
         if run is not None:
             run()
@@ -75,17 +77,17 @@ def main(run: Callable[[], Any] | None = None) -> None:
 
 
 def _check_shell(overrides: list[str]) -> None:
-    """Refuse what only a shell asks, without its variables."""
-    asked = any(o.startswith("query=") for o in overrides)
-    if asked and not {"COMP_LINE", "COMP_POINT"} <= os.environ.keys():
+    """Refuse a query for completions without the variables in which a shell passes the text."""
+    is_query = any(o.startswith("query=") for o in overrides)
+    if is_query and not {"COMP_LINE", "COMP_POINT"} <= os.environ.keys():
         raise ZooError(
-            "completion answers a shell, which says what has been typed: install it with "
-            f'eval "$({program()} -sc install=bash)".'
+            "completions can be queried only by a shell, which passes the text typed so far: "
+            f'install them with eval "$({program()} -sc install=bash)".'
         )
 
 
 def _with_hydra() -> Callable[[], Any]:
-    """`run_job` with the configuration that Hydra makes of the command line."""
+    """Return a function that calls `run_job` with the configuration that Hydra composes."""
     with_config = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
     return with_config(run_job)
 
@@ -99,11 +101,11 @@ def run_job(config: DictConfig) -> None:
     if job.mode != RunMode.MULTIRUN:
         try:
             run_checked(config, out, list(job.overrides.task))
-        except Exception as error:  # Hydra would print a line of its own about it
+        except Exception as error:  # Hydra would print a message of its own
             _errors.append(error)
         return
     print(f"\nrun {job.job.num}: {' '.join(job.overrides.task)}")
     summary = try_task(config, out, list(job.overrides.task))
-    if "error" in summary:  # the sweep goes on; its table tells which run failed, and why
+    if "error" in summary:  # the sweep continues; its table says which run failed, and why
         _failures.append(summary["error"])
         print(f"error: run {job.job.num}: {summary['error']}", file=sys.stderr)

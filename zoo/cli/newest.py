@@ -1,4 +1,4 @@
-"""`ckpt=last`, `resume=last` and `model.start=last`: the newest training here."""
+"""Find the newest training below the working directory, which `last` stands for as a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from zoo.cli.program import program
 from zoo.core.errors import ZooError, printable
 
 DEEPEST = 6
-"""Folders between the working directory and a run."""
+"""The largest number of folders between the working directory and a run."""
 
 
 def name_newest(arguments: list[str]) -> list[str]:
-    """The arguments with the newest run's folder in place of `last`, which is printed.
+    """Replace `last` in `ckpt=last`, `resume=last` and `model.start=last` by the newest run.
 
-    A file or a folder that is called `last` comes first.
+    The run's folder is printed. A file or folder that is itself named `last` takes precedence.
 
     Raises:
         ZooError: there is no training below the working directory.
     """
-    named = list(arguments)
-    for i, text in enumerate(named):
+    replaced = list(arguments)
+    for i, text in enumerate(replaced):
         key = key_of(text)
         if key in ("ckpt", "resume", "model.start") and value_of([text], key) == "last":
             if Path("last").exists():
@@ -30,26 +30,26 @@ def name_newest(arguments: list[str]) -> list[str]:
             run = newest_run(Path.cwd())
             if run is None:
                 raise ZooError(
-                    f"{key}=last: there is no training below {Path.cwd()}; the first one is made "
-                    f"by {program()}, and a model of the zoo's own is ckpt=mnist"
+                    f"{key}=last: there is no training below {Path.cwd()}; start one with "
+                    f"{program()}, or use a model that comes with the zoo, such as ckpt=mnist"
                 )
             print(printable(f"note: {key}=last is {run}"))
-            named[i] = f"{key}={quote(str(run))}"
-    return named
+            replaced[i] = f"{key}={quote(str(run))}"
+    return replaced
 
 
 def newest_run(folder: Path) -> Path | None:
-    """The run below `folder` whose last checkpoint is the newest, relative to it."""
+    """Return the first of `runs_below(folder)`, or None without a run."""
     return next(iter(runs_below(folder)), None)
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """The runs below `folder`, relative to it, the one with the newest last checkpoint first."""
-    found: list[tuple[float, Path]] = []
+    """Return the runs below `folder` as relative paths, sorted by last checkpoint, newest first."""
+    runs: list[tuple[float, Path]] = []
     for place, folders, files in os.walk(folder):
         where = Path(place).relative_to(folder)
         if where.name == "checkpoints" and "last.ckpt" in files:
-            found.append((Path(place, "last.ckpt").stat().st_mtime, where.parent))
+            runs.append((Path(place, "last.ckpt").stat().st_mtime, where.parent))
         deep = len(where.parts) > DEEPEST
         folders[:] = [] if deep else sorted(f for f in folders if not f.startswith("."))
-    return [run for _, run in sorted(found, reverse=True)]
+    return [run for _, run in sorted(runs, reverse=True)]

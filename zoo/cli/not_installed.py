@@ -1,4 +1,4 @@
-"""Which extra brings a choice of Hydra's that is not there."""
+"""Name the extra of pyproject.toml that installs a missing Hydra plugin."""
 
 from __future__ import annotations
 
@@ -12,47 +12,53 @@ from zoo.registry.places import INSTALLED, ROOT
 
 
 def not_installed(group: str, name: str, choices: list[str]) -> str:
-    """`" It comes with pip install …"` where a package that an extra brings has the choice.
+    """Return `" It comes with pip install …"` if an extra has the choice, else an empty string.
 
-    Hydra's plugins are named after what they bring: `submitit_slurm` of the launchers comes with
-    hydra-submitit-launcher. A package that a task works with in place of such a plugin has the
-    task's name as its extra.
+    Hydra's plugins are named after what they add: the launcher `submitit_slurm` comes with
+    hydra-submitit-launcher. If a task uses a package without such a plugin (`task=tune` uses
+    optuna), the extra has the task's name, and the sentence names the task.
+
+    Args:
+        group: the group of the missing choice, such as `hydra/launcher`.
+        name: the missing choice.
+        choices: the choices that the group has.
     """
     kind = group.rpartition("/")[2]
-    there = {choice.split("_")[0] for choice in choices}
+    installed = {choice.split("_")[0] for choice in choices}
     tasks = [part.name for part in REGISTRY.parts("task")]
-    for extra, brought in packages().items():
-        for package in brought:
+    for extra, extra_packages in packages().items():
+        for package in extra_packages:
             plugin = re.fullmatch(rf"hydra-(\w+)-{re.escape(kind)}", package)
-            if plugin and plugin[1] not in there and name.split("_")[0] == plugin[1]:
+            if plugin and plugin[1] not in installed and name.split("_")[0] == plugin[1]:
                 return f" It comes with {command(extra)}."
             if package == name and extra in tasks and group.startswith("hydra/"):
-                return f" Use task={extra}, which works with {name}: {command(extra)}."
+                return f" Use task={extra}, which uses {name}: {command(extra)}."
     return ""
 
 
 def packages() -> dict[str, list[str]]:
-    """The packages that each extra of pyproject.toml brings; other extras of its own are left out.
+    """Return the packages that each extra of pyproject.toml installs.
 
-    In a clone the file itself is read, since the metadata are of the day that it was installed.
+    Extras of the zoo that an extra includes are left out. In a clone, pyproject.toml itself is
+    read, because the installed metadata may be older.
     """
-    found: dict[str, list[str]] = {}
+    extras: dict[str, list[str]] = {}
     for extra, requirement in _optional():
         package = re.match(r"[\w.-]+", requirement)
         if package and package[0] != "gan-zoo":
-            found.setdefault(extra, []).append(package[0])
-    return found
+            extras.setdefault(extra, []).append(package[0])
+    return extras
 
 
 def _optional() -> list[tuple[str, str]]:
-    """Extras and their requirements, in the order of pyproject.toml."""
+    """Return the extras with their requirements, in the order of pyproject.toml."""
     file = ROOT / "pyproject.toml"
     if not INSTALLED and file.is_file():
         extras = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
         return [(extra, line) for extra, lines in extras.items() for line in lines]
     try:
         lines = metadata.requires("gan-zoo") or []
-    except metadata.PackageNotFoundError:  # files that were copied, and never installed
+    except metadata.PackageNotFoundError:  # the files were copied, not installed
         return []
-    marked = [(re.search(r"""extra\s*==\s*['"]([^'"]+)""", line), line) for line in lines]
-    return [(extra[1], line) for extra, line in marked if extra]
+    matches = [(re.search(r"""extra\s*==\s*['"]([^'"]+)""", line), line) for line in lines]
+    return [(extra[1], line) for extra, line in matches if extra]

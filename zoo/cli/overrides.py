@@ -1,4 +1,4 @@
-"""The command line's overrides: spellings that are allowed, and words for those that are wrong."""
+"""Normalise the overrides on the command line, and explain those that are wrong."""
 
 from __future__ import annotations
 
@@ -28,28 +28,32 @@ OPTIONAL = (
     "callbacks", "logger", "model/head", "model/regularizer", "model/augmentation",
     "experiment", "hparams_search", "debug",
 )  # fmt: skip
-"""Groups of which a run may have nothing."""
+"""Groups from which a run may choose nothing."""
 
 
 SWITCHES = {"debug=true": "debug=default", "debug=false": "debug=null"}
-"""Presets that are also switched on and off."""
+"""Overrides that may be written as a switch, with the choices that they stand for."""
 MOST_RUNS = 10_000
-"""The most runs of one sweep."""
+"""The largest number of runs in one sweep."""
 SECTIONS = (
     "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "hparams_search",
     "data_dir", "tags",
 )  # fmt: skip
-"""The sections of the configuration that only the tasks look at which name them in `uses`."""
+"""The sections of the configuration that a task reads only if it names them in `uses`."""
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Allow `experiment=name.yaml`, `logger=null`, `start=RUN`, and `features=timm model=NAME`.
+    """Rewrite convenient spellings of overrides as those that Hydra understands.
 
-    File names come from completion, Hydra's own word for a group's null is `~logger`, `start` is
-    short for `model.start` as `resume` stands alone, `debug=true` is a switch where `debug` is a
-    group, and `model` is otherwise the group of the
-    GAN's parts (features have theirs in `features=timm/NAME`). The home folder is written out where
-    a value begins with `~/`, and what Hydra's grammar cannot read is text.
+    - `~/` at the beginning of a value becomes the home folder, and values that Hydra's grammar
+      cannot read are quoted.
+    - `start=RUN` becomes `model.start=RUN`.
+    - `debug=true` and `debug=false` become `debug=default` and no preset.
+    - `experiment=name.yaml`, as a shell completes it, loses its suffix.
+    - `logger=null` becomes `~logger`, and `null` for a group with several choices becomes `[]`.
+    - `callback=video` becomes `+callback=video`.
+    - `features=timm model=NAME` becomes `features=timm/NAME`, since `model` is otherwise the group
+      of the GAN's parts.
     """
     arguments = [a if a.startswith("-") else with_text(with_home(a)) for a in arguments]
     arguments = [re.sub(r"^start=", "model.start=", a) for a in arguments]
@@ -72,13 +76,17 @@ def normalise(arguments: list[str]) -> list[str]:
 
 
 def _takes_model(network: str) -> bool:
-    """Whether a feature network is one of many, told apart by an option `model`."""
+    """Whether a feature network has an option `model` that selects one of many networks."""
     part = next((p for p in REGISTRY.parts("features") if p.name == network), None)
     return part is not None and "model" in {p.name for p in part.options}
 
 
 def collect_space(arguments: list[str]) -> list[str]:
-    """For `task=tune`: overrides with several values become the list `space`."""
+    """Collect the overrides with several values into the option `space`, if the task is `tune`.
+
+    Raises:
+        ZooError: there are such overrides beside `space=…`.
+    """
     from hydra.errors import HydraException
 
     searches = value_of(arguments, "hparams_search") not in (None, "null")
@@ -90,19 +98,21 @@ def collect_space(arguments: list[str]) -> list[str]:
     for text in arguments:
         try:
             searched = parser.parse_override(text).is_sweep_override()
-        except HydraException:  # a flag, or a mistake that is told later
+        except HydraException:  # a flag, or a mistake that is reported later
             searched = False
         (space if searched else rest).append(text)
     if space and value_of(rest, "space"):
-        raise ZooError(f"{space[0]} stands beside space=…: write what is searched in one of them.")
+        raise ZooError(
+            f"{space[0]} and space=… both say what to search: put everything into one of them."
+        )
     return [*rest, f"space=[{','.join(map(quote, space))}]"] if space else arguments
 
 
 def flags(arguments: list[str]) -> argparse.Namespace:
-    """The command line as Hydra's own parser takes it apart.
+    """Parse the command line with Hydra's own parser.
 
     Raises:
-        ZooError: an unknown flag, or several that exclude each other.
+        ZooError: a flag is unknown, or several exclude each other.
     """
 
     def refuse(message: str) -> NoReturn:
@@ -114,28 +124,31 @@ def flags(arguments: list[str]) -> argparse.Namespace:
 
 
 def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> DictConfig | None:
-    """Compose the configuration and say what is wrong with the overrides; takes no torch.
+    """Compose the configuration and check every override, without importing torch.
 
-    Of a sweep, every value is composed once, not every combination.
+    For a sweep, every value is composed once, but not every combination of values.
 
     Args:
         arguments: the command line.
-        only_prints: nothing will run, so that the run's folder does not matter.
+        config_dir: the folder of the program's configuration files.
+        only_prints: whether Hydra will only print something, in which case the run's folder is not
+            checked.
 
     Returns:
         The configuration of a single run, with Hydra's own settings; None for a sweep.
 
     Raises:
-        ZooError: one sentence about the first wrong override, with the choices.
+        ZooError: an override is wrong; the message explains the first one and lists the choices.
     """
     from hydra import initialize_config_dir
 
     given = flags(arguments)
     _check_flags(given)
     sets = _expanded(given.overrides, given.multirun, config_dir)
-    named = value_of(given.overrides, "task")
-    if not only_prints and named in {p.name for p in REGISTRY.parts("task")}:
-        _check_used(str(named), given.overrides)  # before what it is not to say is looked for
+    task_name = value_of(given.overrides, "task")
+    if not only_prints and task_name in {p.name for p in REGISTRY.parts("task")}:
+        # Report a section that the task does not use before errors in that section.
+        _check_used(str(task_name), given.overrides)
     config = None
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir)):
         for overrides in sets:
@@ -149,7 +162,11 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
 
 
 def _expanded(overrides: list[str], multirun: bool, config_dir: Path) -> list[list[str]]:
-    """The overrides of each run that has to be composed so that every value of a sweep is once."""
+    """Return the overrides of a few runs that together contain every value of a sweep.
+
+    Raises:
+        ZooError: an override cannot be read, or names several values without `multirun`.
+    """
     from hydra.core.override_parser.types import Glob, IntervalSweep
 
     sets: list[list[str]] = [[]]
@@ -160,39 +177,46 @@ def _expanded(overrides: list[str], multirun: bool, config_dir: Path) -> list[li
             sets = [[*s, text] for s in sets]
             continue
         if isinstance(parsed.value(), IntervalSweep):
-            raise ZooError(f"{text} has no end of values: search it with task=tune")
+            raise ZooError(f"{text} is a continuous interval: search it with task=tune")
         globs = isinstance(parsed.value(), Glob)
         values = [] if globs else _values(text, parsed)
         if not multirun:
             choices = f", or choose one of {listing(values[:20])}" if values else ""
             raise ZooError(f"{text} names several values: add -m to run them all{choices}.")
         if globs:
-            continue  # it names only what there is
-        each = [f"{parsed.get_key_element()}={v}" for v in values]
+            continue  # a glob matches existing choices only
+        singles = [f"{parsed.get_key_element()}={v}" for v in values]
         # Every value once, each with the first value of all other sweeps.
-        sets = [*([*s, each[0]] for s in sets), *([*sets[0], e] for e in each[1:])]
+        sets = [*([*s, singles[0]] for s in sets), *([*sets[0], e] for e in singles[1:])]
     return sets
 
 
 def _parsed(text: str, config_dir: Path) -> Any:
-    """An override as Hydra's grammar reads it."""
+    """Parse an override with Hydra's grammar.
+
+    Raises:
+        ZooError: the grammar does not accept it.
+    """
     from hydra.errors import HydraException
 
     try:
         return override_parser().parse_override(text)
     except HydraException as error:
         raise ZooError(grammar_sentence(text, error, config_dir)) from error
-    except Exception as error:  # the grammar's own mistakes
+    except Exception as error:  # a bug in the grammar
         raise ZooError(f"the override {text!r} cannot be read; write key=value") from error
 
 
 def _composed(overrides: list[str], config_dir: Path, more: str | None) -> DictConfig:
-    """The configuration of one run.
+    """Compose the configuration of one run.
 
     Args:
-        overrides: of this run.
-        config_dir: the program's own choices.
-        more: a folder of further ones.
+        overrides: the overrides of this run.
+        config_dir: the folder of the program's configuration files.
+        more: a folder with further configuration files, or None.
+
+    Raises:
+        ZooError: the configuration cannot be composed.
     """
     from hydra import compose
     from hydra.errors import HydraException
@@ -204,7 +228,7 @@ def _composed(overrides: list[str], config_dir: Path, more: str | None) -> DictC
         raise ZooError(composition_sentence(error, overrides, config_dir)) from error
     except OmegaConfBaseException as error:
         raise ZooError(omegaconf_sentence(error)) from error
-    except Exception as error:  # Python's own, of values that Hydra does not expect
+    except Exception as error:  # Python's own, raised for values that Hydra does not expect
         raise ZooError(
             f"the overrides {' '.join(overrides)!r} cannot be composed: "
             f"{' '.join(str(error).split())}."
@@ -212,23 +236,23 @@ def _composed(overrides: list[str], config_dir: Path, more: str | None) -> DictC
 
 
 def _check_flags(given: argparse.Namespace) -> None:
-    """Refuse flags of Hydra's that lead away from this program's configuration."""
+    """Refuse those of Hydra's flags that do not work with this program's configuration."""
     if given.config_name not in (None, "config") or given.config_path is not None:
         raise ZooError(
-            "--config-name and --config-path choose another configuration, of which this program "
-            "has none: add a folder of choices with --config-dir."
+            "--config-name and --config-path choose another configuration, but this program has "
+            "only one: add a folder of choices with --config-dir."
         )
     if given.config_dir and not Path(given.config_dir).is_dir():
-        raise ZooError(f"--config-dir={given.config_dir} is no folder.")
+        raise ZooError(f"--config-dir={given.config_dir} is not a folder.")
     if given.experimental_rerun is not None:
-        raise ZooError("--experimental-rerun is not taken: go on with a run by resume=… .")
+        raise ZooError("--experimental-rerun is not supported: resume a run with resume=… .")
 
 
 def _check_choice(text: str, parsed: Any) -> None:
-    """Refuse a value that can be no choice of a group, or a key that can be none."""
+    """Refuse a key that no option could have, and a value that is not the name of a choice."""
     key = key_of(text).split("@")[0]
     if not re.fullmatch(r"[^\W\d][\w-]*([./][^\W\d][\w-]*)*", key):
-        raise ZooError(f"{text!r} has no name that an option could have: write key=value")
+        raise ZooError(f"{text!r} does not begin with the name of an option: write key=value")
     if key not in (*GROUPS.values(), *OPTIONAL, "model", "trainer") or text.startswith("~"):
         return
     from hydra.core.override_parser.types import QuotedString
@@ -240,10 +264,10 @@ def _check_choice(text: str, parsed: Any) -> None:
 
 
 def _values(text: str, parsed: Any) -> list[str]:
-    """The values of a sweep.
+    """Return the values of a sweep as strings.
 
     Raises:
-        ZooError: there are more than anybody runs, or none.
+        ZooError: there are none, or more than `MOST_RUNS`.
     """
     from hydra.core.override_parser.types import RangeSweep
 
@@ -254,30 +278,30 @@ def _values(text: str, parsed: Any) -> list[str]:
         if not steps <= MOST_RUNS:
             raise ZooError(f"{text} names more than {MOST_RUNS:,} values.")
     try:
-        found = [str(v) for v in itertools.islice(parsed.sweep_string_iterator(), MOST_RUNS)]
+        values = [str(v) for v in itertools.islice(parsed.sweep_string_iterator(), MOST_RUNS)]
     except Exception as error:
         raise ZooError(f"{text} names no values: {' '.join(str(error).split())}.") from error
-    if not found:
+    if not values:
         raise ZooError(f"{text} names no value at all.")
-    return found
+    return values
 
 
 def _check_used(task: str, overrides: list[str]) -> None:
-    """Refuse what the user sets and the task does not look at."""
+    """Refuse an override of a section that the task does not use."""
     part = REGISTRY.get("task", task)
-    live = part.load()
-    used = {*live.uses, *(p.name for p in part.parameters)}
+    task_class = part.load()
+    used = {*task_class.uses, *(p.name for p in part.parameters)}
     for override in overrides:
         key = key_of(override).split("@")[0]
         first = re.split(r"[./]", key)[0].lstrip("+")
         first = KIND_SECTIONS.get(first, first)
         if first not in SECTIONS or first in used:
             continue
-        if override in ("~experiment", "~hparams_search"):  # of which there is none anyway
+        if override in ("~experiment", "~hparams_search"):  # chooses nothing
             continue
         if first == "experiment" and not any(key_of(o) == "task" for o in overrides):
-            continue  # which chooses the task
-        instead = live.instead.get(first, "")
+            continue  # the experiment itself chooses the task
+        instead = task_class.instead.get(first, "")
         raise ZooError(
             f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
             f"it out. Its options: {listing(p.name for p in part.parameters)}."
@@ -285,32 +309,34 @@ def _check_used(task: str, overrides: list[str]) -> None:
 
 
 def _check_null(overrides: list[str]) -> None:
+    """Refuse null as the choice of a group, where `normalise` has not replaced it."""
     for override in overrides:
         key, _, value = override.partition("=")
         key = key.lstrip("+")
         if value == "null" and key in (*OPTIONAL, *GROUPS.values(), "model", "trainer"):
-            reason = "no value of a sweep" if key in OPTIONAL else "not possible: choose one"
+            reason = "not possible in a sweep" if key in OPTIONAL else "not possible: choose one"
             raise ZooError(f"{key}=null is {reason} ({program()} --help shows the choices).")
 
 
 def _check_folder(config: Any, task: str, sweep: bool) -> None:
+    """Refuse a run's folder that cannot be written, or in which a training would be replaced."""
     from zoo.cli.resume import check_no_sweep, check_no_training
 
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     try:
-        named = OmegaConf.select(config, key)
+        path = OmegaConf.select(config, key)
     except OmegaConfBaseException as error:
         raise ZooError(f"{key}: {' '.join(str(error).split())}") from error
-    if not isinstance(named, str) or not named.strip() or "\0" in named:
-        raise ZooError(f"{key}={'' if named is None else named} names no folder.")
-    folder = Path(named).expanduser()
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise ZooError(f"{key}={'' if path is None else path} names no folder.")
+    folder = Path(path).expanduser()
     nearest = next(p for p in [folder, *folder.parents] if os.path.lexists(p))
     writes = sweep or REGISTRY.get("task", task).load().writes_files
     if writes and (not nearest.is_dir() or not os.access(nearest, os.W_OK)):
-        nowhere = "not a folder" if nearest.exists() else "a link to nowhere"
+        reason = "not a folder" if nearest.exists() else "a broken link"
         raise ZooError(
             f"the run's folder {folder} cannot be written, because {nearest} is "
-            f"{'read-only' if nearest.is_dir() else nowhere}; choose another one with {key}=…"
+            f"{'read-only' if nearest.is_dir() else reason}; choose another one with {key}=…"
         )
     if task != "train":
         return
@@ -318,10 +344,10 @@ def _check_folder(config: Any, task: str, sweep: bool) -> None:
         resume = config.get("resume") or config.get("ckpt")
         check_no_training(folder, resume)
         for node in (config.get("callbacks") or {}).values():
-            if node is not None and node.get("folder"):  # elsewhere than in the run's folder
+            if node is not None and node.get("folder"):  # writes outside the run's folder
                 check_no_training(Path(str(node.folder)), resume)
         return
-    with contextlib.suppress(OmegaConfBaseException):  # it depends on the job
+    with contextlib.suppress(OmegaConfBaseException):  # the folder's name depends on the job
         if name := OmegaConf.select(config, "hydra.sweep.subdir"):
             check_no_training(folder / str(name), None)
             return

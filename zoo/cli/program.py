@@ -1,4 +1,4 @@
-"""How the user calls the program, for the commands that it prints."""
+"""The command with which the user calls the program, to be used in printed commands."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ CONSOLE = "gan-zoo"
 
 
 def program(elsewhere: bool = False) -> str:
-    """`python run.py`, `gan-zoo` or `python -m zoo`, whichever was typed.
+    """Return `python run.py`, `gan-zoo` or `python -m zoo`, whichever the user typed.
 
-    Called from Python, it is what works here: `gan-zoo` once installed, else `python run.py` in the
-    clone and `python -m zoo` in other folders.
+    When called from Python, return the command that works here: `gan-zoo` if it is installed, else
+    `python run.py` in the clone and `python -m zoo` in other folders.
 
     Args:
-        elsewhere: for readers on other machines, without the path of run.py on this one.
+        elsewhere: whether the command is for readers on other machines, and should not contain the
+            path of run.py on this one.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name == "zoo.__main__":

@@ -1,119 +1,152 @@
-"""A checkpoint's settings as overrides, beside those that the user gives now."""
+"""Turn the settings in a checkpoint into overrides that go together with the user's new ones."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
 from zoo.cli.grammar import argument, key_of, override_parser, quote
 from zoo.cli.settings import leads_elsewhere
-from zoo.cli.store import CONFIGS, store_parts
+from zoo.cli.store import CONFIGS
 from zoo.core.errors import ZooError
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 
 _CHOICES = ("trainer", "logger", "callbacks", "experiment", "debug", "model")
-"""Groups of shipped files, beside those of parts."""
-_NOTHING = object()
-_SENT_NOWHERE = {"offline": "true", "tracking_uri": "local"}
-"""Options of loggers with the values under which the log stays on this machine."""
+"""Config groups whose choices are YAML files, in addition to the groups of parts."""
+_SERVICES = ("logger", "callbacks")
+"""Groups whose choices each bring several named entries, such as `callbacks.checkpoints`."""
+_MISSING = object()
+_LOCAL_LOGGING = {"offline": "true", "tracking_uri": "local"}
+"""Options of loggers, with the values that keep the log on this machine."""
+
+
+class _UserChoices(NamedTuple):
+    """What the user's overrides choose and set.
+
+    Args:
+        groups: the override of each group that the user chooses anew; it is empty for a group that
+            changes only because an experiment or a preset of `debug` sets it.
+        composable: the overrides of groups, without those of a sweep.
+        values: the overrides of single values.
+        config: the flat configuration with the chosen groups.
+        touched: the dotted keys whose values the chosen groups change.
+        replaced: the dotted places of the parts chosen anew and of the nodes deleted.
+    """
+
+    groups: dict[str, str]
+    composable: list[str]
+    values: list[str]
+    config: dict[str, Any]
+    touched: set[str]
+    replaced: list[str]
 
 
 def overrides_of(
     values: dict[str, Any], given: list[str], file: Path, own: bool, config_dir: str | None = None
 ) -> list[str]:
-    """The overrides that make the settings of a checkpoint, without what is given anew.
+    """Return the overrides that restore a checkpoint's settings, except those the user replaces.
 
     Args:
-        values: as `zoo.cli.settings.checked` gives them.
-        given: the user's overrides, which hold where both say something.
-        own: the settings were written by this user's zoo: they may read and write elsewhere.
+        values: the settings, as `zoo.cli.settings.checked` returns them.
+        given: the user's overrides, which take precedence.
+        file: the checkpoint, for error messages.
+        own: whether this user's own zoo wrote the settings, in which case they may name places to
+            read from and write to.
+        config_dir: a folder with further configuration files, or None.
 
     Raises:
-        ZooError: they name a part or a class that is not here, or lead elsewhere.
+        ZooError: the settings name a part or a class that does not exist here, or a place to read
+            from or write to that the user has not confirmed.
     """
-    groups = {key_of(a): a for a in given if _is_group(key_of(a))}
-    said = [a for a in given if not _is_group(key_of(a))]
-    deleted = [key_of(a) for a in said if a.startswith("~")]
     compose = _Composer(config_dir)
-    one = [a for a in groups.values() if not is_sweep(a)]
-    plain, chosen = compose([]), compose(one)
-    touched = {k for k, v in chosen.items() if plain.get(k, _NOTHING) != v}
-    touched |= plain.keys() - chosen.keys()
-    for group in ("logger", "callbacks"):
-        if _named(chosen, group) != _named(plain, group):
-            groups.setdefault(group, "")  # chosen anew, by an experiment or a preset of debug=
-    if "trainer" in groups:  # chosen anew: all that such files set
-        for name in _shipped("trainer"):
-            touched |= {k for k, v in compose([f"trainer={name}"]).items() if plain.get(k) != v}
-    choices, parts = _part_choices(values, groups, touched, chosen, file)
-    choices += _file_choices(values, groups, plain, compose)
-    base = compose([*one, *choices])
-    made = _left_out(values, groups, base)
-    for key, value in _leaves(_with_parts(values, parts)):
-        if key in touched or any(_below(key, d) for d in (*groups_of_parts(groups), *deleted)):
+    user = _user_choices(given, compose)
+    choices, options = _part_choices(values, user, file)
+    choices += _file_choices(values, user.groups, compose)
+    base = compose([*user.composable, *choices])
+    overrides = [*choices, *_deletions(values, user.groups, base)]
+    for key, value in _leaves(_with_options(values, options)):
+        if key in user.touched or any(_is_within(key, place) for place in user.replaced):
             continue
-        if value == {} or base.get(key, _NOTHING) == value:
+        if _is_dropped_service(key, user.groups, base):
             continue
-        section, _, rest = key.partition(".")
-        name = f"{section}.{rest.split('.')[0]}"
-        if (
-            section in ("callbacks", "logger")
-            and section in groups
-            and f"{name}._target_" not in base
-        ):
-            continue  # chosen anew, without this one
-        made += _override(key, value, base, file, own, said)
-    return [*choices, *made, *([] if own else _kept_here(values, groups, base, said))]
+        if value != {} and base.get(key, _MISSING) != value:
+            overrides += _override(key, value, base, file, own, user.values)
+    if not own:
+        overrides += _local_logging(values, user, base)
+    return overrides
 
 
-def _kept_here(
-    values: dict[str, Any], groups: dict[str, str], base: dict[str, Any], said: list[str]
-) -> list[str]:
-    """Overrides by which the log of a file from elsewhere is sent to nobody, unless it is asked."""
-    if "logger" in groups:
+def _user_choices(given: list[str], compose: _Composer) -> _UserChoices:
+    """Separate the user's choices of groups from the values, and find what the choices change."""
+    groups = {key_of(a): a for a in given if is_group(key_of(a))}
+    composable = [a for a in groups.values() if not is_sweep(a)]
+    default, config = compose([]), compose(composable)
+    touched = {k for k, v in config.items() if default.get(k, _MISSING) != v}
+    touched |= default.keys() - config.keys()
+    for group in _SERVICES:
+        if _names_in(config, group) != _names_in(default, group):
+            groups.setdefault(group, "")
+    if "trainer" in groups:  # replaces everything that any file of this group sets
+        for name in _shipped(group="trainer"):
+            trainer = compose([f"trainer={name}"])
+            touched |= {k for k, v in trainer.items() if default.get(k) != v}
+    values = [a for a in given if not is_group(key_of(a))]
+    replaced = [g.replace("/", ".") for g in groups if g in GROUPS.values()]
+    replaced += [key_of(a) for a in values if a.startswith("~")]
+    return _UserChoices(groups, composable, values, config, touched, replaced)
+
+
+def _is_dropped_service(key: str, groups: dict[str, str], base: dict[str, Any]) -> bool:
+    """Whether `key` belongs to a logger or callback that the user's choice of group leaves out."""
+    section, _, rest = key.partition(".")
+    if section not in _SERVICES or section not in groups:
+        return False
+    return f"{section}.{rest.split('.')[0]}._target_" not in base
+
+
+def _local_logging(values: dict[str, Any], user: _UserChoices, base: dict[str, Any]) -> list[str]:
+    """Overrides that keep the log of a run from elsewhere local, unless the user sets them."""
+    if "logger" in user.groups:
         return []
     places = {
         f"logger.{name}.{option}": value
         for name in values.get("logger") or {}
-        for option, value in _SENT_NOWHERE.items()
+        for option, value in _LOCAL_LOGGING.items()
     }
     return [
         f"{place}={value}"
         for place, value in places.items()
-        if place in base and not any(_below(place, key_of(a)) for a in said)
+        if place in base and not any(_is_within(place, key_of(a)) for a in user.values)
     ]
 
 
-def groups_of_parts(groups: dict[str, str]) -> list[str]:
-    """The dotted places of parts that are chosen anew."""
-    return [g.replace("/", ".") for g in groups if g in GROUPS.values()]
-
-
-def _is_group(key: str) -> bool:
+def is_group(key: str) -> bool:
+    """Whether an override with this key chooses from a group rather than setting a value."""
     return key in (*_CHOICES, *GROUPS.values()) and key != "task"
 
 
-def _below(key: str, place: str) -> bool:
+def _is_within(key: str, place: str) -> bool:
+    """Whether a dotted key is `place` or lies below it."""
     return key == place or key.startswith(f"{place}.")
 
 
-def _named(flat: dict[str, Any], group: str) -> set[str]:
+def _names_in(flat: dict[str, Any], group: str) -> set[str]:
     """The names of the loggers, or callbacks, in a flat configuration."""
     return {key.split(".")[1] for key in flat if key.startswith(f"{group}.")}
 
 
 class _Composer:
-    """Compositions of the shipped files, flat; each set of choices once."""
+    """Compose the configuration with a list of overrides and flatten it; results are cached."""
 
     def __init__(self, config_dir: str | None) -> None:
         folder = f"file://{Path(config_dir).absolute()}" if config_dir else None
         self._search = [f"hydra.searchpath=[{quote(folder)}]"] if folder else []
-        self._done: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._cache: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def __call__(self, overrides: list[str]) -> dict[str, Any]:
         from hydra import compose, initialize_config_dir
@@ -122,7 +155,7 @@ class _Composer:
         from zoo.cli.sentences import composition_sentence
 
         key = tuple(overrides)
-        if key not in self._done:
+        if key not in self._cache:
             with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
                 try:
                     config = compose("config", overrides=[*overrides, *self._search])
@@ -131,12 +164,12 @@ class _Composer:
                     sentence = composition_sentence(error, overrides, CONFIGS)
                     raise ZooError(sentence) from error
             assert isinstance(plain, dict)
-            self._done[key] = dict(_leaves({str(k): v for k, v in plain.items()}))
-        return self._done[key]
+            self._cache[key] = dict(_leaves({str(k): v for k, v in plain.items()}))
+        return self._cache[key]
 
 
 def _leaves(node: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with its dotted key; a mapping that is one value (`schedules`) stays whole."""
+    """Yield each value with its dotted key; a mapping that is one value (`schedules`) is a leaf."""
     for name, value in node.items():
         key = f"{place}.{name}" if place else name
         whole = any("." in str(k) for k in value) if isinstance(value, dict) else True
@@ -147,17 +180,14 @@ def _leaves(node: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _shipped(group: str) -> list[str]:
+    """The names of the group's shipped YAML files."""
     return sorted(p.stem for p in (CONFIGS / group).glob("*.yaml"))
 
 
 def _part_choices(
-    values: dict[str, Any],
-    groups: dict[str, str],
-    touched: set[str],
-    chosen: dict[str, Any],
-    file: Path,
+    values: dict[str, Any], user: _UserChoices, file: Path
 ) -> tuple[list[str], dict[str, Any]]:
-    """Overrides of groups by registered names, and the options of the parts by place."""
+    """Return the overrides that choose the parts by name, and the parts' options by dotted key."""
     choices: list[str] = []
     options: dict[str, Any] = {}
     for kind, group in GROUPS.items():
@@ -167,83 +197,91 @@ def _part_choices(
             continue
         place = group.replace("/", ".")
         node = section[second] if second else section
-        several = node if isinstance(node, list) else [] if node is None else [node]
-        names = [_name(kind, n, file) for n in several]
-        if group in groups or any(t.startswith(f"{place}.") and "_target_" in t for t in touched):
-            continue  # chosen anew, with options of its own
+        nodes = node if isinstance(node, list) else [] if node is None else [node]
+        names = [_name(kind, n, file) for n in nodes]
+        if group in user.groups or any(
+            t.startswith(f"{place}.") and "_target_" in t for t in user.touched
+        ):
+            continue  # the user's choice brings options of its own
         if KINDS[kind].several:
-            there = {k.split(".")[2] for k in chosen if k.startswith(f"{place}.")}
-            if set(names) != there:
+            present = {k.split(".")[2] for k in user.config if k.startswith(f"{place}.")}
+            if set(names) != present:
                 choices.append(f"{group}=[{','.join(names)}]")
-            options[place] = {n: s["options"] for n, s in zip(names, several, strict=True)}
+            options[place] = {n: s["options"] for n, s in zip(names, nodes, strict=True)}
         elif not names:
-            if f"{place}._target_" in chosen:
+            if f"{place}._target_" in user.config:
                 choices.append(f"~{group}")
         else:
-            if chosen.get(f"{place}._target_") != REGISTRY.get(kind, names[0]).target:
+            if user.config.get(f"{place}._target_") != REGISTRY.get(kind, names[0]).target:
                 choices.append(f"{group}={names[0]}")
-            options[place] = several[0]["options"]
+            options[place] = nodes[0]["options"]
     return choices, options
 
 
 def _name(kind: str, node: Any, file: Path) -> str:
-    """The name of a part in the settings, which has to be a registered one."""
+    """Return the registered name of a part in the settings.
+
+    Raises:
+        ZooError: the settings name no part here, or one that is not registered.
+    """
     name = node.get("name") if isinstance(node, dict) else None
     if not isinstance(name, str) or not isinstance(node.get("options"), dict):
         raise ZooError(f"{file} has settings that name no {kind}.")
     if not re.fullmatch(r"\w+", name):
-        raise ZooError(f"{file} names the {kind} {name!r}, which can be no part's name.")
+        raise ZooError(f"{file} names the {kind} {name!r}, which is not a valid name of a part.")
     return REGISTRY.get(kind, name).name
 
 
-def _with_parts(values: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the options of parts where the configuration has them."""
-    made = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+def _with_options(values: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Copy the settings, with each part's node replaced by its options.
+
+    Args:
+        values: the settings of the checkpoint.
+        options: the options of parts by dotted key; other parts are left out.
+    """
+    copy = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
     for kind, group in GROUPS.items():
         first, _, second = group.partition("/")
-        if kind == "task" or first not in made:
+        if kind == "task" or first not in copy:
             continue
         if second:
-            made[first].pop(second, None)
+            copy[first].pop(second, None)
         else:
-            made[first] = {}
-    for place, options in parts.items():
+            copy[first] = {}
+    for place, node in options.items():
         first, _, second = place.partition(".")
         if second:
-            made[first][second] = options
+            copy[first][second] = node
         else:
-            made[first] = options
-    return made
+            copy[first] = node
+    return copy
 
 
-def _file_choices(
-    values: dict[str, Any], groups: dict[str, str], plain: dict[str, Any], compose: _Composer
-) -> list[str]:
-    """For loggers and callbacks, the shipped file that holds most of those in the settings."""
+def _file_choices(values: dict[str, Any], groups: dict[str, str], compose: _Composer) -> list[str]:
+    """Choose, for loggers and for callbacks, the shipped file that is closest to the settings."""
     choices = []
-    for group in ("logger", "callbacks"):
+    for group in _SERVICES:
         if group in groups or group not in values:
             continue
         wanted = set(values[group] or {})
-        if wanted == _named(plain, group):
+        if wanted == _names_in(compose([]), group):
             continue
         if not wanted:
             choices.append(f"~{group}")
             continue
 
-        def apart(name: str, group: str = group, wanted: set[str] = wanted) -> int:
-            flat = compose([f"{group}={name}"])
-            return len(_named(flat, group) ^ wanted)
+        def difference(name: str, group: str = group, wanted: set[str] = wanted) -> int:
+            return len(_names_in(compose([f"{group}={name}"]), group) ^ wanted)
 
-        choices.append(f"{group}={min(_shipped(group), key=apart)}")
+        choices.append(f"{group}={min(_shipped(group), key=difference)}")
     return choices
 
 
-def _left_out(values: dict[str, Any], groups: dict[str, str], base: dict[str, Any]) -> list[str]:
-    """Deletions of the loggers and callbacks that the settings do not have."""
+def _deletions(values: dict[str, Any], groups: dict[str, str], base: dict[str, Any]) -> list[str]:
+    """Overrides that delete the loggers and callbacks that the settings do not have."""
     return [
         f"~{group}.{name}"
-        for group in ("logger", "callbacks")
+        for group in _SERVICES
         if group not in groups and values.get(group)
         for name in dict.fromkeys(k.split(".")[1] for k in base if k.startswith(f"{group}."))
         if name not in values[group]
@@ -256,52 +294,61 @@ def is_sweep(override: str) -> bool:
 
     try:
         return override_parser().parse_override(override).is_sweep_override()
-    except HydraException:  # told later
+    except HydraException:  # reported when the command line is checked
         return False
 
 
 def _override(
-    key: str,
-    value: Any,
-    base: dict[str, Any],
-    file: Path,
-    own: bool,
-    given: list[str],
+    key: str, value: Any, base: dict[str, Any], file: Path, own: bool, given: list[str]
 ) -> list[str]:
-    if any(_below(key, key_of(a)) for a in given):
-        return []  # the user says it
+    """Return the override of one setting, or nothing where the user sets it.
+
+    Args:
+        key: the dotted key of the setting.
+        value: its value.
+        base: the flat configuration to which the override is applied.
+        file: the checkpoint, for error messages.
+        own: whether this user's own zoo wrote the settings.
+        given: the user's overrides of values.
+
+    Raises:
+        ZooError: a setting from elsewhere needs the user's confirmation.
+    """
+    if any(_is_within(key, key_of(a)) for a in given):
+        return []
     section, _, rest = key.partition(".")
-    known = any(_below(place, key) for place in base)
-    if section == "logger" and rest.partition(".")[2] in _SENT_NOWHERE and not own:
-        return []  # the user's to say
-    if section in ("callbacks", "logger"):
+    exists = any(_is_within(place, key) for place in base)
+    if section == "logger" and rest.partition(".")[2] in _LOCAL_LOGGING and not own:
+        return []  # only the user may set it
+    if section in _SERVICES:
         name = rest.split(".")[0]
         target = base.get(f"{section}.{name}._target_")
         if target is None and value is None:
             return []
-        if rest.endswith("_target_") or (target is None and not own):
-            asked = value if rest.endswith("_target_") else "a class"
-            if not own:
-                raise ZooError(
-                    f"{file} asks for {section}.{name}, {asked}, which no file of this zoo names: "
-                    f"if you trust it, give +{section}.{name}._target_=… again beside resume=…"
-                )
+        is_target = rest.endswith("_target_")
+        if not own and (is_target or target is None):
+            wanted = value if is_target else "a class"
+            raise ZooError(
+                f"{file} asks for {section}.{name}, {wanted}, which no configuration file of this "
+                f"zoo names: if you trust it, add +{section}.{name}._target_=… to the command."
+            )
     if not own and leads_elsewhere(key, value):
         raise ZooError(
             f"{file} comes from elsewhere and asks for {key}={value}, which says where to read or "
-            f"write: if that is right, give {argument(key, str(value))} beside resume=…"
+            f"write: if that is right, add {argument(key, str(value))} to the command."
         )
-    if section == "logger" and not known and not own:  # such as one that sends the user's code
+    if section == "logger" and not exists and not own:  # such as one that uploads the user's code
         raise ZooError(
-            f"{file} comes from elsewhere and asks for {key}={value}, which no file of this zoo "
-            f"has: if that is right, give +{argument(key, str(value))} beside resume=…"
+            f"{file} comes from elsewhere and asks for {key}={value}, an option that no "
+            f"configuration file of this zoo has: if that is right, add "
+            f"+{argument(key, str(value))} to the command."
         )
-    sign = "" if known else "++"
+    sign = "" if exists else "++"
     return [f"{sign}{key}={written(value)}"]
 
 
 def written(value: Any) -> str:
-    """A plain value in Hydra's grammar."""
+    """Write a plain value in Hydra's grammar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
@@ -311,61 +358,3 @@ def written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(map(written, value))}]"
     return repr(value)
-
-
-def old_values(saved: Any, given: list[str], file: Path) -> dict[str, Any]:
-    """The settings of a checkpoint that keeps overrides, as those before version 0.2 do.
-
-    Raises:
-        ZooError: an override is none that a training writes down.
-    """
-    from hydra.errors import HydraException
-
-    from zoo.cli.settings import settings_of
-
-    if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
-        raise ZooError(f"{file} has overrides in its description that are no list of texts.")
-    kept = []
-    for text in saved:
-        refused = ZooError(
-            f"{file} asks for {text!r}, which no training of this zoo writes down and which could "
-            "run any code: it is not continued."
-        )
-        key = key_of(text)
-        parts = re.findall(r"\w+", key)
-        if "hydra" in parts or "@" in key or "${" in text or text.lstrip().startswith("-"):
-            raise refused
-        if parts[:1] == ["task"] or key in ("resume", "ckpt", "hparams_search", "debug"):
-            continue
-        if text == "model.channels_last=null":  # an older word for true
-            continue
-        if text in given:  # which the user trusts
-            continue
-        if "_target_" in text:
-            raise ZooError(
-                f"{file} asks for {text!r}, which names code to run: if you trust it, give this "
-                "override again beside resume=…"
-            )
-        try:
-            parsed = override_parser().parse_override(text)
-        except HydraException:
-            raise refused from None
-        if _is_group(key) and not text.startswith("~"):
-            names = parsed.value()
-            for name in names if isinstance(names, list) else [names]:
-                if name is not None and not re.fullmatch(r"[\w-]+", str(name)):
-                    raise refused
-        kept.append(text)
-    from hydra import compose, initialize_config_dir
-
-    from zoo.cli.sentences import composition_sentence
-
-    store_parts()
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        try:
-            config = compose("config", overrides=kept)
-            plain = OmegaConf.to_container(config, resolve=True)
-        except HydraException as error:
-            raise ZooError(f"{file}: {composition_sentence(error, kept, CONFIGS)}") from error
-    assert isinstance(plain, dict)
-    return settings_of({str(k): v for k, v in plain.items()})["values"]

@@ -1,4 +1,4 @@
-"""Words for what Hydra and OmegaConf say of an override, with the choices."""
+"""Rewrite the errors of Hydra and OmegaConf as sentences that name what would be right."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from zoo.training.options import TRAINER_PARAMETERS
 
 
 def grammar_sentence(text: str, error: Exception, config_dir: Path) -> str:
-    """What is wrong with an override that Hydra's grammar does not take."""
+    """Explain what is wrong with an override that Hydra's grammar does not accept."""
     if "=" not in text and not text.startswith("~"):
         return (
-            f"{text!r} is no override: write key=value, for example model/loss=hinge, in quotes "
-            f"where the value has a space.{_elsewhere(text, config_dir)}"
+            f"{text!r} is not an override: write key=value, for example model/loss=hinge, and "
+            f"quote it if the value has a space.{_elsewhere(text, config_dir)}"
         )
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
     key, _, value = text.partition("=")
     return (
-        f"the override {text!r} cannot be read ({reason.strip()}); if its value is meant as it "
-        f"stands, write {in_shell(f'{key}={quote(value)}')}"
+        f"the override {text!r} cannot be read ({reason.strip()}); if its value is meant "
+        f"literally, write {in_shell(f'{key}={quote(value)}')}"
     )
 
 
 _LIGHTNINGS = ("pytorch_lightning.", "zoo.training.loggers.", "zoo.training.mlflow.")
-"""Classes that take options of Lightning's beside those in the configuration."""
+"""Modules whose classes take options of Lightning's in addition to those in the configuration."""
 
 
 def composition_sentence(error: Exception, overrides: list[str], config_dir: Path) -> str:
-    """What Hydra's error in composing `overrides` means, with the choices."""
+    """Explain an error that Hydra raised when composing `overrides`, and list the choices."""
     text = str(error)
     if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
         return _no_option(match[1], match[2], text, config_dir)
@@ -59,9 +59,17 @@ def composition_sentence(error: Exception, overrides: list[str], config_dir: Pat
 
 
 def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
+    """Explain that a group has no choice `name`.
+
+    Args:
+        group: the group, such as `model/loss`.
+        name: the choice that does not exist.
+        text: Hydra's error message, which lists the available choices.
+        config_dir: the folder of the program's configuration files.
+    """
     available = text.partition("Available options in")[2].partition("Config search path")[0]
     choices = [line.strip() for line in available.splitlines()[1:] if line.strip()]
-    if not choices:  # Hydra names none where one of a list is wrong: `logger=[csv,mflow]`
+    if not choices:  # Hydra lists none if one name in a list is wrong: `logger=[csv,mflow]`
         choices = _choices_of(group)
     if group == "experiment":
         choices = experiments(config_dir)
@@ -79,30 +87,31 @@ def _no_option(group: str, name: str, text: str, config_dir: Path) -> str:
 
 
 def _elsewhere(name: str, config_dir: Path) -> str:
-    """`" Did you mean experiment=sngan?"` where another group has a choice of this name."""
-    found = [f"experiment={name}"] if name in experiments(config_dir) else []
-    found += [
+    """Return `" Did you mean experiment=sngan?"` if another group has a choice of this name."""
+    matches = [f"experiment={name}"] if name in experiments(config_dir) else []
+    matches += [
         f"{GROUPS[p.kind]}={name}" for p in REGISTRY.parts() if p.kind in GROUPS and p.name == name
     ]
-    return f" Did you mean {' or '.join(found)}?" if found else ""
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
 
 
 ALL_GROUPS = (
     *GROUPS.values(), "trainer", "logger", "callbacks", "experiment", "hparams_search",
 )  # fmt: skip
-"""Groups of which one chooses."""
+"""The groups from which a user can choose, without Hydra's own."""
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging")
 
 
 def _no_group(key: str) -> str:
+    """Explain that a key with a slash is not a group."""
     return (
-        f"{key} is no group of choices.{suggest(key, [*ALL_GROUPS, *_HYDRAS])} "
+        f"{key} is not a group of choices.{suggest(key, [*ALL_GROUPS, *_HYDRAS])} "
         f"Groups: {listing(ALL_GROUPS)}."
     )
 
 
 def _no_key(key: str, overrides: list[str]) -> str:
-    """Words for an unknown key: compose again without value overrides to see what there is."""
+    """Explain an unknown key, after composing again without values to find out what exists."""
     from hydra import compose
     from hydra.errors import HydraException
 
@@ -117,13 +126,13 @@ def _no_key(key: str, overrides: list[str]) -> str:
         hint = _beside_its_name(parent, name, value_of(overrides, key), overrides)
         return f"{parent} is a single value, so {key!r} does not exist{hint}."
     if key in {f"trainer.{p.name}" for p in TRAINER_PARAMETERS}:
-        given = shlex.quote(f"+{key}={value_of(overrides, key) or '…'}")
-        return f"{key} is an option of Lightning's, which is added with a plus: {given}"
+        addition = shlex.quote(f"+{key}={value_of(overrides, key) or '…'}")
+        return f"{key} is an option of Lightning's; add it with a plus sign: {addition}"
     keys = [str(k) for k in node if not str(k).startswith("_")]
     place = parent or "the configuration"
     further = ""
     if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
-        further = f" Further ones of Lightning's are added with a plus: +{key}=… ."
+        further = f" Add further options of Lightning's with a plus sign: +{key}=… ."
     hint = _as_group(key, overrides) or (
         _of_others(parent, name) if parent else _at_top(name, config)
     )
@@ -132,20 +141,28 @@ def _no_key(key: str, overrides: list[str]) -> str:
 
 
 def _to_choose(section: str, name: str) -> str:
-    """`" With +callback=video it is chosen."` where an option is of something that is not."""
+    """Return the override that adds the entry `name`, as a sentence, if it is not chosen."""
     if section == "callbacks" and name in [part.name for part in REGISTRY.parts("callback")]:
-        return f" With +callback={name} it is chosen."
+        return f" The override +callback={name} adds it."
     if section == "logger" and name in _choices_of(section):
-        return f" With logger={name} it is chosen."
+        return f" The override logger={name} selects it."
     return ""
 
 
 def _choices_of(group: str) -> list[str]:
+    """Return the names of a group's choices, as Hydra lists them."""
     return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
 def _beside_its_name(parent: str, name: str, value: str | None, overrides: list[str]) -> str:
-    """How an option is given where a value is the name of a part: `refine={name: mh, steps: 9}`."""
+    """Say how to set an option of a part named by a value: `refine={name: mh, steps: 9}`.
+
+    Args:
+        parent: the option whose value names the part, such as `refine`.
+        name: the option of the part.
+        value: the value of that option, if it is given.
+        overrides: all overrides, which may contain the name of the part.
+    """
     last = parent.rpartition(".")[2]
     parts = REGISTRY.parts("callback" if "." in parent else "task")
     types = [type_name(o.type) for part in parts for o in part.options if o.name == last]
@@ -153,13 +170,13 @@ def _beside_its_name(parent: str, name: str, value: str | None, overrides: list[
         return ""
     chosen = (value_of(overrides, parent) or "").strip("[]")
     part = chosen if chosen.isidentifier() and chosen != "null" else "NAME"
-    given = f"{{name: {part}, {name}: {value or '…'}}}"
-    given = f"[{given}]" if any("list" in text for text in types) else given
-    return f": an option stands beside its part's name, {shlex.quote(f'{parent}={given}')}"
+    node = f"{{name: {part}, {name}: {value or '…'}}}"
+    node = f"[{node}]" if any("list" in text for text in types) else node
+    return f": give the option together with the part's name, {shlex.quote(f'{parent}={node}')}"
 
 
 def _at_top(name: str, config: Any) -> str:
-    """What a name that is no option outside of all sections may have been meant to be."""
+    """Suggest what an unknown key without a section may stand for."""
     inside = _leaves(OmegaConf.to_container(config))
     same = [option for option in inside if option.rpartition(".")[2] == name]
     if same:
@@ -169,47 +186,51 @@ def _at_top(name: str, config: Any) -> str:
 
 
 def _leaves(options: Any, place: str = "") -> list[str]:
-    """All options, with the sections that they stand in: `datamodule.batch_size`."""
-    found: list[str] = []
+    """Return the dotted keys of all options, such as `datamodule.batch_size`."""
+    keys: list[str] = []
     for name, value in options.items():
         key = f"{place}{name}"
-        found += _leaves(value, f"{key}.") if isinstance(value, dict) else [key]
-    return found
+        keys += _leaves(value, f"{key}.") if isinstance(value, dict) else [key]
+    return keys
 
 
 def _of_others(parent: str, name: str) -> str:
-    """`" It is an option of task=sample."` where other choices of the group have the option."""
+    """Return `" It is an option of task=sample."` if other choices of the group have the option."""
     group = parent.replace(".", "/") or GROUPS["task"]
     kind = next((k for k, g in GROUPS.items() if g == group), None)
     parts = REGISTRY.parts(kind) if kind else []
-    having = [f"{group}={p.name}" for p in parts if name in {option.name for option in p.options}]
-    return f" It is an option of {listing(having)}." if having else ""
+    owners = [f"{group}={p.name}" for p in parts if name in {option.name for option in p.options}]
+    return f" It is an option of {listing(owners)}." if owners else ""
 
 
 def _first_unknown(key: str, config: Any) -> tuple[str, str, Any]:
-    """The place of the first name of a key that does not exist, that name, and what is there."""
+    """Find the first name in a dotted key that does not exist.
+
+    Returns:
+        The part of the key before that name, the name, and the node to which it does not belong.
+    """
     parent, _, name = key.rpartition(".")
-    found, known = config, ""
+    node, place = config, ""
     for part in key.split("."):
-        if not OmegaConf.is_dict(found) or part not in found:
-            return known, part, found
-        known = f"{known}.{part}".lstrip(".")
-        found = OmegaConf.select(config, known)
+        if not OmegaConf.is_dict(node) or part not in node:
+            return place, part, node
+        place = f"{place}.{part}".lstrip(".")
+        node = OmegaConf.select(config, place)
     return parent, name, OmegaConf.select(config, parent) if parent else config
 
 
 def _as_group(key: str, overrides: list[str]) -> str:
-    """`" Did you mean model/regularizer=r1?"` where a key is a group that is spelt with a dot."""
+    """Return `" Did you mean model/regularizer=r1?"` for a group that is written with a dot."""
     group = key.replace(".", "/")
     if group == key or group not in ALL_GROUPS:
         return ""
     value = value_of(overrides, key) or "NAME"
-    alone = value[1:-1] if value[:1] == "[" and "," not in value else value
-    return f" Did you mean {shlex.quote(f'{group}={alone}')}?" if alone else ""
+    choice = value[1:-1] if value[:1] == "[" and "," not in value else value
+    return f" Did you mean {shlex.quote(f'{group}={choice}')}?" if choice else ""
 
 
 def omegaconf_sentence(error: Exception) -> str:
-    """Words for a missing or unresolvable value."""
+    """Explain a missing value, or one that cannot be resolved."""
     text = str(error)
     key = getattr(error, "full_key", None) or ""
     if "Missing mandatory value" in text or "MissingMandatoryValue" in type(error).__name__:

@@ -1,8 +1,8 @@
-"""A training's settings as a checkpoint keeps them: values of known keys, and no commands.
+"""The settings of a training, as a checkpoint stores them: values of known keys, and no commands.
 
-They may come from anywhere. So the file names parts by their registered names, its callbacks and
-loggers are those of the shipped configuration files, and what would make the training read or write
-elsewhere holds only if this user's own zoo has written it, or if it is given again.
+A checkpoint may come from anybody. Its settings therefore name parts by their registered names, may
+use only the callbacks and loggers of the shipped configuration files, and may make the training
+read or write elsewhere only if this user's own zoo wrote them or the user gives them again.
 """
 
 from __future__ import annotations
@@ -25,21 +25,28 @@ SECTIONS = (
     "seed", "on_nan", "max_rollbacks", "data_dir", "datamodule", "model", "trainer", "callbacks",
     "logger", "task_name", "tags",
 )  # fmt: skip
-"""The sections of the configuration that make the training what it is."""
+"""The sections of the configuration that determine a training."""
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 _ELSEWHERE_KEY = re.compile(r"(.*_)?(dir|folder|path|file|root|weights)$")
 _ELSEWHERE_VALUE = re.compile(r"[/\\~]|\.\.|^[A-Za-z]+:")
 _KEY_BYTES = 32
 _MOST = 5000
-"""Values in the settings of a checkpoint."""
+"""The largest number of values in the settings of a checkpoint."""
 _DEEPEST = 8
+"""The deepest nesting of values."""
 _LONGEST = 4096
+"""The largest number of characters in a string."""
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint keeps of a composed, resolved configuration.
+    """Return what a checkpoint stores of a composed and resolved configuration.
 
-    What it started from is told by its description, and is nothing to begin with again.
+    `model.start` is left out: a resumed training must not load those weights again, and the
+    checkpoint's description names them.
+
+    Returns:
+        The `values` of the settings by section, with parts as dictionaries of `name` and `options`,
+        and the `seal`, by which this user's zoo recognizes settings that it wrote.
     """
     kept = {name: config[name] for name in SECTIONS if name in config}
     if isinstance(kept.get("model"), dict):
@@ -64,15 +71,21 @@ def settings_of(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(kind: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Convert a part's config node to its registered name and its options."""
     options = {k: v for k, v in node.items() if k != "_target_"}
     return {"name": REGISTRY.get(kind, node["_target_"]).name, "options": options}
 
 
 def checked(settings: Any, file: Path) -> dict[str, Any]:
-    """The values in a checkpoint's settings, of the shape that `settings_of` gives.
+    """Return the values in a checkpoint's settings, after checking their structure.
+
+    Args:
+        settings: what the checkpoint holds as its settings, which may be anything.
+        file: the checkpoint, for error messages.
 
     Raises:
-        ZooError: they are of another shape, or hold what is looked up or carried out.
+        ZooError: the settings do not have the structure that `settings_of` returns, or contain
+            something other than plain values.
     """
     values = settings.get("values") if isinstance(settings, dict) else None
     if not isinstance(values, dict) or set(values) - set(SECTIONS):
@@ -80,18 +93,30 @@ def checked(settings: Any, file: Path) -> dict[str, Any]:
     _check_plain(values, file, [0])
     for section in ("datamodule", "model", "trainer", "callbacks", "logger"):
         if not isinstance(values.get(section, {}), dict | None):
-            raise ZooError(f"{file} has settings whose {section} is no mapping.")
+            raise ZooError(f"{file} has settings whose {section} is not a mapping.")
     return values
 
 
 def _check_plain(value: Any, file: Path, count: list[int], depth: int = 0, key: str = "") -> None:
+    """Check that a value, and all values in it, are plain and few.
+
+    Args:
+        value: a value of the settings.
+        file: the checkpoint, for error messages.
+        count: a list with the number of values checked so far, which is updated.
+        depth: how deeply the value is nested.
+        key: the dotted key of the value.
+
+    Raises:
+        ZooError: a value or a name is not allowed, or there are too many.
+    """
     count[0] += 1
     if depth > _DEEPEST or count[0] > _MOST:
         raise ZooError(f"{file} has settings that are too large to be a training's.")
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str) or not _KEY.fullmatch(name) or len(name) > 200:
-                raise ZooError(f"{file} has the setting {str(name)[:80]!r}, which can be none.")
+                raise ZooError(f"{file} has a setting with the invalid name {str(name)[:80]!r}.")
             _check_plain(inner, file, count, depth + 1, f"{key}.{name}" if key else name)
     elif isinstance(value, list | tuple):
         for inner in value:
@@ -99,23 +124,26 @@ def _check_plain(value: Any, file: Path, count: list[int], depth: int = 0, key: 
     elif isinstance(value, str):
         if "${" in value or len(value) > _LONGEST or not value.isprintable():
             raise ZooError(
-                f"{file} has {key}={value[:80]!r}, which would be looked up or carried out: it is "
-                "not continued."
+                f"{file} has {key}={value[:80]!r}, which is not plain text and could be "
+                "evaluated, so it is not resumed."
             )
     elif value is not None and type(value) not in (bool, int, float):
-        raise ZooError(f"{file} has a {type(value).__name__} as {key}, which is no plain value.")
+        raise ZooError(f"{file} has a {type(value).__name__} as {key}, which is not a plain value.")
 
 
 def is_own(settings: dict[str, Any]) -> bool:
-    """Whether this user's zoo has written the settings, on this machine."""
+    """Whether this user's zoo wrote the settings, on this machine."""
     seal, own = settings.get("seal"), _seal(settings["values"])
-    if not isinstance(seal, str) or not own:  # without a key nothing is known to be one's own
+    if not isinstance(seal, str) or not own:  # without a key, the seal cannot be verified
         return False
     return hmac.compare_digest(seal.encode(errors="replace"), own.encode())
 
 
 def _seal(values: dict[str, Any]) -> str:
-    """A keyed checksum, with a key that only this user has; empty where none can be kept."""
+    """Return a keyed checksum of the settings, or an empty string if the key cannot be stored.
+
+    Only this user has the key.
+    """
     try:
         key = _key(cache_dir() / "seal.key")
     except OSError:
@@ -125,7 +153,7 @@ def _seal(values: dict[str, Any]) -> str:
 
 
 def _key(file: Path) -> bytes:
-    """The key in a file, which is made where there is none, or half of one."""
+    """Read the key from a file, which is created if it is missing or incomplete."""
     if not file.is_file() or file.stat().st_size != _KEY_BYTES:
         if file.is_file():
             file.unlink()
@@ -134,7 +162,7 @@ def _key(file: Path) -> bytes:
 
 
 def leads_elsewhere(key: str, value: Any) -> bool:
-    """Whether a value says where to read or write, or that something is fetched."""
+    """Whether a value names a place to read from or write to, or asks for a download."""
     if isinstance(value, dict):
         return any(leads_elsewhere(f"{key}.{k}", v) for k, v in value.items())
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Parts as Hydra config groups: `model/generator=dcgan`, `task=sample`, `datamodule=mnist`.
+"""Register all parts as Hydra config groups: `model/generator=dcgan`, `task=sample`, and so on.
 
-Every part becomes a config node made of its `_target_` and its defaults. Values are checked by the
-registry against the signature (`zoo.registry.signature.bind`), the same for YAML, the command line
-and the Python API, so the nodes are plain and can be pickled, printed and stored.
+Every part becomes a config node with its `_target_` and its defaults. The nodes hold plain values,
+which can be pickled, printed and stored. The registry checks values against a part's signature
+(`zoo.registry.signature.bind`) in the same way for YAML, the command line and the Python API.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ RESERVED = frozenset(
     {"task", "datamodule", "model", "trainer", "logger", "callbacks", "experiment",
      "hparams_search", "hydra", "debug", "task_name", "tags"}
 )  # fmt: skip
-"""Top-level names of the configuration, which no option of a task can have."""
+"""Top-level keys of the configuration, which no option of a task may use as its name."""
 
 
 class PluginConfigs(SearchPathPlugin):
-    """Adds the folder `configs/` of every plugin folder, so that they bring experiments."""
+    """Add the folder `configs/` of every plugin folder, so that plugins can bring experiments."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders to Hydra's search path."""
         for folder in plugin_folders():
             if (folder / "configs").is_dir():
                 search_path.append("zoo-plugins", f"file://{folder / 'configs'}")
 
 
 def node_of(part: Part) -> dict[str, Any]:
-    """The config node of a part: `_target_` and its options, `???` where one is required."""
+    """Return the config node of a part: its `_target_` and its options, `???` if required."""
     options = {p.name: "???" if p.required else _plain(p.default) for p in part.options}
     if part.kind == "task":  # tasks are the program's own options: `task=sample n=64 label=5`
         return {"task": {"_target_": part.target, "name": part.name}, **options}
@@ -54,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def store_parts() -> None:
-    """Hand all parts to Hydra; call it once before composing."""
+    """Add all parts to Hydra's config store; call this once before composing a configuration."""
     OmegaConf.register_new_resolver("program", program, replace=True)  # for the text of --help
     store = ConfigStore.instance()
     share_config_store()
@@ -83,6 +84,6 @@ def store_parts() -> None:
 
 
 def experiments(config_dir: Path) -> list[str]:
-    """Names of all experiments, those of plugins included."""
+    """Return the sorted names of all experiments, including those of plugins."""
     folders = [config_dir, *(f / "configs" for f in plugin_folders())]
     return sorted(p.stem for f in folders for p in (f / "experiment").glob("*.yaml"))

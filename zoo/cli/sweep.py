@@ -1,4 +1,4 @@
-"""What Hydra calls at the beginning and at the end of a sweep."""
+"""The callback that Hydra calls at the beginning and the end of a sweep."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from zoo.explore.compare import compare
 
 
 class CompareRuns(Callback):
-    """Hydra's callback: after `-m`, compares the runs of the sweep."""
+    """A callback for Hydra that compares the runs of a sweep (`-m`) when it ends."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Say where one can look on, where runs print into files of a launcher."""
-        if place := config.hydra.launcher.get("submitit_folder"):  # one for each job, `…/%j`
-            print(f"what the runs print goes to {shown(Path(place).parent)}", flush=True)
+        """Print where the runs' output goes if a launcher redirects it to files."""
+        if place := config.hydra.launcher.get("submitit_folder"):  # one folder per job, `…/%j`
+            print(f"the runs print to files in {shown(Path(place).parent)}", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write the comparison of the runs, and print its summary."""
         for label, value in compare(Path(config.hydra.sweep.dir)).items():
             print(f"{label:<7}  {value}")

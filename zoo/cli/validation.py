@@ -1,4 +1,4 @@
-"""A composed configuration held against the signatures of its parts, without importing them."""
+"""Check a composed configuration against the signatures of its parts, without importing them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from zoo.training.trainer import ALLOWED
 
 _FOLDER = re.compile(r"\w[\w.-]*")
 _LONGEST_TAG = 64
-"""Characters, as W&B has it."""
+"""The largest number of characters in a tag, which is W&B's limit."""
 MODEL_SETTINGS = (
     Parameter("latent_dim", int),
     Parameter("conditional", bool | None),
     Parameter("schedules", dict | None),
 )
+"""Options of the model that belong neither to its parts nor to the training step."""
 
 
 def validate(config: DictConfig) -> str:
-    """Check every value that a signature knows, and every `_target_`.
+    """Check every value against the signature that it is for, and every `_target_`.
 
     Args:
-        config: composed by Hydra; its node `hydra` is not looked at. What it sets of callbacks and
-            loggers that a preset of `debug` has left out is taken off it.
+        config: the configuration that Hydra composed; its node `hydra` is not checked. Options of
+            callbacks and loggers that a preset of `debug` leaves out are deleted from it.
 
     Returns:
         The name of the task.
 
     Raises:
-        ZooError: a missing value, an unknown option, a wrong type, a `_target_` that is not
-            registered or stands where no part belongs; the sentence names the key.
+        ZooError: a value is missing or of a wrong type, an option is unknown, or a `_target_` is
+            not registered or is in a place where no part belongs. The message names the key.
     """
     _leave_out(config)
     plain: dict[str, Any] = {str(k): _plain(config, str(k)) for k in config if k != "hydra"}
@@ -67,7 +68,7 @@ def validate(config: DictConfig) -> str:
 
 
 def _check_task(part: Part, plain: dict[str, Any]) -> None:
-    """Check the task's own options, and that there is a folder of data sets where it wants one."""
+    """Check the task's own options, and that there is a folder of data sets if it needs one."""
     if part.name in ("train", "tune") or any(p.name == "data_dir" for p in part.parameters):
         if plain.get("data_dir") in (None, ""):
             raise ZooError("data_dir is missing: give the folder of data sets as data_dir=…")
@@ -78,7 +79,7 @@ def _check_task(part: Part, plain: dict[str, Any]) -> None:
 
 
 def _check_model(model: Any) -> None:
-    """Check the settings of the model that belong to none of its parts."""
+    """Check the model's own settings, which belong to none of its parts."""
     if isinstance(model, dict):
         kinds = [g.partition("/")[2] for g in GROUPS.values() if g.startswith("model/")]
         own = {k: v for k, v in model.items() if k not in kinds}
@@ -86,10 +87,10 @@ def _check_model(model: Any) -> None:
 
 
 def _services(section: str, plain: dict[str, Any]) -> list[str]:
-    """The places of the callbacks, or of the loggers, each checked."""
+    """Check the callbacks, or the loggers, and return their dotted places."""
     nodes = plain.get(section) or {}
     if not isinstance(nodes, dict):
-        raise ZooError(f"{section}={nodes} is no mapping of names: choose with {section}=… .")
+        raise ZooError(f"{section}={nodes} is not a mapping of names: choose with {section}=… .")
     for name, node in nodes.items():
         if not _check_part(node, section, f"{section}.{name}"):
             _check_class(node, f"{section}.{name}")
@@ -97,7 +98,7 @@ def _services(section: str, plain: dict[str, Any]) -> list[str]:
 
 
 def _leave_out(config: DictConfig) -> None:
-    """Drop what an experiment sets of callbacks and loggers that a preset of debug= has not."""
+    """Delete the settings of callbacks and loggers that a preset of debug= leaves out."""
     for section in ("callbacks", "logger") if config.get("debug") else ():
         nodes = config.get(section)
         if not OmegaConf.is_dict(nodes):
@@ -109,7 +110,7 @@ def _leave_out(config: DictConfig) -> None:
 
 
 def _check_numbers(value: Any, place: str) -> None:
-    """Refuse numbers that no option can be: not a number, or beyond 64 bits."""
+    """Refuse values that no option can have: NaN, integers beyond 64 bits, and null bytes."""
     if isinstance(value, dict):
         for name, inner in value.items():
             _check_numbers(inner, f"{place}.{name}")
@@ -119,35 +120,36 @@ def _check_numbers(value: Any, place: str) -> None:
     elif isinstance(value, float) and math.isnan(value):
         raise ZooError(f"{place}=nan is not a number.")
     elif type(value) is int and abs(value) >= 2**63:
-        raise ZooError(f"{place}={str(value)[:40]} is beyond what 64 bits hold.")
+        raise ZooError(f"{place}={str(value)[:40]} does not fit into 64 bits.")
     elif isinstance(value, str) and "\0" in value:
-        raise ZooError(f"{place} holds a null byte, which no option can.")
+        raise ZooError(f"{place} contains a null byte, which no option may.")
 
 
 def _check_names(plain: dict[str, Any]) -> None:
-    """Check what a run is called, the words to find it by, and its preset of debug=."""
+    """Check the run's name, its tags, and its preset of debug=."""
     if not isinstance(plain.get("debug", ""), str):
-        raise ZooError(f"debug={plain['debug']} is no name of a preset: choose one with debug=… .")
+        raise ZooError(f"debug={plain['debug']} does not name a preset: choose one with debug=… .")
     name = plain.get("task_name")
     if not isinstance(name, str | int) or not _FOLDER.fullmatch(str(name)):
         raise ZooError(
-            f"task_name={name} names no folder in outputs/: it takes letters, digits and . _ - "
-            "and begins with none of these three."
+            f"task_name={name} cannot name a folder in outputs/: use letters, digits and . _ - "
+            "and do not begin with . or -"
         )
     tags = plain.get("tags")
     _check(tags, Parameter("tags", list[str]), "tags")
     for tag in tags or []:
         if not 0 < len(str(tag)) <= _LONGEST_TAG or not str(tag).isprintable():
             raise ZooError(
-                f"tags={listing(map(repr, tags or []))}: a tag has 1 to {_LONGEST_TAG} characters, "
-                "all of which can be printed."
+                f"tags={listing(map(repr, tags or []))}: a tag must have 1 to {_LONGEST_TAG} "
+                "characters, all printable."
             )
 
 
 def _check_trainer(settings: dict[str, Any]) -> None:
+    """Check the options of the trainer, including those of Lightning's that are added with `+`."""
     for name, place in TRAINER_REFUSED.items():
         if name in settings:
-            raise ZooError(f"trainer.{name} has another place: give {place}")
+            raise ZooError(f"trainer.{name} is set elsewhere: give {place}")
     known = {p.name for p in TRAINER_PARAMETERS}
     for name in settings:
         if name not in known:
@@ -158,7 +160,7 @@ def _check_trainer(settings: dict[str, Any]) -> None:
 
 
 def _plain(config: DictConfig, key: str) -> Any:
-    """A node as plain values, `???` where one is missing."""
+    """Return a node as plain values, with `???` where a value is missing."""
     try:
         if OmegaConf.is_missing(config, key):
             return "???"
@@ -169,13 +171,18 @@ def _plain(config: DictConfig, key: str) -> Any:
 
 
 def _part(kind: str, node: Any, place: str) -> Part:
+    """Return the registered part that a node names.
+
+    Raises:
+        ZooError: the node names no part of this kind.
+    """
     if not isinstance(node, dict) or "_target_" not in node:
         names = [p.name for p in REGISTRY.parts(kind)]
         group = GROUPS[kind]
         raise ZooError(f"{place} names no {kind}: choose one of {listing(names)} with {group}=… .")
     if not isinstance(node["_target_"], str):
         raise ZooError(
-            f"{place}._target_={node['_target_']} is no name: choose with {GROUPS[kind]}=…"
+            f"{place}._target_={node['_target_']} is not a name: choose with {GROUPS[kind]}=…"
         )
     try:
         return REGISTRY.get(kind, node["_target_"])
@@ -184,17 +191,17 @@ def _part(kind: str, node: Any, place: str) -> Part:
 
 
 def _check_parts(kind: str, group: str, plain: dict[str, Any]) -> Iterator[str]:
-    """Check the parts of one kind; yields the places where they stand."""
+    """Check the parts of one kind, and yield their dotted places."""
     first, _, second = group.partition("/")
     parent = plain.get(first)
     node = (parent.get(second) if isinstance(parent, dict) else None) if second else parent
     place = group.replace("/", ".")
     if KINDS[kind].several:
         nodes = node.items() if isinstance(node, dict) else enumerate(node or [])
-        found = {f"{place}.{key}": value for key, value in nodes if value is not None}
+        by_place = {f"{place}.{key}": value for key, value in nodes if value is not None}
     else:
-        found = {} if kind == "head" and node is None else {place: node}
-    for where, value in found.items():
+        by_place = {} if kind == "head" and node is None else {place: node}
+    for where, value in by_place.items():
         part = _part(kind, value, where)
         options = {k: v for k, v in value.items() if k != "_target_"}
         _check_node(options, part.options, where, f"{where} ({part.name})")
@@ -204,6 +211,14 @@ def _check_parts(kind: str, group: str, plain: dict[str, Any]) -> Iterator[str]:
 def _check_node(
     node: dict[str, Any], options: tuple[Parameter, ...], place: str, name: str
 ) -> None:
+    """Check that a node has only known options, all required ones, and values of their types.
+
+    Args:
+        node: the values by option.
+        options: the options that exist.
+        place: the dotted place of the node.
+        name: what the error message calls the node.
+    """
     known = {p.name: p for p in options}
     for key, value in node.items():
         if key not in known:
@@ -218,13 +233,14 @@ def _check_node(
 
 
 def _check(value: Any, option: Parameter, key: str) -> None:
+    """Check that a value is not missing and has the type of its option."""
     if isinstance(value, str) and value == "???":
         raise ZooError(f"{key} is missing: give it as {key}=…")
     convert(value, option.type, key)
 
 
 def _check_part(node: Any, section: str, place: str) -> bool:
-    """Check a node of a section against the part that it names; False where it names none."""
+    """Check a callback's or logger's node as a registered part; False if it is not one."""
     kinds = [kind for kind, name in SECTIONS.items() if name == section]
     parts = {p.target: p for kind in kinds for p in REGISTRY.parts(kind)}
     if kinds and isinstance(node, dict) and "_target_" not in node:
@@ -239,7 +255,7 @@ def _check_part(node: Any, section: str, place: str) -> bool:
 
 
 def _check_class(node: Any, place: str) -> None:
-    """Check a callback or logger; the options of the zoo's own ones are read from their source."""
+    """Check the class of a callback or logger, and for the zoo's own classes also the options."""
     if node is None:
         return
     target = str(node.get("_target_", "")) if isinstance(node, dict) else ""
@@ -265,12 +281,12 @@ def _check_class(node: Any, place: str) -> None:
 
 
 def _optional(parameter: Parameter) -> Parameter:
-    """One that a builder may fill in."""
+    """Make a parameter optional, since the code that builds the object may supply it."""
     return replace(parameter, default=None) if parameter.required else parameter
 
 
 def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every `_target_` of a configuration with its place."""
+    """Yield the dotted place and the value of every `_target_` in a configuration."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield place, node["_target_"]

@@ -1,6 +1,6 @@
-"""Base classes of the interchangeable parts, one file each, and the records that pass between them.
+"""Abstract base classes of the interchangeable parts, and the records passed between them.
 
-Imports core, layers and the registry: contracts know no parts, no Lightning, no Hydra and no files.
-Anything above takes its base classes from here; a plugin takes them from `zoo` itself:
-`from zoo import Loss, loss`.
+This package imports only `core`, `layers` and the registry: no concrete part, no Lightning, no
+Hydra, and it reads no files. The rest of the zoo imports the base classes from here; plugins import
+them from `zoo` itself: `from zoo import Loss, loss`.
 """

@@ -1,4 +1,4 @@
-"""Changes of the images that D sees."""
+"""The base class of augmentations: transforms of the images that D sees."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from zoo.contracts.update import Update
 
 
 class Augmentation(nn.Module, ABC):
-    """A differentiable change of images, applied to reals and fakes in both updates.
+    """A differentiable transform of images, applied to real and generated images in both updates.
 
     Attributes:
-        schedulable: options that a schedule may change while training; they are then 0-dim tensors.
-        moves: of the schedulable options those that it changes by itself, as it is set, each with
-            the setting that stops it (`{"p": "adaptive=false"}`): they are not scheduled too.
-        claims_cuda_graph: as of a `Generator`.
+        schedulable: The options that a schedule may change during training. A scheduled option is
+            a 0-dim tensor.
+        moves: Those schedulable options that the augmentation, as configured, adapts by itself,
+            each mapped to the setting that turns this off (`{"p": "adaptive=false"}`). They cannot
+            be scheduled at the same time.
+        claims_cuda_graph: See `Generator`.
     """
 
     schedulable: ClassVar[tuple[str, ...]] = ()
@@ -28,20 +30,23 @@ class Augmentation(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, W) to images of the same shape; randoms are drawn per image."""
+        """Transform images (N, C, H, W), drawing random numbers for each image independently."""
 
     @property
     def acts(self) -> bool:
-        """Whether it may change an image, as it is set; one that cannot is refused."""
+        """Whether the augmentation, as configured, can change an image at all.
+
+        An augmentation that cannot is rejected, since it is most likely misconfigured.
+        """
         return True
 
     def reals(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What D's update takes as real images: `real` unless overridden.
+        """Return the images that D's update treats as real; by default `real` itself.
 
         Args:
-            real, fake: images (N, C, H, W) of the same labels, without a graph.
+            real, fake: Images (N, C, H, W) with the same labels, detached from any graph.
         """
         return real
 
     def observe(self, update: Update) -> None:
-        """Look at an update of D, without gradients and without waiting for the device."""
+        """Observe an update of D, without gradients and without synchronizing with the device."""

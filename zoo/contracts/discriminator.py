@@ -1,4 +1,4 @@
-"""What scores images."""
+"""The base class of discriminators: networks that score images."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ from zoo.registry import factory
 
 
 class Discriminator(nn.Module, ABC):
-    """A trunk that gives features and a head that scores them.
+    """A discriminator: a trunk that extracts features, and a head that scores them.
 
-    A subclass calls `super().__init__`, builds its trunk on `self.in_channels` channels, ends its
-    `__init__` with `self.attach_head(features, ...)`, and implements `features`. One that scores
-    patches or maps by itself sets `takes_head = False` and implements `outputs` instead.
+    A subclass calls `super().__init__`, builds its trunk for `self.in_channels` input channels,
+    ends its `__init__` with `self.attach_head(features, ...)`, and implements `features`. A network
+    that computes its scores itself (of patches, scales or pixels) sets `takes_head = False` and
+    implements `outputs` instead.
 
     Args:
-        image_size: side in pixels, or (height, width).
-        channels: channels of the images; of all images of a pack where D sees packs.
-        num_classes: 0 for none.
-        head: makes the head; a name of the registry, a `Head` class, or None for the default.
+        image_size: The side length in pixels, or (height, width).
+        channels: The number of input channels. If D sees packs of images, the channels of all
+            images of a pack together.
+        num_classes: The number of classes; 0 for an unconditional discriminator.
+        head: A registered head's name, a `Head` subclass or a factory of one; None for the default.
 
     Attributes:
-        default_head, default_conditional_head: names of the heads taken where none is asked for.
-        takes_head: whether a head can be chosen.
-        several_scores: it scores an image more than once, (N, K): patches, scales or pixels.
-        has_batch_statistics: a score depends on the other images through batch norm, whose
-            per-image gradients are meaningless.
-        mixes_images: a score depends on the other images of the batch, by batch norm or anything
-            else, so that reals and fakes get passes of their own.
-        requires_labels: the network makes no sense without classes.
-        auxiliary_names, tiny, claims_compile, claims_cuda_graph: as of a `Generator`.
+        default_head, default_conditional_head: The heads used by default, without and with classes.
+        takes_head: Whether the head can be chosen.
+        several_scores: Whether each image gets several scores (N, K), of patches, scales or pixels.
+        has_batch_statistics: Whether scores depend on the other images of the batch through batch
+            norm, which makes per-image gradients meaningless.
+        mixes_images: Whether scores depend on the other images of the batch in any way, batch norm
+            included; reals and fakes are then scored in separate passes.
+        requires_labels: Whether the network only works with class labels.
+        auxiliary_names, tiny, claims_compile, claims_cuda_graph: See `Generator`.
     """
 
     default_head: ClassVar[str] = "unconditional"
@@ -69,7 +71,7 @@ class Discriminator(nn.Module, ABC):
         if not self.takes_head:
             if head is not None:
                 raise ZooError(
-                    f"discriminator {type(self).__name__} scores images by itself and takes no "
+                    f"discriminator {type(self).__name__} computes its scores itself and takes no "
                     "head: leave model.head out."
                 )
             return
@@ -83,7 +85,7 @@ class Discriminator(nn.Module, ABC):
 
     @classmethod
     def default_head_of(cls, num_classes: int) -> str:
-        """The name of the head taken where none is asked for."""
+        """Return the name of the head that is used by default with `num_classes` classes."""
         return cls.default_conditional_head if num_classes else cls.default_head
 
     def attach_head(
@@ -92,7 +94,13 @@ class Discriminator(nn.Module, ABC):
         wrap: Callable[[nn.Module], nn.Module] = as_it_is,
         bias: bool = True,
     ) -> None:
-        """Build `self.head` for feature vectors of width `features`; call it last in `__init__`."""
+        """Build `self.head`; call this at the end of `__init__`.
+
+        Args:
+            features: The width F of the feature vectors that the trunk returns.
+            wrap: Applied to every weight layer of the head, for instance spectral norm.
+            bias: Whether the layers of the head before the score have a bias.
+        """
         self.head = self._head_factory(
             trunk=Trunk(
                 features=features,
@@ -127,31 +135,39 @@ class Discriminator(nn.Module, ABC):
         """Map prepared images (N, in_channels, H, W) to feature vectors (N, F)."""
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """All that D says of images (N, C, H, W) in [-1, 1] under labels (N,)."""
-        if type(self).forward is not Discriminator.forward:  # a plugin that scores by itself
+        """Return scores, features and extra outputs for images (N, C, H, W) and labels (N,).
+
+        Args:
+            x: Images in [-1, 1].
+            y: Class labels, int64; None without classes.
+        """
+        if type(self).forward is not Discriminator.forward:  # a plugin that overrides `forward`
             scores = self(x, y)
             return DiscriminatorOutput(
                 scores, scores.flatten(1) if scores.dim() > 1 else scores[:, None], {}
             )
-        return self._of_head(x, y)
+        return self._score_features(x, y)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Score images (N, C, H, W) in [-1, 1] under labels (N,): raw logits (N,) or (N, ...)."""
+        """Score images (N, C, H, W) in [-1, 1] given labels (N,): logits (N,) or (N, ...)."""
         if type(self).outputs is Discriminator.outputs:
-            return self._of_head(x, y).scores
+            return self._score_features(x, y).scores
         return self.outputs(x, y).scores
 
-    def _of_head(self, x: Tensor, y: Tensor | None) -> DiscriminatorOutput:
+    def _score_features(self, x: Tensor, y: Tensor | None) -> DiscriminatorOutput:
         return self.head.outputs(self.features(self.head.prepare(x, y)), y)
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
-        """Further losses by the name of their metric, scalars: the head's unless overridden."""
+        """Return additional scalar losses by metric name; by default those of the head."""
         return self.head.auxiliary(update) if self.takes_head else {}
 
     def stages(self) -> list[nn.Module]:
-        """The trunk's layers from the image on, for freezing the first of them in fine-tuning."""
-        found: list[nn.Module] = []
+        """Return the trunk's layers that have parameters, in order from the image to the features.
+
+        Fine-tuning freezes the first of them (FreezeD).
+        """
+        stages: list[nn.Module] = []
         for name, child in self.named_children():
             if name != "head":
-                found += child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
-        return [s for s in found if any(True for _ in s.parameters())]
+                stages += child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+        return [s for s in stages if any(True for _ in s.parameters())]

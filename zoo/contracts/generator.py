@@ -1,4 +1,4 @@
-"""What makes images."""
+"""The base class of generators: networks that make images."""
 
 from __future__ import annotations
 
@@ -16,27 +16,36 @@ from zoo.layers.truncated_normal import truncate
 
 
 class Generator(nn.Module, ABC):
-    """A network from latents (and labels) to images.
+    """A network that maps latents, and optionally class labels, to images.
 
     A subclass takes `image_size`, `channels`, `latent_dim` and `num_classes` as its first
-    arguments, calls `super().__init__` with them, and implements `forward`; or, where styles lie
-    between latents and images, `map` and `synthesize`, of which `forward` is made.
+    arguments, passes them to `super().__init__`, and implements `forward`. A style-based network
+    implements `map` (latents to styles) and `synthesize` (styles to images) instead; `forward` is
+    then their composition.
+
+    Args:
+        image_size: The side length in pixels, or (height, width).
+        channels: The number of channels of the images.
+        latent_dim: The length of a latent vector.
+        num_classes: The number of classes; 0 for an unconditional generator.
 
     Attributes:
-        image_size: the side, or (height, width) of oblong images; `height` and `width` are always
-            there.
-        latent: the prior; N(0, I) unless the builder or a subclass puts another in its place.
-        requires_labels: the network makes no sense without classes.
-        bounded: images cannot leave [-1, 1]; without a last tanh they can, and are clamped wherever
-            they are shown, saved or measured.
-        tiny: options of a small member, which the contract tests build.
-        auxiliary_names: of the losses that `auxiliary` may give, on either side; None where they
-            are not known before, and then a figure that nothing measures is told late.
-        is_program: a fixed program (an exported file) instead of a network with weights to change.
-        claims_compile: `torch.compile` is known to work on it (the contract tests try it).
-        claims_cuda_graph: its work on tensors is the same on every call, whatever Python does
-            beside it; False where it counts or decides in Python, which a captured step would not
-            run again (the contract tests try it).
+        image_size: The side length of square images, else (height, width); `height` and `width`
+            work for both.
+        latent: The prior; None for N(0, I). It is assigned by the builder or by a subclass.
+        requires_labels: Whether the network only works with class labels.
+        bounded: Whether images cannot leave [-1, 1]. Without a final tanh they can, and are clamped
+            wherever they are shown, saved or measured.
+        tiny: Options of a small instance, which the contract tests build.
+        auxiliary_names: The names of all losses that `auxiliary` may return in either update. None
+            if they are not known in advance; a misspelled metric to monitor is then noticed only
+            once the training runs.
+        is_program: Whether this is a fixed program (an exported file) rather than a network with
+            trainable weights.
+        claims_compile: Whether `torch.compile` works on it, which the contract tests verify.
+        claims_cuda_graph: Whether every call does the same work on tensors, so that it can be
+            captured in a CUDA graph; the contract tests verify it. It is False for a network that
+            counts or branches in Python, since a replayed graph runs no Python.
     """
 
     requires_labels: ClassVar[bool] = False
@@ -51,10 +60,10 @@ class Generator(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = [name for name in ("forward", "map", "synthesize") if name in vars(cls)]
-        if "map" in own and "synthesize" not in own and cls.synthesize is Generator.synthesize:
+        defined = [name for name in ("map", "synthesize") if name in vars(cls)]
+        if defined == ["map"] and cls.synthesize is Generator.synthesize:
             raise TypeError(
-                f"{cls.__name__} has `map` and no `synthesize`: a generator implements either "
+                f"{cls.__name__} defines `map` but not `synthesize`: a generator implements either "
                 "`forward`, or both `map` and `synthesize`."
             )
 
@@ -82,15 +91,19 @@ class Generator(nn.Module, ABC):
 
     @property
     def has_mapping(self) -> bool:
-        """Whether styles lie between latents and images."""
+        """Whether the generator maps latents to styles before it makes images of them."""
         return type(self).map is not Generator.map
 
     def map(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Styles of latents (N, latent_dim) and labels (N,): the latents themselves by default."""
+        """Map latents (N, latent_dim) and labels (N,) to styles; by default the latents themselves.
+
+        Returns:
+            Styles (N, W), or (N, layers, W) with one style per layer.
+        """
         return z
 
     def synthesize(self, w: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) of what `map` gave."""
+        """Make images (N, C, H, W) from the styles that `map` returned."""
         if type(self).forward is Generator.forward:
             raise NotImplementedError(
                 f"{type(self).__name__} implements neither `forward` nor `synthesize`."
@@ -102,14 +115,20 @@ class Generator(nn.Module, ABC):
         return self.synthesize(self.map(z, y), y)
 
     def truncate(self, z: Tensor, y: Tensor | None, amount: float) -> Tensor:
-        """Styles (or latents) of `z` drawn nearer to the mean; smaller amounts are nearer.
+        """Map latents to styles that are closer to the mean, for less diverse but better images.
 
         Args:
-            amount: without a mapping a threshold in standard deviations, above 0; with one the
-                factor psi of the distance to the mean style, from 0 to 1.
+            z: Latents (N, latent_dim).
+            y: Labels (N,), or None.
+            amount: The smaller, the closer to the mean. Without a mapping, the threshold in
+                standard deviations, above 0, within which latents are drawn; with one, the factor
+                psi in [0, 1] by which the distance to the mean style is multiplied.
 
         Returns:
-            What `synthesize` takes.
+            The input of `synthesize`: styles, or latents without a mapping.
+
+        Raises:
+            ZooError: The prior of this generator cannot be truncated.
         """
         if self.latent is not None:
             z = self.latent.truncate(z, amount)
@@ -117,17 +136,22 @@ class Generator(nn.Module, ABC):
             z = truncate(z, amount)
         else:
             raise ZooError(
-                f"{type(self).__name__} draws its latents from a prior of its own, which cannot be "
-                "truncated here: override `truncate`."
+                f"{type(self).__name__} draws its latents from a prior of its own, for which there "
+                "is no default truncation: override `truncate` as well."
             )
         return self.map(z, y)
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
-        """Further losses of this network by the name of their metric, scalars; none by default."""
+        """Return additional scalar losses of this network by metric name; none by default."""
         return {}
 
     def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw `n` latents (n, latent_dim) from the prior, on the network's device."""
+        """Draw `n` latents (n, latent_dim) from the prior, on the network's device.
+
+        Args:
+            n: The number of latents.
+            generator: The random number generator to draw from; None for the device's default.
+        """
         device = next(self.parameters()).device
         origin = generator.device if generator is not None else device
         if self.latent is None:

@@ -1,4 +1,4 @@
-"""What scores a trunk's features."""
+"""The base class of discriminator heads: modules that score the features of a trunk."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ HeadFactory = Callable[..., "Head"]
 
 
 def as_it_is(layer: nn.Module) -> nn.Module:
-    """The layer itself: what stands in the place of a wrapper where there is none."""
+    """Return the layer unchanged: the default `wrap` of a trunk."""
     return layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trunk:
-    """What a head is told of the trunk that it stands on.
+    """The description of a trunk from which its head is built.
 
     Attributes:
-        features: width F of the feature vector.
-        num_classes: 0 for none.
-        image_size: side in pixels, or (height, width).
-        wrap: applied to every weight layer of the head: spectral norm in SN trunks, else nothing.
-        bias: whether layers before the score carry a bias.
-        latent: the prior that the generator's latents come from; None where nobody told it.
+        features: The width F of the feature vectors.
+        num_classes: The number of classes; 0 for none.
+        image_size: The side length in pixels, or (height, width).
+        wrap: Applied to every weight layer of the head: spectral norm if the trunk uses it,
+            otherwise the identity.
+        bias: Whether the layers of the head before the score have a bias.
+        latent: The prior of the generator's latents; None if it is not known.
     """
 
     features: int
@@ -45,19 +46,19 @@ class Trunk:
 
 
 class Head(nn.Module, ABC):
-    """Scores a trunk's features; where it wants labels at the input, it also prepares the image.
+    """Scores the features of a trunk, and may add label channels to the trunk's input.
 
-    A subclass takes `trunk` as its first argument and hands it to `super().__init__`.
+    A subclass takes `trunk` as its first argument and passes it to `super().__init__`.
 
     Attributes:
-        input_channels: channels that `prepare` adds to the image.
-        requires_labels: the head makes no sense without classes.
-        replaces_loss: its `auxiliary` holds the adversarial terms too, so that the step leaves the
-            loss on scores out.
-        needs_real: its `auxiliary` wants what D says of real images in G's update as well.
-        reads_each_image: its `auxiliary` compares what D says of each image with what it was made
-            of, so that D must not see several images as one.
-        auxiliary_names, tiny, claims_cuda_graph: as of a `Generator`.
+        input_channels: The number of channels that `prepare` adds to the images.
+        requires_labels: Whether the head only works with class labels.
+        replaces_loss: Whether `auxiliary` returns the adversarial terms as well, so that the step
+            does not apply the loss to the scores.
+        needs_real: Whether `auxiliary` needs D's output for real images in G's update too.
+        reads_each_image: Whether `auxiliary` compares D's output for each image with the latent of
+            that image, so that D must not see packs of several images.
+        auxiliary_names, tiny, claims_cuda_graph: See `Generator`.
     """
 
     input_channels: ClassVar[int] = 0
@@ -75,26 +76,28 @@ class Head(nn.Module, ABC):
         if self.requires_labels and trunk.num_classes < 1:
             raise ZooError(
                 f"head {type(self).__name__} needs labels, but num_classes is {trunk.num_classes}: "
-                "use a data set with classes and model.conditional=true, or a head that "
-                "takes none"
+                "use a data set with classes and model.conditional=true, or a head without labels"
             )
 
     def prepare(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """Give the trunk its input: (N, C, H, W) to (N, C + input_channels, H, W)."""
+        """Return the trunk's input: (N, C, H, W) to (N, C + input_channels, H, W)."""
         return x
 
     @abstractmethod
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
-        """Score features (N, F) under labels (N,): raw logits (N,)."""
+        """Score features (N, F) given labels (N,); return logits (N,)."""
 
     def outputs(self, features: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """The scores with whatever else the head reads from the features, for `auxiliary`."""
+        """Return the scores and whatever else the head computes from the features.
+
+        Override this if `auxiliary` needs extra outputs, such as class logits.
+        """
         return DiscriminatorOutput(self(features, y), features, {})
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
-        """Further losses of the update's side by the name of their metric, scalars.
+        """Return additional scalar losses for the update's network, by metric name.
 
-        Called in both updates. In D's, both outputs carry a graph to D; in G's, D is frozen and
-        `update.fake_output` carries the graph to G.
+        This is called in both updates. In D's update, both outputs carry a graph to D's parameters.
+        In G's update, D is frozen and `update.fake_output` carries the graph to G's parameters.
         """
         return {}

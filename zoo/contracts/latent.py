@@ -1,4 +1,4 @@
-"""The prior that latents are drawn from."""
+"""The base class of priors: the distributions that latents are drawn from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from zoo.core.errors import ZooError, at_least
 
 
 class Code(NamedTuple):
-    """A part of the latent that means something: `size` numbers from index `start` on.
+    """An interpretable part of a latent vector, which a head may recover from the image (InfoGAN).
 
-    Categorical ones are one-hot; continuous ones hold one number each.
+    Attributes:
+        start: The index of its first number in the latent.
+        size: How many numbers it takes: the number of categories, or 1 for a continuous code.
+        categorical: Whether the numbers are a one-hot vector rather than a continuous value.
     """
 
     start: int
@@ -23,14 +26,14 @@ class Code(NamedTuple):
 
 
 class Latent(ABC):
-    """A distribution of latents (n, dim).
+    """A distribution over latents (n, dim).
 
     Args:
-        dim: length of a latent; filled from `model.latent_dim`.
+        dim: The length of a latent; taken from `model.latent_dim`.
 
     Attributes:
-        codes: the parts of the latent that a head may read back (InfoGAN); none in a plain prior.
-        claims_cuda_graph: as of a `Generator`.
+        codes: The interpretable parts of a latent (InfoGAN); empty for a plain prior.
+        claims_cuda_graph: See `Generator`.
     """
 
     codes: tuple[Code, ...] = ()
@@ -44,35 +47,46 @@ class Latent(ABC):
     def sample(
         self, n: int, generator: torch.Generator | None = None, device: torch.device | None = None
     ) -> Tensor:
-        """Draw (n, dim) float32 on `device`, from `generator`'s stream where one is given."""
+        """Draw `n` latents (n, dim), float32.
+
+        Args:
+            n: The number of latents.
+            generator: The random number generator to draw from; None for the device's default.
+            device: Where to create the latents; None for torch's default device.
+        """
 
     def slope(self, z: Tensor) -> Tensor:
-        """The gradient of the log density at latents (n, dim).
+        """Return the gradient (n, dim) of the log density at latents (n, dim).
 
         Raises:
-            ZooError: this prior has none to climb.
+            ZooError: The log density of this prior has no gradient.
         """
         raise ZooError(
-            f"latents of {type(self).__name__} have no density to climb: choose another refine=…, "
-            "or a model with normal latents."
+            f"the log density of {type(self).__name__} latents has no gradient to follow: choose "
+            "another refine=…, or a model with normal latents."
         )
 
     def truncate(self, z: Tensor, amount: Tensor | float) -> Tensor:
-        """Latents (n, dim) nearer to the middle of the prior; smaller amounts, above 0, are nearer.
+        """Return latents (n, dim) closer to the center of the prior.
+
+        Args:
+            z: Latents (n, dim) drawn from the prior.
+            amount: Above 0; the smaller, the closer to the center.
 
         Raises:
-            ZooError: this prior cannot be truncated.
+            ZooError: This prior cannot be truncated.
         """
         raise ZooError(
             f"latents of {type(self).__name__} cannot be truncated: leave truncation out, or use "
-            "a model whose latents can."
+            "a model with another prior."
         )
 
 
 def without_codes(step: Tensor, latent: Latent | None) -> Tensor:
-    """A step (n, dim) of latents that leaves the codes of `latent` where they are.
+    """Return a step (n, dim) in latent space with zeros at the codes of `latent`.
 
-    A head that reads codes back would otherwise be told of values that none of them has.
+    A step must not move the codes: a head that recovers them would be trained on values that the
+    prior never draws.
     """
     codes = () if latent is None else latent.codes
     if codes:

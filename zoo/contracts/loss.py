@@ -1,4 +1,4 @@
-"""The adversarial loss on scores."""
+"""The base class of adversarial losses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from zoo.contracts.regularizer import Regularizer
 
 
 class Loss(nn.Module, ABC):
-    """An adversarial loss on logits: values of the scores' shape, which the step averages.
+    """An adversarial loss on D's logits.
+
+    Both methods return one value per score; the training step averages them.
 
     Attributes:
-        needs_real: the generator's side needs the scores of real images (relativistic losses).
-        schedulable: options that a schedule may change while training.
-        claims_cuda_graph: as of a `Generator`.
+        needs_real: Whether `generator` needs the scores of real images (relativistic losses).
+        schedulable: The options that a schedule may change during training.
+        claims_cuda_graph: See `Generator`.
     """
 
     needs_real: ClassVar[bool] = False
@@ -24,27 +26,35 @@ class Loss(nn.Module, ABC):
     claims_cuda_graph: ClassVar[bool] = True
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        # A loss is a line or two: its `__init__` need not call torch's.
-        made = super().__new__(cls)
-        nn.Module.__init__(made)
-        return made
+        # Initialized here, so that a short loss need not call `super().__init__` itself.
+        loss = super().__new__(cls)
+        nn.Module.__init__(loss)
+        return loss
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Loss of D for each pair of scores (M, ...) of real and of fake images."""
+        """Return the loss of D for each pair of scores (M, ...) of a real and a fake image."""
 
     @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """Loss of G for each score (M, ...) of fakes (and of reals if `needs_real`)."""
+        """Return the loss of G for each score (M, ...) of a fake image.
+
+        Args:
+            fake: Scores of the fakes.
+            real: Scores of real images of the same shape; given if `needs_real`.
+        """
 
     def log_ratio(self, scores: Tensor) -> Tensor | None:
-        """log p_data / p_G, up to a constant, as the scores of the best D for this loss tell it.
+        """Return log(p_data / p_G), up to a constant, from the scores of an optimal D.
 
-        None where they do not tell: of hinge and Wasserstein losses that D's scores have another
-        meaning. Samplers ask for it (`refine=`).
+        None if scores under this loss do not determine the density ratio, as with hinge and
+        Wasserstein losses. Samplers use it to refine latents (`refine=`).
         """
         return None
 
     def regularizers(self) -> list[Regularizer]:
-        """Penalties that belong to the method, so that naming the loss names the whole method."""
+        """Return the penalties that are part of the method, such as WGAN-GP's gradient penalty.
+
+        They are added whenever this loss is chosen.
+        """
         return []

@@ -1,7 +1,7 @@
-"""The records of what the networks gave."""
+"""The outputs of generators and discriminators."""
 
-# Annotations are types here, not words (no `from __future__ import annotations`): the pages of the
-# API look for the words of a NamedTuple where `tuple` is defined.
+# No `from __future__ import annotations` here: the API documentation would look up the annotations
+# of a NamedTuple, which would then be strings, in the module where `tuple` is defined.
 
 from typing import Literal, NamedTuple, Self
 
@@ -11,14 +11,14 @@ Side = Literal["discriminator", "generator"]
 
 
 class GeneratorOutput(NamedTuple):
-    """What one pass of a generator made.
+    """The output of one forward pass of a generator.
 
     Attributes:
-        images: (N, C, H, W) float in [-1, 1].
-        z: the latents (N, latent_dim).
-        w: what `map` gave: (N, W), or (N, layers, W) for one style a layer; `z` itself where the
-            generator has no mapping.
-        labels: (N,) int64, or None.
+        images: Images (N, C, H, W), float in [-1, 1].
+        z: The latents (N, latent_dim).
+        w: The styles returned by `map`: (N, W), or (N, layers, W) with one style per layer. For a
+            generator without a mapping this is `z` itself.
+        labels: Class labels (N,), int64, or None.
     """
 
     images: Tensor
@@ -27,18 +27,19 @@ class GeneratorOutput(NamedTuple):
     labels: Tensor | None
 
     def detach(self) -> Self:
-        """The same without a graph."""
+        """Return the same output, detached from the autograd graph."""
         return self._replace(images=self.images.detach(), z=self.z.detach(), w=self.w.detach())
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What D said of a batch.
+    """The output of a discriminator for a batch of N images.
 
     Attributes:
-        scores: raw logits (M,), or (M, ...) for patches, scales and maps; M = N images, or N / m
-            where D sees packs of m.
-        features: of the trunk, (M, F).
-        extra: what heads read besides (class logits, embeddings, codes), first dimension M.
+        scores: Logits (M,), or (M, ...) with several scores per image (patches, scales, pixels).
+            M is N, or N / m if D sees packs of m images.
+        features: The trunk's features (M, F).
+        extra: Further outputs of the head (class logits, embeddings, codes) by name, each with
+            first dimension M.
     """
 
     scores: Tensor

@@ -1,4 +1,4 @@
-"""Penalties and other changes to an update."""
+"""The base class of regularizers: penalties and other changes to an update."""
 
 from __future__ import annotations
 
@@ -19,27 +19,33 @@ Pass = Callable[[Tensor, Tensor | None], DiscriminatorOutput]
 class Regularizer(nn.Module):
     """A penalty added to one network's loss, or another change to the updates.
 
-    A subclass overrides the hooks it needs, and no others. `every=k` makes a penalty lazy: it acts
-    on every k-th update with k times its weight, so that its mean strength stays the same (Karras
+    A subclass overrides only the hooks it needs. With `every=k` a penalty is lazy: it is added in
+    every k-th update with k times its weight, so that its average strength stays the same (Karras
     et al., 2020, arXiv:1912.04958). The hooks that define a method (`latents`,
     `wrap_discriminator`, `weights`) act in every update.
 
+    Args:
+        every: Add the penalty in every `every`-th update only.
+
     Attributes:
-        sides: the updates in which `forward`, `weights` and `after_update` act.
-        per_sample: it differentiates each image's score on its own, so that the network must have
-            no batch statistics, and it needs a double backward pass.
-        differentiates: images of the step's own passes ("real", "fake") whose gradient it takes, so
-            that the step makes them differentiable and nothing is computed twice.
-        repeats: images of the step's own passes that it shows D again, changed and under the same
-            random numbers (`Update.randoms`), so that nothing is computed twice.
-        needs_real: it wants what D says of real images in G's update as well.
-        one_score: it needs a single score of each image, so that D must not have `several_scores`.
-        packs: how many images D sees as one, stacked on channels.
-        flattens: the option by whose strength it holds D's slope at images near 0; too much of it
-            makes D blind. None where it does no such thing.
-        schedulable: options that a schedule may change while training; they are then 0-dim tensors.
-        claims_cuda_graph: as of a `Generator`; numbers that change in training are then tensors,
-            changed in place (as LeCam's averages), not attributes of Python.
+        sides: The updates in which `forward`, `weights` and `after_update` are called.
+        per_sample: Whether it differentiates the score of each image separately. This needs a
+            double backward pass, and a network without batch statistics.
+        differentiates: The images ("real", "fake") whose gradient it takes in the step's own pass
+            of D. The step makes them differentiable, so that no extra pass is needed.
+        repeats: The images ("real", "fake") that it shows to D a second time, modified but under
+            the random numbers of the step's own pass (`Update.randoms`), so that it can compare
+            with that pass.
+        needs_real: Whether it needs D's output for real images in G's update too.
+        one_score: Whether it needs exactly one score per image (no `several_scores`).
+        packs: How many images D sees as one, concatenated along the channels.
+        flattens: The name of the option that sets how strongly D's gradient with respect to images
+            is pulled towards 0, where too large a value leaves D unable to tell reals from fakes.
+            None if the regularizer does nothing of the kind.
+        schedulable: The options that a schedule may change during training. A scheduled option is
+            a 0-dim tensor.
+        claims_cuda_graph: See `Generator`. Values that change during training (such as LeCam's
+            moving averages) must then be tensors that are changed in place, not Python numbers.
     """
 
     sides: ClassVar[tuple[Side, ...]] = ("discriminator",)
@@ -59,46 +65,51 @@ class Regularizer(nn.Module):
         self.every = every
 
     def overrides(self, hook: str) -> bool:
-        """Whether this class has a hook of its own."""
+        """Whether this class overrides `hook`."""
         return getattr(type(self), hook) is not getattr(Regularizer, hook)
 
     def is_due(self, number: int) -> bool:
-        """Whether it acts in an update, after `number` others of its side."""
+        """Whether it acts in the update that follows `number` earlier updates of the same side."""
         return number % self.every == 0
 
     @property
     def gives_penalty(self) -> bool:
-        """Whether it adds to the loss, rather than only changing an update otherwise."""
+        """Whether it adds a penalty to the loss, instead of only changing updates in other ways."""
         return self.overrides("forward")
 
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:
-        """Called once before the optimizers are made; calling it again changes nothing."""
+        """Prepare the networks before the optimizers are created.
+
+        It may be called more than once; only the first call has an effect.
+        """
 
     def forward(self, update: Update) -> Tensor | None:
-        """The penalty as a scalar, from what the step already computed; None for none."""
+        """Return the penalty, a scalar, from what the update already computed; None for none."""
         return None
 
     def weights(self, update: Update) -> Tensor | None:
-        """Weights (M,) of the update's own loss values, of mean 1; None for equal ones."""
+        """Return weights (M,) with mean 1 for the values of the update's loss; None if equal."""
         return None
 
     def latents(self, z: Tensor, labels: Tensor | None, score: Pass) -> Tensor:
-        """Other latents (N, latent_dim) in place of those drawn.
+        """Return latents (N, latent_dim) to use in place of the drawn ones.
 
         Args:
-            score: what D, frozen, says of the images of latents: `score(z, labels)`.
+            z: The latents drawn from the prior.
+            labels: Their labels (N,), or None.
+            score: `score(z, labels)` is the output of D, frozen, for the images made from `z`.
         """
         return z
 
     def wrap_discriminator(
         self, inner: Pass, images: Tensor, labels: Tensor | None
     ) -> DiscriminatorOutput:
-        """What D says of `images`, from its own pass `inner(images, labels)`."""
+        """Return D's output for `images`; `inner(images, labels)` is the pass that is wrapped."""
         return inner(images, labels)
 
     def after_update(self, network: nn.Module) -> None:
-        """Called without gradients after the optimizer's step on `network`."""
+        """Act on `network` after its optimizer has stepped; called without gradients."""
 
     def diagnose(self, value: float) -> str | None:
-        """Advice, as a sentence, where the mean `value` of its penalty tells of trouble."""
+        """Return a sentence of advice if the mean `value` of its penalty is a sign of trouble."""
         return None

@@ -1,4 +1,4 @@
-"""What chooses latents by D's word, after training."""
+"""The base class of samplers, which refine latents with D's scores after training."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from zoo.core.random import forked_random
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A trained pair of networks as a sampler sees it; everything it draws comes from one seed.
+    """A trained generator and discriminator as a sampler sees them.
+
+    All random numbers come from one seed.
 
     Attributes:
-        draw: latents (n, dim) of the prior, on the CPU.
-        images: (N, C, H, W) of latents and labels on the networks' device.
-        score: log p_data / p_G of images under labels, (N,), up to a constant, as D's loss has it;
-            D's score itself where the loss gives no ratio.
-        reals: held-out real images and their labels (None without classes); loads data, and
-            raises a `ZooError` where they are not here.
-        random: the stream of random numbers, on the CPU.
-        latent: the prior; None where the generator draws by itself.
-        num_classes: 0 for none.
-        batch_size: images made at a time.
-        device: of the networks.
+        draw: `draw(n)` returns latents (n, dim) from the prior, on the CPU.
+        images: `images(z, y)` returns the images (N, C, H, W) of latents and labels that are on
+            the networks' device.
+        score: `score(images, y)` returns an estimate (N,) of log(p_data / p_G), up to a constant,
+            for images given labels; D's score itself if its loss determines no density ratio.
+        reals: `reals()` loads and returns held-out real images and their labels (None without
+            classes). It raises a `ZooError` if the data set is not available.
+        random: The random number generator, on the CPU.
+        latent: The prior; None if the generator draws its latents itself.
+        num_classes: The number of classes; 0 for none.
+        batch_size: How many images are made at a time.
+        device: The device of the networks.
     """
 
     draw: Callable[[int], Tensor]
@@ -43,29 +46,33 @@ class Scene:
     device: torch.device | str = "cpu"
 
     def uniform(self, n: int) -> Tensor:
-        """(n,) float64 in [0, 1)."""
+        """Draw uniform random numbers in [0, 1): (n,), float64."""
         return torch.rand(n, generator=self.random, dtype=torch.float64)
 
     def scores(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """`score` of the images of latents, (N,) float64 on the CPU, batch by batch."""
+        """Score the images of latents in batches: (N,), float64, on the CPU."""
         return self.each(lambda a, b: self.score(self.images(a, b), b), z, y)
 
     @torch.no_grad()
     def each(
         self, work: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, y: Tensor | None
     ) -> Tensor:
-        """What `work` gives of latents or images (N, ...) and labels, batch by batch: float64."""
-        found: list[Tensor] = []
+        """Apply `work` to latents or images (N, ...) and labels (N,) in batches.
+
+        Returns:
+            The concatenated results, float64, on the CPU.
+        """
+        results: list[Tensor] = []
         for i in range(0, len(x), self.batch_size):
             labels = None if y is None else y[i : i + self.batch_size].to(self.device)
             with forked_random():
-                torch.manual_seed(i)  # networks with noise inside
+                torch.manual_seed(i)  # for networks that draw noise in their forward pass
                 value = work(x[i : i + self.batch_size].to(self.device), labels)
-            found.append(value.detach().double().cpu())
-        return torch.cat(found)
+            results.append(value.detach().double().cpu())
+        return torch.cat(results)
 
     def gradient(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """The gradient of `score` with respect to the latents, as `z` on the CPU."""
+        """Return the gradient of `score` with respect to the latents, shaped and typed like `z`."""
 
         def slope(a: Tensor, b: Tensor | None) -> Tensor:
             with torch.enable_grad():
@@ -76,14 +83,21 @@ class Scene:
 
 
 class Sampler(ABC):
-    """Brings generated images nearer to the data by D's word, without training anything.
+    """Brings generated images closer to the data by means of D's scores, without further training.
 
     Attributes:
-        calibrates: it learns from real images what D's scores mean, so that any loss will do.
+        calibrates: Whether it calibrates D's scores on real images, so that it works with a
+            discriminator that was trained under any loss.
     """
 
     calibrates: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, scene: Scene, z: Tensor, y: Tensor | None) -> Tensor:
-        """Latents (N, dim) in place of `z`, which were drawn from the prior, for labels (N,)."""
+        """Return latents (N, dim) to use in place of `z`.
+
+        Args:
+            scene: The trained networks.
+            z: Latents (N, dim) drawn from the prior.
+            y: Labels (N,), or None without classes.
+        """

@@ -1,4 +1,4 @@
-"""How a setting changes while training."""
+"""The base class of schedules: how a setting changes during training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from zoo.core.errors import at_least
 
 
 class Schedule(ABC):
-    """A number as a function of the real images seen; pure, computed on the host.
+    """A value as a function of the number of real images seen; pure, computed on the CPU.
 
     Args:
-        warm_up: images over which the value rises linearly from 0 before the schedule begins.
+        warm_up: The number of images over which the value rises linearly from 0 to the schedule's
+            first value, before the schedule itself begins.
     """
 
     def __init__(self, warm_up: int = 0) -> None:
@@ -19,11 +20,11 @@ class Schedule(ABC):
         self.warm_up = warm_up
 
     def __call__(self, images_seen: int) -> float:
-        """The value after `images_seen` real images of all processes."""
+        """Return the value after `images_seen` real images, counted over all processes."""
         if images_seen < self.warm_up:
             return self.value(0) * images_seen / self.warm_up
         return self.value(images_seen - self.warm_up)
 
     @abstractmethod
     def value(self, images: int) -> float:
-        """The value `images` after the warm-up."""
+        """Return the value `images` real images after the end of the warm-up."""

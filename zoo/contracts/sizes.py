@@ -1,4 +1,4 @@
-"""Sizes of images that a network takes."""
+"""The image sizes that a network accepts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ __all__ = ["ImageSize", "check_image_size", "height_width", "plain_size", "size_
 def check_image_size(
     part: str, image_size: ImageSize, multiple: int = 4, minimum: int = 8, oblong: bool = False
 ) -> None:
-    """Refuse an `image_size` that `part` cannot take, naming the nearest that it can.
+    """Reject an `image_size` that a part does not support, suggesting the nearest supported one.
 
     Args:
-        part: `generator dcgan`, for the sentence.
-        multiple, minimum: what each side has to be.
-        oblong: whether height and width may differ.
+        part: The part as the message names it, for instance `generator dcgan`.
+        image_size: The side length in pixels, or (height, width).
+        multiple: Each side must be a multiple of this.
+        minimum: The smallest supported side.
+        oblong: Whether height and width may differ.
 
     Raises:
-        ZooError: a side is below `minimum` or no multiple of `multiple`, or the sides differ.
+        ZooError: A side is below `minimum` or not a multiple of `multiple`, or the sides differ
+            although `oblong` is False.
     """
     height, width = height_width(image_size)
     if height != width and not oblong:
@@ -46,12 +49,12 @@ def check_image_size(
 
 
 def _nearest(side: int, multiple: int, minimum: int) -> int:
-    """The right side nearest to this one; of two as near the larger."""
+    """Return the supported side closest to `side`; the larger one of two equally close."""
     return min(_beside(side, multiple, minimum), key=lambda near: (abs(near - side), -near))
 
 
 def _beside(side: int, multiple: int, minimum: int) -> list[int]:
-    """The side itself where it is right, else the one or two right ones beside it."""
+    """Return `side` itself if it is supported, else the one or two supported sides next to it."""
     first = -(-minimum // multiple) * multiple
     if side <= first:
         return [first]

@@ -1,4 +1,4 @@
-"""What the program can do with a configuration: `task=NAME`."""
+"""The base class of tasks: what the command line can do with a configuration (`task=NAME`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Run:
-    """Where a task runs, and what it was asked for.
+    """One run of a task: its folder and its configuration.
 
     Attributes:
-        folder: of the run; what the task writes goes there.
-        config: the whole configuration as plain values, of which a task's own options are a part.
-        overrides: of the command line, without those of Hydra's own settings.
+        folder: The run's folder, to which the task writes.
+        config: The whole configuration as plain values, including the task's own options.
+        overrides: The overrides given on the command line, without those of Hydra's own settings.
     """
 
     folder: Path
@@ -26,17 +26,17 @@ class Run:
 
 
 class Task(ABC):
-    """A command of the program; its signature is its options, its docstring its help.
+    """A command of the program; its signature defines its options, and its docstring is the help.
 
-    From Python a folder is enough: `zoo.create("task", "sample", ckpt="mnist")("pictures")`.
+    From Python, call it with a folder: `zoo.create("task", "sample", ckpt="mnist")("pictures")`.
 
     Attributes:
-        uses: sections of the configuration that it looks at, besides its own options; whoever sets
-            another one is told that it does nothing.
-        instead: by section that it does not use, what does the same.
-        writes_files: whether it leaves anything in the run's folder; where it does not, there is no
-            such folder, and it works where nothing can be written.
-        printed: labels of its summary that it has printed itself.
+        uses: The sections of the configuration that the task reads, besides its own options. Users
+            who set anything in another section are told that it has no effect.
+        instead: For sections that the task does not use, the option that serves the same purpose.
+        writes_files: Whether the task writes to the run's folder. If not, no folder is created, so
+            that the task works in read-only places.
+        printed: The labels of the summary that the task has already printed itself.
     """
 
     uses: ClassVar[tuple[str, ...]] = ()
@@ -45,9 +45,12 @@ class Task(ABC):
     printed: tuple[str, ...] = ()
 
     def __call__(self, run: Run | str | os.PathLike[str]) -> dict[str, Any]:
-        """Run in the folder of `run`, or in a folder; the summary by label."""
+        """Run the task for a `Run` or in a folder, and return its summary by label."""
         return self.run(run if isinstance(run, Run) else Run(Path(run)))
 
     @abstractmethod
     def run(self, run: Run) -> dict[str, Any]:
-        """Do the work; what it returns is printed at its end: labels with texts, numbers, paths."""
+        """Run the task and return its summary: texts, numbers or paths by label.
+
+        The command line prints the summary at the end.
+        """

@@ -1,4 +1,4 @@
-"""What an update of D or G hands to heads, regularizers, augmentations and auxiliary losses."""
+"""The record of one update of D or G that heads, regularizers and augmentations receive."""
 
 from __future__ import annotations
 
@@ -15,40 +15,45 @@ from zoo.layers.moving import share_of_piece
 
 
 class Discriminate(Protocol):
+    """Scores images with D; see `Update.discriminate`."""
+
     def __call__(
         self, images: Tensor, labels: Tensor | None, augmented: bool = True
     ) -> DiscriminatorOutput: ...
 
 
 class Generate(Protocol):
+    """Makes `n` images with G; see `Update.generate`."""
+
     def __call__(self, n: int, labels: Tensor | None = None) -> GeneratorOutput: ...
 
 
 @dataclass(eq=False, kw_only=True)
 class Update:
-    """What an update already computed, for whatever adds to it.
+    """What an update has computed so far, for the methods that add to it.
 
     Attributes:
-        side: whose update it is.
-        generator, discriminator: the networks (a `Generator`, a `Discriminator`); D's parameters
-            take no gradient in G's update.
-        real: real images (N, C, H, W).
-        labels: (N,) int64 of reals and fakes alike, or None.
-        generated: what G made; in D's update without a graph, in G's with one.
-        real_output: what D said of the reals; in G's update constants, and None where neither loss
-            nor head needs them.
-        fake_output: what D said of the fakes. Scores are fp32 at least.
-        discriminate: a pass of D like the step's own, in the same precision; `augmented=False`
-            shows D the images as they are.
-        randoms: by "real" or "fake", where a due regularizer `repeats` that pass and it was not
-            compiled: what to enter so that D draws the random numbers of the step's own pass, which
-            was in fp32 then.
-        generate: new images of G, with a graph where gradients are on and it is G's update.
-        loss_scale: what gradients are larger by within the backward pass: 1, but under fp16 what
-            its gradient scaler multiplies losses by.
-        piece, pieces: the batch of an update may be shared into pieces, of each of which the hooks
-            are told; this is the how many-th, from 0. What counts updates counts the last one
-            (`is_last`); a moving average goes `share_of_piece` of its way at each.
+        side: The network that is being updated.
+        generator, discriminator: The networks (a `Generator` and a `Discriminator`). In G's update,
+            D's parameters take no gradient.
+        real: Real images (N, C, H, W).
+        labels: The labels (N,), int64, of both reals and fakes; None without classes.
+        generated: The output of G: detached in D's update, with its graph in G's.
+        real_output: The output of D for the reals. In G's update it is detached, and None if
+            neither the loss nor the head nor a regularizer that is due needs it.
+        fake_output: The output of D for the fakes. Scores are at least fp32.
+        discriminate: Runs D as the step itself does, in the same precision; `augmented=False`
+            skips the augmentations.
+        randoms: Context managers by "real" or "fake", for a regularizer that `repeats` that pass.
+            Within one, D draws the same random numbers as in the step's own pass, which was then
+            computed in fp32. Empty for a compiled pass.
+        generate: Makes new images with G, with a graph in G's update if gradients are enabled.
+        loss_scale: The factor by which all gradients are scaled during the backward pass: the
+            factor of the gradient scaler under fp16, otherwise 1.
+        piece, pieces: The index, from 0, and the number of the pieces of this update's batch. With
+            gradient accumulation, hooks are called for each piece. A hook that counts updates
+            should count only the last piece (`is_last`), and a moving average should advance by
+            `share_of_piece` with each.
     """
 
     side: Side
@@ -69,32 +74,33 @@ class Update:
 
     @property
     def is_last(self) -> bool:
-        """Whether the update ends with this piece."""
+        """Whether this is the last piece of the update's batch."""
         return self.piece == self.pieces - 1
 
     def share_of_piece(self, share: float) -> float:
-        """How far a moving average goes at one piece, if it goes by `share` at an update."""
+        """Return the step of a moving average for one piece, given its step `share` per update."""
         return share_of_piece(share, self.pieces)
 
     def real_gradient(self) -> Tensor:
-        """d D(real) / d real, (M, C*H*W), itself differentiable; in fp32.
+        """Return the gradient of D's score with respect to the reals: (M, C*H*W), differentiable.
 
-        Of several scores of an image D is the mean, as in the loss: a slope then says the same of
-        a critic of one score and of one of many patches.
+        If D gives an image several scores, their mean is differentiated, as in the loss, so that
+        gradients have the same scale for one score and for many patches.
 
-        From the step's own pass where a due regularizer asked for it by `differentiates`, else by a
-        pass of its own.
+        The gradient is taken through the step's own pass if a regularizer that is due lists "real"
+        in `differentiates`, otherwise through an extra pass; in both cases in fp32.
         """
         return self._own_gradient("real", self.real, self.real_output)
 
     def fake_gradient(self) -> Tensor:
-        """d D(fake) / d fake, (M, C*H*W), as `real_gradient`; fakes are taken as constants."""
+        """Like `real_gradient`, with respect to the fakes, which are treated as constants."""
         return self._own_gradient("fake", self.generated.images, self.fake_output)
 
     def gradient(self, images: Tensor) -> Tensor:
-        """d D(images) / d images, (M, C*H*W), for any images under the update's labels.
+        """Return the gradient (M, C*H*W) of D's score with respect to any images (N, C, H, W).
 
-        A pass of its own, in fp32 and through the augmentation; `images` are taken as constants.
+        The images are scored under the update's labels in an extra fp32 pass, with augmentations.
+        They are treated as constants.
         """
         images = widen(images.detach()).requires_grad_()
         with full_precision(images.device):
@@ -113,24 +119,24 @@ class Update:
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """The tensor in fp32 at least: half precisions are widened, doubles kept."""
+    """Convert half precision to fp32; leave fp32 and fp64 as they are."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def image_scores(scores: Tensor) -> Tensor:
-    """Scores (M, ...) as one an image, (M,): the mean of its own."""
+    """Reduce scores (M, ...) to one per image, (M,), by averaging those of each image."""
     return scores if scores.dim() == 1 else scores.flatten(1).mean(1)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Switch autocast off where it is on."""
+    """Return a context in which autocast is disabled."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def _input_gradient(scores: Tensor, images: Tensor) -> Tensor:
-    """One row an image's mean score, also where D sees several images as one."""
+    """Return the gradient of each mean score (M,), one row each; a row covers a whole pack."""
     with full_precision(images.device):
         total = image_scores(scores).sum()
         (gradient,) = torch.autograd.grad(total, images, create_graph=True)

@@ -1,5 +1,5 @@
-"""What knows nothing of GANs: errors, version, extras, atomic files, tables, processes, randoms.
+"""Utilities that are independent of GANs: errors, atomic files, tables, processes, random numbers.
 
-The lowest room: it imports nothing of the zoo.
-Everything else may import any file of it, and raises its `ZooError`.
+This is the lowest layer: it imports nothing else from the zoo, and every other package may import
+it. Its `ZooError` is the error that all of the zoo raises for wrong input.
 """

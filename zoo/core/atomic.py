@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever ends the process that writes them."""
+"""Atomic file writes: a file is complete or missing, even if the writing process is killed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` at the end, on the disk as well.
+    """Yield a temporary path to write to; on success, that file replaces `path` atomically.
 
-    The folder is made. After an error the partial file is removed, `path` is as it was, and an
-    error of the disk that names no file names this one.
+    The folder is created if necessary. After an error, the temporary file is removed and `path` is
+    unchanged. An `OSError` without a file name is raised again with that of `path`.
 
     Args:
-        on_disk: wait until the disk has it; not worth its time for one of thousands of pictures.
+        path: The file to replace.
+        on_disk: Whether to wait until the data are on the disk; not worth the time for one of
+            thousands of images.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial_of(path)
@@ -39,12 +41,12 @@ def replacing(path: Path, on_disk: bool = True) -> Iterator[Path]:
 
 
 def _partial_of(path: Path) -> Path:
-    """Where this thread writes a file before it has its name."""
+    """Return the temporary path to which this thread writes before replacing `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left of files below a folder, none of which is whole."""
+    """Remove the temporary files that killed processes have left in a folder and its subfolders."""
     for where, _, names in os.walk(folder):
         for name in names:
             if name.startswith(".") and name.endswith(".tmp"):
@@ -52,21 +54,21 @@ def remove_partials(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text so that a reader sees the old file or the whole new one."""
+    """Write a text file atomically."""
     with replacing(path) as partial:
-        # Half a letter, as in the name of a file or of a class that is no UTF-8, has no encoding.
+        # Names that are not valid UTF-8 contain lone surrogates, which cannot be encoded.
         partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """The same with JSON; what it does not know is written as text."""
+    """Write a JSON file atomically; values that JSON does not support are written as strings."""
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Write a file for this user alone where there is none yet: of several processes, one's stays.
+    """Write a file, readable by this user only, unless it exists already.
 
-    No reader sees a part of it.
+    The write is atomic: if several processes try it, the file of the first one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial_of(path)
@@ -79,7 +81,7 @@ def write_once(path: Path, content: bytes) -> None:
             os.link(partial, path)
         except FileExistsError:
             return
-        except OSError:  # a disk without links
+        except OSError:  # the file system has no hard links
             os.replace(partial, path)
         _sync(path.parent)
     finally:
@@ -87,14 +89,14 @@ def write_once(path: Path, content: bytes) -> None:
 
 
 def commit(partial: Path, path: Path) -> None:
-    """Put a written file in the place of another of the same folder, and both on the disk."""
+    """Replace `path` by a finished file in the same folder, and flush both to the disk."""
     _sync(partial)
     os.replace(partial, path)
     _sync(path.parent)
 
 
 def keep(path: Path, copy: Path) -> None:
-    """Make `copy` what `path` is now, in one go, without its bytes where the disk can link them."""
+    """Make `copy` an atomic copy of `path`: a hard link if the file system supports it."""
     partial = copy.with_name(f".{copy.name}.tmp")
     partial.unlink(missing_ok=True)
     try:
@@ -108,10 +110,10 @@ def keep(path: Path, copy: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold a file or a folder; some disks cannot, and some systems not a folder.
+    """Flush a file or a folder to the disk, where the file system supports it.
 
     Raises:
-        OSError: it is full or broken, which some disks say only now.
+        OSError: The disk is full or broken, which some disks report only now.
     """
     try:
         handle = os.open(path, os.O_RDONLY)

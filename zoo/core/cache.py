@@ -1,4 +1,4 @@
-"""Folders that the environment may name: of data sets, and of what the zoo can make again."""
+"""The folders of data sets and of caches, which environment variables can set."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def data_dir() -> str:
-    """The folder of data sets: `$ZOO_DATA_DIR`, else `data`."""
+    """Return the folder of data sets: `$ZOO_DATA_DIR`, or `data` by default."""
     return os.environ.get("ZOO_DATA_DIR", "data")
 
 
 def cache_dir() -> Path:
-    """The folder of decoded pictures and of features of reference images.
+    """Return the folder for data that can be computed again: decoded images, reference features.
 
-    `$ZOO_CACHE`, else `$XDG_CACHE_HOME/gan-zoo`, else `~/.cache/gan-zoo`.
+    This is `$ZOO_CACHE`, else `$XDG_CACHE_HOME/gan-zoo`, else `~/.cache/gan-zoo`.
     """
     if own := os.environ.get("ZOO_CACHE"):
         return Path(own).expanduser()

@@ -1,4 +1,4 @@
-"""Averages and collections over processes: gradients of one network, buffers, scores."""
+"""Averaging and gathering over the processes of a training."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _average(tensors: list[Tensor]) -> None:
 def average_gradients(network: nn.Module) -> None:
     """Replace every gradient of `network` by its mean over all processes.
 
-    One reduction per network and update, after its whole backward pass, so that penalties with a
-    double backward pass and D without gradients in G's update need no special care.
+    There is one reduction per network and update, after the whole backward pass, so that penalties
+    with a double backward pass, and D without gradients in G's update, need no special treatment.
     """
     by_type: dict[torch.dtype, list[Tensor]] = {}
     for weight in network.parameters():
@@ -44,7 +44,10 @@ def average_buffers(module: nn.Module) -> None:
 
 @torch.no_grad()
 def mean_over_processes(values: Tensor) -> Tensor:
-    """The mean of every process's `values`, of any one shape; in a single process themselves."""
+    """Return the mean of `values` over all processes, elementwise.
+
+    The shape must be the same in all of them. In a single process, `values` are returned.
+    """
     if not (dist.is_available() and dist.is_initialized()):
         return values
     mean = values.clone()
@@ -54,7 +57,7 @@ def mean_over_processes(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def deviation_over_processes(values: Tensor) -> Tensor:
-    """The standard deviation of all processes' `values`, as many of each."""
+    """Return the standard deviation over the `values` of all processes, equally many in each."""
     if process_count() == 1:
         return values.std()
     moments = torch.stack((values.mean(), values.square().mean()))
@@ -64,7 +67,7 @@ def deviation_over_processes(values: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Every process's tensor, one after the other; the gradients of all copies come back summed."""
+    """Concatenates the tensors of all processes; the backward pass sums the gradients of a part."""
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor) -> Tensor:
@@ -80,11 +83,11 @@ class _Gather(torch.autograd.Function):
 
 
 def gather_with_gradient(mine: Tensor) -> Tensor:
-    """All processes' tensors of one shape (N, ...), as (processes * N, ...) in rank order.
+    """Concatenate the tensors (N, ...) of all processes to (processes * N, ...), in rank order.
 
-    For losses over the whole batch: where every process takes the mean over its own images of a
-    function of everybody's, the mean of the processes' gradients is the gradient of one process
-    with the whole batch. In a single process it is `mine` itself.
+    This is for losses over the whole batch. If every process takes the mean, over its own images,
+    of a function of all images, then the mean of the processes' gradients equals the gradient of a
+    single process with the whole batch. In a single process, `mine` is returned.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return mine
@@ -93,17 +96,17 @@ def gather_with_gradient(mine: Tensor) -> Tensor:
 
 
 def process_count() -> int:
-    """How many processes train together; 1 without torch's distributed package."""
+    """Return how many processes train together; 1 without torch's distributed package."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def own_place(n: int) -> int:
-    """Where this process's `n` rows begin among those of `gather_with_gradient`."""
+    """Return the index of the first of this process's `n` rows in `gather_with_gradient`."""
     return n * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def gather_objects(mine: Any) -> list[Any]:
-    """What every process gave, in the order of their ranks."""
+    """Return the objects of all processes, in rank order."""
     everything: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(everything, mine)
     return everything

@@ -1,4 +1,4 @@
-"""The exception that means "the input was wrong", what options may be, and the "did you mean"."""
+"""The error for wrong input, the ranges of options, and "did you mean" suggestions."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_SENTENCE = 4000
-"""Letters of an error's sentence, since what it repeats of a file may be of any length."""
+"""The largest length of an error message, which may quote contents of a file of any size."""
 
 
 def printable(text: str, kept: str = "") -> str:
-    """A text without control characters, which would move a terminal's cursor, but those kept."""
+    """Replace control characters, which could move a terminal's cursor, by question marks.
+
+    Args:
+        text: The text.
+        kept: Control characters to keep.
+    """
     return "".join(c if c.isprintable() or c in kept else "?" for c in text)
 
 
 def shown(path: str | Path) -> str:
-    """A path relative to the current folder where it lies inside it."""
+    """Return a path for display: relative to the current folder if it lies inside it."""
     path = Path(path)
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 class ZooError(Exception):
-    """Bad input, told in one sentence: what was wrong, where, and what would be right.
+    """The error for wrong input; its message says what was wrong, where, and what would be right.
 
-    The command line prints the text alone and exits with 1; Python users catch it as any exception.
-    What it repeats of a file has no control characters, which would move a terminal's cursor, and
-    of one that is far too long the middle is left out.
+    The command line prints only the message and exits with status 1. Control characters, which
+    could come from a file and move a terminal's cursor, are replaced, and the middle of a very long
+    message is left out.
     """
 
     def __init__(self, sentence: object = "") -> None:
@@ -42,15 +47,15 @@ class ZooError(Exception):
 
 
 class OwnError(ZooError):
-    """An error of one process of several, which that process tells, since no other has it."""
+    """An error that only one of several processes has, and that this process therefore prints."""
 
 
 class TooFewError(ZooError):
-    """There are too few images for a figure; others may be made of them."""
+    """There are too few images for a metric; other metrics may still work."""
 
 
 class DoesNotApplyError(ZooError):
-    """What was asked for means nothing for this model, and is no loss where nobody named it."""
+    """A request makes no sense for this model; it may be skipped if it was not made explicitly."""
 
 
 class OutOfRange(ZooError):
@@ -58,20 +63,21 @@ class OutOfRange(ZooError):
 
 
 class ZooWarning(UserWarning):
-    """What a user should know and need not mend; the command line prints the text alone."""
+    """A warning that requires no action; the command line prints only its message."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option may be: `Annotated[int, at_least(1)]` in a part's signature.
+    """The allowed values of a numeric option: `Annotated[int, at_least(1)]` in a part's signature.
 
-    Made by `at_least`, `above`, `at_most`, `below` and `between`; None is in every range, NaN in
-    none.
+    Ranges are created by `at_least`, `above`, `at_most`, `below` and `between`. None is in every
+    range, NaN in none.
 
     Attributes:
-        text: as `task=list` shows it: `>= 1`.
-        words: as a sentence says it: `1 or more`.
-        least, most: the ends, which belong to it unless they are in `without`.
+        text: The range as `task=list` shows it: `>= 1`.
+        words: The range as error messages name it: `1 or more`.
+        least, most: The bounds, which belong to the range unless they are in `without`.
+        without: Values that do not belong to the range.
     """
 
     text: str
@@ -86,10 +92,14 @@ class Range:
         return self.least <= value <= self.most and value not in self.without
 
     def check(self, place: str, **values: float | None) -> Range:
-        """Refuse values outside.
+        """Reject values outside of the range.
 
         Args:
-            place: what stands before an option's name in the sentence: `model.`, `loss hinge: `.
+            place: A prefix of the option's name in the message: `model.`, `loss hinge: `.
+            values: The values by option.
+
+        Returns:
+            The range itself.
 
         Raises:
             OutOfRange: "loss hinge: margin=0 must be above 0."
@@ -101,27 +111,33 @@ class Range:
 
 
 def at_least(bound: float, place: str = "", **values: float | None) -> Range:
-    """Numbers from `bound` up. `values` outside are refused, as by `Range.check`."""
+    """Return the range of numbers from `bound` on, and reject `values` outside of it.
+
+    See `Range.check` for `place` and `values`.
+    """
     return Range(f">= {bound}", f"{bound} or more", bound).check(place, **values)
 
 
 def above(bound: float, place: str = "", **values: float | None) -> Range:
-    """Numbers above `bound`, which is none of them. `values` outside are refused."""
+    """Return the range of numbers greater than `bound`, and reject `values` outside of it.
+
+    See `Range.check` for `place` and `values`.
+    """
     return Range(f"> {bound}", f"above {bound}", bound, without=(bound,)).check(place, **values)
 
 
 def at_most(bound: float) -> Range:
-    """Numbers up to `bound`."""
+    """Return the range of numbers up to and including `bound`."""
     return Range(f"<= {bound}", f"{bound} or less", most=bound)
 
 
 def below(bound: float) -> Range:
-    """Numbers below `bound`, which is none of them."""
+    """Return the range of numbers less than `bound`."""
     return Range(f"< {bound}", f"below {bound}", most=bound, without=(bound,))
 
 
 def between(least: float, most: float) -> Range:
-    """Numbers from `least` to `most`, both of them too."""
+    """Return the range of numbers from `least` to `most`, both included."""
     return Range(f"from {least} to {most}", f"from {least} to {most}", least, most)
 
 
@@ -129,45 +145,49 @@ def between(least: float, most: float) -> Range:
 class Idle:
     """When an option has no effect: `Annotated[float, idle_when(form="ratio")]` in a signature.
 
-    Made by `idle_when` and `idle_beside`.
+    Created by `idle_when` and `idle_beside`.
 
     Attributes:
-        settings: values of other options, all of which have to hold.
-        others: options that have to be given, whatever their value.
+        settings: Other options and their values, all of which must match.
+        others: Other options that must all be set, to any value but None.
     """
 
     settings: tuple[tuple[str, Any], ...] = ()
     others: tuple[str, ...] = ()
 
     def reason(self, values: Mapping[str, Any]) -> str:
-        """The settings among the values of all options that leave this one without effect."""
-        held = [(name, values.get(name)) for name, _ in self.settings]
-        given = [(name, values.get(name)) for name in self.others]
-        holds = held == [*self.settings] and all(value is not None for _, value in given)
-        return " and ".join(f"{k}={in_words(v)}" for k, v in (*held, *given)) if holds else ""
+        """Name the settings because of which the option has no effect; empty if it has one.
+
+        Args:
+            values: The values of all options by name.
+        """
+        actual = [(name, values.get(name)) for name, _ in self.settings]
+        others = [(name, values.get(name)) for name in self.others]
+        idle = actual == [*self.settings] and all(value is not None for _, value in others)
+        return " and ".join(f"{k}={in_words(v)}" for k, v in (*actual, *others)) if idle else ""
 
 
 def in_words(value: object) -> str:
-    """A value as a command line has it: `null`, `true`, `0.5`."""
+    """Format a value as on the command line: `null`, `true`, `0.5`."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def idle_when(**settings: Any) -> Idle:
-    """An option that does nothing while others have these values, and is then not given."""
+    """Mark an option that has no effect, and must not be set, while others have these values."""
     return Idle(tuple(settings.items()))
 
 
 def idle_beside(*others: str) -> Idle:
-    """An option that does nothing where others are given, in whose place it stands."""
+    """Mark an option that has no effect if other options are set, to which it is an alternative."""
     return Idle(others=others)
 
 
 def suggest(wrong: str, choices: Iterable[str]) -> str:
-    """`" Did you mean 'dcgan'?"` where a choice is close to `wrong`, else the empty string.
+    """Return `" Did you mean 'dcgan'?"` if a choice is similar to `wrong`, else the empty string.
 
-    Where none is spelt like it, those that hold it as a part are close: `proj`, `mnist`.
+    If no choice is spelled similarly, up to three that contain `wrong` are suggested.
     """
     names, text = [str(c) for c in choices], str(wrong)
     close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
@@ -177,5 +197,5 @@ def suggest(wrong: str, choices: Iterable[str]) -> str:
 
 
 def listing(choices: Iterable[object]) -> str:
-    """Choices as `a, b, c`, or `(none)` where there is none."""
+    """Format choices as `a, b, c`; `(none)` if there are none."""
     return ", ".join(str(c) for c in choices) or "(none)"

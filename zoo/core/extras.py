@@ -1,4 +1,4 @@
-"""Packages that only some tasks need, and the sentence for when they are missing."""
+"""Optional dependencies, and the error if one is missing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from zoo.core.errors import ZooError, listing
 
 
 def require(extra: str, what: str, *modules: str) -> None:
-    """Refuse `what` where one of its modules cannot be imported, with the command that helps.
+    """Check that the optional dependencies of a feature can be imported.
+
+    Args:
+        extra: The extra of the package `gan-zoo` that installs them.
+        what: The feature, for the message.
+        modules: The modules to import.
 
     Raises:
-        ZooError: a module is missing.
+        ZooError: A module is missing; the message gives the command that installs it.
     """
     missing = []
     for module in modules:
@@ -20,9 +25,11 @@ def require(extra: str, what: str, *modules: str) -> None:
         except ImportError:
             missing.append(module)
     if missing:
-        raise ZooError(f"{what} needs {listing(missing)}, not installed here: {command(extra)}.")
+        raise ZooError(
+            f"{what} needs {listing(missing)}, which is not installed: {command(extra)}."
+        )
 
 
 def command(extra: str) -> str:
-    """What installs the packages of `extra`."""
+    """Return the command that installs the packages of `extra`."""
     return f"pip install 'gan-zoo[{extra}]' (or pip install -e '.[{extra}]' in the repository)"

@@ -1,4 +1,4 @@
-"""What a machine runs out of, told apart by the errors of Python, PyTorch, CUDA and gloo."""
+"""Recognizing from an error that memory or a disk is exhausted, or that a process was lost."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ _MEMORY = (
     "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
     "bad_alloc", "ALLOC_FAILED", "Unable to allocate",
 )  # fmt: skip
-"""What errors say of allocators: torch's on CPU, CUDA and MPS, C++, cuBLAS, cuDNN, numpy."""
+"""Parts of the messages of allocators: torch on CPU, CUDA and MPS, C++, cuBLAS, cuDNN, NumPy."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN = (errno.EIO, errno.EROFS, getattr(errno, "ESTALE", errno.EIO))
-"""A system that finds its disk broken lets nobody write to it any more."""
+"""Includes EROFS, since a system makes a file system read-only once its disk turns out broken."""
 _PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL")
-"""What errors say of collectives whose other end is gone."""
+"""Parts of the messages of collective operations that have lost another process."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, of the machine's memory or of a device's."""
+    """Whether an allocation failed, in the machine's memory or in a device's."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError):
@@ -26,28 +26,31 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or the largest size of a file is used up."""
+    """Whether a disk or a quota is full, or a file has reached its largest size."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def is_disk_broken(error: BaseException) -> bool:
-    """Whether a disk, or the way to one elsewhere, fails, or may only be read."""
+    """Whether a disk, or the connection to a network disk, has failed or become read-only."""
     return isinstance(error, OSError) and error.errno in _BROKEN
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Whether a collective failed, as it does when another process has ended."""
+    """Whether a collective operation failed, as happens when another process has ended."""
     if type(error).__name__ in ("DistBackendError", "DistNetworkError"):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _PEER)
 
 
 def smaller_batch(size: int, unit: int = 1) -> int | None:
-    """The next smaller batch to try: half, in whole units; None where there is none.
+    """Return the next smaller batch size to try: half, rounded down to a multiple of `unit`.
 
     Args:
-        size: of the batch that did not fit.
-        unit: what a batch is a multiple of.
+        size: The batch size that did not fit into memory.
+        unit: The batch size must be a multiple of this.
+
+    Returns:
+        None if there is no smaller batch size.
     """
     smaller = size // 2 // unit * unit
     return smaller if 0 < smaller < size else None

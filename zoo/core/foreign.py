@@ -1,4 +1,4 @@
-"""Files that may come from anywhere, read no further than they may be long."""
+"""Reading text files from untrusted sources with bounded memory."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import TextIO
 
 MOST_TEXT = 2**26
-"""Bytes of a text that is read as a whole."""
+"""The most bytes of a text file that is read as a whole."""
 MOST_COLUMNS = 200
-"""The most columns of a log: each is a curve that a picture has to hold."""
+"""The most columns of a log, since each one becomes a curve in a plot."""
 MOST_LINE = 2**20
-"""Letters of a line of a log: a file with holes may have a line far longer than its bytes."""
+"""The most characters in a line of a log; in a sparse file, a line may be longer than the disk."""
 
 
 def check_file(file: Path) -> None:
-    """Refuse what a reader would wait for, or read without an end: a pipe, a device.
+    """Reject anything but a regular file; reading a pipe or a device might never end.
 
     Raises:
-        OSError: it is none, or missing.
+        OSError: It is not a regular file, or is missing.
     """
     if not stat.S_ISREG(os.stat(file).st_mode):
-        raise OSError("it is no file")
+        raise OSError("it is not a regular file")
 
 
 def read_text(file: Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:
-    """The text of a file of at most so many bytes.
+    """Return the text of a file that has at most `most` bytes.
 
     Raises:
-        OSError: it is longer, missing, or no file.
-        UnicodeDecodeError: it is no text.
+        OSError: The file is longer, missing, or not a regular file.
+        UnicodeDecodeError: It is not a text in this encoding.
     """
     check_file(file)
     with file.open("rb") as opened:
@@ -43,22 +43,24 @@ def read_text(file: Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str
 
 
 def read_lines(log: TextIO) -> Iterator[str]:
-    """The lines of a log, one at a time.
+    """Iterate over the lines of a log.
 
     Raises:
-        ValueError: one is too long.
+        ValueError: A line is too long.
     """
     while line := log.readline(MOST_LINE):
         if len(line) == MOST_LINE:
-            raise ValueError(f"it has a line of {MOST_LINE:,} letters or more")
+            raise ValueError(f"it has a line of {MOST_LINE:,} characters or more")
         yield line
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """The rows of a log, one at a time: a short line may stand for a long row.
+    """Iterate over the rows of a log in CSV format.
+
+    Rows are read one at a time, since even a short line becomes a row with all columns.
 
     Raises:
-        ValueError: it has too many columns, or a cell that is too long.
+        ValueError: The log has too many columns, or a cell that is too long.
     """
     rows = csv.DictReader(lines)
     try:

@@ -1,4 +1,4 @@
-"""Which process of a training this is, by what started it: known before torch is imported."""
+"""The rank of this process, from its launcher's environment variables; needs no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 def started_by_srun() -> bool:
     """Whether SLURM's `srun` started this process as one of several.
 
-    A batch script's own process has SLURM's variables too, and is alone.
+    The single process of a batch script has SLURM's variables, too.
     """
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
 
@@ -18,8 +18,10 @@ def started_by_torchrun() -> bool:
 
 
 def rank() -> int:
-    """This process's number among those of its training, as torchrun (`RANK`), Lightning
-    (`LOCAL_RANK`, on one machine) or `srun` tells it; 0 for one that is alone."""
+    """Return the rank of this process in its training; 0 for a single process.
+
+    It is set by torchrun (`RANK`), Lightning (`LOCAL_RANK`, on one machine) or `srun`.
+    """
     names = ["RANK", "LOCAL_RANK"]
     if started_by_srun():
         names.append("SLURM_PROCID")
@@ -27,8 +29,8 @@ def rank() -> int:
 
 
 def is_first() -> bool:
-    """Whether this is the process that prints, and that writes what there is one of.
+    """Whether this is the process that prints messages and writes files.
 
-    `NODE_RANK` tells the machines apart where a user starts Lightning on each.
+    `NODE_RANK` distinguishes machines if a user starts Lightning on each of them.
     """
     return rank() == 0 and ("RANK" in os.environ or int(os.environ.get("NODE_RANK", 0)) == 0)

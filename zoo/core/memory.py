@@ -1,4 +1,4 @@
-"""How much memory this process can come to hold, and what is larger than that."""
+"""How much memory this process can use, and whether a file fits into it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from zoo.core.errors import ZooError
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 _LIMIT_1 = "memory.limit_in_bytes"
-"""The file of the limit in control groups of version 1."""
+"""The file with the limit of a control group, version 1."""
 
 
 def usable_memory() -> int | None:
-    """Bytes that this process can come to hold; None where the system does not tell.
+    """Return how many bytes of memory this process can use; None if that is not known.
 
-    The least of the machine's memory, of what its container may take, and of what is free now or
-    can be freed, swap included.
+    This is the minimum of the machine's memory, the limit of its container, and the memory that is
+    free or can be freed, including swap.
     """
-    found = [_physical(), *_group_limits(), _free()]
-    return min((size for size in found if size is not None), default=None)
+    limits = [_physical(), *_group_limits(), _free()]
+    return min((size for size in limits if size is not None), default=None)
 
 
 def _physical() -> int | None:
@@ -31,7 +31,7 @@ def _physical() -> int | None:
 
 
 def _free() -> int | None:
-    """Memory that can be had without a process being killed for it; None outside of Linux."""
+    """Return the memory available without a process being killed; None except on Linux."""
     try:
         lines = (PROC / "meminfo").read_text().splitlines()
         sizes = {name: int(size.split()[0]) for name, size in (x.split(":") for x in lines)}
@@ -41,7 +41,7 @@ def _free() -> int | None:
 
 
 def _group_limits() -> list[int]:
-    """The limits of the control groups (version 1 or 2) of a container or a batch system."""
+    """Return the limits of the control groups (version 1 or 2) of a container or batch system."""
     limits = []
     try:
         lines = (PROC / "self" / "cgroup").read_text().splitlines()
@@ -49,13 +49,13 @@ def _group_limits() -> list[int]:
         return []
     for line in lines:
         _, _, rest = line.partition(":")
-        controllers, _, place = rest.partition(":")
+        controllers, _, path = rest.partition(":")
         if controllers not in ("", "memory"):
             continue
         root, name = (GROUPS, "memory.max") if not controllers else (GROUPS / "memory", _LIMIT_1)
-        group = root / place.strip("/")
+        group = root / path.strip("/")
         for folder in (group, *group.parents):
-            with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            with contextlib.suppress(OSError, ValueError):  # the file is missing or says "max"
                 limits.append(int((folder / name).read_text()))
             if folder == root:
                 break
@@ -63,16 +63,16 @@ def _group_limits() -> list[int]:
 
 
 def check_fits(file: Path) -> None:
-    """Refuse a file that has to be in memory as a whole and is larger than that.
+    """Reject a file that must be loaded as a whole but is larger than the usable memory.
 
-    One with holes may be, though it takes few bytes on the disk.
+    A sparse file may be that large although it takes few bytes on the disk.
 
     Raises:
-        ZooError: it is.
+        ZooError: The file does not fit into memory.
     """
     size, memory = file.stat().st_size, usable_memory()
     if memory is not None and size > memory:
         raise ZooError(
-            f"{file} has {size / 1e9:,.1f} GB, more than the {memory / 1e9:,.1f} GB of memory that "
-            "can be had on this machine now."
+            f"{file} has {size / 1e9:,.1f} GB, more than the {memory / 1e9:,.1f} GB of memory "
+            "available on this machine now."
         )

@@ -1,4 +1,4 @@
-"""Whether servers answer: asked first, because downloads by other packages have no time limit."""
+"""Checking whether servers answer, since downloads by other packages have no timeout."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PROBE_SECONDS = 5.0
 
 
 def probe(urls: Sequence[str]) -> None:
-    """Return where one of the servers answers, with whatever.
+    """Return as soon as one of the servers answers, even with an HTTP error.
 
-    Proxies named in the environment are used.
+    Proxies set in the environment are used.
 
     Raises:
-        OSError: none does; the reason of the last one.
+        OSError: No server answers; this is the error of the last one.
     """
-    problem: OSError = OSError("no server is known")
+    problem: OSError = OSError("there are no servers to try")
     for url in urls:
         try:
             request = urllib.request.Request(url, method="HEAD")

@@ -1,4 +1,4 @@
-"""Seeds, and random numbers that leave others as they were."""
+"""Seeded random number generators, and a context that leaves the global ones unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.core.errors import ZooError
 
 
 def seeded(seed: int) -> torch.Generator:
-    """A CPU random generator at `seed` (0 to 2^63 - 1)."""
+    """Return a CPU random number generator with a seed from 0 to 2^63 - 1."""
     if not 0 <= seed < 2**63:
         raise ZooError(f"seed={seed} must be between 0 and 2^63 - 1.")
     return torch.Generator().manual_seed(seed)
@@ -19,11 +19,11 @@ def seeded(seed: int) -> torch.Generator:
 
 @contextmanager
 def forked_random() -> Iterator[None]:
-    """Within it, random numbers are free to be drawn and seeded: after it they go on as before.
+    """Return a context that restores the state of torch's random number generators at its end.
 
-    CUDA is not started for it, as PyTorch's default would, with a warning where there are several
-    devices. A seed from within waits for a CUDA that starts later; the one from before takes its
-    place.
+    Unlike `torch.random.fork_rng` by default, it does not initialize CUDA, nor warn if there are
+    several devices. If CUDA is not initialized yet, torch would apply a seed set within the context
+    once it is; the seed from before the context is set again instead.
     """
     started = torch.cuda.is_initialized()
     with torch.random.fork_rng(range(torch.cuda.device_count()) if started else ()):

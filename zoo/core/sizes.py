@@ -1,4 +1,4 @@
-"""Sizes of images: a side for square ones, (height, width) for oblong ones."""
+"""Image sizes: the side length of square images, or (height, width)."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Sequence
 from zoo.core.errors import ZooError
 
 ImageSize = int | Sequence[int]
-"""Side in pixels, or (height, width)."""
+"""The side length in pixels, or (height, width)."""
 
 
 def height_width(image_size: ImageSize) -> tuple[int, int]:
-    """(height, width) of an image size.
+    """Convert an image size to (height, width).
 
     Raises:
-        ZooError: it is neither a side nor a pair, or not positive.
+        ZooError: It is neither an integer nor a pair of integers, or not positive.
     """
     pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(pair) != 2 or any(not isinstance(side, int) or side < 1 for side in pair):
         shown = image_size if isinstance(image_size, int) else list(image_size)
         raise ZooError(
-            f"image_size={shown} must be a side in pixels or [height, width], whole numbers from 1."
+            f"image_size={shown} must be a side in pixels or [height, width], integers from 1 on."
         )
     return pair
 
 
 def plain_size(image_size: ImageSize) -> int | tuple[int, int]:
-    """The side where the image is square, else (height, width)."""
+    """Simplify an image size: the side length if it is square, else (height, width)."""
     height, width = height_width(image_size)
     return height if height == width else (height, width)
 
 
 def size_in_words(image_size: ImageSize) -> str:
-    """`32²`, or `48×64` (height × width)."""
+    """Format an image size as `32²`, or as `48×64` (height × width)."""
     height, width = height_width(image_size)
     return f"{height}²" if height == width else f"{height}×{width}"

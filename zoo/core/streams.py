@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, as where a service or a window starts the program."""
+"""Standard streams, which may be closed if a service or a desktop starts the program."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TextIO
 
 
 def open_closed_streams() -> None:
-    """Let what has no stream read and write nothing, as where a shell says `>&-`.
+    """Open the null device for every standard stream that is closed, as by a shell's `>&-`.
 
-    Python leaves None in its place, and the number to the next file that is opened, into which
-    a library would print.
+    Python sets such a stream to None. Its file descriptor would be given to the next file that is
+    opened, and libraries would print into that file.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # lives on
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # stays open
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody watches what is printed there; None is a closed stream."""
+    """Whether a stream is a terminal; a closed stream (None) is not."""
     return stream is not None and stream.isatty()

@@ -1,4 +1,4 @@
-"""Tables as text: Markdown for files and pages, aligned columns for a terminal."""
+"""Tables as text: Markdown for documents, aligned columns for a terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ _Row = Sequence[Any]
 
 
 def markdown(head: _Row, rows: Iterable[_Row], padded: bool = False) -> str:
-    """A Markdown table; what a cell holds of `|` and line breaks does not end it.
+    """Format a Markdown table; `|` and line breaks in cells are escaped.
 
     Args:
-        padded: columns are as wide as their widest cell, to be read in a terminal too.
+        head: The column names.
+        rows: The rows.
+        padded: Whether to pad all cells of a column to the same width, for reading in a terminal.
     """
     lines = [[_cell(value) for value in line] for line in [head, *rows]]
     if not padded:
@@ -29,7 +31,7 @@ def markdown(head: _Row, rows: Iterable[_Row], padded: bool = False) -> str:
 
 
 def aligned(head: _Row, rows: Iterable[_Row]) -> str:
-    """A table for a terminal: the first column to the left, the others to the right."""
+    """Format a table for a terminal, with the first column left-aligned and the others right."""
     lines = [[str(value) for value in line] for line in [head, *rows]]
     widths = _widths(lines)
     lines.insert(1, ["-" * width for width in widths])
@@ -40,7 +42,10 @@ def aligned(head: _Row, rows: Iterable[_Row]) -> str:
 
 
 def labelled(values: dict[str, Any]) -> str:
-    """A value a line, behind its label, all in one column, without control characters."""
+    """Format one line per value, after its label, with the values aligned in one column.
+
+    Control characters are replaced.
+    """
     width = max(map(len, values), default=0)
     lines = (f"{label:<{width}}  {value}" for label, value in values.items())
     return printable("\n".join(lines), "\n")

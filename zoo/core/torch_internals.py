@@ -1,7 +1,8 @@
-"""torch's private names, all that the zoo uses; tests/core/test_torch_internals.py watches them.
+"""All uses of torch's private names, collected in one place.
 
-They have no equal among the public ones: the `foreach` functions treat a list of tensors in one
-kernel, and a dispatch mode sees every operation.
+They have no public equivalents: the `foreach` functions process a list of tensors in one kernel,
+and a dispatch mode sees every operation. tests/core/test_torch_internals.py checks that they still
+exist and behave as expected.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ __all__ = [
 ]
 
 COMPILER = ("torch._dynamo", "torch._inductor")
-"""Modules from which errors of `torch.compile` come."""
+"""The modules from which the errors of `torch.compile` come."""
 
 NEEDS_TWO = "Expected more than 1 value per channel when training"
-"""How batch norm's error begins where it refuses the features of a single image."""
+"""The beginning of batch norm's error for the features of a single image."""
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
-"""The base of all batch norms: of one, two and three dimensions, lazy and synchronised."""
+"""The base class of all batch norms: in one, two and three dimensions, lazy and synchronized."""
 
 norms = torch._foreach_norm
 add = torch._foreach_add
@@ -63,25 +64,25 @@ clamp_max_ = torch._foreach_clamp_max_
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """One tensor (N,) of the values of all, which are contiguous and of one type."""
+    """Concatenate contiguous tensors of one dtype into a single tensor (N,)."""
     return torch._utils._flatten_dense_tensors(tensors)
 
 
 def unflatten(flat: Tensor, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Views of `flat` in the shapes of `tensors`."""
+    """Return views of `flat` with the shapes of `tensors`."""
     return torch._utils._unflatten_dense_tensors(flat, tensors)
 
 
 def has_linear_pointwise() -> bool:
-    """Whether this torch was built with oneDNN's products."""
+    """Whether this build of torch has oneDNN's linear layers."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def linear_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A linear layer by oneDNN."""
+    """Apply a linear layer with oneDNN."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def outputs_and_mutation(operation: Any) -> tuple[int, bool]:
-    """How many tensors an operation gives, and whether it changes one of its arguments."""
+    """Return how many tensors an operation returns, and whether it mutates an argument."""
     return len(operation._schema.returns), operation._schema.is_mutable

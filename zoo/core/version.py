@@ -1,3 +1,3 @@
-"""The version of the zoo, written into checkpoints and results."""
+"""The version of the package, which is stored in checkpoints and results."""
 
 __version__ = "0.2.0"

@@ -1,5 +1,6 @@
-"""From a trained network's file to images: load, sample, export, publish.
+"""Use trained generators: load them from files, sample, project, export and publish.
 
-Imports contracts, data, layers, registry and core: a checkpoint needs no training and no metrics.
-From outside, `load.load` gives a `LoadedGenerator`, which does the rest; users take `zoo.load`.
+This package imports contracts, data, layers, registry and core, but neither training nor metrics.
+Other packages call `load.load`, which returns a `LoadedGenerator` with all further methods; users
+call `zoo.load`.
 """

@@ -1,4 +1,4 @@
-"""The data set that a generator was trained on, or another one at its size."""
+"""Open the data set that a generator was trained on, or another one at its image size."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 def dataset_of(
     data: dict[str, Any], generator: Generator, file: Path, data_dir: str, name: str | None
 ) -> DataModule:
-    """A data set below `data_dir`, at the generator's image size.
+    """Open a data set at the generator's image size.
 
     Args:
-        data: what the generator's file says of its own.
-        file: for sentences.
-        name: of the data set, or what `datamodule.folder` takes; None takes the generator's own,
-            built as it was then.
+        data: the description of the data in the generator's file.
+        generator: the generator.
+        file: its file, for error messages.
+        data_dir: the folder of data sets.
+        name: the name of a data set, or anything that `datamodule.folder` accepts; None opens the
+            data set that the generator was trained on, with the same options.
 
     Raises:
-        ZooError: no data set of this name is registered here, or it is missing.
+        ZooError: no data set of this name is registered here, or its files are missing.
     """
     from zoo.data.sources.opening import is_source, located
 
@@ -41,8 +43,8 @@ def dataset_of(
         place = located(name, Path(data_dir).expanduser().resolve())
         if not is_source(place):
             raise ZooError(
-                f"dataset={name} is neither a folder or file of pictures nor a data set; there "
-                f"are {listing(names)}.{suggest(name, names)}"
+                f"dataset={name} is neither a folder or file of images nor a data set; the data "
+                f"sets are {listing(names)}.{suggest(name, names)}"
             )
         options = {"folder": place, "channels": generator.channels}
         name = "image_folder"
@@ -53,22 +55,22 @@ def dataset_of(
         )
     if name not in names:
         raise ZooError(
-            f"{file} was trained on the data set {name!r}, which is not here; there are "
-            f"{listing(names)}."
+            f"{file} was trained on the data set {name!r}, which is not registered here; the data "
+            f"sets are {listing(names)}."
         )
     part = REGISTRY.get("datamodule", name)
     options = {**options, "data_dir": data_dir, "image_size": generator.image_size}
-    made = remake("datamodule", name, {k: v for k, v in options.items() if part.takes(k)})
-    made.prepare_data()
-    made.setup()
-    return made
+    module = remake("datamodule", name, {k: v for k, v in options.items() if part.takes(k)})
+    module.prepare_data()
+    module.setup()
+    return module
 
 
 def modes_of(data: dict[str, Any]) -> Tensor | None:
-    """The middles (K, 2) of the modes of a data set of points; None for images, or where unknown.
+    """Return the centers (K, 2) of the modes of a data set of points; None for other data.
 
     Args:
-        data: what a file, or a training, says of its data.
+        data: the description of the data in a file or of a training.
     """
     shape = (data.get("channels"), *height_width(data.get("image_size") or 0))
     name = data.get("name")
@@ -78,6 +80,6 @@ def modes_of(data: dict[str, Any]) -> Tensor | None:
     options = {k: v for k, v in (data.get("options") or {}).items() if part.takes(k)}
     try:
         centers: Tensor | None = remake("datamodule", name, options).centers
-    except ZooError:  # made elsewhere, of what is not here
+    except ZooError:  # the options do not suit the data set that is registered here
         return None
     return centers

@@ -1,4 +1,4 @@
-"""Where a loaded model works."""
+"""Choose the device of a loaded model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from zoo.core.errors import ZooError
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """A device that is there; `auto` takes CUDA or MPS where there is one, else the CPU.
+    """Return an available device; `auto` chooses CUDA or MPS if available, and else the CPU.
 
     Raises:
-        ZooError: the device is unknown or absent.
+        ZooError: the device is unknown or not available.
     """
     if str(device) == "auto":
         if torch.cuda.is_available():
@@ -20,7 +20,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
         if chosen.type == "meta":
-            raise RuntimeError("it holds no values")
+            raise RuntimeError("its tensors have no values")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise ZooError(f"device={device} cannot be used here: try device=cpu or auto.") from error

@@ -1,4 +1,4 @@
-"""Reading ONNX and torch.export files of the zoo back, as generators to sample from."""
+"""Read the zoo's ONNX and torch.export files back, as generators to sample from."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Runner = Callable[[dict[str, Tensor]], Tensor]
 
 
 class ExportedGenerator(Generator):
-    """An ONNX or .pt2 file as a generator, for sampling only: a program without layers to see.
+    """An ONNX or .pt2 file as a generator for sampling: a program whose layers are not accessible.
 
     Args:
-        shape: what a generator's base class asks for.
-        run: from inputs by name to images.
-        inputs: the names in the program's order.
-        moves_styles: its truncation is a factor on styles.
+        shape: the arguments of the base class.
+        run: maps inputs by name to images.
+        inputs: the names of the inputs in the program's order.
+        moves_styles: whether its truncation is a factor for styles.
     """
 
     def __init__(
@@ -40,30 +40,31 @@ class ExportedGenerator(Generator):
         self.moves_styles = moves_styles
         self._run = run
         self._inputs = inputs
-        # What asks a network for its device asks its parameters.
+        # Code that needs a network's device asks for the device of its parameters.
         self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)
 
     @property
     def takes_truncation(self) -> bool:
+        """Whether the program has an input for the truncation."""
         return "truncation" in self._inputs
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.truncated(z, y, 1.0 if self.moves_styles else math.inf)
 
     def truncated(self, z: Tensor, y: Tensor | None, amount: float) -> Tensor:
-        """Images (N, C, H, W) under a truncation, which the program makes."""
-        given = {"z": z.cpu(), "labels": y if y is None else y.cpu()}
+        """Generate images (N, C, H, W) with truncation, which is part of the program."""
+        values = {"z": z.cpu(), "labels": y if y is None else y.cpu()}
         if y is not None and not 0 <= int(y.min()) <= int(y.max()) < self.num_classes:
             raise ZooError(
-                f"labels of {int(y.min())} to {int(y.max())} were given to an exported file whose "
-                f"labels are 0 to {self.num_classes - 1}."
+                f"labels of this exported file must be from 0 to {self.num_classes - 1}, but got "
+                f"{int(y.min())} to {int(y.max())}."
             )
-        given["truncation"] = torch.tensor(float(amount))  # a whole number is int64
-        return self._run({n: v for n in self._inputs if (v := given[n]) is not None}).to(z.device)
+        values["truncation"] = torch.tensor(float(amount))  # an int would become an int64 tensor
+        return self._run({n: v for n in self._inputs if (v := values[n]) is not None}).to(z.device)
 
 
 class ExportedWithOwnPrior(ExportedGenerator):
-    """A file of a generator with a `sample_latent` of its own, which no file holds."""
+    """An exported generator whose own `sample_latent` is not part of the file."""
 
     def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         raise ZooError(
@@ -73,27 +74,27 @@ class ExportedWithOwnPrior(ExportedGenerator):
 
 
 def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
-    """The description and a generator of an `.onnx` or `.pt2` file of the zoo.
+    """Open an `.onnx` or `.pt2` file of the zoo, and return its description and a generator.
 
-    PyTorch unpickles what a .pt2 file holds, and evaluates expressions in it; ONNX Runtime carries
-    out what an .onnx file says, for as long and with as much memory as that takes. A warning says
-    so before either is opened.
+    PyTorch unpickles the contents of a .pt2 file and evaluates expressions in it. ONNX Runtime runs
+    the program in an .onnx file, without limits of time and memory. A warning about this is issued
+    before a file is opened.
 
     Raises:
-        ZooError: a package is missing, or the file is damaged or not of the zoo.
+        ZooError: a package is missing, or the file is damaged or not from the zoo.
     """
     if file.suffix == ".onnx":
         require("export", f"reading {file.name}", "onnxruntime")
         warnings.warn(
-            f"{file}: an .onnx file is a program for ONNX Runtime, which bounds neither its time "
-            "nor its memory; open only what you trust.",
+            f"{file}: an .onnx file is a program for ONNX Runtime, which limits neither its time "
+            "nor its memory; open only files that you trust.",
             ZooWarning,
             stacklevel=3,
         )
     else:
         warnings.warn(
-            f"{file}: a .pt2 file can run any code while it is read; open only what you trust "
-            "(.ckpt and .safetensors files run none).",
+            f"{file}: a .pt2 file can run any code while it is read; open only files that you "
+            "trust (.ckpt and .safetensors files run no code).",
             ZooWarning,
             stacklevel=3,
         )
@@ -102,18 +103,18 @@ def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
         info = json.loads(text) if text else None
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        raise ZooError(f"{file} is damaged or no {file.suffix[1:]} file ({reason}).") from error
+        raise ZooError(f"{file} is damaged or not a {file.suffix[1:]} file ({reason}).") from error
     if not text:
         raise ZooError(f"{file} is a {file.suffix[1:]} file, but not of this zoo.")
     info = check_info(info, file)
-    # Before files named their prior, only one for normal latents could truncate them.
-    known = info["latent"] is not None if "latent" in info else "truncation" in inputs
-    made = ExportedGenerator if known else ExportedWithOwnPrior
-    return info, made(_shape(info, file), run, inputs, info.get("truncation") == "styles")
+    # Old files do not name their prior, but they support truncation only if it is normal.
+    has_prior = info["latent"] is not None if "latent" in info else "truncation" in inputs
+    cls = ExportedGenerator if has_prior else ExportedWithOwnPrior
+    return info, cls(_shape(info, file), run, inputs, info.get("truncation") == "styles")
 
 
 def _shape(info: dict[str, Any], file: Path) -> dict[str, Any]:
-    """What a generator's base class asks for."""
+    """Return the arguments of `Generator` from a description, after checking them."""
     options = {"num_classes": 0, **info["generator"]["options"]}
     shape = {k: options.get(k) for k in ("image_size", "channels", "latent_dim", "num_classes")}
     check_numbers(shape, "generator", file)
@@ -121,13 +122,18 @@ def _shape(info: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:
-    """The description in an `.onnx` file as JSON, empty without one, its program, its inputs."""
+    """Open an `.onnx` file.
+
+    Returns:
+        The description as JSON, empty if the file has none; a function that runs the program; and
+        the names of its inputs.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
-    def run(given: dict[str, Tensor]) -> Tensor:
-        (images,) = session.run(None, {name: value.numpy() for name, value in given.items()})
+    def run(inputs: dict[str, Tensor]) -> Tensor:
+        (images,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         return torch.from_numpy(images)
 
     text = session.get_modelmeta().custom_metadata_map.get("zoo", "")
@@ -135,7 +141,7 @@ def onnx_runner(file: Path) -> tuple[str, Runner, list[str]]:
 
 
 def pt2_runner(file: Path) -> tuple[str, Runner, list[str]]:
-    """The description in a `.pt2` file as JSON, empty without one, its program, its inputs."""
+    """Open a `.pt2` file; the results are those of `onnx_runner`."""
     extra = {"zoo.json": ""}
     with quiet():
         program = torch.export.load(file, extra_files=extra)
@@ -150,16 +156,16 @@ def pt2_runner(file: Path) -> tuple[str, Runner, list[str]]:
     if len(program.graph_signature.user_inputs) > len(inputs):
         inputs.append("truncation")
 
-    def run(given: dict[str, Tensor]) -> Tensor:
+    def run(inputs: dict[str, Tensor]) -> Tensor:
         with torch.inference_mode():
-            return module(*given.values())
+            return module(*inputs.values())
 
     return text, run, inputs
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the exporters' progress texts and deprecation warnings off the terminal."""
+    """Suppress the progress messages and deprecation warnings of the exporters."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

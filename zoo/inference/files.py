@@ -1,7 +1,7 @@
-"""Files of trained networks: where they are, and what stands in them.
+"""Read and write the files of trained networks.
 
-A checkpoint holds under the key `zoo` the names and options of its parts and what is to be known
-of the data, as plain containers; a safetensors file holds the same as JSON in its header.
+A checkpoint holds, under the key `zoo`, the names and options of its parts and facts about the
+data, as plain containers. A safetensors file holds the same as JSON in its header.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from zoo.core.tensors import check_archive, check_held, read_safetensors
 from zoo.inference.describe import check_info
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""The types in which safetensors files hold weights."""
+"""The data types of weights in safetensors files."""
 WEIGHTS_NAME = "generator.safetensors"
-"""The weights in a published folder; `generator.json` beside it repeats the description."""
+"""The file of the weights in a published folder, next to `generator.json` with the description."""
 
 _CHECKSUM = "sha256"
-"""The metadata's key for the checksum of description and tensors, which older files lack."""
+"""The key in the metadata for the checksum of description and tensors, which older files lack."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""The part of an error of safetensors that tells an error of the system."""
+"""The part of a safetensors error message with the number of an operating system error."""
 
 
 def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The description and the tensors of a `.ckpt` or `.safetensors` file, checked.
+    """Read and check the description and the tensors of a `.ckpt` or `.safetensors` file.
 
-    Every byte of a checkpoint is held against the checksums that PyTorch writes beside it, and none
-    of it takes more memory than its bytes on the disk.
+    Every byte of a checkpoint is verified with the checksums that PyTorch stores in it, and its
+    tensors take no more memory than their bytes on the disk.
 
     Raises:
-        ZooError: the file is damaged, foreign, or of a newer format; or larger than the memory.
+        ZooError: the file is damaged, not from the zoo, of a newer format, or larger than the
+            memory.
     """
     check_fits(file)
     if file.suffix == ".safetensors":
@@ -50,24 +51,26 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ZooError(f"{file} cannot be read: permission denied.") from error
-    except Exception as error:  # zip, pickle and tensor readers raise a dozen types
+    except Exception as error:  # the readers of zip, pickle and tensors raise many types
         raise ZooError(
-            f"{file} is damaged or no checkpoint ({file.stat().st_size:,} bytes)."
+            f"{file} is damaged or not a checkpoint ({file.stat().st_size:,} bytes)."
         ) from error
     if not isinstance(content, dict) or "zoo" not in content or "state_dict" not in content:
         keys = listing(list(content)[:5]) if isinstance(content, dict) else type(content).__name__
-        raise ZooError(f"{file} is a PyTorch file, but no checkpoint of this zoo (it has: {keys}).")
+        raise ZooError(
+            f"{file} is a PyTorch file, but not a checkpoint of this zoo (it has: {keys})."
+        )
     info = check_info(content["zoo"], file)
     return info, check_tensors(content["state_dict"], file)
 
 
 def check_tensors(state: Any, file: Path) -> dict[str, Tensor]:
-    """Refuse what is no dictionary of plain tensors, each with its values in the file."""
+    """Check that `state` is a dictionary of plain tensors whose values the file really holds."""
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise ZooError(f"{file} has a state_dict that is no dictionary of tensors by name.")
+        raise ZooError(f"{file} has a state_dict that is not a dictionary of tensors by name.")
     for name, value in state.items():
         if not isinstance(value, Tensor):
-            raise ZooError(f"{file} has {name[:100]} in its state_dict, which is no tensor.")
+            raise ZooError(f"{file} has {name[:100]} in its state_dict, which is not a tensor.")
     try:
         check_held(state, file.stat().st_size)
     except ValueError as error:
@@ -80,14 +83,16 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     try:
         state, metadata = read_safetensors(file)
-        text, kept = metadata.get("zoo"), metadata.get(_CHECKSUM)
+        text, stored = metadata.get("zoo"), metadata.get(_CHECKSUM)
         info = None if text is None else json.loads(text)
     except RecursionError as error:
-        raise ZooError(f"{file} has a description that is nested too deep.") from error
+        raise ZooError(f"{file} has a description that is nested too deeply.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise ZooError(f"{file} is damaged or no safetensors file ({error}).") from error
-    if kept is not None and kept != checksum(text or "", state):
-        raise ZooError(f"{file} is damaged: its tensors or its description are not as written.")
+        raise ZooError(f"{file} is damaged or not a safetensors file ({error}).") from error
+    if stored is not None and stored != checksum(text or "", state):
+        raise ZooError(
+            f"{file} is damaged: its tensors or its description do not match its checksum."
+        )
     if info is None:
         raise ZooError(f"{file} is a safetensors file, but not of this zoo (no 'zoo' metadata).")
     return check_info(info, file), check_tensors(state, file)
@@ -96,17 +101,18 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def write_generator(
     file: Path, info: dict[str, Any], state: dict[str, Tensor], dtype: str = "fp32"
 ) -> None:
-    """Write the tensors of a generator as `.safetensors`, and its description also beside it.
+    """Write a generator as `.safetensors`, and its description also as `.json` next to it.
 
     Args:
+        file: the file to write.
         info: the description, with the kind of weights and of batch-norm statistics.
-        state: of the generator.
-        dtype: in which weights are stored, a name in `DTYPES`.
+        state: the state dict of the generator.
+        dtype: the data type of the stored weights, a name in `DTYPES`.
     """
     tensors = {}
     for name, value in state.items():
-        kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
-        tensors[f"generator.{name}"] = kept.cpu().contiguous().clone()
+        stored = value.to(DTYPES[dtype]) if value.is_floating_point() else value
+        tensors[f"generator.{name}"] = stored.cpu().contiguous().clone()
     text = json.dumps(info)
     metadata = {"format": "pt", "zoo": text, _CHECKSUM: checksum(text, tensors)}
     write_tensors(file, tensors, metadata)
@@ -116,7 +122,7 @@ def write_generator(
 def write_tensors(
     file: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors as `.safetensors`, whole or not at all.
+    """Write tensors as `.safetensors`, completely or not at all.
 
     Raises:
         OSError: the disk is full, the folder cannot be written, or safetensors fails otherwise.
@@ -126,19 +132,20 @@ def write_tensors(
 
     with replacing(file) as partial:
         partial.touch()
-        readers = partial.stat().st_mode  # as of any new file; safetensors' are for this user alone
+        # safetensors makes files that only this user can read; restore the default mode.
+        mode = partial.stat().st_mode
         try:
             save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=metadata)
-            partial.chmod(readers)
+            partial.chmod(mode)
         except SafetensorError as error:
-            if (found := _OS_ERROR.search(str(error))) is None:
+            if (match := _OS_ERROR.search(str(error))) is None:
                 raise OSError(f"{file} cannot be written: {error}") from error
-            number = int(found[1])
+            number = int(match[1])
             raise OSError(number, os.strerror(number), str(file)) from error
 
 
 def checksum(text: str, state: dict[str, Tensor]) -> str:
-    """SHA-256 of a description and of the names, kinds, shapes and values of tensors."""
+    """Return the SHA-256 of a description and of tensors' names, data types, shapes and values."""
     total = hashlib.sha256(text.encode())
     for name in sorted(state):
         value = state[name].contiguous()

@@ -1,4 +1,4 @@
-"""From tensors in [-1, 1] to files that people look at: PNG, labelled grids, animations."""
+"""Turn image tensors into PNG files, labelled grids and animations."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from zoo.inference.plane import scatter
 from zoo.registry.calls import held_to_annotations
 
 SMALLEST = 9
-"""Size of the smallest letters in a grid, in pixels."""
+"""The smallest font size in a grid, in pixels."""
 
 __all__ = ["grid", "show", "to_pil", "to_uint8", "write_animation", "write_png"]
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """One uint8 image (C, H, W) as a picture: gray for 1 channel, RGB for 3.
+    """Convert a uint8 tensor (C, H, W) to a PIL image: gray for 1 channel, RGB for 3.
 
-    Any other number of channels is shown as gray pictures side by side.
+    With any other number of channels, these are placed side by side as gray images.
     """
     array = image.cpu().numpy()
     if len(array) == 3:
@@ -37,7 +37,7 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def write_png(image: Tensor | Image.Image, path: Path) -> Path:
-    """Write one uint8 image (C, H, W), or a picture, as PNG, whole or not at all.
+    """Write a uint8 tensor (C, H, W) or a PIL image as PNG, completely or not at all.
 
     Raises:
         ZooError: the file cannot be written.
@@ -47,7 +47,7 @@ def write_png(image: Tensor | Image.Image, path: Path) -> Path:
         with replacing(path, on_disk=False) as partial:
             picture.save(partial, format="PNG")
     except OSError as error:
-        raise ZooError(f"cannot write the picture {path}: {error.strerror or error}.") from error
+        raise ZooError(f"cannot write the image {path}: {error.strerror or error}.") from error
     return path
 
 
@@ -61,19 +61,21 @@ def grid(
     modes: Tensor | None = None,
     joined: bool = False,
 ) -> Image.Image:
-    """Lay images (N, C, H, W) out row by row, with the names of rows and columns beside them.
+    """Arrange images in a grid, row by row, with the names of its rows and columns.
 
-    Images of one pixel with two channels are points of the plane, and drawn as such in one picture
+    Images of one pixel with two channels are points of the plane, and are drawn as a scatter plot
     (see `zoo.inference.plane`).
 
     Args:
-        columns: images per row; None makes the grid about square.
-        rows: one name per row, or none.
-        heads: one name per column, or none.
-        scale: whole factor by which pixels are repeated; None shows small images at 64 pixels.
-        padding: pixels between images.
-        modes: for points, the middles (K, 2) of the real modes.
-        joined: for points, a line through those of each row.
+        images: (N, C, H, W), float in [-1, 1] or uint8.
+        columns: the number of images per row; None makes the grid approximately square.
+        rows: the names of the rows, or none.
+        heads: the names of the columns, or none.
+        scale: the integer factor by which images are enlarged; None enlarges small images to about
+            64 pixels.
+        padding: the number of pixels between images.
+        modes: for points, the centers (K, 2) of the real modes.
+        joined: for points, whether to draw a line through those of each row.
     """
     if len(images) == 0:
         raise ZooError("a grid needs at least one image.")
@@ -110,13 +112,13 @@ def grid(
         font = ImageFont.load_default(size=size)
     for i, name in enumerate(heads):
         middle = left + i * (width + padding) + width // 2
-        fitting = _cut(name, font, width)
-        draw.text((middle, top - 4), fitting, fill=black, font=font, anchor="ms")
+        text = _cut(name, font, width)
+        draw.text((middle, top - 4), text, fill=black, font=font, anchor="ms")
     return canvas
 
 
 def _cut(name: str, font: Any, width: int) -> str:
-    """The beginning of a name that fits into `width` pixels."""
+    """Shorten a name to `width` pixels."""
     if font.getlength(name) <= width:
         return name
     while len(name) > 1 and font.getlength(name + "…") > width:
@@ -125,21 +127,30 @@ def _cut(name: str, font: Any, width: int) -> str:
 
 
 def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) -> Path:
-    """Write pictures of one size as an endless animation; the ending picks the format.
+    """Write images of one size as an animation; GIF, WebP and PNG repeat forever.
 
-    `.gif`, `.webp` and `.png` (animated PNG) need nothing else, and show at most 50 frames a
-    second; `.mp4` needs `ffmpeg`.
+    Args:
+        frames: the images.
+        path: the file to write, whose suffix selects the format: `.gif`, `.webp`, `.png` (animated
+            PNG), or `.mp4`, which needs `ffmpeg`.
+        fps: frames per second; at most 50 except in `.mp4`.
 
     Raises:
-        ZooError: no frames, an unknown ending, no ffmpeg, or a file that cannot be written.
+        ZooError: there are no frames, the suffix is unknown, ffmpeg is missing, or the file cannot
+            be written.
     """
     kind = path.suffix.lstrip(".")
     if not frames or fps <= 0:
-        raise ZooError(f"{path.name} needs frames and fps above 0: got {len(frames)} and {fps}.")
+        raise ZooError(
+            f"{path.name} needs one or more frames and fps above 0, but got fps={fps} and "
+            f"{len(frames)} frames."
+        )
     if kind == "mp4":
         return _write_mp4(frames, path, fps)
     if kind not in ("gif", "webp", "png"):
-        raise ZooError(f"cannot animate as {path.name!r}: the endings are gif, webp, png, mp4.")
+        raise ZooError(
+            f"cannot write the animation {path.name!r}: the suffix must be gif, webp, png or mp4."
+        )
     try:
         with replacing(path) as partial:
             frames[0].save(
@@ -147,9 +158,9 @@ def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) 
                 format=kind,
                 save_all=True,
                 append_images=list(frames[1:]),
-                duration=max(20, round(1000 / fps)),  # ms; browsers slow down what is under 20
+                duration=max(20, round(1000 / fps)),  # ms; browsers play shorter frames slowly
                 loop=0,
-                lossless=True,  # heard by webp alone
+                lossless=True,  # has an effect only for webp
             )
     except OSError as error:
         reason = error.strerror or error
@@ -158,7 +169,7 @@ def write_animation(frames: Sequence[Image.Image], path: Path, fps: float = 20) 
 
 
 def find_ffmpeg() -> str:
-    """The program that makes an mp4.
+    """Return the path of ffmpeg, which writes mp4 files.
 
     Raises:
         ZooError: it is not installed.
@@ -173,17 +184,20 @@ def find_ffmpeg() -> str:
 
 
 def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> Path:
+    """Write the frames as mp4 with ffmpeg."""
     ffmpeg = find_ffmpeg()
-    # H.264 in yuv420p, which every player takes, wants even sides: the last row or column goes.
+    # H.264 in yuv420p, which every player supports, needs even sides: drop an odd row or column.
     width, height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
     command = [ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-", "-pix_fmt", "yuv420p"]
     command += ["-f", "mp4"]
     raw = b"".join(f.convert("RGB").crop((0, 0, width, height)).tobytes() for f in frames)
     with replacing(path) as partial:
-        done = subprocess.run([*command, str(partial)], input=raw, capture_output=True, check=False)
-        if done.returncode:
-            reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        result = subprocess.run(
+            [*command, str(partial)], input=raw, capture_output=True, check=False
+        )
+        if result.returncode:
+            reason = result.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise ZooError(f"ffmpeg could not write {path}: {' '.join(reason)}")
     return path
 
@@ -196,33 +210,33 @@ def show(
     heads: Sequence[str] = (),
     scale: Annotated[int, at_least(1)] | None = None,
 ) -> Image.Image:
-    """Images as one picture, which a notebook shows: `zoo.show(model.sample(16, label=5))`.
+    """Arrange images in a grid, which a notebook displays: `zoo.show(model.sample(16, label=5))`.
 
     Args:
-        images: (N, C, H, W), or one (C, H, W); float in [-1, 1] or uint8.
+        images: (N, C, H, W), or one image (C, H, W); float in [-1, 1] or uint8.
         columns, rows, heads, scale: see `grid`.
 
     Returns:
-        A PIL image; `.save("fives.png")` writes it.
+        A PIL image; `.save("fives.png")` writes it to a file.
 
     Raises:
-        ZooError: they are no images, or of several sizes.
+        ZooError: the tensors are not images, or have several sizes.
     """
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
-        raise ZooError(f"zoo.show takes images of one size, and was given {listing(shapes)}.")
+        raise ZooError(f"zoo.show takes images of one size, but got {listing(shapes)}.")
     if isinstance(images, Tensor):
-        given = images
+        batch = images
     else:
-        given = torch.stack(list(images)) if images else torch.zeros(0)
-    if given.dim() not in (3, 4) or not given.numel():
+        batch = torch.stack(list(images)) if images else torch.zeros(0)
+    if batch.dim() not in (3, 4) or not batch.numel():
         raise ZooError(
-            "zoo.show takes images (N, C, H, W) or one (C, H, W), and was given the shape "
-            f"{tuple(given.shape)}."
+            "zoo.show takes images (N, C, H, W) or one image (C, H, W), but got the shape "
+            f"{tuple(batch.shape)}."
         )
-    if given.is_floating_point() and not given.isfinite().all():
-        raise ZooError("zoo.show takes finite images, and was given NaN or infinite pixels.")
-    if not given.is_floating_point() and given.dtype != torch.uint8:
-        raise ZooError(f"zoo.show takes images in [-1, 1] or uint8, and was given {given.dtype}.")
-    four = given.detach() if given.dim() == 4 else given.detach()[None]
-    return grid(four, columns, rows, heads, scale)
+    if batch.is_floating_point() and not batch.isfinite().all():
+        raise ZooError("zoo.show takes finite images, but got NaN or infinite pixels.")
+    if not batch.is_floating_point() and batch.dtype != torch.uint8:
+        raise ZooError(f"zoo.show takes images in [-1, 1] or uint8, but got {batch.dtype}.")
+    batch = batch.detach() if batch.dim() == 4 else batch.detach()[None]
+    return grid(batch, columns, rows, heads, scale)

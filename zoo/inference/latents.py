@@ -1,7 +1,7 @@
-"""Latents, labels and batch-norm statistics for sampling: everything between a seed and a forward.
+"""Prepare the inputs of a generator: latents, labels and batch-norm statistics.
 
-Shapes: latents (N, latent_dim) float32, labels (N,) int64. All randomness comes from seeds, drawn
-on the CPU, so that a seed gives the same latents on every device.
+Shapes: latents (N, latent_dim) float32, labels (N,) int64. Random numbers are drawn on the CPU from
+given seeds, so that a seed gives the same latents on every device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def draw_latents(generator: Generator, n: int, seed: int = 0) -> Tensor:
     """Draw `n` latents (n, latent_dim) from the generator's prior.
 
     Raises:
-        ZooError: `n` is below 1, or `seed` is no 64-bit integer.
+        ZooError: `n` is below 1, or `seed` is not a 64-bit integer.
     """
     if n < 1:
         raise ZooError(f"n={n} must be 1 or more images.")
@@ -36,35 +36,34 @@ def draw_latents(generator: Generator, n: int, seed: int = 0) -> Tensor:
 
 
 def check_given(generator: Generator, z: Tensor, y: Tensor | None) -> None:
-    """Refuse latents and labels that the generator cannot take.
+    """Refuse latents and labels that do not suit the generator.
 
     Args:
-        z: (N, latent_dim).
-        y: classes (N,), or weights of all classes (N, K).
+        generator: the generator.
+        z: latents (N, latent_dim).
+        y: classes (N,), or weights of all classes (N, K); None for none.
 
     Raises:
-        ZooError: they are of another shape or kind, or a class is none of its own.
+        ZooError: they have a wrong shape or data type, or the generator does not have a class.
     """
-    right = f"latents are floats (N, {generator.latent_dim})"
+    expected = f"latents must be floats (N, {generator.latent_dim})"
     if not z.is_floating_point() or z.dim() != 2 or z.shape[1] != generator.latent_dim:
-        raise ZooError(f"latents of {z.dtype} {tuple(z.shape)} were given: {right}.")
+        raise ZooError(f"{expected}, but got {z.dtype} {tuple(z.shape)}.")
     if not len(z):
-        raise ZooError(f"no latent was given: {right}, of which there is one or more.")
+        raise ZooError(f"{expected}, with N of 1 or more, but got none.")
     if y is None or not generator.num_classes:
         return
-    right = f"labels are whole numbers (N,) from 0 to {generator.num_classes - 1}"
+    expected = f"labels must be integers (N,) from 0 to {generator.num_classes - 1}"
     if len(y) != len(z) or (y.dim() == 1 and y.is_floating_point()):
-        raise ZooError(
-            f"labels of {y.dtype} {tuple(y.shape)} were given to {len(z)} latents: {right}."
-        )
+        raise ZooError(f"{expected}, but got {y.dtype} {tuple(y.shape)} for {len(z)} latents.")
     if y.dim() == 1 and not bool(((y >= 0) & (y < generator.num_classes)).all()):
-        raise ZooError(f"labels of {int(y.min())} to {int(y.max())} were given: {right}.")
+        raise ZooError(f"{expected}, but got {int(y.min())} to {int(y.max())}.")
 
 
 def draw_seeds(generator: Generator, seeds: Sequence[int]) -> Tensor:
-    """Draw one latent per seed, (len(seeds), latent_dim): image i depends on seed i alone."""
+    """Draw one latent per seed, (len(seeds), latent_dim); each depends only on its own seed."""
     if not seeds:
-        raise ZooError("seeds names no seed: give for instance 0-15 or 3,7,12.")
+        raise ZooError("seeds is empty: give, for example, 0-15 or 3,7,12.")
     return torch.cat([draw_latents(generator, 1, seed) for seed in seeds])
 
 
@@ -74,41 +73,50 @@ def parse_integers(text: str, what: str) -> list[int]:
     for item in re.split(r"[,\s]+", str(text).strip("[]() ")):
         span = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
         if span is None:
-            raise ZooError(f"{what}={text!r} is no list of integers: write 7, 0-15 or 3,7,12.")
+            raise ZooError(f"{what}={text!r} is not a list of integers: write 7, 0-15 or 3,7,12.")
         first, last = int(span[1]), int(span[2] or span[1])
         if not first <= last < first + 1_000_000:
-            raise ZooError(f"{what}={text!r}: the range {item} must go up, by less than a million.")
+            raise ZooError(
+                f"{what}={text!r}: the range {item} must increase, and have at most a million "
+                "numbers."
+            )
         numbers.extend(range(first, last + 1))
     return numbers
 
 
 def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = ()) -> int:
-    """The index of one class, by one rule for texts and numbers: names first.
+    """Return the index of a class, by the same rule for strings and numbers.
+
+    `name` is looked up as the name of a class; then as a name with another case or with the same
+    value as a number (5 for the class 005), if that is unique; and at last as an index, unless the
+    classes have numbers as names.
 
     Args:
-        name: a class's name, else a name in other letter case, or of the same value as a number
-            (5 is the class 005), where it fits one class; else an index, but only where no name is
-            a number.
+        name: the name or index of the class.
+        num_classes: the number of classes.
+        class_names: the names of the classes; empty without names.
 
     Raises:
-        ZooError: there is no such class, or a name fits several.
+        ZooError: there is no such class, or several match.
     """
     names = [str(c) for c in class_names]
     text = str(name).strip()
     if not isinstance(name, bool):
         if text in names:
             return names.index(text)
-        alike = [i for i, known in enumerate(names) if _is_same(known, text)]
-        if len(alike) > 1:
-            fitting = listing(names[i] for i in alike)
-            raise ZooError(f"label={name} fits several classes ({fitting}): write one as it is.")
-        if alike:
-            return alike[0]
+        matches = [i for i, class_name in enumerate(names) if _is_same(class_name, text)]
+        if len(matches) > 1:
+            choices = listing(names[i] for i in matches)
+            raise ZooError(
+                f"label={name} matches several classes ({choices}): write one of these names."
+            )
+        if matches:
+            return matches[0]
     if any(map(_is_number, names)) and names != [str(i) for i in range(num_classes)]:
         hint = "" if _is_number(text) else suggest(text, names)
         raise ZooError(
-            f"label={name} is no class of this model: its classes are called {listing(names)}, and "
-            f"where names are numbers a number is a name.{hint}"
+            f"label={name} is not a class of this model: its classes are {listing(names)}, and "
+            f"since these names are numbers, a number is taken as a name.{hint}"
         )
     hint = ""
     try:
@@ -117,10 +125,10 @@ def class_index(name: int | str, num_classes: int, class_names: Sequence[str] = 
         index, hint = -1, suggest(text, names)
     if isinstance(name, bool) or not 0 <= index < num_classes:
         numbers = list(map(str, range(num_classes)))
-        known = f" ({listing(names)})" if names and list(names) != numbers else ""
+        named = f" ({listing(names)})" if names and list(names) != numbers else ""
         raise ZooError(
-            f"label={name} is no class of this model: its labels are 0 to {num_classes - 1}"
-            f"{known}.{hint}"
+            f"label={name} is not a class of this model: its labels are 0 to {num_classes - 1}"
+            f"{named}.{hint}"
         )
     return index
 
@@ -130,20 +138,20 @@ def _is_number(name: str) -> bool:
 
 
 def _is_same(name: str, text: str) -> bool:
-    """Whether a text means a class's name, in other letter case or with other leading zeros."""
+    """Whether a string equals a class's name apart from case, or from leading zeros of a number."""
     if _is_number(name) and _is_number(text):
         return int(name) == int(text)
     return name.casefold() == text.casefold()
 
 
 def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()) -> list[int]:
-    """Read a choice of classes: a name, an index, `"all"`, a list, or text such as `0-3` or `0,4`.
+    """Read a choice of classes: a name, an index, `"all"`, a list, or a string like `0-3` or `0,4`.
 
-    Each is read as by `class_index`. Where names are numbers, a range goes from one to another and
-    takes the classes whose names lie between them; otherwise its ends are indices.
+    Each entry is read by `class_index`. If the classes have numbers as names, a range selects the
+    classes whose names lie between its ends; otherwise its ends are indices.
 
     Raises:
-        ZooError: the model has no classes, or a label is none of them.
+        ZooError: the model has no classes, or does not have a label.
     """
     if num_classes < 1:
         raise ZooError(
@@ -162,7 +170,7 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
         return [class_index(item, num_classes, class_names) for item in items]
     if isinstance(label, Sequence):
         if not label:
-            raise ZooError("label=[] names no class: give one class, a list, or all.")
+            raise ZooError("label=[] is empty: give a class, a list of classes, or all.")
         return [class_index(item, num_classes, class_names) for item in label]
     if isinstance(label, int):
         return [class_index(label, num_classes, class_names)]
@@ -172,31 +180,34 @@ def parse_labels(label: Label, num_classes: int, class_names: Sequence[str] = ()
 def _span(
     label: str, span: re.Match[str], num_classes: int, class_names: Sequence[str]
 ) -> Sequence[int | str]:
-    """The labels of a range such as `0-3`, whose ends are names where both are, else indices."""
+    """Return the labels in a range such as `0-3`, whose ends are names if names are numbers."""
     first, last = int(span[1]), int(span[2])
     if first > last:
-        raise ZooError(f"label={label}: the range {span[0]} must go up.")
+        raise ZooError(f"label={label}: the range {span[0]} must increase.")
     names = [str(c) for c in class_names]
     if any(map(_is_number, names)):
         for end in (span[1], span[2]):
-            class_index(end, num_classes, names)  # which says what there is
+            class_index(end, num_classes, names)  # raises an error if there is no such class
         between = [n for n in names if _is_number(n) and first <= int(n) <= last]
         return sorted(between, key=int)
-    # Up to one index too many, which is refused in words.
+    # Of the indices that are too large, keep the first one, which the caller refuses.
     return range(first, max(first, min(last, num_classes)) + 1)
 
 
 def draw_labels(
     label: Label, n: int, num_classes: int, class_names: Sequence[str] = (), seed: int = 0
 ) -> Tensor | None:
-    """Labels to sample with: `n` of each class that `label` names, in order.
+    """Return the labels to sample with: `n` of each class that `label` names, in order.
 
     Args:
-        label: see `parse_labels`; None draws `n` labels at random, each class as likely.
-        n: images per named class.
+        label: see `parse_labels`; None draws `n` labels at random, with equal probabilities.
+        n: the number of images per named class, or of all images if `label` is None.
+        num_classes: the number of classes; 0 for an unconditional model.
+        class_names: the names of the classes; empty without names.
+        seed: the seed of random labels.
 
     Returns:
-        int64 labels, (n × number of classes named,); None for an unconditional model.
+        int64 labels, (n × number of named classes,) or (n,); None for an unconditional model.
     """
     if n < 1:
         raise ZooError(f"n={n} must be 1 or more images.")
@@ -205,18 +216,23 @@ def draw_labels(
         return torch.tensor(chosen).repeat_interleave(n)
     if num_classes == 0:
         return None
-    # Another stream than the latents', so that a label is no function of its latent.
+    # The seed differs from that of the latents, so that labels are independent of them.
     return torch.randint(num_classes, (n,), generator=seeded((seed + 2**62) % 2**63))
 
 
 def interpolate(
     a: Tensor, b: Tensor, t: Tensor | float, how: Literal["linear", "spherical"] = "spherical"
 ) -> Tensor:
-    """Points between latents `a` and `b` (broadcast, last dimension latent_dim); t = 0 gives `a`.
+    """Interpolate between latents `a` and `b`.
 
-    The spherical way, sin((1-t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b with Ω the angle between them,
-    stays where normal latents are (White, 2016, arXiv:1609.04468); the linear one passes close to
-    the mean, where they never are.
+    Spherical interpolation, sin((1-t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b with Ω the angle between
+    them, stays in the region of normal latents (White, 2016, arXiv:1609.04468). Linear
+    interpolation passes close to the mean, where latents are practically never drawn.
+
+    Args:
+        a, b: latents, which are broadcast; the last dimension is latent_dim.
+        t: the position; 0 returns `a`, 1 returns `b`.
+        how: `linear` or `spherical`.
     """
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
     if t.dim():
@@ -227,12 +243,18 @@ def interpolate(
     cosine = torch.cosine_similarity(a, b, dim=-1).clamp(-1, 1).unsqueeze(-1)
     omega = torch.acos(cosine)
     arc = (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
-    # Along parallel or opposite latents there is no unique arc.
+    # Between parallel or opposite latents there is no unique arc.
     return torch.where(torch.sin(omega).abs() > 1e-4, arc, line)
 
 
 def walk(points: Tensor, frames: int, how: Literal["linear", "spherical"] = "spherical") -> Tensor:
-    """A closed path through `points` (P, latent_dim): (frames, latent_dim), evenly spaced."""
+    """Return evenly spaced latents (frames, latent_dim) on a closed path through `points`.
+
+    Args:
+        points: latents (P, latent_dim).
+        frames: the number of latents to return, 2 or more.
+        how: `linear` or `spherical`; see `interpolate`.
+    """
     if frames < 2:
         raise ZooError(f"frames={frames} must be 2 or more.")
     position = torch.arange(frames, dtype=points.dtype) * (len(points) / frames)
@@ -243,19 +265,19 @@ def walk(points: Tensor, frames: int, how: Literal["linear", "spherical"] = "sph
 
 @contextmanager
 def class_weights_allowed(generator: Generator) -> Iterator[None]:
-    """Within it, the generator also takes class weights (N, num_classes) in place of labels.
+    """Let the generator also accept class weights (N, num_classes) as labels within the context.
 
-    Labels are integers; what lies between two classes is a mix of their one-hot vectors, or of
-    their embeddings: e(y) becomes w E. Generators take mixed one-hot vectors as they are
-    (`append_one_hot`); embedding layers are taught for the time.
+    A mixture of classes is a weighted mean of their one-hot vectors, or of their embeddings: e(y)
+    becomes w E. Generators that use `append_one_hot` accept weights anyway; embedding layers are
+    changed within the context.
 
     Raises:
-        ZooError: the generator is an exported file.
+        ZooError: the generator is an exported program.
     """
     if isinstance(generator, ExportedGenerator):
         raise ZooError(
-            "an exported file takes whole classes, not mixtures of them: load the checkpoint to go "
-            "from one class to another."
+            "an exported file accepts single classes, not mixtures of them: load the checkpoint to "
+            "interpolate between classes."
         )
 
     def mixed(table: nn.Embedding) -> Callable[[Tensor], Tensor]:
@@ -268,7 +290,7 @@ def class_weights_allowed(generator: Generator) -> Iterator[None]:
     tables = [m for m in generator.modules() if isinstance(m, nn.Embedding)]
     tables = [m for m in tables if m.num_embeddings == generator.num_classes]
     for table in tables:
-        setattr(table, "forward", mixed(table))  # noqa: B010 (hides the method)
+        setattr(table, "forward", mixed(table))  # noqa: B010 (mypy rejects a plain assignment)
     try:
         yield
     finally:
@@ -277,7 +299,7 @@ def class_weights_allowed(generator: Generator) -> Iterator[None]:
 
 
 def mix_classes(a: Tensor, b: Tensor, t: Tensor, num_classes: int) -> Tensor:
-    """Class weights (N, num_classes) between labels `a` and `b`, each (N,), at t in [0, 1]."""
+    """Mix labels `a` and `b` (N,) at t (N,) in [0, 1] to class weights (N, num_classes)."""
     t = t.unsqueeze(-1)
     return (1 - t) * one_hot(a, num_classes) + t * one_hot(b, num_classes)
 
@@ -285,22 +307,28 @@ def mix_classes(a: Tensor, b: Tensor, t: Tensor, num_classes: int) -> Tensor:
 def standing_statistics(
     generator: Generator, forwards: int = 16, max_batch: int = 64, seed: int = 0
 ) -> bool:
-    """Replace the batch-norm statistics by their mean over `forwards` fresh passes, in place.
+    """Replace the batch-norm statistics by their mean over new forward passes, in place.
 
-    Reset, `forwards` passes in train mode with random batch sizes (2 to `max_batch`) and random
-    labels, then eval: the standing statistics of BigGAN (Brock et al., 2019, arXiv:1809.11096).
-    Only batch norms go into train mode; a generator without any is left as it is.
+    These are the standing statistics of BigGAN (Brock et al., 2019, arXiv:1809.11096). The
+    statistics are reset, and averaged over passes with random batch sizes and random labels. Only
+    the batch norms are put into train mode; a generator without any is unchanged.
+
+    Args:
+        generator: the generator, which is in eval mode afterwards.
+        forwards: the number of passes.
+        max_batch: the largest batch size; the smallest is 2.
+        seed: the seed of batch sizes, latents and labels.
 
     Returns:
-        Whether there were any batch norms.
+        Whether the generator has batch norms.
 
     Raises:
-        ZooError: no passes or images to average over, or the generator is an exported file.
+        ZooError: `forwards` or `max_batch` is too small, or the generator is an exported program.
     """
     if isinstance(generator, ExportedGenerator):
         raise ZooError(
             "standing statistics cannot be computed for an exported file, whose batch norms are "
-            "fixed: give standing_statistics to the export of the checkpoint."
+            "fixed: use standing_statistics=… when you export the checkpoint."
         )
     norms = [m for m in generator.modules() if isinstance(m, BatchNorm)]
     norms = [m for m in norms if m.track_running_stats]
@@ -317,7 +345,7 @@ def standing_statistics(
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's cumulative mean
+        norm.momentum = None  # PyTorch then computes a cumulative mean
         norm.train()
     with torch.inference_mode():
         for _ in range(forwards):

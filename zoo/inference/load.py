@@ -1,9 +1,8 @@
-"""Loading a trained generator from any file the zoo writes, by the file alone.
+"""Load a trained generator from any file that the zoo writes, without its data or configuration.
 
-A checkpoint describes itself: under the key `zoo` it holds the names and options of its parts and
-what is to be known of the data, as plain containers. Networks are rebuilt through the registry;
-neither the data set nor a configuration file is needed, and `torch.load` runs with
-`weights_only=True`.
+A checkpoint describes itself: under the key `zoo` it holds the names and options of its parts, and
+facts about the data, as plain containers. Networks are rebuilt through the registry, and
+`torch.load` runs with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -56,20 +55,20 @@ def load(
 ) -> LoadedGenerator:
     """Load a trained generator, ready to sample: `zoo.load("mnist").sample(64, label=5)`.
 
-    A file runs no code of its own here, but for `.pt2`: PyTorch has no safe reader of these, and a
-    warning says so.
+    Loading a file runs no code from it, except for `.pt2` files: PyTorch has no safe reader for
+    them, and a warning says so.
 
     Args:
-        path: a checkpoint (`.ckpt`), a run's folder (its last checkpoint is taken), an exported
-            file (`.safetensors`, `.onnx`, `.pt2`), a model of the embedded zoo (`mnist`), or a
-            model of the Hugging Face hub (`hf:owner/name`).
-        weights: `ema` for the averaged weights, `raw` for those the optimizer sees; None takes the
-            averaged ones where the file has them.
-        device: where it samples: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`.
+        path: a checkpoint (`.ckpt`), a run's folder (whose last checkpoint is loaded), an exported
+            file (`.safetensors`, `.onnx`, `.pt2`), a model that comes with the zoo (`mnist`), or a
+            model on the Hugging Face hub (`hf:owner/name`).
+        weights: `ema` for the EMA weights, `raw` for those that the optimizer updates; None uses
+            the EMA weights if the file has them.
+        device: the device on which it samples: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`.
 
     Raises:
-        ZooError: the file is missing, damaged or no file of the zoo, one of its parts is not
-            installed, or it does not hold the weights asked for.
+        ZooError: the file is missing, damaged or not from the zoo, one of its parts is not
+            installed, or it does not hold the requested weights.
     """
     target = choose_device(device)
     file = locate(path)
@@ -85,25 +84,23 @@ def load(
     prefix = "ema_generator." if chosen == "ema" and "weights" not in info else "generator."
     generator = network_of("generator", info, state, prefix, file)
     loaded = LoadedGenerator(generator.to(target).eval(), info, chosen, file)
-    held = {v.dtype for k, v in state.items() if k.startswith(prefix)}
-    loaded.precision = next((n for n in ("bf16", "fp16") if DTYPES[n] in held), "fp32")
+    dtypes = {v.dtype for k, v in state.items() if k.startswith(prefix)}
+    loaded.precision = next((n for n in ("bf16", "fp16") if DTYPES[n] in dtypes), "fp32")
     loaded._state = {k: v for k, v in state.items() if k.startswith("discriminator.")}
     return loaded
 
 
 class LoadedGenerator:
-    """A trained generator with all that its file says about it.
+    """A trained generator with everything that its file says about it.
 
     Attributes:
         generator: the network, in eval mode.
-        info: the file's description (format, parts, data, progress), plain containers.
-        data: its part on the data: `name`, `image_size`, `channels`, `num_classes`, `class_names`.
-        images_seen: real images seen in training.
+        info: the file's description (format, parts, data, progress) as plain containers.
         weights: `ema` or `raw`.
-        batch_norm: `running`, or `standing (...)` after `use_standing_statistics`, also where
-            that was before the file was exported.
-        precision: in which the file holds the weights: `fp32`, `fp16` or `bf16`.
-        file: the file it came from.
+        batch_norm: `running`, or `standing (...)` if `use_standing_statistics` was called, now or
+            before the file was exported.
+        precision: the data type of the weights in the file: `fp32`, `fp16` or `bf16`.
+        file: the file from which it was loaded.
     """
 
     def __init__(
@@ -119,25 +116,28 @@ class LoadedGenerator:
 
     @property
     def data(self) -> dict[str, Any]:
+        """The data: `name`, `image_size`, `channels`, `num_classes`, `class_names`."""
         return self.info["data"]
 
     @property
     def images_seen(self) -> int:
+        """The number of real images seen in training."""
         return int(self.info.get("images_seen", 0))
 
     @property
     def num_classes(self) -> int:
-        """Classes the generator takes; 0 for an unconditional one."""
+        """The number of the generator's classes; 0 for an unconditional one."""
         return self.generator.num_classes
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes the generator takes; empty for an unconditional one."""
+        """The names of the generator's classes; empty for an unconditional one."""
         names = [printable(str(c)) for c in self.data.get("class_names") or range(self.num_classes)]
         return names[: self.num_classes]
 
     @property
     def device(self) -> torch.device:
+        """The device of the generator."""
         return next(self.generator.parameters()).device
 
     def __repr__(self) -> str:
@@ -149,28 +149,29 @@ class LoadedGenerator:
         )
 
     def __call__(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images of latents (N, latent_dim) and labels (N,), as the network gives them.
+        """Return the network's output for latents (N, latent_dim) and labels (N,).
 
-        On its device and with gradients, where they are in force: `model(z, y)` is a part of any
-        computation, `generate` and `sample` make pictures.
+        It stays on the model's device, with gradients if these are enabled, so that `model(z, y)`
+        can be part of a larger computation. `generate` and `sample` return images to look at.
         """
         images: Tensor = self.generator(z.to(self.device), None if y is None else y.to(self.device))
         return images
 
     @held_to_annotations("model.to")
     def to(self, device: str | torch.device) -> LoadedGenerator:
-        """Move it to `cpu`, `cuda`, `cuda:1`, `mps` or `auto`: `model.to("cuda").sample(64)`."""
+        """Move the model to `cpu`, `cuda`, `cuda:1`, `mps` or `auto`, and return it."""
         self.generator.to(choose_device(device))
         return self
 
     @held_to_annotations("model.save")
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the generator as a file that `load` reads: `model.save("fives.safetensors")`.
+        """Write the generator to a file that `load` reads: `model.save("fives.safetensors")`.
 
-        `.onnx` and `.pt2` files are written, and checked, by `zoo.inference.export`.
+        To write and check `.onnx` and `.pt2` files, use `zoo.inference.export`.
 
         Raises:
-            ZooError: another ending, an exported file without the network, or an unwritable path.
+            ZooError: the file has another suffix or cannot be written, or the model has no weights
+                because it is an exported program.
         """
         file = Path(path).expanduser()
         if file.suffix != ".safetensors":
@@ -178,7 +179,7 @@ class LoadedGenerator:
                 f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
         if self.file.suffix in (".onnx", ".pt2"):
-            raise ZooError(f"{self.file} is an exported file, without weights to save.")
+            raise ZooError(f"{self.file} is an exported program, which has no weights to save.")
         info = {**self.info, "weights": self.weights, "batch_norm": self.batch_norm}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -197,39 +198,39 @@ class LoadedGenerator:
         batch_size: int = 64,
         refine: Choice | Sampler | None = None,
     ) -> Tensor:
-        """Draw images: the same seed gives the same images, whatever the batch size.
+        """Sample images; the same seed gives the same images, whatever the batch size.
 
         Args:
-            n: images, or images per class where `label` names classes.
-            label: a class, a list of classes, or `"all"`; names first, whether text or number, and
-                indices where no name is a number. None draws classes at random, and is the only
-                choice for an unconditional model.
-            seed: of the latents and of classes drawn at random, 0 to 2^63 - 1.
-            truncation: threshold on normal latents in standard deviations, or the factor from 0
-                to 1 by which a generator with styles moves these to their mean; None for none.
-            batch_size: images generated at a time, 1 or more.
-            refine: a sampler that chooses latents by the discriminator's word: `"drs"`, `"mh"`,
+            n: the number of images, or of images per class if `label` names classes.
+            label: a class, a list of classes, or `"all"`. A string or number is the name of a class
+                if there is one, and else an index, unless the classes have numbers as names. None
+                draws classes at random, and is the only choice for an unconditional model.
+            seed: the seed of the latents and of random classes, 0 to 2^63 - 1.
+            truncation: the threshold for normal latents in standard deviations, or the factor from
+                0 to 1 by which a generator with styles moves them to their mean; None for none.
+            batch_size: the number of images generated at a time, 1 or more.
+            refine: a sampler that uses the discriminator to choose latents: `"drs"`, `"mh"`,
                 `"ddls"`, or `{"name": "mh", "steps": 100}`; needs a training checkpoint.
 
         Returns:
-            float32 images in [-1, 1] on the CPU, (n × classes named or 1, C, H, W), class by class.
+            float32 images (N, C, H, W) in [-1, 1] on the CPU; N is `n`, or `n` per named class.
 
         Raises:
-            ZooError: `n` or `batch_size` below 1, a label the model does not have, a seed out of
-                range, a truncation out of range or of a prior that has none.
+            ZooError: `n` or `batch_size` is below 1, the model does not have a label, the seed is
+                out of range, or the truncation is out of range or not defined for the prior.
         """
         check_truncation(self.generator, truncation)
         z, y = self.draw(n, label, seed)
         if refine is not None:
-            refined = self.refiner(refine, seed, batch_size, truncation)
-            if refined.note:
-                warnings.warn(refined.note, ZooWarning, stacklevel=2)
-            z = refined(z, y)
+            refiner = self.refiner(refine, seed, batch_size, truncation)
+            if refiner.note:
+                warnings.warn(refiner.note, ZooWarning, stacklevel=2)
+            z = refiner(z, y)
         return self.generate(z, y, batch_size, truncation)
 
     @held_to_annotations("model.draw")
     def draw(self, n: int, label: Label = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
-        """The latents (N, latent_dim) and labels (N,) of `sample`; arguments as there."""
+        """Return the latents (N, latent_dim) and labels (N,) that `sample` uses."""
         y = draw_labels(label, n, self.num_classes, self.class_names, seed)
         count = n if y is None else len(y)
         return draw_latents(self.generator, count, seed).cpu(), y
@@ -242,19 +243,19 @@ class LoadedGenerator:
         batch_size: int = 64,
         truncation: float | None = None,
     ) -> Refiner:
-        """A sampler at work on this model: `z = model.refiner("drs")(*model.draw(64))`.
+        """Return a callable that refines latents: `z = model.refiner("drs")(*model.draw(64))`.
 
         Raises:
-            ZooError: no such sampler, a file without a discriminator, or a truncation beside it.
+            ZooError: there is no such sampler, no discriminator, or a truncation is given too.
         """
         if truncation is not None:
             raise ZooError(
-                f"truncation={truncation} changes what the generator draws, and a refinement "
-                "corrects what it draws: give one of them."
+                f"truncation={truncation} changes the distribution of the images, and refine=… "
+                "corrects it: give one of them."
             )
-        chosen = create_sampler(choice)  # its name is looked at before the file is
+        sampler = create_sampler(choice)  # first, so that a wrong name is reported first
         return Refiner(
-            chosen,
+            sampler,
             self.generator,
             self.discriminator(),
             self.info.get("loss"),
@@ -272,7 +273,7 @@ class LoadedGenerator:
         batch_size: int = 64,
         truncation: float | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W), float32 in [-1, 1] on the CPU, of latents and labels."""
+        """Return images (N, C, H, W), float32 in [-1, 1] on the CPU, for latents and labels."""
         return torch.cat(list(self.batches(z, y, batch_size, truncation)))
 
     @held_to_annotations("model.batches")
@@ -283,10 +284,10 @@ class LoadedGenerator:
         batch_size: int = 64,
         truncation: float | None = None,
     ) -> Iterator[Tensor]:
-        """Images as in `generate`, batch by batch, so that any number fits in memory.
+        """Yield the images of `generate` in batches, so that any number fits in memory.
 
         Raises:
-            ZooError: a truncation that is refused, or pixels that are NaN or infinite.
+            ZooError: an argument does not suit the generator, or pixels are NaN or infinite.
         """
         check_truncation(self.generator, truncation)
         check_given(self.generator, z, y)
@@ -294,13 +295,13 @@ class LoadedGenerator:
         for i in range(0, len(z), batch_size):
             labels = None if y is None else y[i : i + batch_size].to(self.device)
             with torch.inference_mode(), forked_random():
-                torch.manual_seed(i)  # networks with noise inside
-                given = z[i : i + batch_size].to(self.device)
-                images = images_of(self.generator, given, labels, truncation)
+                torch.manual_seed(i)  # for networks that draw noise
+                latents = z[i : i + batch_size].to(self.device)
+                images = images_of(self.generator, latents, labels, truncation)
             if not images.isfinite().all():
                 raise ZooError(
-                    f"{self.file}: the generator gives NaN or infinite pixels, for its training "
-                    "diverged: take an earlier checkpoint."
+                    f"{self.file}: the generator returns NaN or infinite pixels, because its "
+                    "training diverged: use an earlier checkpoint."
                 )
             yield images.float().clamp(-1, 1).cpu()
 
@@ -309,42 +310,42 @@ class LoadedGenerator:
         """Find the latents of images (N, C, H, W) in [-1, 1]: `model.project(images, label)`.
 
         Args:
-            labels: a class for all, or a list of one for each; None takes that of the nearest of
-                the latents that the search begins with.
-            options: `steps`, `starts`, `candidates`, `lr`, `features`, `noise`, `seed`, as of
+            images: the images to reproduce.
+            labels: a class for all images, or a list with one for each; None uses the class of the
+                nearest candidate with which the search begins.
+            options: `steps`, `starts`, `candidates`, `lr`, `features`, `noise`, `seed`, as for
                 `task=project`.
 
         Raises:
-            ZooError: images of another shape, a label that the model does not have, or an exported
-                program.
+            ZooError: the images or labels do not suit the model, or it is an exported program.
         """
-        chosen = None
+        y = None
         if labels is not None:
-            found = parse_labels(labels, self.num_classes, self.class_names)
-            chosen = torch.tensor(found * len(images) if len(found) == 1 else found)
-        return project(self.generator, images, chosen, **options)
+            indices = parse_labels(labels, self.num_classes, self.class_names)
+            y = torch.tensor(indices * len(images) if len(indices) == 1 else indices)
+        return project(self.generator, images, y, **options)
 
     @held_to_annotations("model.class_index")
     def class_index(self, label: int | str) -> int:
-        """The index of a class given by name or index (see `zoo.inference.latents.class_index`)."""
+        """Return the index of a class given by its name or index (see `latents.class_index`)."""
         return class_index(label, self.num_classes, self.class_names)
 
     @held_to_annotations("model.use_standing_statistics")
     def use_standing_statistics(self, forwards: int = 16, batch: int = 64, seed: int = 0) -> None:
-        """Recompute the batch-norm statistics (see `zoo.inference.latents.standing_statistics`)."""
+        """Recompute the batch-norm statistics (see `latents.standing_statistics`)."""
         if standing_statistics(self.generator, forwards, batch, seed):
             self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
 
     def discriminator(self) -> Discriminator:
-        """The discriminator it was trained against, in eval mode on the same device.
+        """Return the discriminator from the same training, in eval mode on the same device.
 
         Raises:
-            ZooError: the file holds none, as exported files do, or its part is not installed.
+            ZooError: the file has no discriminator, or its part is not installed.
         """
         if not self._state:
             raise ZooError(
-                f"{public_name(self.file)} holds the generator alone, as published and exported "
-                "files do; a discriminator is in the .ckpt of a training, or its run's folder."
+                f"{public_name(self.file)} holds only the generator, like all published and "
+                "exported files; use a .ckpt file of a training, or its run's folder."
             )
         state, prefix = self._state, "discriminator."
         network = network_of("discriminator", self.info, state, prefix, self.file)
@@ -352,15 +353,16 @@ class LoadedGenerator:
 
     @held_to_annotations("model.dataset")
     def dataset(self, data_dir: str = "data", name: str | None = None) -> DataModule:
-        """A data set below `data_dir`, at the generator's image size.
+        """Open a data set at the generator's image size.
 
         Args:
-            name: of the data set, or what `datamodule.folder` takes: a folder of pictures, a .zip,
-                .npz or .tar file, `hf:OWNER/NAME`. None takes the one it was trained on, built as
-                it was then.
+            data_dir: the folder of data sets.
+            name: the name of a data set, or anything that `datamodule.folder` accepts: a folder of
+                images, a .zip, .npz or .tar file, `hf:OWNER/NAME`. None opens the data set that the
+                model was trained on, with the same options.
 
         Raises:
-            ZooError: no data set of this name is registered here, or it is missing.
+            ZooError: no data set of this name is registered here, or its files are missing.
         """
         return dataset_of(self.data, self.generator, self.file, data_dir, name)
 
@@ -372,17 +374,22 @@ class LoadedGenerator:
         batch_size: int = 64,
         batch_statistics: bool = False,
     ) -> Tensor:
-        """What the discriminator gives images (N, C, H, W) in [-1, 1]: scores (N,) on the CPU.
+        """Return the discriminator's scores of images (N, C, H, W) in [-1, 1].
 
-        (N, K) of one that scores patches; one that sees packs of images scores each whole pack.
-        They are what its loss was told: logits, or what a method as gradient normalisation made
-        of them.
+        The scores are those that the loss was computed from: logits, or for methods such as
+        gradient normalisation, values derived from them.
 
         Args:
+            images: the images.
             labels: int64 (N,), needed by a conditional discriminator.
-            batch_statistics: let batch norms take the mean and variance of each batch, as in
-                training, where reals and fakes come in batches of their own. Only so are the
-                scores of a network with batch norms those that it was trained to give.
+            batch_size: the number of images, or of packs, scored at a time.
+            batch_statistics: whether batch norms use the mean and variance of each batch, as in
+                training. A discriminator with batch norms gives the scores that it was trained to
+                give only with this, and with real and generated images in separate calls.
+
+        Returns:
+            Scores on the CPU: (N,), or (N, K) of a discriminator that scores patches, or one per
+            complete pack of a discriminator that sees packs of images.
         """
         network = self.discriminator()
         packs = network.channels // self.generator.channels

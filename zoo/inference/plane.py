@@ -1,4 +1,4 @@
-"""Points of the plane as one picture: a scatter with axes over the real modes."""
+"""Draw points of the plane as a scatter plot with axes, over the modes of the real data."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from zoo.data.pixels import to_float
 
 SIZE = 640
-"""Width and height of the picture in pixels."""
-_FINER = 3  # drawn larger and made smaller, for smooth edges
+"""The width and height of the plot in pixels."""
+_FINER = 3  # the plot is drawn larger by this factor and then reduced, for smooth edges
 _LEFT, _TOP, _RIGHT, _BOTTOM = 52, 44, 16, 32
 _REACH = 1.05
 _TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -30,14 +30,15 @@ def scatter(
     modes: Tensor | None = None,
     joined: bool = False,
 ) -> Image.Image:
-    """Markers at points (N, 2) of [-1, 1], or of uint8 levels, x to the right and y upwards.
+    """Draw markers at points (N, 2), with x to the right and y upwards.
 
     Args:
-        columns: points of one row; None makes all points one row.
-        rows: a colour for each row, with its name; an empty name goes on with the one above.
-        heads: a colour for each column instead, with its name; those of one name are one.
-        modes: the middles (K, 2) of the real modes, drawn as rings under the points.
-        joined: a line through the points of each row, in a colour of its own.
+        points: coordinates in [-1, 1], or as uint8 levels.
+        columns: the number of points in a row; None puts all points into one row.
+        rows: names of the rows, each of which gets a colour; an empty name continues the row above.
+        heads: names of the columns, each of which gets a colour instead; equal names share one.
+        modes: the centers (K, 2) of the real modes, drawn as rings under the points.
+        joined: whether to draw a line through the points of each row, each in a colour of its own.
     """
     places = to_float(points).float().cpu().tolist()
     columns = columns or max(1, len(places))
@@ -58,30 +59,30 @@ def scatter(
     for name, place in zip(names, inside, strict=True):
         _circle(draw, *place, radius, fill=colours[name], outline=(255, 255, 255))
     count = len(dict.fromkeys(names)) if joined else len(places)
-    told = f"{count} {'path' if joined else 'point'}{'' if count == 1 else 's'}"
-    shown = colours if rows or heads else {told: _SERIES[0]}
-    _legend(draw, shown, 0 if modes is None else len(modes))
+    total = f"{count} {'path' if joined else 'point'}{'' if count == 1 else 's'}"
+    entries = colours if rows or heads else {total: _SERIES[0]}
+    _legend(draw, entries, 0 if modes is None else len(modes))
     return canvas.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
 def _names(
     count: int, columns: int, rows: Sequence[str], heads: Sequence[str], joined: bool
 ) -> list[str]:
-    """The series of each point: its row's, its column's, or the one of all."""
+    """Return the name of each point's series: that of its row or its column, or an empty one."""
     if joined and not rows:
         return [f"path {i // columns + 1}" for i in range(count)]
     if rows:
-        told = list(rows)
-        for i, name in enumerate(told):
-            told[i] = name or (told[i - 1] if i else "")
-        return [told[min(i // columns, len(told) - 1)] for i in range(count)]
+        row_names = list(rows)
+        for i, name in enumerate(row_names):
+            row_names[i] = name or (row_names[i - 1] if i else "")
+        return [row_names[min(i // columns, len(row_names) - 1)] for i in range(count)]
     if heads:
         return [heads[min(i % columns, len(heads) - 1)] for i in range(count)]
     return [""] * count
 
 
 def _pixel(x: float, y: float) -> tuple[float, float]:
-    """Where a point of the plane lies in the picture; what lies outside is drawn at the border."""
+    """Return the position of a point in the plot; points outside are moved to its border."""
     across, down = ((min(max(v, -_REACH), _REACH) / _REACH + 1) / 2 for v in (x, -y))
     return (
         _LEFT + across * (SIZE - _LEFT - _RIGHT),
@@ -90,6 +91,7 @@ def _pixel(x: float, y: float) -> tuple[float, float]:
 
 
 def _axes(draw: ImageDraw.ImageDraw) -> None:
+    """Draw the frame, the grid lines and their labels."""
     font = ImageFont.load_default(size=14 * _FINER)
     left, top = (v * _FINER for v in _pixel(-_REACH, _REACH))
     right, bottom = (v * _FINER for v in _pixel(_REACH, -_REACH))
@@ -117,23 +119,23 @@ def _circle(
 def _legend(
     draw: ImageDraw.ImageDraw, colours: dict[str, tuple[int, int, int]], modes: int
 ) -> None:
-    """What the markers are, above the plane; as many names as there is room for."""
-    told = list(colours.items())
+    """Draw the legend above the plot, with as many names as fit."""
+    entries = list(colours.items())
     font = ImageFont.load_default(size=14 * _FINER)
 
     def width(name: str) -> float:
         return 22 + draw.textlength(name, font=font) / _FINER + 12
 
     label = f"{modes} real modes"
-    room = SIZE - _LEFT - _RIGHT - (width(label) if modes else 0)
-    while len(told) > 1 and sum(width(name) for name, _ in told) > room:
-        told.pop()
+    space = SIZE - _LEFT - _RIGHT - (width(label) if modes else 0)
+    while len(entries) > 1 and sum(width(name) for name, _ in entries) > space:
+        entries.pop()
     x, y = float(_LEFT), _TOP / 2
     if modes:
         _circle(draw, x + 9, y, 8, outline=MODE)
         draw.text(((x + 22) * _FINER, y * _FINER), label, fill="black", font=font, anchor="lm")
         x += width(label)
-    for name, colour in told:
+    for name, colour in entries:
         _circle(draw, x + 9, y, 5, outline=(255, 255, 255), fill=colour)
         draw.text(((x + 22) * _FINER, y * _FINER), name, fill="black", font=font, anchor="lm")
         x += width(name)

@@ -1,9 +1,9 @@
-"""The latents of given pictures: which ones a trained generator makes most like them.
+"""Projection: find the latents from which a trained generator reproduces given images.
 
-    found = zoo.load("mnist").project(images, labels=5)
-    zoo.show(found.images)
+    projection = zoo.load("mnist").project(images, labels=5)
+    zoo.show(projection.images)
 
-Paper: Karras et al. (2020), arXiv:1912.04958, appendix D, whose schedules these are.
+Paper: Karras et al. (2020), arXiv:1912.04958, appendix D, which also defines the schedules.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ from zoo.layers.pretrained import lite_command, lite_package
 from zoo.registry.calls import held_to_annotations
 
 _SMALLEST = 32
-"""Side below which the features see too little."""
+"""The smallest side of images for which features are useful."""
 _NOISE_WEIGHT = 1e5
 _PRIOR_WEIGHT = 1e-3
 _FEATURES = "tf_efficientnet_lite0"
 _FRAMES = 8
 _BLOCK = 64
-"""Candidates that are looked at together."""
+"""The number of candidates in a batch."""
 
 Watch = Callable[[float, Tensor], None]
-"""Is told after each step how much of the search is done, 0 to 1, and the best image so far
-(1, C, H, W); what it raises ends the search."""
+"""A function that is called after each step with the progress of the search, 0 to 1, and the best
+image so far (1, C, H, W). An exception that it raises ends the search."""
 
 
 @dataclass
 class Projection:
-    """What was found for pictures.
+    """The result of projecting images.
 
     Attributes:
-        space: `z`, or `w` where the generator maps latents to styles.
+        space: `z` for latents, or `w` for styles if the generator has a mapping network.
         latents: (N, latent_dim), or styles (N, W) that all layers share.
         labels: (N,), or None.
-        images: (N, C, H, W) that the generator makes of them.
-        targets: (N, C, H, W), the pictures.
-        errors: (N,), the distance at the end.
-        first_errors: (N,), of the best of the latents drawn at random.
-        origins: (N, latent_dim), the latent drawn at random from which the search came to each.
-        distance: what it is, in words.
-        frames: (N, frames, C, H, W) of the way.
-        noise: where the generator adds noise, the maps found for each picture, by layer.
+        images: the images (N, C, H, W) that the generator makes from the latents.
+        targets: the given images (N, C, H, W).
+        errors: the final distances (N,).
+        first_errors: the distances (N,) of the nearest random candidates.
+        origins: the random latents (N, latent_dim) from which the search started.
+        distance: a description of the distance.
+        frames: images (N, frames, C, H, W) from the course of the search.
+        noise: the optimised noise maps by layer, if the generator adds noise.
     """
 
     space: str
@@ -84,12 +84,12 @@ class Projection:
 
 
 def distance_of(features: bool | None, side: int) -> tuple[Callable[[Tensor, Tensor], Tensor], str]:
-    """Per image the distance to targets, and what it is in words.
+    """Return a function for the distance of each image to its target, and its description.
 
     Args:
-        features: beside pixels, or not; None takes them where their package is installed and the
-            images are large enough.
-        side: the shorter one of the images.
+        features: whether to compare features in addition to pixels; None does so if their package
+            is installed and the images are large enough.
+        side: the shorter side of the images.
     """
     package = lite_package(_FEATURES)
     installed = package is not None and importlib.util.find_spec(package) is not None
@@ -127,39 +127,42 @@ def project(
     seconds: float | None = None,
     watch: Watch | None = None,
 ) -> Projection:
-    """Find the latents of pictures (N, C, H, W) in [-1, 1].
+    """Find the latents of images (N, C, H, W) in [-1, 1].
 
     Args:
-        labels: (N,) of the pictures; None takes those of the nearest candidates.
-        steps: of Adam.
-        starts: of the candidates that are followed; the best one is kept.
-        candidates: latents drawn at random.
-        lr: largest learning rate.
-        seed: of everything random.
+        network: the generator.
+        targets: the images.
+        labels: the classes (N,) of the images; None uses those of the nearest candidates.
+        steps: the number of Adam's steps.
+        starts: the number of nearest candidates that are optimised; the best result is returned.
+        candidates: the number of random latents.
+        lr: the largest learning rate.
+        seed: the seed of everything random.
         features: see `distance_of`.
-        noise: find noise maps too, where the generator has some.
-        seconds: for one picture; what `steps` would pass of them is drawn together, and of the
-            candidates as many are looked at as fit into a quarter. None for no limit.
-        watch: is told how far the search for the picture at hand is; see `Watch`.
+        noise: whether to optimise noise maps too, if the generator has any.
+        seconds: the time limit for each image. The schedules are shortened to it, and at most a
+            quarter of it is spent on candidates. None for no limit.
+        watch: called with the progress of the current image; see `Watch`.
 
     Raises:
-        ZooError: pictures of another shape, or a generator without gradients.
+        ZooError: the images have another shape than the generator's, or the generator is an
+            exported program.
     """
     for name, value in {"steps": steps, "starts": starts, "candidates": candidates}.items():
         at_least(1, "project: ", **{name: value})
     above(0, "project: ", seconds=seconds)
     shape = (network.channels, network.height, network.width)
     if isinstance(network, ExportedGenerator):
-        raise ZooError("project follows gradients, which an exported program has none of.")
+        raise ZooError("project needs gradients, which an exported program does not have.")
     if targets.dim() != 4 or tuple(targets.shape[1:]) != shape:
         raise ZooError(
-            f"project takes images of (N, {', '.join(map(str, shape))}), and got "
+            f"project takes images of (N, {', '.join(map(str, shape))}), but got "
             f"{tuple(targets.shape)}."
         )
     if not network.num_classes:
         labels = None
     elif labels is not None and len(labels) != len(targets):
-        raise ZooError(f"{len(targets)} images need as many labels, and got {len(labels)}.")
+        raise ZooError(f"{len(targets)} images need as many labels, but got {len(labels)}.")
     distance, words = distance_of(features, min(shape[1:]))
     device = next(network.parameters()).device
     frozen = [p for p in network.parameters() if p.requires_grad]
@@ -167,35 +170,37 @@ def project(
     search = _Search(
         network, distance, steps, min(starts, candidates), candidates, lr, noise, seconds, watch
     )
-    found: list[_Found] = []
+    results: list[_Result] = []
     try:
         with forked_random():
             for i, target in enumerate(targets.to(device).split(1)):
                 torch.manual_seed(seed)
                 label = None if labels is None else labels[i : i + 1].to(device)
-                found.append(search(target, label, seeded(seed)))
+                results.append(search(target, label, seeded(seed)))
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-    names = found[0].noise
-    found_labels = [f.label for f in found if f.label is not None]
+    names = results[0].noise
+    result_labels = [r.label for r in results if r.label is not None]
     return Projection(
         space="w" if network.has_mapping else "z",
-        latents=torch.cat([f.latent for f in found]).cpu(),
-        labels=torch.cat(found_labels).cpu() if found_labels else None,
-        images=torch.cat([f.frames[-1:] for f in found]).cpu(),
+        latents=torch.cat([r.latent for r in results]).cpu(),
+        labels=torch.cat(result_labels).cpu() if result_labels else None,
+        images=torch.cat([r.frames[-1:] for r in results]).cpu(),
         targets=targets.cpu(),
-        errors=torch.tensor([f.error for f in found]),
-        first_errors=torch.tensor([f.first for f in found]),
-        origins=torch.cat([f.origin for f in found]).cpu(),
+        errors=torch.tensor([r.error for r in results]),
+        first_errors=torch.tensor([r.first for r in results]),
+        origins=torch.cat([r.origin for r in results]).cpu(),
         distance=words,
-        frames=torch.stack([f.frames for f in found]).cpu(),
-        noise={k: torch.cat([f.noise[k] for f in found]).cpu() for k in names},
+        frames=torch.stack([r.frames for r in results]).cpu(),
+        noise={k: torch.cat([r.noise[k] for r in results]).cpu() for k in names},
     )
 
 
 @dataclass
-class _Found:
+class _Result:
+    """The result for one image, as described in `Projection`, with leading dimensions of 1."""
+
     latent: Tensor
     origin: Tensor
     label: Tensor | None
@@ -207,7 +212,7 @@ class _Found:
 
 @dataclass
 class _Search:
-    """Adam on a few latents at once, of which the best is kept."""
+    """Optimise several latents at once with Adam, and return the best one."""
 
     network: Generator
     distance: Callable[[Tensor, Tensor], Tensor]
@@ -219,7 +224,8 @@ class _Search:
     seconds: float | None
     watch: Watch | None
 
-    def __call__(self, target: Tensor, label: Tensor | None, random: torch.Generator) -> _Found:
+    def __call__(self, target: Tensor, label: Tensor | None, random: torch.Generator) -> _Result:
+        """Project one image (1, C, H, W) with a class (1,), or None for that of a candidate."""
         began = time.monotonic()
         network = self.network
         z = network.sample_latent(self.candidates, random)
@@ -229,31 +235,32 @@ class _Search:
         elif network.num_classes:
             y = torch.randint(network.num_classes, (len(z),), generator=random).to(z.device)
         with torch.no_grad():
-            latents = self._of(z, y)
-            firsts = self._errors(latents, y, target, began)
-        best = firsts.argsort()[: self.starts]
+            latents = self._variables(z, y)
+            first_errors = self._errors(latents, y, target, began)
+        best = first_errors.argsort()[: self.starts]
         maps = self._noise_maps()
         if maps:
-            best = best[:1]  # the noise belongs to one picture
+            best = best[:1]  # a set of noise maps belongs to a single image
         labels = None if y is None else y[best]
         deviation = (latents - latents.mean(0)).square().sum(1).mean().sqrt()
-        kept = {name: module.noise_map for name, module in maps.items()}
+        original = {name: module.noise_map for name, module in maps.items()}
         try:
             return self._descend(
-                latents[best].clone(), z[best], labels, target, deviation, maps, firsts, began
+                latents[best].clone(), z[best], labels, target, deviation, maps, first_errors, began
             )
         finally:
             for name, module in maps.items():
-                module.noise_map = kept[name]
+                module.noise_map = original[name]
 
-    def _of(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """What is searched: latents, or the one style (N, W) that layers share."""
+    def _variables(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """Return what is optimised: latents, or the one style (N, W) that all layers share."""
         if not self.network.has_mapping:
             return z
         w = self.network.map(z, y)
         return w[:, 0] if w.dim() == 3 else w
 
     def _images(self, latents: Tensor, y: Tensor | None) -> Tensor:
+        """Generate images in [-1, 1] from the latents or styles that are optimised."""
         network = self.network
         if not network.has_mapping:
             return network(latents, y).clamp(-1, 1)
@@ -262,27 +269,29 @@ class _Search:
         return network.synthesize(w, y).clamp(-1, 1)
 
     def _spent(self, began: float) -> float:
-        """The share of the seconds that have passed."""
+        """Return the fraction of the time limit that has passed."""
         return 0.0 if self.seconds is None else (time.monotonic() - began) / self.seconds
 
-    def _tell(self, done: float, images: Tensor, errors: Tensor) -> None:
+    def _report(self, done: float, images: Tensor, errors: Tensor) -> None:
+        """Pass the progress and the best image to `watch`."""
         if self.watch is not None:
             best = int(errors.argmin())
             self.watch(done, images[best : best + 1].detach())
 
     def _errors(self, latents: Tensor, y: Tensor | None, target: Tensor, began: float) -> Tensor:
-        """Distances of the first candidates (n,), of all where time does not press."""
-        found: list[Tensor] = []
+        """Return the distances of the candidates, or of the first ones if time runs out."""
+        errors: list[Tensor] = []
         for i in range(0, len(latents), _BLOCK):
-            if found and self._spent(began) > 0.25:
+            if errors and self._spent(began) > 0.25:
                 break
             labels = None if y is None else y[i : i + _BLOCK]
             images = self._images(latents[i : i + _BLOCK], labels)
-            found.append(self.distance(images, target.expand_as(images)))
-            self._tell(0.0, images, found[-1])
-        return torch.cat(found)
+            errors.append(self.distance(images, target.expand_as(images)))
+            self._report(0.0, images, errors[-1])
+        return torch.cat(errors)
 
     def _noise_maps(self) -> dict[str, torch.nn.Module]:
+        """Return the modules with noise maps that are optimised, by their names."""
         if not self.with_noise:
             return {}
         modules = self.network.named_modules()
@@ -296,9 +305,10 @@ class _Search:
         target: Tensor,
         deviation: Tensor,
         maps: dict[str, torch.nn.Module],
-        firsts: Tensor,
+        first_errors: Tensor,
         began: float,
-    ) -> _Found:
+    ) -> _Result:
+        """Optimise the latents `start` and the noise maps, and return the best result."""
         x = start.requires_grad_()
         noises = {}
         for name, module in maps.items():
@@ -306,61 +316,66 @@ class _Search:
             noises[name] = module.noise_map = drawn.requires_grad_()
         optimizer = torch.optim.Adam([x, *noises.values()], lr=self.lr, betas=(0.9, 0.999))
         targets = target.expand(len(x), -1, -1, -1)
-        known = None if self.network.has_mapping else prior(self.network)
-        if known is not None and type(known).slope is Latent.slope:
-            known = None
-        ways: list[Tensor] = []
+        latent = None if self.network.has_mapping else prior(self.network)
+        if latent is not None and type(latent).slope is Latent.slope:
+            latent = None  # its density has no gradient
+        frames: list[Tensor] = []
         step, done = 0, 0.0
         while done < 1:
             optimizer.param_groups[0]["lr"] = self.lr * ramp(done)
-            moved = x
+            perturbed = x
             if self.network.has_mapping:
                 strength = 0.05 * deviation * max(0.0, 1 - done / 0.75) ** 2
-                moved = x + strength * torch.randn_like(x)
-            images = self._images(moved, y)
+                perturbed = x + strength * torch.randn_like(x)
+            images = self._images(perturbed, y)
             distances = self.distance(images, targets)
             loss = distances.sum() + _NOISE_WEIGHT * sum(
                 map(autocorrelation, noises.values()), x.new_zeros(())
             )
             optimizer.zero_grad()
             loss.backward()
-            if known is not None:  # latents that the prior would not draw cost a little
+            if latent is not None:  # a small penalty on latents that are unlikely under the prior
                 assert x.grad is not None
-                x.grad -= _PRIOR_WEIGHT / x.shape[1] * known.slope(x.detach())
+                x.grad -= _PRIOR_WEIGHT / x.shape[1] * latent.slope(x.detach())
             optimizer.step()
-            if done >= len(ways) / (_FRAMES - 1):
-                ways.append(images.detach())
+            if done >= len(frames) / (_FRAMES - 1):
+                frames.append(images.detach())
             for value in noises.values():
                 normalise(value)
             step += 1
             done = max(step / self.steps, self._spent(began))
-            self._tell(min(1.0, done), images, distances)
+            self._report(min(1.0, done), images, distances)
         with torch.no_grad():
             last = self._images(x, y)
             errors = self.distance(last, targets)
-        ways.extend([last] * (_FRAMES - 1 - len(ways)))  # fewer steps than frames
+        frames.extend([last] * (_FRAMES - 1 - len(frames)))  # if there were fewer steps than frames
         best = int(errors.argmin())
-        return _Found(
+        return _Result(
             x[best : best + 1].detach(),
             origin[best : best + 1],
             None if y is None else y[best : best + 1],
-            torch.stack([way[best] for way in [*ways, last]]),
+            torch.stack([frame[best] for frame in [*frames, last]]),
             float(errors[best]),
-            float(firsts.min()),
+            float(first_errors.min()),
             {name: value.detach().clone() for name, value in noises.items()},
         )
 
 
 def ramp(done: float) -> float:
-    """The learning rate's factor: up in the first 5 %, down by a cosine in the last 25 %."""
+    """Return the factor of the learning rate: rising for 5 %, falling for the last 25 %.
+
+    Args:
+        done: the progress of the search, 0 to 1.
+    """
     down = min(1.0, (1 - done) / 0.25)
     return (0.5 - 0.5 * math.cos(math.pi * down)) * min(1.0, done / 0.05)
 
 
 def autocorrelation(noise: Tensor) -> Tensor:
-    """Sum of the squared mean products of a map (1, 1, H, W) with itself, one pixel on.
+    """Return a penalty on the correlation of neighbouring pixels of a noise map (1, 1, H, W).
 
-    Across and down, and again on the map at half the size (with its variance kept), down to 8.
+    It is the sum of the squared mean products of the map with itself shifted by one pixel, in both
+    directions, and at every halved size (with the variance preserved) down to 8 pixels.
     """
     total = noise.new_zeros(())
     while True:
@@ -373,5 +388,5 @@ def autocorrelation(noise: Tensor) -> Tensor:
 
 @torch.no_grad()
 def normalise(noise: Tensor) -> None:
-    """Mean 0 and variance 1, in place."""
+    """Normalise a noise map to mean 0 and variance 1, in place."""
     noise.sub_(noise.mean()).mul_(noise.square().mean().clamp_min(1e-12).rsqrt())

@@ -1,7 +1,8 @@
-"""Publishing trained generators: on the Hugging Face hub, or in a folder like one.
+"""Publish trained generators on the Hugging Face hub, or in a folder with the same files.
 
-A published model is four files: `generator.safetensors` (the weights, with their description in
-the header), `generator.json` (the description), `README.md` (the model card), `samples.png`.
+A published model consists of four files: `generator.safetensors` (the weights, with their
+description in the header), `generator.json` (the description), `README.md` (the model card) and
+`samples.png`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from zoo.registry.spec import in_words
 _CARD, _PICTURE = "README.md", "samples.png"
 _FILES = (_CARD, WEIGHTS_NAME, str(Path(WEIGHTS_NAME).with_suffix(".json")), _PICTURE)
 _LOCAL_KEY = re.compile(r"hydra\b|(.*[._])?(dir|folder|path|file|root)$")
-# A path from a root, from home or from the working directory, also inside of lists and quotes.
+# A path from a root, from home or from the working directory, also within lists and quotes.
 _LOCAL_VALUE = re.compile(r"""(^|[\s'"=:,\[{(])(~|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)""")
 
 
@@ -47,22 +48,24 @@ def publish(
     figures: str = "",
     program: str = "gan-zoo",
 ) -> dict[str, Any]:
-    """Publish `model` as `repo`: `owner/name` on the hub, or `file:/some/folder`.
+    """Publish a model on the hub or in a folder.
 
-    Settings that name files or folders of this machine are left out of its description.
+    Settings that name files or folders of this machine are removed from its description.
 
     Args:
-        dtype: of the weights; bf16 halves the file.
-        license: an identifier of the hub (`mit`, `cc-by-4.0`) for the card.
-        private: of a repository that is made by this.
-        figures: tables for the card, with their protocols, as text.
-        program: how the zoo is called in the card's commands.
+        model: the model.
+        repo: `owner/name` on the hub, or `file:/some/folder`.
+        dtype: the data type of the stored weights; bf16 halves the size of the file.
+        license: the hub's identifier of a license for the card (`mit`, `cc-by-4.0`).
+        private: whether a repository that this creates is private.
+        figures: tables of metrics with their protocols, as text for the card.
+        program: the zoo's program in the commands on the card.
 
     Returns:
-        Where it is, how it is loaded, and the size of the weights in bytes.
+        The place of the model, the code that loads it, and the size of the weights in bytes.
 
     Raises:
-        ZooError: the folder cannot be written or holds such files of other origin, or the hub
+        ZooError: the folder cannot be written or has such files of another origin, or the hub
             refuses or cannot be reached.
     """
     folder = Path(repo.removeprefix("file:")).expanduser() if repo.startswith("file:") else None
@@ -73,29 +76,32 @@ def publish(
     model = copy.copy(model)
     model.info = without_paths(model.info)
     with tempfile.TemporaryDirectory() as scratch:
-        made = Path(scratch)
-        summary = export(model, made / WEIGHTS_NAME, "safetensors", dtype)
-        write_png(_samples(model), made / _PICTURE)
+        files = Path(scratch)
+        summary = export(model, files / WEIGHTS_NAME, "safetensors", dtype)
+        write_png(_samples(model), files / _PICTURE)
         source = str(folder) if folder is not None else f"hf:{repo}"
-        # Of a folder its name alone, for it is read wherever the folder has gone.
-        named = folder.resolve().name if folder is not None else source
-        text = card(model, named, dtype, license, figures or card_figures(model), program)
-        write_text(made / _CARD, text)
+        # The card shows only the name of a folder, because the folder may be moved.
+        shown = folder.resolve().name if folder is not None else source
+        text = card(model, shown, dtype, license, figures or card_figures(model), program)
+        write_text(files / _CARD, text)
         if folder is not None:
-            _copy(made, folder)
+            _copy(files, folder)
             place = str(folder)
         else:
-            place = _upload(made, repo, private)
+            place = _upload(files, repo, private)
     return {"published": place, "load": f'zoo.load("{source}")', "bytes": summary["bytes"]}
 
 
 def described(
     model: LoadedGenerator, dataset: str | None = None, note: str | None = None
 ) -> LoadedGenerator:
-    """`model` with its data under another name, and with a note for its card.
+    """Return a copy of a model with another name for its data set, and a note for its card.
 
-    Where pictures were read from a folder, that says less than the data set's name. Options that
-    belong to the folder are left out with it; a note that it has already stays where none is given.
+    Args:
+        model: the model.
+        dataset: the name of the data set, whose options are then removed; None keeps both. It is
+            useful for images from a folder, which are described only as `image_folder`.
+        note: a sentence for the card; None keeps a note that the model already has.
     """
     model = copy.copy(model)
     model.info = dict(model.info)
@@ -107,86 +113,93 @@ def described(
 
 
 def _check_folder(repo: str, folder: Path) -> None:
-    """Refuse to write over what is no published model."""
+    """Refuse to overwrite files that do not belong to a published model of the zoo."""
     if not repo.removeprefix("file:").strip():
         raise ZooError(f"repo={repo} names no folder: write repo=file:/some/folder.")
     card = folder / _CARD
     if card.is_file() and "\n- gan-zoo\n" in card.read_text("utf-8", errors="replace"):
         return
-    if held := [name for name in _FILES if (folder / name).exists()]:
+    if existing := [name for name in _FILES if (folder / name).exists()]:
         raise ZooError(
-            f"{folder / held[0]} would be overwritten, and {folder} has no model card of the zoo: "
-            "choose another folder."
+            f"{folder / existing[0]} would be overwritten, but {folder} has no model card of the "
+            "zoo: choose another folder."
         )
 
 
 def without_paths(info: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint's description without what names files or folders of this machine.
+    """Return a checkpoint's description without the names of this machine's files and folders.
 
-    They are left out of the overrides and of the options of the data set; of a plugin that lies
-    elsewhere than below the working directory, the file's name is left.
+    Overrides and options of the data set that name a file or folder are removed. The path of a
+    plugin outside the working directory is reduced to its file name.
     """
-    kept = dict(info)
+    public = dict(info)
     options = info["data"].get("options") or {}
-    options = {k: v for k, v in options.items() if not _local(k, str(v))}
-    kept["data"] = {**info["data"], "options": options}
+    options = {k: v for k, v in options.items() if not _is_local(k, str(v))}
+    public["data"] = {**info["data"], "options": options}
     if overrides := info.get("overrides"):
-        kept["overrides"] = [o for o in map(str, overrides) if not _local(*o.partition("=")[::2])]
+        pairs = [(o, *o.partition("=")[::2]) for o in map(str, overrides)]
+        public["overrides"] = [o for o, key, value in pairs if not _is_local(key, value)]
     if start := info.get("start"):
-        kept["start"] = _named_only(start)
+        public["start"] = _without_folders(start)
     if sources := info.get("sources"):
-        kept["sources"] = {k: Path(s).name if _local("", s) else s for k, s in sources.items()}
-    return kept
+        public["sources"] = {k: Path(s).name if _is_local("", s) else s for k, s in sources.items()}
+    return public
 
 
-def _named_only(start: dict[str, Any]) -> dict[str, Any]:
-    """Where a training started, and where that did, without folders of this machine."""
+def _without_folders(start: dict[str, Any]) -> dict[str, Any]:
+    """Reduce the files from which a training started, also indirectly, to their names."""
     source = str(start.get("source"))
-    known = source in pretrained_names() or source.startswith("hf:")
-    kept = {**start, "source": source if known else Path(source).name}
+    is_public = source in pretrained_names() or source.startswith("hf:")
+    public = {**start, "source": source if is_public else Path(source).name}
     if isinstance(start.get("start"), dict):
-        kept["start"] = _named_only(start["start"])
-    return kept
+        public["start"] = _without_folders(start["start"])
+    return public
 
 
-def _local(key: str, value: str) -> bool:
+def _is_local(key: str, value: str) -> bool:
+    """Whether a setting names a file or folder of this machine."""
     return bool(_LOCAL_KEY.match(key.lstrip("+~")) or _LOCAL_VALUE.search(value))
 
 
-def _copy(made: Path, folder: Path) -> None:
+def _copy(source: Path, folder: Path) -> None:
+    """Copy the files of a published model into a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted(made.iterdir()):  # the card first, by which the others are known
+        for file in sorted(source.iterdir()):  # the card first, which marks the folder as ours
             with replacing(folder / file.name) as partial:
                 shutil.copyfile(file, partial)
     except OSError as error:
         raise ZooError(f"cannot publish into {folder}: {error.strerror or error}.") from error
 
 
-def _upload(made: Path, repo: str, private: bool) -> str:
+def _upload(source: Path, repo: str, private: bool) -> str:
+    """Upload the files of a published model to the hub, and return the address."""
     require("hub", f"repo={repo}", "huggingface_hub")
     from huggingface_hub import HfApi
 
     api = HfApi()
     if not reachable(api.endpoint):
-        raise ZooError(f"{repo} cannot be published: {UNREACHABLE}: repo=file:/some/folder works.")
+        raise ZooError(
+            f"{repo} cannot be published: {UNREACHABLE}; repo=file:/some/folder works without it."
+        )
     try:
         api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=made, commit_message="Publish with gan-zoo")
+        api.upload_folder(repo_id=repo, folder_path=source, commit_message="Publish with gan-zoo")
     except Exception as error:
         raise ZooError(f"{repo} cannot be published: {reason(error, repo)}.") from error
     return f"{api.endpoint}/{repo}"
 
 
 def _samples(model: LoadedGenerator) -> Any:
+    """Draw a grid of samples for the card, with a row for each of up to ten classes."""
     if not model.num_classes:
         return grid(model.sample(64), 8, modes=modes_of(model.data))
-    rows = model.class_names[:10]  # a number would be a name too, where names are numbers
+    rows = model.class_names[:10]  # names, since an index could be the name of another class
     return grid(model.sample(8, label=rows), 8, rows=rows, modes=modes_of(model.data))
 
 
 def title_of(model: LoadedGenerator) -> str:
-    """The heading of a model card: `dcgan on mnist`."""
+    """Return the title of a model card: `dcgan on mnist`."""
     return printable(f"{model.info['generator']['name']} on {model.data.get('name')}")
 
 
@@ -198,7 +211,16 @@ def card(
     figures: str = "",
     program: str = "gan-zoo",
 ) -> str:
-    """The model card in Markdown: a picture, how it is loaded, parts, data, its note, figures."""
+    """Write a model card in Markdown: samples, loading code, parts, data, a note, and metrics.
+
+    Args:
+        model: the model.
+        source: the argument of `zoo.load` in the loading code.
+        dtype: the data type of the stored weights.
+        license: the hub's identifier of a license, or None.
+        figures: tables of metrics with their protocols, as text; empty for none.
+        program: the zoo's program in the commands on the card.
+    """
     info, data = model.info, model.data
     title = title_of(model)
     g = model.generator
@@ -207,7 +229,7 @@ def card(
     name = printable(str(data.get("name")))
     tag = name if re.fullmatch(r"[\w.-]+", name) else json.dumps(name)
     front = ["tags:", "- gan", "- gan-zoo", f"- {tag}"]
-    if model.num_classes:  # for which the hub has no pipeline
+    if model.num_classes:  # the hub has no pipeline for conditional generation
         front.append("- class-conditional-image-generation")
     else:
         front.append("pipeline_tag: unconditional-image-generation")
@@ -234,7 +256,7 @@ def card(
     label = ""
     if model.num_classes:
         label = f", label={json.dumps(model.class_names[min(5, model.num_classes - 1)])}"
-    none = f"None yet: `{program} task=evaluate ckpt=…` makes them."
+    none = f"None yet: `{program} task=evaluate ckpt=…` computes them."
     shown = "```\n" + figures.replace("```", "~~~") + "\n```" if figures else none
     return "\n".join(
         [
@@ -265,21 +287,25 @@ def card(
 
 
 def card_figures(model: LoadedGenerator) -> str:
-    """The figures in the card beside a published model's file, while they hold; else nothing."""
+    """Return the tables of metrics in the card of an already published model, else nothing.
+
+    They do not apply if the batch-norm statistics have been recomputed since.
+    """
     beside = model.file.with_name(_CARD)
-    known = model.batch_norm == model.info.get("batch_norm", "running")
-    if model.file.name != WEIGHTS_NAME or not known or not beside.is_file():
+    is_unchanged = model.batch_norm == model.info.get("batch_norm", "running")
+    if model.file.name != WEIGHTS_NAME or not is_unchanged or not beside.is_file():
         return ""
     try:
         text = read_text(beside)
     except (OSError, UnicodeDecodeError):
         return ""
-    found = re.search(r"\n## Figures\n+```\n(.*?)\n```\n", text, re.DOTALL)
-    return found[1].replace("```", "'''") if found else ""  # which would end them too early
+    match = re.search(r"\n## Figures\n+```\n(.*?)\n```\n", text, re.DOTALL)
+    # Backquotes within the tables would end the block too early.
+    return match[1].replace("```", "'''") if match else ""
 
 
 def _started(start: dict[str, Any]) -> str:
-    """Whose weights a training started from, in words."""
+    """Describe the model whose weights a training started from."""
     return (
         f"{start.get('source')} ({start.get('generator')}, {start.get('images_seen'):,} images of "
         f"{start.get('data')})"

@@ -1,7 +1,7 @@
-"""Networks from a file's description and its tensors, at the cost of these tensors.
+"""Rebuild networks from a file's description and its tensors, with memory in proportion to these.
 
-A description is a few letters and may ask for any size: before anything is made in earnest it is
-sketched without memory, and a sketch that outgrows the file is refused.
+A description of a few characters may ask for a network of any size. Networks are therefore first
+built on the meta device, where tensors take no memory, and refused if they outgrow the file.
 """
 
 from __future__ import annotations
@@ -29,26 +29,36 @@ from zoo.registry import factory, remake
 
 Weights = Literal["ema", "raw"]
 OTHERS = 2**27
-"""Values of networks within a network that its file does not hold: half a gigabyte of them."""
+"""The number of values, half a gigabyte, that networks may have in addition to a file's tensors.
+
+A discriminator may contain a pretrained network that no checkpoint stores.
+"""
 _MODULES_PER_TENSOR = 20
 _MODULES = 1000
-"""Parts of a network that need no tensor in the file, and parameters made again on the way."""
+"""How many modules and parameters may be registered: this many, and some per tensor in the file.
+
+Some modules have no tensor, and some parameters are registered several times.
+"""
 
 
 def network_of(
     kind: str, info: dict[str, Any], state: dict[str, Tensor], prefix: str, file: Path
 ) -> Any:
-    """The network of a file with its weights, on the CPU.
+    """Rebuild a network with its weights, on the CPU.
 
     Args:
         kind: `generator` or `discriminator`.
-        prefix: of its tensors' names in `state`.
+        info: the file's description.
+        state: all tensors of the file.
+        prefix: the prefix of the names of the network's tensors.
+        file: the file, for error messages.
 
     Raises:
-        ZooError: it cannot be made here, does not fit its tensors, or these are not finite.
+        ZooError: the network cannot be built here or does not fit its tensors, or these are not
+            finite.
     """
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    if kind == "generator":  # a discriminator may have a network inside that no file holds
+    if kind == "generator":  # a discriminator may contain a network that no file stores
         _sketch(info, own, prefix, file)
     else:
         check_extent(lambda: _rebuild(kind, info, file), own, file)
@@ -62,19 +72,20 @@ def network_of(
     return network
 
 
-def check_extent(make: Callable[[], Any], held: dict[str, Tensor], file: Path) -> None:
-    """Refuse networks that are far larger than a file's tensors, before they take their memory.
-
-    They may hold others that no file holds, such as pretrained ones, of `OTHERS` values.
+def check_extent(make: Callable[[], Any], state: dict[str, Tensor], file: Path) -> None:
+    """Refuse networks that are far larger than a file's tensors, before they take memory.
 
     Args:
-        make: makes them; what else it raises is raised again in earnest.
+        make: builds the networks. Its other errors are ignored, since they occur again when the
+            networks are really built.
+        state: the tensors of the file.
+        file: the file, for error messages.
 
     Raises:
-        ZooError: they would be.
+        ZooError: the networks are too large.
     """
-    most = SHARED * sum(value.numel() for value in held.values()) + OTHERS
-    left = [_MODULES + _MODULES_PER_TENSOR * len(held), most]
+    most = SHARED * sum(value.numel() for value in state.values()) + OTHERS
+    left = [_MODULES + _MODULES_PER_TENSOR * len(state), most]
 
     def look(module: nn.Module, name: str, part: Any) -> None:
         left[0] -= 1
@@ -90,23 +101,23 @@ def check_extent(make: Callable[[], Any], held: dict[str, Tensor], file: Path) -
         raise ZooError(
             f"{file} asks for networks that are far larger than the tensors that it holds."
         ) from error
-    except Exception:  # it cannot be sketched, or fails in earnest too
+    except Exception:  # not possible on the meta device, or an error that will occur again
         return
 
 
 class _TooLarge(Exception):
-    """A sketch has outgrown its file."""
+    """Raised when a network on the meta device has outgrown its file."""
 
 
 def _sketch(info: dict[str, Any], own: dict[str, Tensor], prefix: str, file: Path) -> None:
-    """Refuse a generator that does not fit its tensors before it takes its gigabytes."""
+    """Build a generator on the meta device, and refuse it if it does not fit its tensors."""
     try:
         with torch.device("meta"), _no_larger_than(own):
             _check_fit(_rebuild("generator", info, file), own, prefix, file)
     except ZooError:
         raise
     except Exception as error:
-        # A constructor that looks at values cannot be sketched; all else would fail in earnest.
+        # A constructor that reads values fails only on the meta device; other errors are real.
         if not (isinstance(error, NotImplementedError) or "meta" in str(error)):
             raise ZooError(
                 f"{file} does not fit its own description: the {prefix.rstrip('.')} that it "
@@ -116,30 +127,31 @@ def _sketch(info: dict[str, Any], own: dict[str, Tensor], prefix: str, file: Pat
 
 
 def latent_of(info: dict[str, Any], file: Path) -> Latent | None:
-    """The prior of a file's latents; that of version 0.1.0 was normal and went unsaid.
+    """Return the prior of a file's latents, which is normal if an old file names none.
 
     Raises:
-        ZooError: it cannot be made here, or is of another length than the generator's latents.
+        ZooError: the prior cannot be created here, or its length is not that of the generator's
+            latents.
     """
     dim = info["generator"]["options"].get("latent_dim")
-    held = info.get("latent", None if dim is None else {"name": "normal", "options": {"dim": dim}})
-    if held is None:
+    spec = info.get("latent", None if dim is None else {"name": "normal", "options": {"dim": dim}})
+    if spec is None:
         return None
     try:
-        latent = remake("latent", held["name"], held["options"])
+        latent = remake("latent", spec["name"], spec["options"])
     except (ZooError, TypeError) as error:
         raise ZooError(
-            f"{file} needs the latent {held['name']!r}, and it cannot be made here: {error}"
+            f"{file} needs the latent {spec['name']!r}, which cannot be created here: {error}"
         ) from error
     if dim is not None and latent.dim != dim:
         raise ZooError(
-            f"{file} has latents of {latent.dim} numbers for a generator that takes {dim}."
+            f"{file} has latents of length {latent.dim} for a generator that takes length {dim}."
         )
     return latent
 
 
 def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
-    """Make a network of a checkpoint through the registry."""
+    """Create a network of a checkpoint through the registry, with its prior."""
     spec = info.get(kind)
     if not is_spec(spec):
         raise ZooError(f"{file} does not describe a {kind}.")
@@ -156,7 +168,8 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
         source = (info.get("sources") or {}).get(kind, "zoo")
         origin = "" if source == "zoo" else f", which came from the plugin {source}"
         raise ZooError(
-            f"{file} needs the {kind} {spec['name']!r}{origin}, and it cannot be made here: {error}"
+            f"{file} needs the {kind} {spec['name']!r}{origin}, but it cannot be created here: "
+            f"{error}"
         ) from error
     if kind == "generator" and latent is not None:
         network.latent = latent
@@ -165,7 +178,7 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
 
 @contextmanager
 def _no_larger_than(own: dict[str, Tensor]) -> Iterator[None]:
-    """Within it, modules of more parts or values than a file's tensors support are an error."""
+    """Raise an error within the context if a network outgrows a file's tensors."""
     most = max((value.numel() for value in own.values()), default=0)
     left = _MODULES + _MODULES_PER_TENSOR * len(own)
 
@@ -175,7 +188,7 @@ def _no_larger_than(own: dict[str, Tensor]) -> Iterator[None]:
         if left < 0:
             raise OverflowError("it has more layers than the file has tensors for")
         if isinstance(part, Tensor) and part.numel() > most:
-            raise OverflowError(f"{name} has {part.numel():,} values, and no tensor has that many")
+            raise OverflowError(f"{name} has {part.numel():,} values, more than any tensor has")
 
     with _registered(look):
         yield
@@ -183,7 +196,7 @@ def _no_larger_than(own: dict[str, Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _registered(look: Callable[[nn.Module, str, Any], None]) -> Iterator[None]:
-    """Within it, each part that a module is given is looked at."""
+    """Call `look` within the context for each submodule and parameter that is registered."""
     handles: list[Any] = [
         register_module_module_registration_hook(look),
         register_module_parameter_registration_hook(look),
@@ -196,7 +209,7 @@ def _registered(look: Callable[[nn.Module, str, Any], None]) -> Iterator[None]:
 
 
 def _check_fit(network: nn.Module, own: dict[str, Tensor], prefix: str, file: Path) -> None:
-    """Refuse tensors that are not all the network's, all there, of its shapes and kinds."""
+    """Refuse tensors that differ from the network's in names, shapes or kinds of data types."""
     expected = network.state_dict()
     wrong = [k for k in expected if k not in own or own[k].shape != expected[k].shape]
     wrong += [k for k in own if k not in expected]
@@ -207,46 +220,48 @@ def _check_fit(network: nn.Module, own: dict[str, Tensor], prefix: str, file: Pa
             "it was written by another version of that part."
         )
     for name, value in expected.items():
-        held = own[name].dtype
-        if held != value.dtype and not (held.is_floating_point and value.dtype.is_floating_point):
+        dtype = own[name].dtype
+        if dtype != value.dtype and not (dtype.is_floating_point and value.dtype.is_floating_point):
             raise ZooError(
                 f"{file} does not fit its own description: {prefix}{name} holds "
-                f"{_plain(held)} where the network has {_plain(value.dtype)}."
+                f"{_plain(dtype)} where the network has {_plain(value.dtype)}."
             )
 
 
 def _plain(dtype: torch.dtype) -> str:
+    """Return the name of a data type, such as `float32`."""
     return str(dtype).removeprefix("torch.")
 
 
 def check_finite(value: Tensor, is_weight: bool, name: str, source: Path | str) -> None:
-    """Refuse a tensor of a training that diverged; buffers may hold infinities, as masks do.
+    """Refuse a tensor of a training that diverged; buffers may be infinite, as masks are.
 
     Args:
-        is_weight: it is a parameter, and no buffer.
-        name: of the tensor, for the sentence.
-        source: the file that holds it, for the sentence.
+        value: the tensor.
+        is_weight: whether it is a parameter rather than a buffer.
+        name: the tensor's name, for the error message.
+        source: the file that holds it, for the error message.
 
     Raises:
-        ZooError: it has NaN values, or, as a weight, infinite ones.
+        ZooError: it has NaN values, or is a parameter with infinite values.
     """
     bad = ~value.isfinite() if is_weight else value.isnan()
     if bad.any():
         raise ZooError(
             f"{source} holds a network whose training diverged: {name} has NaN or infinite "
-            "values; take an earlier checkpoint."
+            "values; use an earlier checkpoint."
         )
 
 
 def choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) -> Weights:
-    """The weights asked for, else the best that a file holds.
+    """Return the requested kind of weights, or by default the EMA weights if the file has them.
 
     Raises:
-        ZooError: it does not hold those.
+        ZooError: the file does not hold the requested kind.
     """
-    held: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
+    available: list[Weights] = ["ema", "raw"] if info.get("ema") else ["raw"]
     if "weights" in info:  # an exported file holds one kind
-        held = [info["weights"]]
-    if weights is not None and weights not in held:
-        raise ZooError(f"{file} holds no {weights} weights: it has {listing(held)}.")
-    return weights or held[0]
+        available = [info["weights"]]
+    if weights is not None and weights not in available:
+        raise ZooError(f"{file} holds no {weights} weights: it has {listing(available)}.")
+    return weights or available[0]

@@ -1,4 +1,4 @@
-"""Latents refined by the discriminator: a sampler of the registry at work on a loaded model."""
+"""Refine latents with the discriminator: apply a registered sampler to a loaded model."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ Choice = str | dict[str, Any]
 
 
 def create_sampler(choice: Choice | Sampler) -> Sampler:
-    """The sampler that is meant; one that is made already as it is.
+    """Create the sampler that `choice` names; a `Sampler` is returned unchanged.
 
     Raises:
-        ZooError: there is none of this name, or it has no such option.
+        ZooError: there is no sampler with this name, or it has no such option.
     """
     if isinstance(choice, Sampler):
         return choice
     nameless = f"refine={choice} has no name: write refine={{name: mh, steps: 100}}."
-    made: Sampler = create_chosen("sampler", choice, nameless)
-    return made
+    sampler: Sampler = create_chosen("sampler", choice, nameless)
+    return sampler
 
 
 def in_words(choice: Choice | Sampler) -> str:
-    """`mh steps=100`, as protocols tell it."""
-    known = spec_of(create_sampler(choice))
-    if known is None:
+    """Describe a sampler for a protocol: `mh steps=100`."""
+    spec = spec_of(create_sampler(choice))
+    if spec is None:
         return type(choice).__name__
-    return " ".join([str(known["name"]), *(f"{k}={v}" for k, v in known["options"].items())])
+    return " ".join([str(spec["name"]), *(f"{k}={v}" for k, v in spec["options"].items())])
 
 
 class Refiner:
-    """A sampler with the pair of networks that it works on: latents in, latents out.
+    """A sampler together with a generator and a discriminator: maps latents to refined latents.
 
     Args:
-        choice: of the sampler.
-        generator, discriminator: in eval mode, on one device.
-        loss: `name` and `options` of D's loss, as a checkpoint tells it; None where it tells none.
-        regularizers: likewise a list of all others that were in force: some change D's score for
-            its loss.
-        data: gives the data set that they were trained on.
-        seed: of everything random.
-        batch_size: images made at a time.
+        choice: the sampler.
+        generator, discriminator: the networks, in eval mode on the same device.
+        loss: `name` and `options` of D's loss as a checkpoint describes it; None if unknown.
+        regularizers: descriptions of the regularizers used in training, since some of them change
+            the scores that D's loss received; None if unknown.
+        data: returns the data set that the networks were trained on.
+        seed: the seed of everything random.
+        batch_size: the number of images generated at a time.
 
     Attributes:
-        note: a sentence where D's scores do not mean what the sampler takes them for; else empty.
+        note: a warning if D's scores are not what the sampler assumes; otherwise empty.
 
     Raises:
-        ZooError: no such sampler, or a D that has no score for a single image.
+        ZooError: there is no such sampler, or D does not score single images.
     """
 
     def __init__(
@@ -77,18 +77,18 @@ class Refiner:
         self.sampler = create_sampler(choice)
         if discriminator.channels != generator.channels:
             raise ZooError(
-                f"refine needs a score for each image, and this discriminator sees packs of "
-                f"{discriminator.channels // generator.channels} images at once."
+                f"refine needs a score for each image, but this discriminator scores packs of "
+                f"{discriminator.channels // generator.channels} images."
             )
         self._discriminator = discriminator.requires_grad_(False)
         self._loss = remake("loss", loss["name"], loss["options"]) if loss else None
-        head = getattr(discriminator, "head", None)  # whose losses may stand in the loss's place
+        head = getattr(discriminator, "head", None)  # some heads replace the loss by their own
         self._replaced = head is not None and head.replaces_loss
         self._outputs = as_trained(self._discriminator, regularizers, loss)
         self._data = data
         self.note = self._note(loss)
-        random = seeded((seed + 2**61) % 2**63)  # another stream than the first latents'
-        network = copy.deepcopy(generator).requires_grad_(False)  # the caller's stays as it is
+        random = seeded((seed + 2**61) % 2**63)  # independent of the latents to be refined
+        network = copy.deepcopy(generator).requires_grad_(False)  # leave the caller's unchanged
         self.scene = Scene(
             draw=lambda n: generator.sample_latent(n, random).cpu(),
             images=lambda z, y: network(z, y).clamp(-1, 1),
@@ -102,39 +102,42 @@ class Refiner:
         )
 
     def __call__(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Latents (N, dim) in place of these, for labels (N,)."""
+        """Return latents (N, dim) that replace `z`, for labels (N,)."""
         return self.sampler(self.scene, z, y)
 
     def _score(self, images: Tensor, y: Tensor | None) -> Tensor:
+        """Return one value per image: the log density ratio if it is known, else D's score."""
         labels = y if self._discriminator.num_classes else None
         scores = self._outputs(images, labels).scores
         ratio = self._ratio(scores)
-        told = scores if ratio is None else ratio
-        return told.flatten(1).mean(1) if told.dim() > 1 else told
+        values = scores if ratio is None else ratio
+        return values.flatten(1).mean(1) if values.dim() > 1 else values
 
     def _ratio(self, scores: Tensor) -> Tensor | None:
-        """log p_data / p_G by these scores; None where loss or head have none."""
+        """Return log p_data / p_G by these scores; None if the loss or the head defines none."""
         return None if self._loss is None or self._replaced else self._loss.log_ratio(scores)
 
     def _note(self, loss: dict[str, Any] | None) -> str:
+        """Return a warning if D's scores are not a density ratio and are not calibrated."""
         if self.sampler.calibrates:
             return ""
         if self._ratio(next(self._discriminator.parameters()).new_zeros(1)) is not None:
             return ""
-        # Where an option decides, the class has a property: it calibrates by some choice.
+        # If an option decides, `calibrates` is a property, which is truthy on the class.
         able = REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))
-        under = f"the loss {loss['name'] if loss else 'unknown'!r}"
+        origin = f"the loss {loss['name'] if loss else 'unknown'!r}"
         if self._replaced:
-            under = f"the head {type(self._discriminator.head).__name__}"
+            origin = f"the head {type(self._discriminator.head).__name__}"
         return (
-            f"scores of a discriminator under {under} are no density ratio: they are "
-            "taken as they are, and what is sampled need not come nearer to the data; under "
-            f"refine={listing(p.name for p in able)} real images calibrate them."
+            f"the scores of a discriminator with {origin} are not a density ratio: they are used "
+            "unchanged, and the refined images need not be closer to the data; with "
+            f"refine={listing(p.name for p in able)}, real images calibrate the scores."
         )
 
     def _reals(self) -> tuple[Tensor, Tensor | None]:
+        """Return real images in [-1, 1] and their labels, not used in training if possible."""
         data: DataModule = self._data()
-        held = next((s for s in ("val", "test") if data.size(s)), "train")
-        images, labels = data.split(held)  # type: ignore[arg-type]
+        split = next((s for s in ("val", "test") if data.size(s)), "train")
+        images, labels = data.split(split)  # type: ignore[arg-type]
         images = images if images.is_floating_point() else to_float(images)
         return images, labels if self.scene.num_classes else None

@@ -1,4 +1,4 @@
-"""What a trained discriminator gives images, batch by batch, as its loss was told it."""
+"""Compute a trained discriminator's scores of images, as its loss received them in training."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from zoo.registry import REGISTRY, remake
 def as_trained(
     network: Discriminator, regularizers: object, loss: dict[str, Any] | None = None
 ) -> Pass:
-    """D's pass with what the regularizers put around it: what its loss was told.
+    """Return D's forward pass with the changes that regularizers made to it in training.
 
     Args:
-        regularizers: as a file names them, where anything may stand; what is not registered here
-            changes nothing.
-        loss: likewise; it may bring regularizers along.
+        network: the discriminator D.
+        regularizers: the regularizers that a file names. Anything that does not name a part
+            registered here is ignored.
+        loss: the loss that the file names, which may have regularizers of its own.
     """
     wrapped: Pass = network.outputs
-    parts = [r for known in _known("loss", [loss]) for r in known.regularizers()]
-    parts += _known("regularizer", regularizers)
+    parts = [r for part in _registered("loss", [loss]) for r in part.regularizers()]
+    parts += _registered("regularizer", regularizers)
     wrappers = [r for r in parts if r.overrides("wrap_discriminator")]
     for regularizer in wrappers:
         wrapped = functools.partial(regularizer.wrap_discriminator, wrapped)
 
     def outputs(images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
-        with twice_differentiable():  # a wrapped score may be of a first derivative
+        with twice_differentiable():  # a wrapped score may contain a derivative
             return wrapped(images, labels)
 
     return outputs if wrappers else wrapped
 
 
-def _known(kind: str, specs: object) -> list[Any]:
-    """The parts of a list in a file that are registered here."""
+def _registered(kind: str, specs: object) -> list[Any]:
+    """Create those parts in a file's list that are registered here."""
     names = {p.name for p in REGISTRY.parts(kind)}
-    listed = specs if isinstance(specs, list) else []
-    known = [s for s in listed if is_spec(s) and s["name"] in names]
-    return [remake(kind, s["name"], s["options"]) for s in known]
+    entries = specs if isinstance(specs, list) else []
+    usable = [s for s in entries if is_spec(s) and s["name"] in names]
+    return [remake(kind, s["name"], s["options"]) for s in usable]
 
 
 def scores_of(
@@ -60,36 +61,40 @@ def scores_of(
     batch_size: int,
     batch_statistics: bool,
 ) -> Tensor:
-    """Scores on the CPU, one for each image or whole pack of `packs` images.
-
-    (N,), or (N, K) of a discriminator that scores patches, scales or pixels.
+    """Compute the scores of images, or of packs of images.
 
     Args:
-        outputs: the network's pass, as `as_trained` gives it.
+        network: the discriminator.
+        outputs: its forward pass, as `as_trained` returns it.
         images: (N, C, H, W) in [-1, 1].
         labels: int64 (N,), for a conditional discriminator.
-        batch_size: images, or packs of them, that it is shown at a time.
-        batch_statistics: batch norms take the mean and variance of each batch.
+        packs: the number of images in a pack; 1 for a discriminator that sees single images.
+        batch_size: the number of images, or of packs, that it sees at a time.
+        batch_statistics: whether batch norms use the mean and variance of each batch.
+
+    Returns:
+        Scores on the CPU, one per image or complete pack: (N,), or (N, K) of a discriminator that
+        scores patches, scales or pixels.
 
     Raises:
-        ZooError: a conditional discriminator is given no labels, or there is no whole pack.
+        ZooError: a conditional discriminator is given no labels, or the images do not fill a pack.
     """
     if network.num_classes and labels is None:
         raise ZooError("scores(images) of a conditional model also needs the images' labels.")
     if len(images) < packs:
         raise ZooError(
-            f"scores(images) of this model needs {packs} image{'s' * (packs > 1)} or more, which "
-            f"its discriminator sees at once: {len(images)} given."
+            f"scores(images) of this model needs {packs} image{'s' * (packs > 1)} or more, because "
+            f"its discriminator sees that many at once, but got {len(images)}."
         )
     if batch_statistics:
         for module in network.modules():
             module.train(isinstance(module, BatchNorm))
     device = next(network.parameters()).device
-    seen = pack(images[: len(images) - len(images) % packs], packs)
+    packed = pack(images[: len(images) - len(images) % packs], packs)
     results = []
-    with torch.no_grad():  # not inference mode: a wrapped pass may take a gradient of its own
-        for i in range(0, len(seen), batch_size):
+    with torch.no_grad():  # not inference mode, because a wrapped pass may compute a gradient
+        for i in range(0, len(packed), batch_size):
             part = slice(i, i + batch_size)
             y = labels[part].to(device) if labels is not None and network.num_classes else None
-            results.append(outputs(seen[part].to(device), y).scores.float().cpu())
+            results.append(outputs(packed[part].to(device), y).scores.float().cpu())
     return torch.cat(results)

@@ -1,4 +1,4 @@
-"""Pictures as the targets of a projection."""
+"""Read image files as the targets of a projection."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ def read_target(
     name: str | None = None,
     most_pixels: int | None = None,
 ) -> Tensor:
-    """A picture file, or its bytes, as (1, C, H, W) in [-1, 1] of the network's shape.
+    """Read an image file, or its bytes, as (1, C, H, W) in [-1, 1] with the network's shape.
 
     Args:
-        name: what it is called in errors.
-        most_pixels: see `zoo.data.pictures.decode`.
+        network: the generator.
+        picture: the file, or its bytes.
+        name: what error messages call the image; None for the file's path.
+        most_pixels: the largest number of pixels; see `zoo.data.pictures.decode`.
 
     Raises:
-        ZooError: no picture, or a network of neither 1 nor 3 channels.
+        ZooError: it is not an image, or the network's images have neither 1 nor 3 channels.
     """
     if network.channels not in MODES:
         raise ZooError(
-            f"pictures have 1 or 3 channels and this model's images {network.channels}: give "
-            "tensors to model.project."
+            f"image files have 1 or 3 channels, but this model's images have {network.channels}: "
+            "pass tensors to model.project instead."
         )
     size = (network.height, network.width)
     pixels = decode(picture, size, network.channels, name=name, most_pixels=most_pixels)

@@ -1,7 +1,7 @@
-"""Truncation: latents, or styles, nearer to the middle than they were drawn.
+"""Truncation: move latents or styles closer to their mean, for better but less varied images.
 
-Without a mapping it is a threshold on normal latents in standard deviations; generators with styles
-move these to their mean by a factor psi.
+For generators without a mapping network it is a threshold for normal latents, in standard
+deviations. Generators with styles move them to their mean by a factor psi.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zoo.registry import create
 
 
 def prior(generator: Generator) -> Latent | None:
-    """Where its latents come from: N(0, I) unless it says otherwise; None where it draws them."""
+    """Return the prior of a generator's latents, by default N(0, I); None if it draws its own."""
     if type(generator).sample_latent is not Generator.sample_latent:
         return None
     if generator.latent is None:
@@ -28,26 +28,26 @@ def prior(generator: Generator) -> Latent | None:
 
 
 def moves_styles(generator: Generator) -> bool:
-    """Whether truncation is a factor on styles rather than a threshold on latents."""
+    """Whether truncation is a factor for styles rather than a threshold for latents."""
     if isinstance(generator, ExportedGenerator):
         return generator.moves_styles
     return type(generator).truncate is not Generator.truncate
 
 
 def can_truncate(generator: Generator) -> bool:
-    """Whether there is a truncation of it, by either meaning."""
+    """Whether the generator supports truncation, of styles or of latents."""
     if isinstance(generator, ExportedGenerator):
         return generator.takes_truncation
     latent = prior(generator)
-    known = latent is not None and type(latent).truncate is not Latent.truncate
-    return moves_styles(generator) or known
+    truncates_latents = latent is not None and type(latent).truncate is not Latent.truncate
+    return moves_styles(generator) or truncates_latents
 
 
 def check_truncation(generator: Generator, truncation: float | None) -> None:
-    """Refuse a truncation that is out of range, or a prior that it is not defined for.
+    """Refuse a truncation that is out of range, or that is not defined for the generator's prior.
 
     Raises:
-        ZooError: `truncation` is NaN, no factor from 0 to 1 of styles or no threshold above 0 of
+        ZooError: `truncation` is not a factor from 0 to 1 for styles, or a threshold above 0 for
             latents, or the generator's latents cannot be truncated.
     """
     if truncation is None:
@@ -55,22 +55,23 @@ def check_truncation(generator: Generator, truncation: float | None) -> None:
     if moves_styles(generator):
         if not 0 <= truncation <= 1:
             raise ZooError(
-                f"truncation={truncation} must be from 0 to 1: this generator moves styles to "
-                "their mean by this factor (0.7 is usual, 0 the mean, 1 none)."
+                f"truncation={truncation} must be from 0 to 1: it is the factor by which this "
+                "generator scales the distance of styles to their mean (0 is the mean, 0.7 is "
+                "usual, 1 is no truncation)."
             )
         return
     if not truncation > 0:
         raise ZooError(
             f"truncation={truncation} must be above 0: it is the threshold in standard deviations "
-            "(2 is mild, 0.5 strong; none without it)."
+            "(2 is mild, 0.5 strong; leave it out for no truncation)."
         )
     if can_truncate(generator):
         return
     latent = prior(generator)
     if latent is not None:
-        latent.truncate(torch.zeros(1, latent.dim), truncation)  # which says why not
+        latent.truncate(torch.zeros(1, latent.dim), truncation)  # raises an error that says why
     raise ZooError(
-        f"truncation={truncation} is a threshold on latents, but {type(generator).__name__} draws "
+        f"truncation={truncation} is a threshold for latents, but {type(generator).__name__} draws "
         "its latents from a prior of its own: leave truncation out."
     )
 
@@ -78,7 +79,7 @@ def check_truncation(generator: Generator, truncation: float | None) -> None:
 def images_of(
     generator: Generator, z: Tensor, y: Tensor | None = None, truncation: float | None = None
 ) -> Tensor:
-    """Images (N, C, H, W) of latents and labels, truncated by a value that was checked."""
+    """Generate images (N, C, H, W) from latents and labels, with a truncation that was checked."""
     if truncation is None:
         return generator(z, y)
     if isinstance(generator, ExportedGenerator):
@@ -90,10 +91,14 @@ def images_of(
 def truncated_images(
     generator: Generator, latent: Latent | None, z: Tensor, y: Tensor | None, amount: Any
 ) -> Tensor:
-    """Images of latents truncated by their prior, or of truncated styles where `latent` is None.
+    """Generate images with truncation.
 
     Args:
-        amount: a number, or in exported programs a scalar tensor.
+        generator: the generator.
+        latent: the prior, which truncates the latents; None to truncate styles instead.
+        z: latents (N, latent_dim).
+        y: labels (N,), or None.
+        amount: the threshold or factor: a number, or a scalar tensor in exported programs.
     """
     if latent is None:
         return generator.synthesize(generator.truncate(z, y, amount), y)

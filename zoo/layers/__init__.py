@@ -1,5 +1,5 @@
-"""Blocks that several networks share, and the arithmetic that they have in common.
+"""Layers and blocks that several networks share, and their arithmetic.
 
-Imports core only: a layer knows no part and no contract.
-Parts, and plugins too, import whichever file they need.
+Imports core only: layers know neither parts nor contracts. Parts and plugins import the file that
+they need.
 """

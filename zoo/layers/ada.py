@@ -2,9 +2,9 @@
 
 Paper: Karras et al. (2020), arXiv:2006.06676, appendix B.
 
-Every function takes images (N, C, H, W) in fp32 at least, a draw of gates and the strengths in
-force; each image draws numbers of its own. What a gate leaves out keeps its neutral number, so that
-shapes and work are the same whatever the probability.
+Every function takes images (N, C, H, W), in fp32 at least, and a function that draws gates; random
+numbers are drawn per image. Images whose gate is closed use a transform's neutral value, so that
+shapes and work do not depend on the probability.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from zoo.layers.pixels import gather_pixels, mirrored
 from zoo.layers.sampling import read_at
 
 Gate = Callable[[str], Tensor]
-"""Which images a transform of that name changes, (N,) bool."""
+"""Draws which images the transform of a given name changes, (N,) bool."""
 
 SHIFT = 0.125
 STRETCH = 0.2
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0
 NOISE, CUTOUT = 0.1, 0.5
 BAND_POWERS = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
-"""Expected share of each octave in the power of natural images, the lowest first."""
+"""Expected share of each octave in the power of natural images, the lowest octave first."""
 
 
 def blit(x: Tensor, on: Gate) -> Tensor:
-    """Flip, quarter turns and a whole shift, in this order: exact, by one gather.
+    """Flip, turn by multiples of 90 degrees and shift by whole pixels, exactly and in one gather.
 
-    Oblong images take half turns only; edges are reflected.
+    Oblong images are turned by 180 degrees only; edges are reflected.
     """
     n, _, height, width = x.shape
     device = x.device
@@ -44,7 +44,7 @@ def blit(x: Tensor, on: Gate) -> Tensor:
     turns = torch.where(on("rotate90"), turns, 0)
     shifts = (torch.rand(2, n, device=device) * 2 - 1) * SHIFT
     shifts = torch.where(on("xint"), shifts, 0.0)
-    # From the output back to the input: unshift, turn back, flip.
+    # Map output pixels back to input pixels: undo the shift, then the turn, then the flip.
     rows = torch.arange(height, device=device) - (shifts[0, :, None] * height).round().long()
     columns = torch.arange(width, device=device) - (shifts[1, :, None] * width).round().long()
     rows, columns = torch.broadcast_tensors(
@@ -63,10 +63,10 @@ def blit(x: Tensor, on: Gate) -> Tensor:
 
 
 def geometry(x: Tensor, on: Gate) -> Tensor:
-    """Scale, turn, stretch, turn again and shift by fractions, as one affine map.
+    """Scale, rotate, stretch, rotate again and shift by fractions of a pixel, as one affine map.
 
-    One bilinear resampling with reflected edges, where the authors resample through a wavelet at
-    twice the size: that costs many times more and mostly matters for how sharp the images stay.
+    It is one bilinear resampling with reflected edges. The authors resample through a wavelet at
+    twice the size, which costs many times more and mainly affects how sharp images stay.
     """
     n, _, height, width = x.shape
 
@@ -76,7 +76,7 @@ def geometry(x: Tensor, on: Gate) -> Tensor:
     zero, one = x.new_zeros(n), x.new_ones(n)
     gates = {name: on(name) for name in ("scale", "aniso", "xfrac")}
     turns = [on("rotate") for _ in range(2)]
-    # The inverse of each map on centred pixel coordinates (x, y), composed in the order above.
+    # The inverses of the maps, on centred pixel coordinates (x, y), composed in the order above.
     scale = torch.where(gates["scale"], torch.exp2(-normal(STRETCH)), 1.0)
     inverse = _matrix((scale, zero, zero), (zero, scale, zero)) @ _turn(turns[0], x)
     stretch = torch.where(gates["aniso"], torch.exp2(-normal(STRETCH)), 1.0)
@@ -90,8 +90,13 @@ def geometry(x: Tensor, on: Gate) -> Tensor:
 
 
 def _resample(x: Tensor, inverse: Tensor) -> Tensor:
-    """Images whose pixel at centred coordinates q is that of `x` at inverse (N, 3, 3) q."""
-    # `read_at` counts from -1 to 1 between the centres of the outer pixels.
+    """Return images whose pixel at centred coordinates q is that of `x` at `inverse` q.
+
+    Args:
+        x: images (N, C, H, W).
+        inverse: affine maps (N, 3, 3).
+    """
+    # In the coordinates of `read_at`, the centres of the outermost pixels are at -1 and 1.
     across, down = (max(size - 1, 1) / 2 for size in (x.shape[3], x.shape[2]))
     (a, b, c), (d, e, f) = (row.unbind(-1) for row in inverse[:, :2].unbind(1))
     rows = ((a, b * (down / across), c / across), (d * (across / down), e, f / down))
@@ -101,14 +106,14 @@ def _resample(x: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _matrix(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
-    """Affine maps (N, 3, 3) of the plane from their first two rows."""
+    """Return affine maps (N, 3, 3) of the plane, given their first two rows."""
     zero, one = torch.zeros_like(first[0]), torch.ones_like(first[0])
     rows = [torch.stack(row, -1) for row in (first, second, (zero, zero, one))]
     return torch.stack(rows, -2)
 
 
 def _turn(gate: Tensor, x: Tensor) -> Tensor:
-    """Rotations (N, 3, 3) by any angle."""
+    """Draw rotations (N, 3, 3) by any angle where the gate is open."""
     angle = (torch.rand(len(x), device=x.device, dtype=x.dtype) * 2 - 1) * math.pi
     angle = torch.where(gate, angle, 0.0)
     zero = torch.zeros_like(angle)
@@ -116,9 +121,10 @@ def _turn(gate: Tensor, x: Tensor) -> Tensor:
 
 
 def color(x: Tensor, on: Gate) -> Tensor:
-    """Brightness, contrast, luma flip, hue and saturation, as one matrix on the channels.
+    """Change brightness, contrast, luma, hue and saturation, as one matrix on the channels.
 
-    Hue turns RGB images only. Of one channel, saturation changes nothing and luma flip negates.
+    Hue applies to RGB images only. On a single channel, saturation has no effect and the luma flip
+    negates the image.
     """
     n, channels = x.shape[:2]
 
@@ -140,7 +146,7 @@ def color(x: Tensor, on: Gate) -> Tensor:
 
 
 def recolor(x: Tensor, linear: Tensor, offset: Tensor) -> Tensor:
-    """Matrices (N, C, C) on the channels, then offsets (N, C, 1)."""
+    """Multiply the channels by matrices (N, C, C), then add offsets (N, C, 1)."""
     return (linear @ x.flatten(2) + offset).view_as(x)
 
 
@@ -149,22 +155,22 @@ def _eye(x: Tensor) -> Tensor:
 
 
 def _luma(x: Tensor) -> Tensor:
-    """v v^T (C, C) of the direction v of grey."""
+    """Return the projection v v^T (C, C) onto the unit vector v of the grey axis."""
     return torch.full_like(_eye(x), 1 / x.shape[1])
 
 
 def luma_flip(flip: Tensor, x: Tensor) -> Tensor:
-    """I - 2 v v^T where `flip` (N,), else I: (N, C, C)."""
+    """Return I - 2 v v^T where `flip` (N,) is true, else I: (N, C, C)."""
     return _eye(x) - 2 * _luma(x) * flip[:, None, None]
 
 
 def saturation(factor: Tensor, x: Tensor) -> Tensor:
-    """v v^T + (I - v v^T) factor, for factors (N,): (N, C, C)."""
+    """Return v v^T + (I - v v^T) factor for factors (N,): (N, C, C)."""
     return _luma(x) + (_eye(x) - _luma(x)) * factor[:, None, None]
 
 
 def hue(angle: Tensor) -> Tensor:
-    """Rotations (N, 3, 3) of RGB about grey by angles (N,), by Rodrigues' formula."""
+    """Return rotations (N, 3, 3) of RGB about grey by angles (N,), by Rodrigues' formula."""
     level, slope = (1 - angle.cos()) / 3, angle.sin() / math.sqrt(3)
     same, down, up = angle.cos() + level, level - slope, level + slope
     rows = ((same, down, up), (up, same, down), (down, up, same))
@@ -172,10 +178,10 @@ def hue(angle: Tensor) -> Tensor:
 
 
 def filter_bank() -> Tensor:
-    """Four octave bands of 43 taps (4, 43), the lowest first, which sum to the unit impulse.
+    """Return four octave bands of 43 taps (4, 43), the lowest first, whose sum is the unit impulse.
 
-    With the power response L = |H|^2 / 2 of the sym2 low-pass and L' = 1 - L, the bands are
-    L(w) L(2w) L(4w), L(w) L(2w) L'(4w), L(w) L'(2w) and L'(w).
+    With the power response L = |H|^2 / 2 of the sym2 low-pass and L' = 1 - L, the bands are L(w)
+    L(2w) L(4w), L(w) L(2w) L'(4w), L(w) L'(2w) and L'(w).
     """
     root = math.sqrt(3)
     low = torch.tensor([1 + root, 3 + root, 3 - root, 1 - root], dtype=torch.float64)
@@ -195,12 +201,12 @@ def filter_bank() -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """The convolution of two filters."""
+    """Return the convolution of two filters, the product of their responses."""
     return F.conv1d(a[None, None], b.flip(0)[None, None], padding=len(b) - 1)[0, 0]
 
 
 def band_gains(drawn: Tensor) -> Tensor:
-    """Gains of the bands, drawn one after the other and each time renormalised in power.
+    """Return the gains of the bands, renormalised so that the expected power stays the same.
 
     Args:
         drawn: (N, 4), the gain drawn for each band; 1 where its gate is closed.
@@ -212,7 +218,7 @@ def band_gains(drawn: Tensor) -> Tensor:
 
 
 class BandFilter(nn.Module):
-    """Each octave amplified or damped; edges are reflected."""
+    """Amplifies or damps each octave band; edges are reflected."""
 
     bank: Tensor
 
@@ -235,14 +241,14 @@ class BandFilter(nn.Module):
 
 
 def noise(x: Tensor, on: Gate) -> Tensor:
-    """Gaussian noise on each value, of a strength that each image draws."""
+    """Add Gaussian noise, of a strength that is drawn per image."""
     sigma = (torch.randn(len(x), device=x.device, dtype=x.dtype) * NOISE).abs()
     sigma = torch.where(on("noise"), sigma, 0.0)
     return x + sigma[:, None, None, None] * torch.randn_like(x)
 
 
 def cutout(x: Tensor, on: Gate) -> Tensor:
-    """A square of half the side, centred anywhere in the image, set to 0."""
+    """Set a square of half the side, centred anywhere in the image, to 0."""
     n, _, height, width = x.shape
     gate = on("cutout")
     inside = [

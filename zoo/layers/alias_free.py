@@ -1,4 +1,4 @@
-"""Layers that treat maps as samples of a continuous signal: they follow shifts and turns of it.
+"""Alias-free layers, whose maps are samples of a continuous signal that can shift and rotate.
 
 Paper: Karras et al. (2021), arXiv:2106.12423.
 """
@@ -16,19 +16,19 @@ from zoo.layers.equalized import EqualizedLinear, clamp_half
 from zoo.layers.lowpass import FilteredLeakyReLU, design_lowpass
 
 MAGNITUDE_HALF_LIFE = 20_000
-"""Images over which the memory of a layer's input magnitude halves."""
+"""Half-life of the running average of a layer's input magnitude, in images."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """What maps at one place of the network hold.
+    """The band of frequencies that the maps at one place of the network hold.
 
     Attributes:
-        rate: samples per image side.
+        rate: number of samples per image side.
         cutoff: highest frequency, in cycles per image side.
-        half_width: of the band over which filters fall off, on either side of the cutoff.
+        half_width: half the width of the transition band of the filters, around the cutoff.
         size: side of the map, margins included.
-        channels: of the map.
+        channels: number of channels of the map.
     """
 
     rate: int
@@ -39,15 +39,15 @@ class Band:
 
 
 class FourierInput(nn.Module):
-    """Waves in the plane, shifted and turned by the style: the map that the network starts from.
+    """Fourier features, translated and rotated by the style: the network's first map.
 
-    `channels` fixed random frequencies within a disc of radius `band.cutoff` and phases give
-    sin(2 pi (f . x + phase)), which a learned square matrix mixes. The style gives a rotation and a
-    shift of x, none at the start; `transform`, a matrix (3, 3) on (x, y, 1) from places in the
-    image to places in the signal, is the user's.
+    The features are sin(2 pi (f . x + phase)) with `channels` fixed random phases and frequencies f
+    in a disc of radius `band.cutoff`, mixed by a learned square matrix. The style determines a
+    rotation and a translation of x, which are none at the start. `transform`, a matrix (3, 3) on
+    (x, y, 1) from points of the image to points of the signal, is for users to set.
 
     Args:
-        band: of the map.
+        band: the band of the map.
         style_dim: width of w.
     """
 
@@ -61,7 +61,7 @@ class FourierInput(nn.Module):
         self.band = band
         frequencies = torch.randn(band.channels, 2)
         radii = frequencies.square().sum(1, keepdim=True).sqrt()
-        # From a normal to a disc of nearly even density.
+        # Map the normal distribution to an almost uniform one on a disc.
         frequencies = frequencies / (radii * radii.square().exp().pow(0.25)) * band.cutoff
         self.register_buffer("frequencies", frequencies)
         self.register_buffer("phases", torch.rand(band.channels) - 0.5)
@@ -85,7 +85,7 @@ class FourierInput(nn.Module):
             turned = self.frequencies @ turn  # (N, C, 2)
             phases = self.phases + (turned @ shift[:, :, None]).squeeze(2)
             frequencies = turned @ own
-            # Waves that the map's rate cannot hold, once the transform shrinks them, fade out.
+            # Fade out waves that, once the transform shrinks them, exceed the map's sampling rate.
             radii = frequencies.square().sum(2).sqrt()
             room = self.band.rate / 2 - self.band.cutoff
             amplitudes = (1 - (radii - self.band.cutoff) / room).clamp(0, 1)
@@ -97,18 +97,21 @@ class FourierInput(nn.Module):
 
 
 class AliasFreeConv2d(nn.Module):
-    """Modulated convolution, bias, and a leaky ReLU between filters; or, last, just the image.
+    """Modulated convolution and filtered leaky ReLU, or the modulated 1x1 convolution to the image.
 
-    The input is divided by the root of its mean square, remembered over many images. Kernels are
-    normalised for each output and styles for each image before demodulation, which changes nothing
-    but what eps does (the authors normalise styles over the batch, so that images touch).
+    The input is divided by the root of its running mean square, which averages over many images.
+    Before demodulation, kernels are normalised per output channel and styles per image, which
+    changes nothing except through eps. (The authors normalise styles over the batch, which makes
+    images depend on each other.) A bias follows, and unless `to_image`, a leaky ReLU between
+    low-pass filters.
 
     Args:
-        source, target: what the maps before and after hold.
-        kernel_size: 3, or 1 for a layer that may turn.
+        source, target: bands of the maps before and after.
+        kernel_size: 3, or 1 for a rotation-equivariant layer.
         style_dim: width of w.
-        radial: the second filter is the same in all directions.
-        to_image: 1x1, not demodulated, without filters and leaky ReLU.
+        radial: whether the second filter is radially symmetric.
+        to_image: whether this is the layer to the image, which is not demodulated and has neither
+            filters nor leaky ReLU.
     """
 
     magnitude_mean: Tensor
@@ -127,7 +130,7 @@ class AliasFreeConv2d(nn.Module):
         self.affine = EqualizedLinear(style_dim, inputs, initial_bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        # By its name averaged over processes before a checkpoint, and copied by the EMA.
+        # This name has it averaged over processes before a checkpoint, and copied into the EMA.
         self.register_buffer("magnitude_mean", torch.ones(()))
         self.padding = kernel_size - 1
         self.activation: FilteredLeakyReLU | None = None

@@ -22,7 +22,7 @@ LARGEST_ATTENTION = 64
 
 NORM_EPS = 1e-4
 
-# Multiples of the base width, from the latent to the image, by the number of doublings.
+# By number of doublings: widths from the latent to the image, as multiples of the base width.
 _WIDTHS = {
     4: (16, 8, 4, 2, 1),
     5: (16, 16, 8, 4, 2, 1),
@@ -32,24 +32,27 @@ _WIDTHS = {
 
 
 def pyramid(doublings: int) -> tuple[int, ...]:
-    """Multiples of the base width for 4 or more doublings; beyond 512 pixels the last one stays."""
+    """Return widths for 4 or more doublings, as multiples of the base width.
+
+    Beyond 512 pixels, all further maps have the last width.
+    """
     return (*_WIDTHS[min(doublings, 7)], *(1,) * (doublings - 7))
 
 
 def generator_widths(doublings: int) -> tuple[int, ...]:
-    """Multiples of the base width of G's maps, the first before its first block."""
+    """Return the widths of G's maps as multiples of the base width, from the first map on."""
     return pyramid(doublings) if doublings > 3 else (4,) * (doublings + 1)
 
 
 def discriminator_plan(halvings: int) -> tuple[tuple[int, ...], int]:
-    """Multiples of the base width after each of D's blocks, and how many of them halve the map."""
+    """Return the widths after D's blocks, in multiples of the base, and how many downsample."""
     if halvings > 3:
         return pyramid(halvings)[::-1], halvings
     return (2, 2, 2, 2), min(halvings, 2)
 
 
 def attention_side(attention: Attention, sides: Sequence[int], image_side: int) -> int:
-    """`auto` as a side: the largest even map of at most half the image and 64 pixels; else 0."""
+    """Resolve `auto` to the largest even side of at most half the image and 64, or 0 if none."""
     if attention != "auto":
         return attention
     largest = min(LARGEST_ATTENTION, image_side // 2)
@@ -59,8 +62,8 @@ def attention_side(attention: Attention, sides: Sequence[int], image_side: int) 
 class ModulatedBatchNorm2d(nn.Module):
     """Batch norm, then (1 + W_g c) * x + W_b c for a condition c (N, K).
 
-    Both maps have spectral norm and no bias. With `condition_dim=0` it is plain batch norm with a
-    gain and a bias of its own, and takes no condition.
+    W_g and W_b have spectral norm and no bias. With `condition_dim=0` it is batch norm with learned
+    gain and bias, and takes no condition.
     """
 
     def __init__(self, channels: int, condition_dim: int) -> None:
@@ -80,20 +83,20 @@ class ModulatedBatchNorm2d(nn.Module):
 
 
 class GeneratorBody(nn.Module):
-    """From a vector (N, first_dim) and a condition for each block to images in [-1, 1].
+    """From a vector (N, first_dim) and a condition per block to images in [-1, 1].
 
-    A linear layer to the first map, residual blocks that double it, self-attention after one of
-    them, batch norm, ReLU, 3x3 convolution, tanh. All weights have spectral norm.
+    It consists of a linear layer to the first map, residual blocks that double it, self-attention
+    after one of them, batch norm, ReLU, a 3x3 convolution and tanh. All weights have spectral norm.
 
     Args:
         start: height and width of the first map.
-        widths: channels of the maps; one more than there are blocks.
+        widths: numbers of channels of the maps; one more than there are blocks.
         first_dim: length of the vector.
         condition_dim: length of a block's condition; 0 for none.
-        channels: of the image.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        part: kind and name of the part, for errors.
+        channels: number of image channels.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        part: kind and name of the part, for error messages.
     """
 
     def __init__(
@@ -138,16 +141,16 @@ class GeneratorBody(nn.Module):
 class DiscriminatorBody(nn.Module):
     """From images (N, inputs, H, W) to features summed over positions (N, self.width).
 
-    Residual blocks whose first convolution widens, self-attention after one of them, ReLU. All
-    weights have spectral norm.
+    It consists of residual blocks whose first convolution changes the width, self-attention after
+    one of them, and ReLU. All weights have spectral norm.
 
     Args:
-        inputs: channels of the image.
-        side: of the image, the shorter one.
-        widths: channels after each block.
-        halvings: how many of the blocks, the first ones, halve the map.
-        attention: as of `GeneratorBody`.
-        part: kind and name of the part, for errors.
+        inputs: number of image channels.
+        side: shorter side of the image.
+        widths: number of channels after each block.
+        halvings: number of blocks, the first ones, that downsample.
+        attention: as in `GeneratorBody`.
+        part: kind and name of the part, for error messages.
     """
 
     def __init__(
@@ -178,6 +181,6 @@ class DiscriminatorBody(nn.Module):
 
 
 def sum_over_positions(maps: Tensor) -> Tensor:
-    """ReLU of maps (N, C, H, W), summed to (N, C); in fp32 at least, as bf16 would lose bits."""
+    """Sum the ReLU of maps (N, C, H, W) to (N, C), in fp32 at least, since bf16 would lose bits."""
     dtype = torch.promote_types(maps.dtype, torch.float32)
     return F.relu(maps, inplace=True).sum((2, 3), dtype=dtype)

@@ -1,4 +1,4 @@
-"""The bottleneck blocks of BigGAN-deep, whose shortcuts have no convolution of their own in G.
+"""The bottleneck blocks of BigGAN-deep.
 
 Paper: Brock et al. (2019), arXiv:1809.11096, appendix B.
 """
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.layers.biggan import ModulatedBatchNorm2d
 from zoo.layers.linear import Conv2d, Resample
 
-RATIO = 4  # of a block's width to that of its 3x3 convolutions
+RATIO = 4  # ratio of a block's width to that of its 3x3 convolutions
 
 
 def _conv(inputs: int, outputs: int, kernel_size: int, resample: Resample = "none") -> Conv2d:
@@ -27,15 +27,16 @@ def _conv(inputs: int, outputs: int, kernel_size: int, resample: Resample = "non
 
 
 class DeepGeneratorBlock(nn.Module):
-    """Conv1 to a quarter, two conv3, conv1 out, each after norm and ReLU; plus the plain shortcut.
+    """Bottleneck of 1x1, 3x3, 3x3 and 1x1 convolutions, each after norm and ReLU; plus a shortcut.
 
-    Maps (N, inputs, H, W) to (N, outputs, H, W), or with `up` to twice the sides, by repeated
-    pixels. The shortcut keeps the first `outputs` channels and drops the others.
+    Maps (N, inputs, H, W) to (N, outputs, H, W), or with `up` to twice the sides by nearest
+    upsampling. The 3x3 convolutions have a quarter of the input channels. The shortcut keeps the
+    first `outputs` channels and drops the others.
 
     Args:
-        inputs, outputs: channels, `outputs` no more than `inputs`.
+        inputs, outputs: numbers of channels, with `outputs` at most `inputs`.
         condition_dim: length of the norms' condition.
-        up: double the map.
+        up: whether to double the map.
     """
 
     def __init__(self, inputs: int, outputs: int, condition_dim: int, up: bool) -> None:
@@ -66,14 +67,15 @@ class DeepGeneratorBlock(nn.Module):
 
 
 class DeepDiscriminatorBlock(nn.Module):
-    """Conv1 to a quarter, two conv3, conv1 out, each after a ReLU; plus the widened shortcut.
+    """Bottleneck of 1x1, 3x3, 3x3 and 1x1 convolutions, each after a ReLU; plus a widened shortcut.
 
-    Maps (N, inputs, H, W) to (N, outputs, H, W), or with `pool` to half the sides, by means. The
-    shortcut keeps x and appends a 1x1 convolution of it where `outputs` is more than `inputs`.
+    Maps (N, inputs, H, W) to (N, outputs, H, W), or with `pool` to half the sides by average
+    pooling. The 3x3 convolutions have a quarter of the output channels. Where `outputs` is more
+    than `inputs`, the shortcut appends a 1x1 convolution of x to x.
 
     Args:
-        inputs, outputs: channels, `outputs` no fewer than `inputs`.
-        pool: halve the map.
+        inputs, outputs: numbers of channels, with `outputs` at least `inputs`.
+        pool: whether to halve the map.
     """
 
     def __init__(self, inputs: int, outputs: int, pool: bool) -> None:

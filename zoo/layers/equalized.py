@@ -1,7 +1,7 @@
-"""Layers with an equalised learning rate: weights of unit variance, scaled where they are used.
+"""Layers with an equalised learning rate: weights have unit variance and are scaled on use.
 
-Adam moves every weight by about the learning rate; with all weights of one scale, every layer then
-learns at the same speed.
+Adam changes every weight by about the learning rate per step. If all weights have the same scale,
+every layer learns at the same speed.
 
 Papers: Karras et al. (2018), arXiv:1710.10196; Karras et al. (2020), arXiv:1912.04958.
 """
@@ -28,19 +28,19 @@ CLAMP = 256.0
 
 
 def clamp_half(x: Tensor, bound: float = CLAMP) -> Tensor:
-    """Clamp half precisions to [-bound, bound]; wider ones pass as they are."""
+    """Clamp half-precision tensors to [-bound, bound]; others are returned unchanged."""
     return x.clamp(-bound, bound) if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class EqualizedLinear(DerivedWeight, nn.Linear):
-    """x -> gain * act(x @ (lr w / sqrt(inputs))^T + lr b), w ~ N(0, 1) / lr.
+    """x -> gain * act(x @ (lr w / sqrt(inputs))^T + lr b), with w initialised from N(0, 1) / lr.
 
     Args:
-        inputs, outputs: widths.
-        bias: whether there is b.
-        initial_bias: value of lr b at the start.
-        lr: multiplier of the learning rate of both.
-        activate: act is a leaky ReLU of gain sqrt(2), else the identity.
+        inputs, outputs: numbers of features.
+        bias: whether there is a bias b.
+        initial_bias: initial value of lr b.
+        lr: multiplier of the learning rate of weight and bias.
+        activate: whether act is a leaky ReLU with gain sqrt(2) instead of the identity.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EqualizedLinear(DerivedWeight, nn.Linear):
         super().__init__(inputs, outputs, bias=bias)
         self.spectral_norm = None
         self.activate = activate
-        # The gain of a leaky ReLU passes through it, into weight and bias.
+        # A leaky ReLU is homogeneous, so its gain can be folded into weight and bias.
         gain = LRELU_GAIN if activate else 1.0
         self.weight_scale = gain * lr / math.sqrt(inputs)
         self.bias_scale = gain * lr
@@ -73,7 +73,7 @@ class EqualizedLinear(DerivedWeight, nn.Linear):
 
 
 class EqualizedEmbedding(DerivedWeight, nn.Embedding):
-    """An embedding of unit variance, at the start and while training."""
+    """An embedding with unit variance that is not rescaled on use."""
 
     def __init__(self, entries: int, width: int) -> None:
         super().__init__(entries, width)
@@ -81,17 +81,17 @@ class EqualizedEmbedding(DerivedWeight, nn.Embedding):
 
 
 class EqualizedConv2d(DerivedWeight, nn.Conv2d):
-    """x -> gain * act(conv(x, w / sqrt(fan-in)) + b), w ~ N(0, 1), b = 0 at the start.
+    """x -> gain * act(conv(x, w / sqrt(fan-in)) + b), with w initialised from N(0, 1) and b from 0.
 
-    Keeps the size of maps, or halves it behind the FIR filter: filter, then stride 2.
+    The convolution keeps the size of the map, or halves it: FIR filter, then stride 2.
 
     Args:
-        inputs, outputs: channels.
-        kernel_size: odd.
-        bias: whether there is b.
-        activate: act is a leaky ReLU of gain sqrt(2), else the identity.
+        inputs, outputs: numbers of channels.
+        kernel_size: odd side of the kernel.
+        bias: whether there is a bias b.
+        activate: whether act is a leaky ReLU with gain sqrt(2) instead of the identity.
         gain: further gain, folded into weight and bias.
-        down: halve the map.
+        down: whether to halve the map.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class EqualizedConv2d(DerivedWeight, nn.Conv2d):
         self.activate = activate
         self.gain = gain * (LRELU_GAIN if activate else 1.0)
         self.clamp = CLAMP * gain
-        # A 1x1 kernel sees single pixels, so that the filter may skip what stride 2 skips.
+        # A 1x1 kernel sees single pixels, so the filter can already skip what stride 2 would.
         self.thins = down and kernel_size == 1
         self.fir = FIR(down=self.thins, padding=1 if self.thins else 1 + kernel_size // 2)
         self.down = down
@@ -132,10 +132,10 @@ class EqualizedConv2d(DerivedWeight, nn.Conv2d):
 
 
 def equalize(layer: nn.Module) -> nn.Module:
-    """What a StyleGAN trunk hands to its head: weight layers become equalised ones, drawn anew.
+    """Replace a head's weight layer by a new equalised one: the `wrap` of a StyleGAN trunk.
 
     Raises:
-        ZooError: the layer is neither `nn.Linear` nor `nn.Embedding`.
+        ZooError: The layer is neither `nn.Linear` nor `nn.Embedding`.
     """
     if isinstance(layer, nn.Linear):
         return EqualizedLinear(layer.in_features, layer.out_features, layer.bias is not None)

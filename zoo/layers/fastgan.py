@@ -1,4 +1,4 @@
-"""Blocks of FastGAN's networks, as published and as Projected GAN uses them.
+"""Blocks of FastGAN's networks, in their published form and in that of Projected GAN.
 
 Papers: Liu et al. (2021), arXiv:2101.04775; Sauer et al. (2021), arXiv:2111.01007.
 """
@@ -17,12 +17,12 @@ from zoo.layers.product import linear
 def conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, bias: bool = False
 ) -> Conv2d:
-    """FastGAN's convolution: spectral-normalised, without bias unless asked for."""
+    """Return FastGAN's convolution: spectral-normalised, by default without bias."""
     return Conv2d(inputs, outputs, kernel, stride, padding, bias=bias, spectral_norm=True)
 
 
 def fastgan_init(network: nn.Module) -> None:
-    """N(0, 0.02) for all weights and N(1, 0.02) for those of batch norms."""
+    """Initialise all weights from N(0, 0.02), and those of batch norms from N(1, 0.02)."""
     network.apply(dcgan_init)
     redraw(network, lambda weight: nn.init.normal_(weight, 0.0, 0.02))
 
@@ -30,8 +30,8 @@ def fastgan_init(network: nn.Module) -> None:
 class Start(Conv2d):
     """The transposed convolution of a 1x1 map: latents (N, Z) to maps (N, C, side, side).
 
-    A matrix product; the weight has the shape of a convolution's, so that its spectral norm is that
-    of the transposed convolution's (C, Z · side²).
+    It is computed as a matrix product. The weight has the shape of a convolution's, so that it is
+    seen as a matrix (C, Z · side²), as spectral norm sees that of a transposed convolution.
     """
 
     def __init__(self, latent_dim: int, outputs: int, side: int) -> None:
@@ -45,22 +45,22 @@ class Start(Conv2d):
 
 
 class Noise(nn.Module):
-    """x + weight · n, with one noise n for all channels and a weight that starts at 0.
+    """x + weight · n, with one noise map n for all channels and a learned weight that starts at 0.
 
-    In training n is drawn anew for each image; otherwise it is fixed, so that a latent has one
-    image. (The authors draw it anew there too.)
+    In training, n is drawn anew for each image. Otherwise it is fixed, so that a latent always
+    gives the same image; the authors redraw it then too.
 
     Args:
-        side: of the maps.
+        side: side of the maps.
     """
 
-    noise_map: Tensor  # by this name projections search for it
+    noise_map: Tensor  # `task=project` finds noise by this name
 
     def __init__(self, side: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
-        drawn = torch.Generator().manual_seed(side)
-        noise_map = torch.randn(1, 1, side, side, generator=drawn, device="cpu")
+        generator = torch.Generator().manual_seed(side)
+        noise_map = torch.randn(1, 1, side, side, generator=generator, device="cpu")
         self.register_buffer("noise_map", noise_map, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,10 +71,10 @@ class Noise(nn.Module):
 
 
 class Norm(nn.Module):
-    """Batch norm, with (1 + gain(c)) and bias(c) linear in a class's embedding c where given one.
+    """Batch norm, optionally with gain 1 + gain(c) and bias(c), linear in a class embedding c.
 
     Args:
-        channels: of the maps.
+        channels: number of channels of the maps.
         embedding: width of c; 0 for plain batch norm.
     """
 
@@ -93,16 +93,16 @@ class Norm(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """Upsample, 3x3 conv, noise, norm, GLU, then all but the first again; maps (N, C, 2H, 2W).
+    """Upsample, 3x3 conv, noise, norm, GLU, then all but the upsampling again: maps (N, C, 2H, 2W).
 
-    The plain block is half of it: upsample, 3x3 conv, norm, GLU.
+    The plain block is upsample, 3x3 conv, norm, GLU.
 
     Args:
-        inputs, outputs: channels.
-        side: of the output.
-        plain: which block.
-        embedding: width of the class embedding, 0 for none. With one, both noises share a weight,
-            as in the authors' code of Projected GAN.
+        inputs, outputs: numbers of channels.
+        side: side of the output.
+        plain: whether to build the plain block.
+        embedding: width of the class embedding; 0 for none. With one, both noises share a weight,
+            as in Projected GAN's code.
     """
 
     def __init__(
@@ -139,10 +139,10 @@ class GeneratorBlock(nn.Module):
 
 
 class SkipExcitation(nn.Module):
-    """big · sigmoid(conv1x1(SiLU(conv4x4(small pooled to 4x4)))): channels weighed by a far map.
+    """big · sigmoid(conv1x1(SiLU(conv4x4(small pooled to 4x4)))): channels gated by a distant map.
 
     Args:
-        small, big: channels of the two maps.
+        small, big: numbers of channels of the two maps.
     """
 
     def __init__(self, small: int, big: int) -> None:
@@ -156,15 +156,15 @@ class SkipExcitation(nn.Module):
 
 
 def activated(layer: Conv2d) -> nn.Sequential:
-    """A convolution of D, batch norm and leaky ReLU."""
+    """Return a convolution of D followed by batch norm and leaky ReLU."""
     return nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.LeakyReLU(0.2, inplace=True))
 
 
 class DownBlock(nn.Module):
-    """The mean of two strided convolutions and of a pooled 1x1 one; halves the map.
+    """The mean of a strided pair of convolutions and a pooled 1x1 convolution; halves the map.
 
     Args:
-        inputs, outputs: channels.
+        inputs, outputs: numbers of channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -179,14 +179,14 @@ class DownBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Maps (N, C, H, W) back to images: pool to a small map, plain blocks up, 3x3 conv, tanh.
+    """Maps (N, C, H, W) back to images: pooling to a small map, plain blocks up, 3x3 conv, tanh.
 
     Args:
-        inputs: C.
-        channels: of the images.
-        base_channels: widths are 4, 2, 2 and 1 times it.
-        start: side that maps are pooled to.
-        ups: doublings from there to the image, at most 4.
+        inputs: C, the number of channels of the maps.
+        channels: number of image channels.
+        base_channels: width of the last block; those before have 4, 2 and 2 times as many channels.
+        start: side to which maps are pooled.
+        ups: number of doublings from there to the image, at most 4.
     """
 
     def __init__(self, inputs: int, channels: int, base_channels: int, start: int, ups: int):

@@ -1,4 +1,4 @@
-"""The low-pass filter [1, 3, 3, 1] in front of what halves maps and behind what doubles them.
+"""The low-pass filter [1, 3, 3, 1] applied before downsampling and after upsampling.
 
 Paper: Karras et al. (2020), arXiv:1912.04958, after Zhang (2019), arXiv:1904.11486.
 """
@@ -14,19 +14,20 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 class FIR(nn.Module):
-    """Filters each channel of maps (N, C, H, W) with [1, 3, 3, 1] along both axes, zeros outside.
+    """Filter each channel of maps (N, C, H, W) with [1, 3, 3, 1] along both axes, zeros outside.
 
-    One depthwise convolution, the fastest of six ways measured on two cores in fp32. The taps sum
-    to 1 along each axis, or to 2 where zeros between the pixels have to be made up for.
+    This is one depthwise convolution, the fastest of six implementations measured on two cores in
+    fp32. The taps sum to 1 along each axis, or to 2 with `up`, to make up for the zeros between the
+    pixels.
 
-    Processors are slow at depthwise convolutions in half precision (20 to 50 times), so that there
-    they run in fp32 under autocast, too.
+    CPUs are 20 to 50 times slower at depthwise convolutions in half precision, so there the filter
+    runs in fp32, under autocast too.
 
     Args:
-        up: put a zero behind each pixel first, along both axes; gives (2H, 2W).
-        down: keep every second pixel only; gives (H/2, W/2) at `padding=1`.
-        padding: zeros around the map; sizes grow by 2 * padding - 3.
-        gain: of each axis.
+        up: whether to insert a zero after each pixel first, along both axes; gives (2H, 2W).
+        down: whether to keep only every second pixel; gives (H/2, W/2) at `padding=1`.
+        padding: number of zeros around the map; sizes grow by 2 * padding - 3.
+        gain: gain of each axis.
     """
 
     kernel: Tensor
@@ -44,8 +45,8 @@ class FIR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         widened = x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16)
         with torch.autocast(x.device.type, enabled=False):
-            made = self._filter(x.float() if widened else x)
-        return made.to(x.dtype)
+            filtered = self._filter(x.float() if widened else x)
+        return filtered.to(x.dtype)
 
     def _filter(self, x: Tensor) -> Tensor:
         channels = x.shape[1]

@@ -1,4 +1,4 @@
-"""Frozen networks without their batch norms."""
+"""Folding of batch norms into convolutions, for frozen networks."""
 
 from __future__ import annotations
 
@@ -9,54 +9,57 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 AGREES = 1e-4
-"""Largest difference of outputs, relative to the largest output, at which two networks are one."""
+"""Largest difference, relative to the largest output, at which two networks count as equal."""
 
 
 @torch.no_grad()
 def without_batch_norms(network: nn.Module, images: Tensor) -> nn.Module:
-    """A copy of a network in eval mode whose batch norms are part of the convolutions before them.
+    """Return a copy of a network in eval mode with its batch norms folded into the convolutions.
 
-    In eval mode a batch norm is a product and a sum for each channel, which weights and bias of the
-    convolution can hold: it reads and writes no map of its own any more, neither forward nor back.
-    Which convolution a norm follows is seen in a pass over `images`. A norm that follows none
-    stays, and the network itself comes back where the copy says otherwise than it (a convolution
-    that is read by more than its norm).
+    In eval mode a batch norm is a multiplication and an addition per channel, which the weights and
+    bias of the convolution before it can absorb. This saves reading and writing the map once more,
+    in the forward and in the backward pass. A pass over `images` shows which convolution each norm
+    follows. A norm that follows none is kept. If the outputs of the copy differ (for instance
+    because a convolution is read by more than its norm), the network itself is returned.
 
     Args:
-        network: in eval mode.
-        images: (N, C, H, W) that it takes; N = 1 will do.
+        network: a network in eval mode.
+        images: example input (N, C, H, W); N = 1 is enough.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        return network  # a transformer of a gigabyte is neither copied nor run
+        return network  # do not copy and run, say, a transformer of a gigabyte
     folded = copy.deepcopy(network)
     names = {module: name for name, module in folded.named_modules()}
     for convolution, norm in _pairs(folded, images):
         dtype = convolution.weight.dtype
         fused = fuse_conv_bn_eval(convolution.double(), norm.double()).to(dtype)
-        _put(folded, names[convolution], fused)
-        rest = (getattr(norm, part, None) for part in ("drop", "act"))  # of timm's BatchNormAct2d
-        _put(folded, names[norm], nn.Sequential(*(m for m in rest if isinstance(m, nn.Module))))
+        _replace(folded, names[convolution], fused)
+        # timm's BatchNormAct2d includes dropout and activation, which stay.
+        rest = (getattr(norm, part, None) for part in ("drop", "act"))
+        kept = nn.Sequential(*(m for m in rest if isinstance(m, nn.Module)))
+        _replace(folded, names[norm], kept)
     return folded if _agree(network, folded, images) else network
 
 
 def _pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions, each with the batch norm that takes what it gives."""
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # with the tensor, so that its id stays its own
+    """Return each convolution whose output goes to a batch norm, with that norm."""
+    # By id of the output; the tensor is kept too, so that its id is not reused.
+    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
-    def keep(module: nn.Conv2d, _: object, output: Tensor) -> None:
-        made[id(output)] = (module, output)
+    def record(module: nn.Conv2d, _: object, output: Tensor) -> None:
+        outputs[id(output)] = (module, output)
 
-    def look(module: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
-        if id(inputs[0]) in made:
-            pairs.append((made[id(inputs[0])][0], module))
+    def match(module: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+        if id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])][0], module))
 
     hooks = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(keep))
+            hooks.append(module.register_forward_hook(record))
         elif isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
-            hooks.append(module.register_forward_pre_hook(look))
+            hooks.append(module.register_forward_pre_hook(match))
     network(images)
     for hook in hooks:
         hook.remove()
@@ -64,9 +67,9 @@ def _pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.Batch
     return [pair for pair in pairs if all(used.count(module) == 1 for module in pair)]
 
 
-def _put(network: nn.Module, name: str, module: nn.Module) -> None:
-    place, _, last = name.rpartition(".")
-    setattr(network.get_submodule(place), last, module)
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, module)
 
 
 def _agree(network: nn.Module, folded: nn.Module, images: Tensor) -> bool:

@@ -1,9 +1,9 @@
-"""Convolutions in groups that can be differentiated twice at their own speed.
+"""Grouped convolutions with a fast second derivative.
 
-torch takes the second derivative of a convolution in groups group by group, which for a filter of
-each channel is hundreds of small operations. Here the gradient of the input is itself a
-convolution, whose own gradients are one operation each. What passes through filters that are not
-learned is not kept for the backward, which does not need it.
+torch computes the second derivative of a grouped convolution group by group, which for depthwise
+filters means hundreds of small operations. Here the gradient with respect to the input is itself
+expressed as a convolution, whose own gradients take one operation each. The input is not saved for
+the backward pass if the filters are not learned, since it is not needed then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Pair = tuple[int, int]
-"""A number for rows and one for columns."""
+"""One number for rows and one for columns."""
 
 
 def grouped_conv2d(
@@ -26,11 +26,11 @@ def grouped_conv2d(
     padding: int | Pair = 0,
     transposed: bool = False,
 ) -> Tensor:
-    """`F.conv2d`, or `F.conv_transpose2d`, of maps and weights of one type, in groups."""
+    """Return `F.conv2d` or `F.conv_transpose2d` in groups, of maps and weights of one dtype."""
     pairs = _pair(stride), _pair(padding)
     if x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        made: Tensor = _Grouped.apply(x, weight, groups, *pairs, transposed)
-        return made
+        output: Tensor = _Grouped.apply(x, weight, groups, *pairs, transposed)
+        return output
     return _convolved(x, weight, groups, *pairs, transposed)
 
 
@@ -47,7 +47,7 @@ def _convolved(
 
 
 class _Grouped(torch.autograd.Function):
-    """The same, with a backward made of operations that are differentiable in one each."""
+    """The convolution, with a backward pass whose derivatives are single operations."""
 
     @staticmethod
     def forward(
@@ -69,30 +69,30 @@ class _Grouped(torch.autograd.Function):
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
         groups, stride, padding, transposed = ctx.options
-        of_x = of_weight = None
+        grad_x = grad_weight = None
         if ctx.needs_input_grad[0] and transposed:
-            of_x = F.conv2d(gradient, weight, stride=stride, padding=padding, groups=groups)
+            grad_x = F.conv2d(gradient, weight, stride=stride, padding=padding, groups=groups)
         elif ctx.needs_input_grad[0]:
-            # Rows of x that no stride reached have no gradient.
-            left = [
-                size - ((other - 1) * step - 2 * zeros + taps)
-                for size, other, taps, step, zeros in zip(
+            # Rows and columns of x that no stride reached have no gradient.
+            rest = [
+                size - ((output - 1) * step - 2 * zeros + taps)
+                for size, output, taps, step, zeros in zip(
                     ctx.sides, gradient.shape[2:], weight.shape[2:], stride, padding, strict=True
                 )
             ]
-            of_x = F.conv_transpose2d(
-                gradient, weight, None, stride, padding, (left[0], left[1]), groups
+            grad_x = F.conv_transpose2d(
+                gradient, weight, None, stride, padding, (rest[0], rest[1]), groups
             )
         if ctx.needs_input_grad[1]:
-            of_weight = torch.ops.aten.convolution_backward(
+            grad_weight = torch.ops.aten.convolution_backward(
                 *(gradient, x, weight, None, stride, padding, (1, 1), transposed, (0, 0), groups),
                 (False, True, False),
             )[1]
-        return of_x, of_weight, None, None, None, None
+        return grad_x, grad_weight, None, None, None, None
 
 
 class GroupedConv2d(nn.Conv2d):
-    """A 3x3 convolution in groups with bias, which keeps the size and the number of channels."""
+    """A grouped 3x3 convolution with bias, which keeps the size and the number of channels."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(channels, channels, 3, padding=1, groups=groups)
@@ -102,5 +102,5 @@ class GroupedConv2d(nn.Conv2d):
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         with torch.autocast(x.device.type, enabled=False):
-            made = grouped_conv2d(x, self.weight.to(x.dtype), self.groups, padding=1)
-            return made + self.bias.to(x.dtype)[:, None, None]
+            output = grouped_conv2d(x, self.weight.to(x.dtype), self.groups, padding=1)
+            return output + self.bias.to(x.dtype)[:, None, None]

@@ -1,4 +1,4 @@
-"""Weight initialisations as the papers give them."""
+"""Weight initialisations used by the papers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ CONVS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def dcgan_init(module: nn.Module) -> None:
-    """N(0, 0.02) for conv and linear weights, N(1, 0.02) for norms, 0 for biases; for `apply`.
+    """Initialise a module as in DCGAN; for use with `nn.Module.apply`.
 
-    Embeddings keep what their head gave them. Paper: Radford et al. (2015), arXiv:1511.06434.
+    Weights of convolutions and linear layers are drawn from N(0, 0.02), those of norms from N(1,
+    0.02), and biases are 0. Embeddings keep the weights that their head gave them.
+
+    Paper: Radford et al. (2015), arXiv:1511.06434.
     """
     if isinstance(module, (*CONVS, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
@@ -30,7 +33,7 @@ def dcgan_init(module: nn.Module) -> None:
 
 
 def orthogonal_init(module: nn.Module, gain: float) -> None:
-    """Orthogonal weights times `gain` in convolutions and linear layers, 0 for biases."""
+    """Initialise convolutions and linear layers orthogonally, times `gain`, with zero biases."""
     for layer in module.modules():
         if isinstance(layer, (*CONVS, nn.Linear)):
             nn.init.orthogonal_(layer.weight, gain)
@@ -39,13 +42,13 @@ def orthogonal_init(module: nn.Module, gain: float) -> None:
 
 
 def initialise(network: nn.Module, init: Init) -> None:
-    """Draw the weights of the zoo's own layers anew, and start their spectral norms from them.
+    """Redraw the weights of the zoo's own layers, and restart their spectral norms.
 
-    Other layers (a head's own) keep theirs, and all biases stay 0.
+    Other layers, such as those of a head, keep their weights, and all biases stay 0.
 
     Args:
-        network: its layers of `zoo.layers.linear` are drawn.
-        init: `orthogonal`, `normal` for N(0, 0.02), or `xavier` for what they already have.
+        network: the network whose layers from `zoo.layers.linear` are redrawn.
+        init: `orthogonal`, `normal` for N(0, 0.02), or `xavier` to keep the weights as they are.
     """
     if init == "xavier":
         return
@@ -57,7 +60,7 @@ def _normal(weight: Tensor) -> None:
 
 
 def redraw(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
-    """Draw the weights of the zoo's layers anew by `draw`, in place, and restart their SN."""
+    """Redraw the weights of the zoo's layers by `draw`, in place, and restart spectral norms."""
     for layer in network.modules():
         if isinstance(layer, DerivedWeight):
             draw(layer.weight)

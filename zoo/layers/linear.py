@@ -15,20 +15,20 @@ from zoo.layers.weights import DerivedWeight
 
 Resample = Literal["none", "pool", "upsample"]
 
-# Row k of a 4-tap kernel is the sum of the rows of the 3-tap kernel marked here: the convolution
-# of (w0, w1, w2) with (1, 1). Both foldings are this matrix along each axis. The device is named
-# because this file may be imported first while a network is sketched on the meta device.
+# Row k marks the taps of the 3-tap kernel whose sum is tap k of the 4-tap kernel, which is the
+# convolution of (w0, w1, w2) with (1, 1). Both foldings apply this matrix along each axis. The
+# device is explicit because this file may first be imported under the meta device.
 _SPREAD = torch.tensor(
     [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]], device="cpu"
 )
 
 
 def fold_matrix(resample: Literal["pool", "upsample"]) -> Tensor:
-    """The matrix (16, 9) from a 3x3 kernel to the 4x4 kernel that also resamples.
+    """Return the matrix (16, 9) from a 3x3 kernel to the 4x4 kernel that also resamples.
 
-    `pool`: 3x3 convolution, then 2x2 mean, is one 4x4 convolution with stride 2.
-    `upsample`: nearest upsampling, then 3x3 convolution, is one transposed 4x4 convolution with
-    stride 2, whose taps are reversed.
+    `pool`: a 3x3 convolution followed by a 2x2 mean is one 4x4 convolution with stride 2.
+    `upsample`: nearest upsampling followed by a 3x3 convolution is one transposed 4x4 convolution
+    with stride 2 and reversed taps.
     """
     if resample == "pool":
         return torch.kron(_SPREAD, _SPREAD) / 4
@@ -36,7 +36,7 @@ def fold_matrix(resample: Literal["pool", "upsample"]) -> Tensor:
 
 
 def fold(kernel: Tensor, matrix: Tensor, channels_last: bool) -> Tensor:
-    """Spread 3x3 kernels (A, B, 3, 3) to (A, B, 4, 4), in the memory format asked for."""
+    """Expand 3x3 kernels (A, B, 3, 3) to (A, B, 4, 4), in the requested memory format."""
     a, b = kernel.shape[:2]
     matrix = matrix.to(kernel.dtype)
     if channels_last:
@@ -46,18 +46,18 @@ def fold(kernel: Tensor, matrix: Tensor, channels_last: bool) -> Tensor:
 
 
 class Conv2d(DerivedWeight, nn.Conv2d):
-    """2-D convolution, optionally spectral-normalised and folded with the resampling next to it.
+    """2-D convolution with optional spectral norm, optionally folded with adjacent resampling.
 
-    The parameter `weight` is the plain kernel in every case. `resample="pool"` follows a 3x3
-    convolution with a 2x2 average pool, `resample="upsample"` precedes it with nearest 2x
-    upsampling; both are exact and cost 16 instead of 36 multiplications per output (pool) or per
-    input (upsample) and channel pair.
+    The parameter `weight` is always the plain kernel. `resample="pool"` follows a 3x3 convolution
+    by a 2x2 average pool, `resample="upsample"` precedes it by nearest 2x upsampling. Both are
+    exact and cost 16 instead of 36 multiplications per channel pair and output (pool) or input
+    (upsample).
 
     Args:
-        inputs, outputs: channels.
+        inputs, outputs: numbers of channels.
         kernel_size, stride, padding, bias: as in `nn.Conv2d`; folding needs 3, 1 and 1.
-        resample: what the convolution is folded with.
-        spectral_norm: divide the weight by its largest singular value.
+        resample: the resampling to fold with the convolution.
+        spectral_norm: whether to divide the weight by its largest singular value.
         gain: gain of the Xavier-uniform initialisation; the bias starts at 0.
     """
 
@@ -89,7 +89,7 @@ class Conv2d(DerivedWeight, nn.Conv2d):
             return weight
         channels_last = weight.is_contiguous(memory_format=torch.channels_last)
         if self.resample == "upsample":
-            # A transposed convolution has (inputs, outputs): swapped while the kernel is small.
+            # A transposed convolution expects (inputs, outputs); swap while the kernel is small.
             weight = weight.transpose(0, 1)
         with torch.autocast(weight.device.type, enabled=False):
             return fold(weight, self.fold_matrix, channels_last)
@@ -127,12 +127,15 @@ class Embedding(DerivedWeight, nn.Embedding):
 
 
 def head_wrap(spectral_norm: bool) -> Callable[[nn.Module], nn.Module]:
-    """What a ResNet hands to its head: weight layers become ours, with or without spectral norm.
+    """Return the `wrap` with which a ResNet trunk replaces its head's weight layers by the zoo's.
 
-    Ours are drawn anew, Xavier-uniform; what the head itself drew is lost.
+    The new layers are initialised Xavier-uniform, which discards the head's own initialisation.
+
+    Args:
+        spectral_norm: whether the new layers have spectral norm.
 
     Raises:
-        ZooError: (the returned function) the layer is neither `nn.Linear` nor `nn.Embedding`.
+        ZooError: (in the returned function) The layer is neither `nn.Linear` nor `nn.Embedding`.
     """
 
     def wrap(layer: nn.Module) -> nn.Module:

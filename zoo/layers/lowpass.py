@@ -1,4 +1,4 @@
-"""Low-pass filters by design, and a leaky ReLU between two of them.
+"""Design of low-pass filters, and a leaky ReLU between two of them.
 
 Paper: Karras et al. (2021), arXiv:2106.12423.
 """
@@ -19,15 +19,15 @@ from zoo.layers.grouped import grouped_conv2d
 def design_lowpass(
     taps: int, cutoff: float, width: float, rate: float, radial: bool = False
 ) -> Tensor:
-    """A filter of gain 1 by the Kaiser method, (taps,) or, where `radial`, (taps, taps).
+    """Design a filter of gain 1 by the Kaiser method: (taps,), or (taps, taps) if `radial`.
 
     Args:
-        taps: length, even for `radial`.
-        cutoff: in cycles, as everything here in the units of `rate`.
-        width: of the band between what passes and what is stopped.
-        rate: samples per unit of length.
-        radial: the same in all directions: jinc J1(2 pi cutoff r) / (pi r) in a square window,
-            where the plain filter is sinc along one axis.
+        taps: length of the filter, even if `radial`.
+        cutoff: cutoff frequency, in cycles per the unit of length that `rate` uses.
+        width: width of the transition band, in the same unit.
+        rate: number of samples per unit of length.
+        radial: whether the filter is radially symmetric: jinc J1(2 pi cutoff r) / (pi r) in a
+            square window. Otherwise it is a windowed sinc along one axis.
     """
     try:
         import numpy as np
@@ -38,10 +38,10 @@ def design_lowpass(
             "pip install scipy."
         ) from None
     if not radial:
-        taps_ = signal.firwin(taps, cutoff=cutoff, width=width, fs=rate)
-        return torch.tensor(taps_, dtype=torch.float32)
-    place = (np.arange(taps) - (taps - 1) / 2) / rate
-    radius = np.hypot(*np.meshgrid(place, place))
+        kernel = signal.firwin(taps, cutoff=cutoff, width=width, fs=rate)
+        return torch.tensor(kernel, dtype=torch.float32)
+    positions = (np.arange(taps) - (taps - 1) / 2) / rate
+    radius = np.hypot(*np.meshgrid(positions, positions))
     window = np.kaiser(taps, signal.kaiser_beta(signal.kaiser_atten(taps, width / (rate / 2))))
     jinc = special.j1(2 * cutoff * np.pi * radius) / (np.pi * radius)
     kernel = jinc * np.outer(window, window)
@@ -49,16 +49,17 @@ def design_lowpass(
 
 
 class FilteredLeakyReLU(nn.Module):
-    """Upsample by a filter, leaky ReLU of gain sqrt(2), downsample by a filter.
+    """Upsampling by a filter, leaky ReLU of gain sqrt(2), downsampling by a filter.
 
-    The corners of the leaky ReLU make frequencies that the map's own rate cannot hold: at the
-    higher rate they can be, and are filtered before the map returns to a lower one. All filters are
-    depthwise convolutions; all sides of a map are cropped alike, so that its centre stays.
+    The leaky ReLU's kinks create frequencies that the map's own sampling rate cannot represent. At
+    the higher rate they can be represented, and are filtered out before the map returns to a lower
+    one. All filters are depthwise convolutions. Maps are cropped equally on all sides, so that
+    their centre stays in place.
 
     Args:
-        up_filter: (taps,), an even number.
+        up_filter: (taps,), with an even number of taps.
         up: even factor of the upsampling.
-        down_filter: (taps,), or (taps, taps) for a radial one, an even number.
+        down_filter: (taps,), or (taps, taps) for a radial filter, with an even number of taps.
         down: even factor of the downsampling.
         inputs, outputs: sides of the maps before and after.
     """
@@ -81,15 +82,15 @@ class FilteredLeakyReLU(nn.Module):
         self.up, self.down = up, down
         self.register_buffer("up_filter", up_filter)
         self.register_buffer("down_filter", down_filter)
-        # The second filter has no padding and wants so many samples; of the first one's, which are
-        # more by an even number, it gets the middle.
+        # The second filter has no padding and needs this many samples. The first one returns more,
+        # by an even number, of which the second gets the middle.
         between = (outputs - 1) * down + len(down_filter)
         self.crop = ((inputs - 1) * up + len(up_filter) - between) // 2
         if self.crop < 0:
             raise ValueError(f"maps of {inputs} pixels are too small for {outputs} after filtering")
 
     def forward(self, x: Tensor) -> Tensor:
-        # Zeros between the samples take the filter's gain down by `up`; sqrt(2) passes the ReLU.
+        # `up` makes up for the zeros between the samples; the gain sqrt(2) passes the leaky ReLU.
         up_filter = (self.up_filter * self.up).to(x.dtype)
         x = self._upsample(x, up_filter * LRELU_GAIN, axis=2)
         x = self._upsample(x, up_filter, axis=3)

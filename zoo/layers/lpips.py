@@ -1,4 +1,4 @@
-"""LPIPS: a learned perceptual distance of images, on AlexNet."""
+"""LPIPS, a learned perceptual distance between images, on AlexNet."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from zoo.layers.pretrained import as_colours, read_weights, weights_file
 
 URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 TAPS = (1, 4, 7, 9, 11)
-"""The indices of the five rectified convolutions among AlexNet's layers."""
+"""Indices of the five convolutions' ReLUs among AlexNet's layers."""
 WIDTHS = (64, 192, 384, 256, 256)
 
 
 class Lpips(nn.Module):
-    """The weighted squared distance of channels of unit length, mean over positions, (N,).
+    """The weighted squared distance of normalised features, averaged over positions, (N,).
 
-    Σ_l mean_hw Σ_c w_lc (a_lc - b_lc)², a and b the five maps of AlexNet, of unit length at every
-    position; w was fitted to people's judgements (version 0.1).
+    Σ_l mean_hw Σ_c w_lc (a_lc - b_lc)², where a and b are five maps of AlexNet, normalised to unit
+    length at every position, and w was fitted to human judgements (version 0.1).
 
     Paper: Zhang et al. (2018), arXiv:1801.03924.
 
     Args:
-        weights: of AlexNet and of the channels, by `load_lpips`; None leaves AlexNet random and
-            takes every channel alike, for tests.
+        weights: weights of AlexNet and of the channels, as in `load_lpips`; None leaves AlexNet
+            random and weighs all channels equally, for tests.
     """
 
     shift: Tensor
@@ -41,7 +41,7 @@ class Lpips(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.layers = alexnet().features
-        # 1e-10 in the norm and these two are the authors' own
+        # These two constants, and 1e-10 in the norm, are the authors' own.
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1))
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1))
         for i, width in enumerate(WIDTHS):
@@ -52,14 +52,15 @@ class Lpips(nn.Module):
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the five maps of images (N, C, H, W) in [-1, 1], not normalised."""
         x = (as_colours(images) - self.shift) / self.scale
-        found = []
+        maps = []
         for i, layer in enumerate(self.layers):
-            # the rectifiers work in place, and the next layers must not change what is kept
+            # AlexNet's ReLUs work in place, which would overwrite maps that are already stored.
             x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
             if i in TAPS:
-                found.append(x)
-        return found
+                maps.append(x)
+        return maps
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         total = torch.zeros(len(x), device=x.device)
@@ -71,20 +72,20 @@ class Lpips(nn.Module):
 
 
 def load_lpips(wanted_by: str, file: str | None = None) -> Lpips:
-    """LPIPS with the published weights: AlexNet's from `file` or torch's hub folder.
+    """Return LPIPS with the published weights: AlexNet's from `file` or torch's hub folder.
 
-    Those of the channels come with torchmetrics.
+    The weights of the channels come with torchmetrics.
 
     Args:
-        wanted_by: what stands before the sentence of an error: `metric lpips_diversity`.
+        wanted_by: start of error messages, such as `metric lpips_diversity`.
         file: the weight file; None takes it from torch's hub folder, or downloads it there.
 
     Raises:
-        ZooError: the file cannot be had, or is another.
+        ZooError: The file is not available, or holds something else.
     """
     path = weights_file(wanted_by, URL, "7be5be79", file, "it as the option weights=PATH")
     stored = read_weights(path, wanted_by)
-    found = {
+    weights = {
         f"layers.{name.removeprefix('features.')}": value
         for name, value in stored.items()
         if name.startswith("features.")
@@ -92,10 +93,10 @@ def load_lpips(wanted_by: str, file: str | None = None) -> Lpips:
     spec = importlib.util.find_spec("torchmetrics")
     assert spec is not None
     assert spec.origin is not None
-    own = Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"
-    for name, value in read_weights(own, wanted_by).items():
-        found[f"channels_{name[len('lin')]}"] = value.flatten()
+    channels = Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"
+    for name, value in read_weights(channels, wanted_by).items():
+        weights[f"channels_{name[len('lin')]}"] = value.flatten()
     try:
-        return Lpips(found)
+        return Lpips(weights)
     except RuntimeError as error:
         raise ZooError(f"{wanted_by}: {path} does not hold AlexNet's weights.") from error

@@ -1,4 +1,4 @@
-"""From latents and labels to styles.
+"""The mapping network, from latents and labels to styles, and the mean style.
 
 Paper: Karras et al. (2019), arXiv:1812.04948; (2020), arXiv:1912.04958.
 """
@@ -33,15 +33,16 @@ class LabelMapping(nn.Module):
 
 
 class StyleMean(MovingAverage):
-    """Mixin of modules that keep a moving mean of the styles of each class, where truncation goes.
+    """Mixin that keeps a moving mean of the styles of each class, for truncation.
 
-    A module registers the buffer `style_mean` and calls `follow` in training.
+    The module registers the buffer `style_mean` and calls `follow` in training.
 
     Attributes:
-        num_classes: 0 for none.
-        decay: of the moving mean, per pass over the batch of an update.
-        style_mean: (max(num_classes, 1), W). (By its name averaged over processes before a
-            checkpoint, and copied by the EMA.)
+        num_classes: number of classes; 0 for none.
+        decay: decay of the moving mean per pass over a whole batch; the passes over its pieces
+            share it.
+        style_mean: (max(num_classes, 1), W). This name has it averaged over processes before a
+            checkpoint, and copied into the EMA.
     """
 
     num_classes: int
@@ -49,22 +50,22 @@ class StyleMean(MovingAverage):
     style_mean: Tensor
 
     def classes(self, y: Tensor | None) -> Tensor:
-        """Labels (N,) as rows (N, num_classes), class weights as they are."""
+        """Return labels (N,) as one-hot rows (N, num_classes), and class weights as they are."""
         return one_hot(check_labels(self, y), self.num_classes).to(self.style_mean.dtype)
 
     @torch.no_grad()
     def follow(self, w: Tensor, y: Tensor | None) -> None:
-        """Move the mean of every class in the batch, of styles (N, W) and labels (N,)."""
+        """Update the mean of every class in the batch from styles (N, W) of labels (N,)."""
         w = w.to(self.style_mean.dtype)
         classes = self.classes(y) if self.num_classes else w.new_ones(len(w), 1)
         counts = classes.sum(0)[:, None]
         means = classes.T @ w / counts.clamp_min(1e-8)
-        # A class that is not in the batch stays where it was.
+        # The mean of a class that is not in the batch does not move.
         share = self.share_of_pass(1 - self.decay) * (counts > 0).to(w.dtype)
         self.style_mean.copy_(self.style_mean.lerp(means, share))
 
     def mean(self, y: Tensor | None, per_class: bool = True) -> Tensor:
-        """The mean style of each label's class (N, W), or that of all classes (1, W)."""
+        """Return the mean style of each label's class (N, W), or that of all classes (1, W)."""
         if self.num_classes and per_class:
             return self.classes(y) @ self.style_mean
         return self.style_mean.mean(0, keepdim=True)
@@ -72,12 +73,14 @@ class StyleMean(MovingAverage):
     def truncated(
         self, w: Tensor, y: Tensor | None, amount: float, per_class: bool = True
     ) -> Tensor:
-        """Styles m + amount * (w - m), nearer to the mean style m.
+        """Return styles m + amount * (w - m), moved towards the mean style m.
 
         Args:
+            w: styles (N, W).
+            y: labels (N,), or None without classes.
             amount: psi, from 0 (the mean) to 1 (no change).
-            per_class: m is the mean of the label's class; else that of all classes, towards which
-                classes lose what tells them apart.
+            per_class: whether m is the mean of the label's class instead of that of all classes,
+                towards which classes lose their differences.
         """
         if not isinstance(amount, Tensor) and not 0 <= amount <= 1:
             raise ZooError(
@@ -89,19 +92,19 @@ class StyleMean(MovingAverage):
 
 
 class Mapping(StyleMean, nn.Module):
-    """Styles w = f(z, y), and their moving mean.
+    """The mapping network w = f(z, y), with a moving mean of its styles.
 
-    z and the embedded label are normalised to mean square 1 each, joined, and sent through
-    `layers` linear layers with leaky ReLU, all in fp32 under autocast. In training each pass moves
-    the mean style of every class in the batch.
+    z and the label's embedding are each normalised to mean square 1, concatenated, and passed
+    through `layers` linear layers with leaky ReLU, all in fp32 under autocast too. In training,
+    each pass updates the mean style of every class in the batch.
 
     Args:
-        latent_dim: width of z.
-        width: of w and of the hidden layers.
-        num_classes: 0 for none.
-        layers: how many.
-        lr: multiplier of their learning rate.
-        decay: of the moving mean, per pass over the batch of an update.
+        latent_dim: length of z.
+        width: width of w and of the hidden layers.
+        num_classes: number of classes; 0 for none.
+        layers: number of layers.
+        decay: decay of the moving mean per pass over a whole batch.
+        lr: multiplier of the layers' learning rate.
     """
 
     def __init__(
@@ -125,14 +128,17 @@ class Mapping(StyleMean, nn.Module):
         self.register_buffer("style_mean", torch.zeros(max(num_classes, 1), width))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """w (N, width) of latents (N, latent_dim) and labels (N,); in training the mean follows."""
+        """Return w (N, width) of latents (N, latent_dim) and labels (N,).
+
+        In training, also update the mean style of each label's class.
+        """
         w = self.styles(z, y)
         if self.training:
             self.follow(w.detach(), y)
         return w
 
     def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """w (N, width), which the mean does not follow."""
+        """Return w (N, width) without updating the mean."""
         with torch.autocast(z.device.type, enabled=False):
             x = second_moment_norm(z.to(self.style_mean.dtype))
             if self.embed is not None:
@@ -141,16 +147,16 @@ class Mapping(StyleMean, nn.Module):
 
     @torch.no_grad()
     def measure(self, z: Tensor) -> None:
-        """Replace the moving means by those of latents (M, latent_dim), the same for each class."""
+        """Replace the moving means by means over latents (M, latent_dim), one for each class."""
         for index in range(len(self.style_mean)):
             y = torch.full((len(z),), index, device=z.device)
             self.style_mean[index] = self.styles(z, y).mean(0)
 
 
 def mix_styles(w: Tensor, other: Tensor, layers: int, probability: float) -> Tensor:
-    """Styles (N, layers, W): `w`, and with `probability` `other` from a random layer on.
+    """Return styles (N, layers, W): `w`, and with `probability` `other` from a random layer on.
 
-    One layer for the whole batch, drawn on the device. Paper: Karras et al. (2019).
+    That layer is drawn on the device, once for the whole batch. Paper: Karras et al. (2019).
     """
     first = torch.randint(1, layers, (), device=w.device)
     mixes = torch.rand((), device=w.device) < probability

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 class MinibatchStandardDeviation(nn.Module):
-    """Appends to maps (N, C, H, W) a channel that says how much images of a group differ.
+    """Append to maps (N, C, H, W) a channel that measures how much the images of a group differ.
 
-    sqrt(var + 1e-8) over the images of a group at every position of every channel, averaged over
-    channels and positions. N/G groups of G images: image i belongs to group i mod (N/G). G is the
-    divisor of N nearest to `group`, above 1 where N is.
+    sqrt(var + 1e-8) over the images of a group, at every position of every channel, averaged over
+    channels and positions. There are N/G groups of G images; image i belongs to group i mod (N/G).
+    G is the divisor of N nearest to `group`, and above 1 if N is.
 
     Args:
-        group: images of a group.
+        group: number of images per group.
     """
 
     mixes_images = True
@@ -29,7 +29,7 @@ class MinibatchStandardDeviation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
         groups = n // group_size(n, self.group)
-        # In fp32 at least: half precisions lose the small differences of a collapse.
+        # In fp32 at least: half precision loses the small differences of collapsed images.
         y = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(0, (-1, groups))
         spread = (y.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
         channel = spread.to(x.dtype).repeat(n // groups)[:, None, None, None]
@@ -37,6 +37,6 @@ class MinibatchStandardDeviation(nn.Module):
 
 
 def group_size(n: int, group: int) -> int:
-    """The divisor of n nearest to `group`, above 1 where n is; of two as near the smaller."""
+    """Return the divisor of n nearest to `group`, above 1 if n is; of two, the smaller."""
     divisors = [d for d in range(min(n, 2), n + 1) if n % d == 0]
     return min(divisors, key=lambda d: abs(d - group))

@@ -1,4 +1,4 @@
-"""Convolutions whose kernel a style scales, image by image.
+"""Convolutions whose kernel is scaled by a style, image by image.
 
 Paper: Karras et al. (2020), arXiv:1912.04958.
 """
@@ -18,18 +18,19 @@ from zoo.layers.fir import FIR
 class StyledConv2d(nn.Module):
     """Modulated and demodulated 3x3 convolution, noise, bias, leaky ReLU of gain sqrt(2).
 
-    With s = A(w), one factor an input channel: kernels w' = s w and w'' = w' / sqrt(sum w'^2 + eps)
-    for each output channel. Scaling channels of the input by s and those of the output by the root
-    gives the same with one kernel for the whole batch. Noise is one map an image for all channels,
-    times one learned strength: fresh in training, the same fixed map for each image in eval mode.
+    With s = A(w), one factor per input channel, the kernels are w' = s w and w'' = w' / sqrt(sum
+    w'^2 + eps) for each output channel. Scaling the input's channels by s, and the output's
+    channels by the inverse root, gives the same with one kernel for the whole batch. The noise is
+    one map per image, shared by all channels, times one learned strength: redrawn in training, and
+    the same fixed map for every image in eval mode.
 
     Args:
-        inputs, outputs: channels.
+        inputs, outputs: numbers of channels.
         style_dim: width of w.
-        size: (height, width) of the result.
+        size: (height, width) of the output.
         noise: whether noise is added.
-        up: double the map: zeros between the pixels, convolution, FIR filter.
-        eps: of the demodulation.
+        up: whether to double the map: zeros between the pixels, convolution, FIR filter.
+        eps: eps of the demodulation.
     """
 
     noise_map: Tensor | None
@@ -56,7 +57,7 @@ class StyledConv2d(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         with torch.autocast(w.device.type, enabled=False):
             styles = self.affine(w.to(self.weight.dtype)) / math.sqrt(self.weight[0].numel())
-            if x.dtype == torch.float16:  # fp16 overflows where a style is large; the root divides
+            if x.dtype == torch.float16:  # large styles overflow; demodulation cancels the factor
                 styles = styles / styles.abs().amax(1, keepdim=True)
             power = styles.square() @ self.weight.square().sum((2, 3)).T
             demodulation = LRELU_GAIN * (power + self.eps).rsqrt()
@@ -83,7 +84,7 @@ class StyledConv2d(nn.Module):
 
 
 class ToImage(nn.Module):
-    """Modulated 1x1 convolution to the channels of the image, not demodulated, and a bias."""
+    """Modulated 1x1 convolution to the image's channels, without demodulation, and a bias."""
 
     def __init__(self, inputs: int, channels: int, style_dim: int) -> None:
         super().__init__()
@@ -94,6 +95,6 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         with torch.autocast(w.device.type, enabled=False):
             styles = self.affine(w.to(self.weight.dtype)) / math.sqrt(self.weight.shape[1])
-            kernels = self.weight * styles[:, None]  # few channels: one kernel an image is cheaper
+            kernels = self.weight * styles[:, None]  # per image: cheaper with few channels
         images = torch.bmm(kernels.to(x.dtype), x.flatten(2)).unflatten(2, x.shape[2:])
         return clamp_half(images + self.bias.to(images.dtype)[:, None, None])

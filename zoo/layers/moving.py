@@ -1,4 +1,4 @@
-"""Moving averages of what passes through a layer in training."""
+"""Moving averages that layers update in training."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from torch import nn
 
 
 def share_of_piece(share: float, pieces: int) -> float:
-    """How far a moving average goes at one of so many pieces, if it goes by `share` at all of them.
+    """Return how far a moving average moves per piece, if it moves by `share` over all `pieces`.
 
-    1 - (1 - share)^(1 / pieces): what is left of the old value is then (1 - share) after the last.
+    1 - (1 - share)^(1 / pieces): after the last piece, (1 - share) of the old value is left.
     """
     return share if pieces == 1 else 1 - (1 - share) ** (1 / pieces)
 
 
 class MovingAverage:
-    """Mixin of modules that average, in training, over the passes that they have seen.
+    """Mixin of modules with an average over the passes seen in training.
 
-    One whose average goes by the number of images of a pass needs none of it.
+    Modules whose average accounts for the number of images of a pass do not need it.
 
     Attributes:
-        pieces: passes that an update takes for one, since its batch is shared into so many.
+        pieces: number of passes that make up one update, whose batch is split into as many pieces.
     """
 
     pieces: int = 1
 
     def share_of_pass(self, share: float) -> float:
-        """How far the average goes at one pass, if it goes by `share` at an update."""
+        """Return how far the average moves per pass, if it moves by `share` per update."""
         return share_of_piece(share, self.pieces)
 
 
 def share_into(pieces: int, *networks: nn.Module) -> None:
-    """Tell the averages of networks into how many pieces the batch of an update is shared."""
+    """Tell the moving averages of networks into how many pieces the batch of an update is split."""
     for network in networks:
         for module in network.modules():
             if isinstance(module, MovingAverage):

@@ -10,12 +10,13 @@ NormName = Literal["auto", "batch", "layer", "none"]
 
 
 def critic_norm(norm: NormName, channels: int, per_sample: bool) -> nn.Module:
-    """A norm layer for maps (N, channels, H, W) of a discriminator.
+    """Return a norm for maps (N, channels, H, W) of a discriminator.
 
     Args:
-        norm: `auto` is `batch`, or `layer` where `per_sample` forbids that images mix.
-        channels: channels of the map.
-        per_sample: the method differentiates each image's score on its own.
+        norm: kind of norm; `auto` is `batch`, or `layer` with `per_sample`, where images must not
+            mix.
+        channels: number of channels of the map.
+        per_sample: whether the training differentiates each image's score separately.
     """
     if norm == "auto":
         norm = "layer" if per_sample else "batch"
@@ -25,5 +26,5 @@ def critic_norm(norm: NormName, channels: int, per_sample: bool) -> nn.Module:
 
 
 def second_moment_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
-    """Rows (N, D) of mean square 1 (Karras et al., 2018, arXiv:1710.10196)."""
+    """Scale rows (N, D) to a mean square of 1 (Karras et al., 2018, arXiv:1710.10196)."""
     return x * (x.square().mean(1, keepdim=True) + eps).rsqrt()

@@ -1,4 +1,4 @@
-"""What PacGAN's two networks for Stacked MNIST share: their maps, widths and initialisation."""
+"""What PacGAN's two networks for Stacked MNIST share: map sizes, widths and initialisation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Plan(NamedTuple):
 
     Attributes:
         kernel: side of the kernels of stride 2.
-        smallest: side down to which maps halve.
-        generator, discriminator: channels of the map nearest to the image, as published.
-        slope: of D's leaky ReLU.
-        last_conv: G ends in a 3x3 convolution at full size, rather than in the last upsampling.
-        first_norm: D normalises its first map as well.
+        smallest: side down to which maps are halved.
+        generator, discriminator: published number of channels of the map nearest to the image.
+        slope: negative slope of D's leaky ReLU.
+        last_conv: whether G ends in a 3x3 convolution at full size instead of an upsampling.
+        first_norm: whether D normalises its first map too.
     """
 
     kernel: int
@@ -40,7 +40,7 @@ PLANS: dict[str, Plan] = {
 
 
 def maps(height: int, width: int, smallest: int) -> list[tuple[int, int]]:
-    """Sizes of the maps from the image down; odd halves round up: 28, 14, 7, 4, 2."""
+    """Return the sizes of the maps from the image down; halves are rounded up: 28, 14, 7, 4, 2."""
     sizes = [(height, width)]
     while min(sizes[-1]) > smallest:
         h, w = sizes[-1]
@@ -49,7 +49,7 @@ def maps(height: int, width: int, smallest: int) -> list[tuple[int, int]]:
 
 
 def initialise(module: nn.Module, truncated: bool = False) -> None:
-    """N(0, 0.02) for weights, cut off at two standard deviations if `truncated`, 0 for biases."""
+    """Draw weights from N(0, 0.02), if `truncated` cut off at two deviations, and zero biases."""
     for layer in module.modules():
         if isinstance(layer, (*CONVS, nn.Linear)):
             if truncated:

@@ -1,4 +1,4 @@
-"""Scores of the patches of an image, for discriminators that score by themselves."""
+"""Patch scores, for discriminators that compute their own scores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from zoo.layers.linear import Embedding
 
 
 class PatchScore(nn.Module):
-    """A convolution from hidden maps (N, C, H, W) to one logit a position, (N, 1, H', W').
+    """A convolution from hidden maps (N, C, H, W) to one logit per position, (N, 1, H', W').
 
-    With classes every logit also gains <e(y), h>, h being the mean of the maps over the window that
-    the convolution sees there: the projection of Miyato & Koyama (2018), arXiv:1802.05637, patch by
-    patch.
+    With classes, <e(y), h> is added to every logit, where h is the mean of the maps over the window
+    that the convolution sees there: the projection of Miyato & Koyama (2018), arXiv:1802.05637,
+    applied patch by patch.
 
     Args:
-        conv: from C channels to one, with stride 1.
-        num_classes: 0 for none.
-        spectral_norm: normalise the embedding.
+        conv: a convolution from C channels to one, with stride 1.
+        num_classes: number of classes; 0 for none.
+        spectral_norm: whether to normalise the embedding.
     """
 
     def __init__(self, conv: nn.Conv2d, num_classes: int, spectral_norm: bool = False) -> None:

@@ -12,16 +12,16 @@ from zoo.layers.pretrained import as_colours, frozen_pyramid
 
 
 class PerceptualDistance(nn.Module):
-    """The sum over four maps of the mean squared distance of features of unit length, (N,).
+    """The sum over four maps of the mean squared distance of normalised features, (N,).
 
-    As LPIPS, but on EfficientNet-Lite0's maps of 24, 40, 112 and 320 channels with equal weights
-    for all, because these features come in a package and need no network: its values are not those
-    of LPIPS.
+    It is computed like LPIPS, but on EfficientNet-Lite0's maps of 24, 40, 112 and 320 channels with
+    equal weights, because these features come in a package and need no download. Its values are not
+    comparable to those of LPIPS.
 
     Paper: Zhang et al. (2018), arXiv:1801.03924.
 
     Args:
-        part: kind and name of the part that wants it, for errors.
+        part: kind and name of the part that uses it, for error messages.
     """
 
     def __init__(self, part: str) -> None:
@@ -35,7 +35,11 @@ class PerceptualDistance(nn.Module):
 
 
 def unit_distance(maps: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Per image the sum over maps (N, C, H, W) of the mean over positions of |a/|a| - b/|b||²."""
+    """Return the sum over maps of the mean over positions of |a/|a| - b/|b||², for each image.
+
+    Args:
+        maps, targets: maps (N, C, H, W), of which a and b are the vectors at a position.
+    """
     total = torch.zeros(len(maps[0]), device=maps[0].device)
     for a, b in zip(maps, targets, strict=True):
         a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)

@@ -1,4 +1,4 @@
-"""Exact moves of pixels: flips, quarter turns and whole shifts by one gather."""
+"""Exact pixel moves: flips, quarter turns and whole-pixel shifts in one gather."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def mirrored(index: Tensor, size: int) -> Tensor:
-    """Whole positions beyond an axis of `size` pixels, reflected at its first and last pixel."""
+    """Reflect integer positions outside an axis of `size` pixels at its first and last pixel."""
     if size == 1:
         return torch.zeros_like(index)
     period = 2 * (size - 1)
@@ -15,13 +15,13 @@ def mirrored(index: Tensor, size: int) -> Tensor:
 
 
 def gather_pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Images whose pixel (i, j) is the one at (rows, columns) of `x`.
+    """Return images whose pixel (i, j) is the one at (rows, columns) of `x`.
 
-    One gather on the flattened image: its backward and double backward need no special care.
+    This is a single gather on the flattened image, which supports a double backward pass.
 
     Args:
         x: images (N, C, H, W).
-        rows, columns: source positions inside the image, int64, broadcast to (N, H, W).
+        rows, columns: source positions inside the image, int64, broadcastable to (N, H, W).
     """
     n, channels, height, width = x.shape
     source = (rows * width + columns).reshape(n, 1, height * width)
@@ -29,11 +29,11 @@ def gather_pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def flip_and_shift(x: Tensor, reach: float = 0.125) -> Tensor:
-    """Each image flipped with probability 1/2 and shifted by whole pixels, reflected at the edges.
+    """Flip each image with probability 1/2 and shift it by whole pixels, with reflected edges.
 
     Args:
         x: images (N, C, H, W).
-        reach: largest shift as a share of the side, rounded down.
+        reach: largest shift as a fraction of the side, rounded down to pixels.
     """
     n, _, height, width = x.shape
     rows = _shifted(n, height, reach, x.device)
@@ -44,7 +44,7 @@ def flip_and_shift(x: Tensor, reach: float = 0.125) -> Tensor:
 
 
 def _shifted(n: int, size: int, reach: float, device: torch.device) -> Tensor:
-    """Source positions (n, size) after a random shift."""
+    """Return source positions (n, size) after a random shift."""
     most = int(size * reach)
     shift = torch.randint(-most, most + 1, (n, 1), device=device)
     return mirrored(torch.arange(size, device=device) - shift, size)

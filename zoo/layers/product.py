@@ -1,8 +1,8 @@
-"""The products of linear layers, by the faster of torch's two libraries on this processor.
+"""Matrix products of linear layers, by the faster of torch's two libraries on this CPU.
 
-In float32 torch hands products to MKL, which leaves AVX-512 unused on AMD's processors; oneDNN,
-which torch takes for convolutions, uses it and is twice as fast there. Elsewhere MKL is the faster
-one, and nothing changes.
+In float32 torch passes matrix products to MKL, which does not use AVX-512 on AMD's CPUs. oneDNN,
+which torch uses for convolutions, does use it and is twice as fast there. On other CPUs MKL is
+faster, and nothing changes.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from zoo.core.torch_internals import has_linear_pointwise as onednn_has_products
 from zoo.core.torch_internals import linear_pointwise as _onednn
 
 FEWEST = 4_000_000
-"""Multiplications of a product below which oneDNN's start costs more than it gains."""
+"""Number of multiplications below which oneDNN's overhead exceeds its gain."""
 CLEARLY = 1.4
-"""How many times faster oneDNN has to be, so that all runs on one processor choose alike."""
+"""How many times faster oneDNN has to be, so that all runs on the same CPU choose alike."""
 SWITCH = "ZOO_PRODUCTS"
 """The environment variable that chooses `mkl` or `onednn` instead of the measurement."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear`, by oneDNN where that was measured to be clearly faster.
+    """Compute `F.linear`, with oneDNN if that was measured to be clearly faster.
 
     Args:
         x: (..., inputs).
         weight: (outputs, inputs).
-        bias: (outputs,).
+        bias: (outputs,), or None.
 
     Returns:
-        (..., outputs); apart from `F.linear` by float32's rounding. Differentiable twice.
+        (..., outputs), which differs from `F.linear` by float32 rounding only. It can be
+        differentiated twice.
     """
     if _suits(x, weight) and onednn_is_faster():
         return _Product.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
@@ -44,14 +45,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class ProductLinear(nn.Linear):
-    """`nn.Linear` by `linear`."""
+    """`nn.Linear` computed by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
 
 def route_products(network: nn.Module) -> None:
-    """Let the plain `nn.Linear` layers of a network take the faster library, plugins' too."""
+    """Have the `nn.Linear` layers of a network use the faster library, those of plugins too."""
     if onednn_is_faster():
         for module in network.modules():
             if type(module) is nn.Linear:
@@ -60,37 +61,40 @@ def route_products(network: nn.Module) -> None:
 
 @functools.cache
 def onednn_is_faster() -> bool:
-    """Whether oneDNN's products are clearly the faster ones here; measured once, in about 20 ms.
+    """Whether oneDNN's products are clearly faster on this CPU; measured once, in about 20 ms.
 
     Raises:
-        ValueError: the environment variable names no library.
+        ValueError: The environment variable names an unknown library.
     """
-    asked = os.environ.get(SWITCH, "")
-    if asked not in ("", "mkl", "onednn"):
-        raise ValueError(f"{SWITCH}={asked} is not known. Choices: mkl, onednn.")
+    library = os.environ.get(SWITCH, "")
+    if library not in ("", "mkl", "onednn"):
+        raise ValueError(f"{SWITCH}={library} is not a library. Choices: mkl, onednn.")
     if not onednn_has_products():
         return False
-    return asked == "onednn" if asked else _ratio() > CLEARLY
+    return library == "onednn" if library else _ratio() > CLEARLY
 
 
 def _ratio() -> float:
-    """How many times faster oneDNN computes a product of an MLP of 64 images, the best of both."""
+    """Measure how many times faster oneDNN computes a product of an MLP with batch size 64.
+
+    The best of 16 repetitions counts, for each library.
+    """
     with torch.no_grad():
         x = torch.ones(64, 512, dtype=torch.float32, device="cpu")
         weight = torch.ones(1024, 512, dtype=torch.float32, device="cpu")
         seconds = [float("inf")] * 2
-        for _ in range(16):  # in turn, so that what else runs disturbs both
-            for place, product in enumerate((F.linear, _onednn)):
+        for _ in range(16):  # alternating, so that other load on the machine affects both
+            for i, product in enumerate((F.linear, _onednn)):
                 start = time.perf_counter()
                 product(x, weight, None)  # type: ignore[operator]
-                seconds[place] = min(seconds[place], time.perf_counter() - start)
+                seconds[i] = min(seconds[i], time.perf_counter() - start)
     return seconds[0] / seconds[1]
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN takes these, and compilers and exporters are not better left alone."""
+    """Whether oneDNN can take these tensors, and no compiler or exporter is tracing."""
     return (
-        not torch.compiler.is_compiling()  # first: a compiler follows what is asked after it
+        not torch.compiler.is_compiling()  # first, since a compiler would trace what follows
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
@@ -103,8 +107,8 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
 class _Product(torch.autograd.Function):
     """x W^T + b, whose gradients are such products again.
 
-    They are of as many multiplications, and take strided operands: copies would cost half of what
-    oneDNN gains.
+    The gradients have as many multiplications. They take strided operands, since copies would cost
+    half of what oneDNN gains.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What Projected GAN puts on a frozen feature network: random mixing, and a head for each map.
+"""The layers of Projected GAN on top of a frozen network: random mixing, and a head per map.
 
 Paper: Sauer et al. (2021), arXiv:2111.01007.
 """
@@ -16,41 +16,42 @@ from zoo.layers.linear import Conv2d
 from zoo.layers.weights import DerivedWeight
 
 MIXED = (64, 128, 256, 512)
-"""Channels to which the four maps are brought, the finest first."""
+"""Numbers of channels of the four maps after cross-channel mixing, the finest first."""
 
 WIDTHS = {64: 64, 32: 128, 16: 256, 8: 512}
-"""The widths of the heads' maps, by the side that a map has at an input of 256 pixels."""
+"""Widths of the heads' maps, by a map's side at an input of 256 pixels."""
 
 EMBEDDING, CLASS_CHANNELS = 128, 64
 
 
 class RandomConv1x1(nn.Module):
-    """A 1x1 convolution with bias that is drawn once and never trained, but saved."""
+    """A 1x1 convolution with bias that is random and never trained, but stored in checkpoints."""
 
     weight: Tensor
     bias: Tensor
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        drawn = nn.Conv2d(inputs, outputs, 1)  # Kaiming-uniform with a = sqrt(5)
-        self.register_buffer("weight", drawn.weight.detach())
-        assert drawn.bias is not None
-        self.register_buffer("bias", drawn.bias.detach())
+        conv = nn.Conv2d(inputs, outputs, 1)  # Kaiming-uniform with a = sqrt(5)
+        self.register_buffer("weight", conv.weight.detach())
+        assert conv.bias is not None
+        self.register_buffer("bias", conv.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias)
 
 
 class RandomMixing(nn.Module):
-    """Cross-channel, then cross-scale mixing: four maps, the finest first, to four twice as large.
+    """Cross-channel, then cross-scale mixing of four maps to four maps of twice their sides.
 
-    Every map goes through a random 1x1 convolution to 64, 128, 256 and 512 channels. From the
-    coarsest on, the map so far is added (but to the coarsest), enlarged twice bilinearly with
-    aligned corners, and goes through one more to the width of the next finer map; the finest keeps
-    its 64.
+    Every map passes through a random 1x1 convolution to 64, 128, 256 or 512 channels, the finest
+    first. Then, from the coarsest map on, the result of the next coarser map is added (if there is
+    one), and the sum is upsampled twofold, bilinearly with aligned corners, and passed through
+    another random 1x1 convolution to the width of the next finer map; the finest keeps its 64
+    channels.
 
     Args:
-        widths: channels of the four maps.
+        widths: numbers of channels of the four maps, the finest first.
     """
 
     def __init__(self, widths: list[int]) -> None:
@@ -69,7 +70,7 @@ class RandomMixing(nn.Module):
         results: list[Tensor] = []
         h = mixed.pop()
         for scale in reversed(self.scales):
-            # The 1x1 convolution commutes with the enlargement, whose weights sum to 1: it goes
+            # The 1x1 convolution commutes with the upsampling, whose weights sum to 1, so it runs
             # first, on a quarter of the positions.
             h = F.interpolate(scale(h), scale_factor=2.0, mode="bilinear", align_corners=True)
             results.insert(0, h)
@@ -79,7 +80,7 @@ class RandomMixing(nn.Module):
 
 
 class Depthwise(DerivedWeight, nn.Conv2d):
-    """A 3x3 convolution of each channel by itself, spectral-normalised, without bias."""
+    """A depthwise 3x3 convolution, spectral-normalised, without bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, padding=1, groups=channels, bias=False)
@@ -90,9 +91,10 @@ class Depthwise(DerivedWeight, nn.Conv2d):
 
 
 class Down(nn.Sequential):
-    """A strided 4x4 convolution with bias, batch norm, leaky ReLU; halves the map.
+    """A strided 4x4 convolution with bias, batch norm and leaky ReLU; halves the map.
 
-    `separable`: 3x3 by channel and 1x1, batch norm, leaky ReLU, then the mean of 2x2.
+    If `separable`: a depthwise 3x3 and a 1x1 convolution, batch norm, leaky ReLU and 2x2 average
+    pooling.
     """
 
     def __init__(self, inputs: int, outputs: int, separable: bool) -> None:
@@ -107,16 +109,16 @@ class Down(nn.Sequential):
 
 
 class MapHead(nn.Module):
-    """Scores (N, 1, H, W) of one mixed map: downs to a nominal 8x8, then a 4x4 convolution.
+    """Scores (N, 1, H, W) of one mixed map: downsampling to nominally 8x8, then a 4x4 convolution.
 
-    With classes the convolution has 64 channels, and the score is their inner product with a
-    projection of the class's embedding, over sqrt(64).
+    With classes, the convolution has 64 channels, and the score is their inner product with a
+    projection of the class embedding, divided by sqrt(64).
 
     Args:
-        channels: of the map.
+        channels: number of channels of the map.
         side: nominal side of the map, at an input of 256 pixels.
-        num_classes: 0 for none.
-        separable: the downs of the light variant.
+        num_classes: number of classes; 0 for none.
+        separable: whether to downsample by separable convolutions.
     """
 
     def __init__(self, channels: int, side: int, num_classes: int, separable: bool) -> None:
@@ -130,12 +132,12 @@ class MapHead(nn.Module):
         self.project = nn.Linear(EMBEDDING, CLASS_CHANNELS) if num_classes else None
 
     def hidden(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The last hidden map, and its means (N, width)."""
+        """Return the last hidden map, and its means over positions (N, width)."""
         h = self.downs(x)
         return h, h.mean((2, 3), dtype=torch.promote_types(h.dtype, torch.float32))
 
     def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The scores, and the means (N, width) of the last hidden map."""
+        """Return the scores, and the means over positions (N, width) of the last hidden map."""
         h, features = self.hidden(x)
         scores = self.score(h)
         if self.embedding is not None and self.project is not None:

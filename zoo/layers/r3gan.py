@@ -13,27 +13,28 @@ from torch import Tensor, nn
 from zoo.core.errors import ZooError
 from zoo.layers.grouped import GroupedConv2d
 
-BLOCKS = 2  # per map
-FULL_MAPS = 4  # maps of `base_channels`; each further one has half of the one before
+BLOCKS = 2  # number of blocks per map
+FULL_MAPS = 4  # number of maps of `base_channels`, after which each has half as many channels
 _SLOPE = 0.2
 
 
 def scaled_normal_(weight: Tensor, gain: float = 1.0) -> None:
-    """Draw `weight` (outputs, ...) from N(0, gain^2 / fan_in)."""
+    """Fill `weight` (outputs, ...) with draws from N(0, gain^2 / fan_in)."""
     nn.init.normal_(weight, 0.0, gain / math.sqrt(weight[0].numel()))
 
 
 class R3GANBlock(nn.Module):
-    """x + conv1(lrelu(conv3(lrelu(conv1(x))))): widened to 2w, a 3x3 convolution in groups, w.
+    """x + conv1x1(lrelu(conv3x3(lrelu(conv1x1(x))))), with 2w channels inside and a grouped 3x3.
 
-    No norm. The first two convolutions are drawn with the gain sqrt(2 / (1 + 0.2^2)) L^(-1/4), so
-    that L blocks add up to a bounded variance, and the last one is 0, so that the block starts as
-    the identity. The activations' biases are those of the first two convolutions.
+    There is no norm. The first two convolutions are initialised with gain sqrt(2 / (1 + 0.2^2))
+    L^(-1/4), so that the variance stays bounded over L blocks. The last one starts at 0, so that a
+    new block is the identity. The biases before the activations are those of the first two
+    convolutions.
 
     Args:
-        width: w.
-        group_channels: channels of each group of the 3x3 convolution; 2w is a multiple of it.
-        blocks: L, the number of blocks of the whole network.
+        width: w, the number of channels of the map.
+        group_channels: number of channels per group of the 3x3 convolution; divides 2w.
+        blocks: L, the number of blocks in the whole network.
     """
 
     def __init__(self, width: int, group_channels: int, blocks: int) -> None:
@@ -56,7 +57,7 @@ class R3GANBlock(nn.Module):
 
 
 def plain_conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 1x1 convolution without bias that keeps the variance."""
+    """Return a 1x1 convolution without bias, initialised to preserve the variance."""
     conv = nn.Conv2d(inputs, outputs, 1, bias=False)
     scaled_normal_(conv.weight)
     return conv
@@ -65,18 +66,18 @@ def plain_conv(inputs: int, outputs: int) -> nn.Conv2d:
 def stage_widths(
     part: str, base_channels: int, group_channels: int, maps: int, constant: bool
 ) -> list[int]:
-    """Channels of the maps from the smallest to the image.
+    """Return the numbers of channels of the maps, from the smallest to the image.
 
     Args:
-        part: kind and name, for the error.
-        base_channels: of the four smallest maps.
-        group_channels: channels of a group; twice each width has to be a multiple of it.
-        maps: how many.
-        constant: all have `base_channels`; else each map after the fourth has half of the one
-            before.
+        part: kind and name of the part, for the error message.
+        base_channels: number of channels of the four smallest maps.
+        group_channels: number of channels per group, which must divide twice each width.
+        maps: number of maps.
+        constant: whether all maps have `base_channels`; otherwise each map after the fourth has
+            half as many as the previous one.
 
     Raises:
-        ZooError: a width that the groups do not divide.
+        ZooError: The groups do not divide a width.
     """
     halvings = [0 if constant else max(i - FULL_MAPS + 1, 0) for i in range(maps)]
     unit = group_channels // math.gcd(2, group_channels) * 2 ** halvings[-1]

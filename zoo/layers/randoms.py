@@ -1,4 +1,4 @@
-"""Two passes with the same random numbers, and slopes from their difference."""
+"""Repeated passes with the same random numbers, and slopes from their differences."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zoo.core.torch_internals import DispatchMode, outputs_and_mutation
 
 
 class SameRandoms(DispatchMode):
-    """Every time it is entered, what is computed within draws the same random numbers.
+    """A context in which random numbers are the same every time it is entered.
 
-    The first time they are drawn and kept, later they are handed out in the same order: what a
-    network or an augmentation does beside must not change. No state of a generator is read or set,
-    which would wait for the device and could not be captured in a CUDA graph. Dropout within a
-    fused kernel, which gives no mask of its own, is not covered.
+    They are drawn and stored the first time, then handed out in the same order, so a network or an
+    augmentation must draw the same sequence of numbers each time. No generator state is read or
+    set, since that would wait for the device and could not be captured in a CUDA graph. Dropout
+    inside a fused kernel, which does not return its mask, is not covered.
 
     Example:
         >>> randoms = SameRandoms()
@@ -30,11 +30,11 @@ class SameRandoms(DispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: list[Tensor] = []
-        self._place: int | None = None
+        self._drawn: list[Tensor] = []
+        self._next: int | None = None  # None while drawing for the first time
 
     def __enter__(self) -> SameRandoms:
-        self._place = None if not self._kept else 0
+        self._next = 0 if self._drawn else None
         return super().__enter__()
 
     def __torch_dispatch__(
@@ -47,45 +47,45 @@ class SameRandoms(DispatchMode):
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
-        if self._place is None:
+        if self._next is None:
             drawn = func(*args, **kwargs)
-            if isinstance(drawn, Tensor):  # attention has the tag too, and gives several tensors
-                self._kept.append(drawn.clone())  # what draws may change its numbers in place
+            if isinstance(drawn, Tensor):  # attention has the tag too, but returns a tuple
+                self._drawn.append(drawn.clone())  # the caller may change `drawn` in place
             return drawn
         outputs, in_place = outputs_and_mutation(func)
         if outputs > 1:
             return func(*args, **kwargs)
-        kept = self._kept[self._place]
-        self._place += 1
-        # In place (`normal_`) its first argument is what it fills; else it makes a new tensor.
-        return args[0].copy_(kept) if in_place else kept.clone()
+        stored = self._drawn[self._next]
+        self._next += 1
+        # In-place operations (`normal_`) fill their first argument; others return a new tensor.
+        return args[0].copy_(stored) if in_place else stored.clone()
 
 
 def slopes(
     score: Callable[[Tensor], Tensor],
     images: Tensor,
     distance: float,
-    known: tuple[Tensor, AbstractContextManager[object]] | None = None,
+    first_pass: tuple[Tensor, AbstractContextManager[object]] | None = None,
 ) -> Tensor:
-    """(D(x + h e) - D(x)) / h along random directions e ~ N(0, I), one for each score.
+    """Return (D(x + h e) - D(x)) / h along random directions e ~ N(0, I), one for each score.
 
-    For a small distance h it is <grad D(x), e>, whose mean square over e is |grad D(x)|^2. Both
-    passes draw the same random numbers, and both carry a graph to D.
+    For a small distance h this is <grad D(x), e>, whose mean square over e is |grad D(x)|^2. Both
+    passes use the same random numbers, and both carry a graph to D.
 
     Args:
-        score: D's scores (M,) of images.
-        images: (N, C, H, W), taken as constants.
+        score: computes D's scores (M,) of images.
+        images: x, (N, C, H, W), taken as constants.
         distance: h.
-        known: the scores of the images, where D gave them already, and what draws the random
-            numbers of that pass again.
+        first_pass: D(x), if already computed, and a context that repeats the random numbers of that
+            pass; None to compute D(x) here.
     """
     images = images.detach()
     direction = torch.randn_like(images)
-    if known is None:
-        same = SameRandoms()
-        with same:
-            known = score(images), same
-    here, again = known
-    with again:
-        there = score(images + distance * direction)
-    return (there - here) / distance
+    if first_pass is None:
+        randoms = SameRandoms()
+        with randoms:
+            first_pass = score(images), randoms
+    scores, same_randoms = first_pass
+    with same_randoms:
+        moved_scores = score(images + distance * direction)
+    return (moved_scores - scores) / distance

@@ -16,7 +16,7 @@ from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.linear import Conv2d, Resample
 from zoo.layers.shapes import map_sizes
 
-# Xavier gain of the convolutions whose output goes through a ReLU; shortcuts have gain 1.
+# Xavier gain of convolutions whose output passes through a ReLU; shortcuts have gain 1.
 RELU_GAIN = math.sqrt(2)
 
 
@@ -47,7 +47,7 @@ class ConditionalBatchNorm2d(nn.Module):
 class ConditionalAdaIN(nn.Module):
     """Instance norm, then (1 + gamma(y)) * x + beta(y), with gamma = beta = 0 at the start.
 
-    Maps (N, C, H, W) and labels (N,) to (N, C, H, W): no image mixes with the others.
+    Maps (N, C, H, W) and labels (N,) to (N, C, H, W). Images do not affect each other.
 
     Paper: Huang & Belongie (2017), arXiv:1703.06868, with the label in place of a style.
     """
@@ -64,15 +64,16 @@ class ConditionalAdaIN(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """Norm, ReLU, upsample, 3x3 conv, norm, ReLU, 3x3 conv; plus the upsampled 1x1 shortcut.
+    """Norm, ReLU, upsample, 3x3 conv, norm, ReLU, 3x3 conv; plus an upsampled 1x1 shortcut.
 
-    Maps (N, inputs, H, W) to (N, outputs, 2H, 2W). The shortcut's convolution runs before the
-    upsampling: a 1x1 convolution and a repetition of pixels commute.
+    Maps (N, inputs, H, W) to (N, outputs, 2H, 2W). The shortcut's convolution runs before its
+    upsampling, since a 1x1 convolution and the repetition of pixels commute.
 
     Args:
-        inputs, outputs: channels.
-        norm: makes a norm of that many channels, which is called with the map and the condition.
-        spectral_norm: normalise the convolutions.
+        inputs, outputs: numbers of channels.
+        norm: makes a norm for a number of channels; the norm is called with the map and the
+            condition.
+        spectral_norm: whether to normalise the convolutions' weights.
     """
 
     def __init__(
@@ -108,19 +109,19 @@ class GeneratorBlock(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """ReLU, 3x3 conv, ReLU, 3x3 conv, mean pool; plus the pooled 1x1 shortcut.
+    """ReLU, 3x3 conv, ReLU, 3x3 conv, average pool; plus a pooled 1x1 shortcut.
 
     Maps (N, inputs, H, W) to (N, outputs, H/2, W/2), or without `pool` to (N, outputs, H, W), where
-    the shortcut is the identity if `inputs == outputs`. The shortcut sees x itself, not its ReLU.
-    In every block the shortcut pools before its 1x1 convolution: the two commute.
+    the shortcut is the identity if `inputs == outputs`. The shortcut takes x itself, not its ReLU,
+    and pools before its 1x1 convolution, since the two commute.
 
     Args:
-        inputs, outputs: channels.
-        pool: halve the map.
-        first: the block that sees the image: no ReLU before its first convolution, which
-            widens to `outputs` (elsewhere the second one does).
-        spectral_norm: normalise the convolutions.
-        wide: the first convolution widens in every block, as in BigGAN.
+        inputs, outputs: numbers of channels.
+        pool: whether to halve the map.
+        first: whether this is the block that sees the image. It has no ReLU before its first
+            convolution, which changes the width to `outputs`; in other blocks the second one does.
+        spectral_norm: whether to normalise the convolutions' weights.
+        wide: whether the first convolution changes the width in every block, as in BigGAN.
     """
 
     def __init__(
@@ -166,22 +167,22 @@ class DiscriminatorBlock(nn.Module):
 class ResNetTrunk(nn.Module):
     """The convolutional part of the SNGAN / WGAN-GP discriminator, up to the pooled features.
 
-    Maps (N, inputs, S, S) to (N, self.width). Two plans, `base` being `base_channels`:
+    Maps (N, inputs, H, W) to (N, self.width). There are two plans, with `base` for `base_channels`:
 
     - `constant` (32 pixels): four blocks of width `base`, of which the first two halve the map.
-    - `pyramid` (48 pixels and more): at least five blocks of width base/2, base, 2 base ... up to
-      8 base, which halve the map as long as it is even and above 2; of six or more (128 pixels) the
-      last one keeps it.
+    - `pyramid` (48 pixels and more): at least five blocks of widths base/2, base, 2 base, ... up to
+      8 base, which halve the map as long as it is even and above 2; if there are six or more (128
+      pixels), the last one does not halve it.
 
     Args:
-        inputs: channels of the image.
+        inputs: number of image channels.
         size: height and width, multiples of 4.
-        base_channels: see above.
-        pyramid: which plan.
-        spectral_norm: normalise every weight.
-        mean: pool features by mean over the positions, else by sum.
-        attention: side (the shorter one) of the map that self-attention follows; 0 for none.
-        part: kind and name of the part, for errors.
+        base_channels: the base width, see above.
+        pyramid: whether to use the `pyramid` plan.
+        spectral_norm: whether to normalise every weight.
+        mean: whether to pool features by the mean over positions instead of the sum.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none.
+        part: kind and name of the part, for error messages.
     """
 
     def __init__(
@@ -220,6 +221,6 @@ class ResNetTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.blocks(x), inplace=True)
-        # Sums over positions in fp32 at least: under autocast they lose bits in bf16.
+        # Pooled in fp32 at least, since sums in bf16 (under autocast) would lose bits.
         dtype = torch.promote_types(h.dtype, torch.float32)
         return h.mean((2, 3), dtype=dtype) if self.mean else h.sum((2, 3), dtype=dtype)

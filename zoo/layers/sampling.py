@@ -1,8 +1,8 @@
-"""Images read at places between their pixels, with gradients of any order.
+"""Images sampled between their pixels, with gradients of any order.
 
-torch's own `grid_sample` has no second derivative in torch 2.11, which penalties on the slope of D
-ask of every augmentation. Where the places need no gradient none is missing: reading is linear in
-the image, so that its backward pass is the transposed map and that one's is reading again.
+torch's own `grid_sample` has no second derivative in torch 2.11, but gradient penalties need one
+through every augmentation. It is not needed for positions without gradient: sampling is linear in
+the image, so the backward pass is the transposed map, whose own backward pass is sampling again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _BILINEAR, _REFLECTION = 0, 2
 
 
 def read_at(x: Tensor, grid: Tensor) -> Tensor:
-    """`F.grid_sample(x, grid)`, bilinear, reflected at the border, corners aligned.
+    """Return `F.grid_sample(x, grid)`, bilinear, reflected at the border, with aligned corners.
 
     Args:
         x: images (N, C, H, W).
-        grid: places (N, H', W', 2) from -1 to 1 between the centres of the outer pixels, of the
-            type of `x`; they get no gradient.
+        grid: positions (N, H', W', 2) in the dtype of `x`, where -1 and 1 are the centres of the
+            outermost pixels; they get no gradient.
 
     Returns:
         (N, C, H', W').
@@ -31,6 +31,8 @@ def read_at(x: Tensor, grid: Tensor) -> Tensor:
 
 
 class _Read(torch.autograd.Function):
+    """Sampling, with a backward pass that can itself be differentiated."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
@@ -44,12 +46,12 @@ class _Read(torch.autograd.Function):
 
 
 class _Spread(torch.autograd.Function):
-    """The transpose of `_Read`: what was read at a place goes back to the pixels around it."""
+    """The transpose of `_Read`: adds the value at each position to the pixels around it."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
-        image = gradient.new_zeros(1).expand(shape)  # its values matter to the places alone
+        image = gradient.new_zeros(1).expand(shape)  # only the grid's gradient depends on values
         spread: Tensor = torch.ops.aten.grid_sampler_2d_backward(
             gradient, image, grid, _BILINEAR, _REFLECTION, True, (True, False)
         )[0]

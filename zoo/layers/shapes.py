@@ -1,4 +1,4 @@
-"""Sizes of feature maps, and moves between vectors, maps and labels that cost no copy."""
+"""Sizes of feature maps, copy-free conversions between vectors and maps, and label helpers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.core.errors import ZooError
 
 
 def halvings(image_size: int, smallest: int = 4) -> tuple[int, int]:
-    """How often `image_size` halves evenly while the result is at least `smallest`.
+    """Return how often `image_size` can be halved evenly down to no less than `smallest`.
 
     Returns:
         (size of the last map, number of halvings): 64 gives (4, 4), 28 gives (7, 2).
@@ -21,9 +21,13 @@ def halvings(image_size: int, smallest: int = 4) -> tuple[int, int]:
 
 
 def map_sizes(height: int, width: int, smallest: int = 4) -> list[tuple[int, int]]:
-    """Sizes of maps from the image down, halved while both sides stay whole and `smallest` or more.
+    """Return map sizes from the image down, halved while both sides are even and stay large enough.
 
     (64, 96) gives (64, 96), (32, 48), (16, 24), (8, 12), (4, 6).
+
+    Args:
+        height, width: size of the image.
+        smallest: smallest side of a map.
     """
     sizes = [(height, width)]
     while height % 2 == width % 2 == 0 and min(height, width) // 2 >= smallest:
@@ -33,7 +37,7 @@ def map_sizes(height: int, width: int, smallest: int = 4) -> list[tuple[int, int
 
 
 def common_halvings(height: int, width: int, smallest: int = 4) -> tuple[int, int, int]:
-    """How often both sides halve evenly while the shorter one is at least `smallest`.
+    """Return how often both sides can be halved evenly down to no less than `smallest`.
 
     Returns:
         (height and width of the last map, number of halvings): 64 and 96 give (4, 6, 4).
@@ -45,41 +49,41 @@ def common_halvings(height: int, width: int, smallest: int = 4) -> tuple[int, in
 def to_map(vector: Tensor, height: int, width: int | None = None) -> Tensor:
     """View vectors (N, height*width*C) as maps (N, C, height, width), channels last in memory.
 
-    A square map where no width is given.
+    Without `width` the map is square.
     """
     return vector.view(len(vector), height, width or height, -1).permute(0, 3, 1, 2)
 
 
 def to_vector(maps: Tensor) -> Tensor:
-    """Flatten maps (N, C, H, W) to (N, H*W*C); a view where they lie channels last in memory."""
+    """Flatten maps (N, C, H, W) to (N, H*W*C); a view if they are channels last in memory."""
     return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 def pack(images: Tensor, packs: int) -> Tensor:
-    """Stack every `packs` images on channels: (N, C, H, W) to (N / packs, packs * C, H, W).
+    """Stack every `packs` images on the channels: (N, C, H, W) to (N / packs, packs * C, H, W).
 
     Raises:
-        ZooError: N is no multiple of `packs`.
+        ZooError: N is not a multiple of `packs`.
     """
     check_packs(len(images), packs)
     return images.reshape(len(images) // packs, -1, *images.shape[2:])
 
 
 def check_packs(images: int, packs: int) -> None:
-    """Refuse a batch that leaves a pack open, in which reals and fakes would meet.
+    """Refuse a batch with an incomplete pack, in which reals and fakes would meet.
 
     Raises:
-        ZooError: the number of images is no multiple of `packs`.
+        ZooError: The number of images is not a multiple of `packs`.
     """
     if images % packs:
         raise ZooError(
             f"a batch of {images} images, or a piece of one, cannot be packed by {packs}: "
-            "datamodule.batch_size (over model.accumulate) has to be a multiple."
+            f"datamodule.batch_size / model.accumulate must be a multiple of {packs}."
         )
 
 
 def check_labels(part: object, y: Tensor | None) -> Tensor:
-    """Return the labels `y`, or refuse their absence in the name of `part`.
+    """Return the labels `y`, or raise an error that names `part` if they are missing.
 
     Raises:
         ZooError: `y` is None.
@@ -93,10 +97,10 @@ def check_labels(part: object, y: Tensor | None) -> Tensor:
 
 
 def one_hot(y: Tensor, num_classes: int) -> Tensor:
-    """Labels (N,) as rows (N, num_classes) of truth values.
+    """Return labels (N,) as boolean one-hot rows (N, num_classes).
 
-    Class weights (N, num_classes) are taken as they are, for images between two classes.
-    A comparison instead of `F.one_hot`, which reads its input on the host.
+    Class weights (N, num_classes), which stand for images between classes, are returned as they
+    are. This is a comparison instead of `F.one_hot`, which reads its input on the host.
     """
     return y if y.dim() == 2 else y[:, None] == torch.arange(num_classes, device=y.device)
 

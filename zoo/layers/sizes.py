@@ -10,13 +10,14 @@ TAKES = sorted(start << times for start in (4, 5, 6, 7) for times in range(FEWES
 
 
 def check_doublings(part: str, image_size: ImageSize) -> None:
-    """Refuse what is no square of 4, 5, 6 or 7 pixels doubled 3 to 8 times, naming the nearest.
+    """Refuse image sizes that are not 4, 5, 6 or 7 pixels doubled 3 to 8 times, naming the nearest.
 
     Args:
-        part: `generator fastgan`, for the sentence.
+        part: kind and name of the part, such as `generator fastgan`, for the error message.
+        image_size: side in pixels, or (height, width).
 
     Raises:
-        ZooError: it is none of these.
+        ZooError: The size is not square or not one of these.
     """
     height, width = height_width(image_size)
     side = max(height, width)

@@ -1,4 +1,4 @@
-"""Spectral normalisation: a weight divided by an estimate of its largest singular value.
+"""Spectral normalisation: division of a weight by an estimate of its largest singular value.
 
 Paper: Miyato et al. (2018), arXiv:1802.05957.
 """
@@ -13,15 +13,15 @@ INITIAL_ITERATIONS = 15
 
 
 class SpectralNorm(nn.Module):
-    """Divide a weight, seen as a matrix (out, -1), by its largest singular value sigma.
+    """Divide a weight, reshaped to a matrix (out, -1), by its largest singular value sigma.
 
-    The singular vectors `u` and `v` are buffers, tracked by one power iteration per call in
-    training and none in eval. Gradients pass through sigma = u^T W v, not through u and v. The
-    estimate is made in fp32, whatever the autocast.
+    The singular vectors `u` and `v` are buffers, updated by one power iteration per call in
+    training and by none in eval mode. Gradients flow through sigma = u^T W v, not through u and v.
+    The estimate is computed in fp32, regardless of autocast.
 
     Args:
-        weight: the weight to be normalised, of any shape with the outputs first.
-        eps: floor of the norms that divide.
+        weight: the weight to normalise, of any shape with the outputs first.
+        eps: lower bound of the norms used as divisors.
     """
 
     u: Tensor
@@ -33,7 +33,7 @@ class SpectralNorm(nn.Module):
         matrix = weight.detach().flatten(1).float()
         self.register_buffer("u", F.normalize(torch.randn(len(matrix)).to(matrix), dim=0, eps=eps))
         self.register_buffer("v", torch.zeros_like(matrix[0]))
-        # A sketch on the meta device has no numbers, and its thousands of operations take seconds.
+        # On the meta device there are no numbers, and thousands of operations would take seconds.
         for _ in range(0 if matrix.is_meta else INITIAL_ITERATIONS):
             self._iterate(matrix)
 
@@ -43,7 +43,7 @@ class SpectralNorm(nn.Module):
         self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=self.eps))
 
     def follow(self, weight: Tensor) -> None:
-        """One power iteration on a weight that has changed, outside of a pass."""
+        """Run one power iteration on a changed weight, outside of a forward pass."""
         with torch.autocast(weight.device.type, enabled=False):
             self._iterate(weight.detach().flatten(1).to(self.u.dtype))
 
@@ -53,7 +53,7 @@ class SpectralNorm(nn.Module):
             matrix = weight.flatten(1).to(self.u.dtype)
             if self.training:
                 self._iterate(matrix.detach())
-            # Clones: a second pass moves the buffers before the first one's backward reads them.
+            # Cloned, since another pass may change the buffers before this one's backward pass.
             u, v = self.u.clone(), self.v.clone()
             sigma = torch.dot(u, matrix.mv(v))
             return weight / sigma.to(weight.dtype)

@@ -1,7 +1,6 @@
-"""Layers of transformers on images: positions, attention with rotations, gated feed-forward.
+"""Layers of image transformers: positions, rotary attention, gated feed-forward networks.
 
-Tokens are (N, T, width), one for each patch in the order of rows, behind a class token where there
-is one.
+Tokens are (N, T, width), one for each patch in row order, after the class token if there is one.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
+from zoo.layers.attention import attend
 from zoo.layers.product import linear
 
 EPSILON = 1e-6
-"""What root mean square norms add under the root."""
+"""Added under the root in root mean square norms."""
 
 
 def rms(x: Tensor) -> Tensor:
-    """x divided by the root of its mean square over the last dimension. Differentiable twice."""
+    """Divide x by the root of its mean square over the last dimension; twice differentiable."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return x * _per_rms(x)
     normed: Tensor = _RMS.apply(x)
@@ -45,7 +45,7 @@ class _RMS(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         x, factor = ctx.saved_tensors
-        if torch.is_grad_enabled():  # to be differentiated again, through the factor as well
+        if torch.is_grad_enabled():  # a second derivative also flows through the factor
             factor = _per_rms(x)
         normed = x * factor
         share = (gradient * normed).mean(-1, keepdim=True)
@@ -53,9 +53,9 @@ class _RMS(torch.autograd.Function):
 
 
 class RMSNorm(nn.Module):
-    """`rms` with a weight for each feature (Zhang and Sennrich, 2019, arXiv:1910.07467).
+    """`rms` with a learned weight per feature (Zhang and Sennrich, 2019, arXiv:1910.07467).
 
-    Written out instead of torch's, whose fused kernel has no second derivative.
+    torch's own fused kernel has no second derivative.
     """
 
     def __init__(self, width: int) -> None:
@@ -67,7 +67,7 @@ class RMSNorm(nn.Module):
 
 
 def xavier(layer: nn.Linear, gain: float = 1.0) -> nn.Linear:
-    """The layer with Xavier-uniform weights and no bias to begin with."""
+    """Initialise a layer with Xavier-uniform weights and zero bias, and return it."""
     nn.init.xavier_uniform_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
@@ -76,8 +76,8 @@ def xavier(layer: nn.Linear, gain: float = 1.0) -> nn.Linear:
 class ScaledLinear(nn.Linear):
     """A linear layer that learns at `lr_mult` times the learning rate of the others under Adam.
 
-    Weight and bias are kept divided by `lr_mult` and multiplied by it in use, so that it starts as
-    any Xavier-uniform layer.
+    Weight and bias are stored divided by `lr_mult` and multiplied by it on use, so that the layer
+    starts like any Xavier-uniform one.
     """
 
     def __init__(self, inputs: int, outputs: int, lr_mult: float = 0.01) -> None:
@@ -91,7 +91,7 @@ class ScaledLinear(nn.Linear):
 
 
 def sin_cos_positions(height: int, width: int, features: int) -> Tensor:
-    """Fixed positions (height * width, features): sines and cosines of the row, then the column.
+    """Return fixed positional encodings (height * width, features): sin and cos of row and column.
 
     Frequencies are 10000^(-4i / features), i < features / 4.
     """
@@ -102,10 +102,10 @@ def sin_cos_positions(height: int, width: int, features: int) -> Tensor:
 
 
 def rotations(height: int, width: int, features: int, extra: int = 0) -> Tensor:
-    """Cosines and sines (2, extra + height * width, features / 2) of rotary positions.
+    """Return cosines and sines (2, extra + height * width, features / 2) of rotary positions.
 
-    The first half of the angles follows the row, the second the column, with frequencies
-    10000^(-4i / features), i < features / 4; `extra` tokens in front are not rotated.
+    The first half of the angles depends on the row, the second on the column, with frequencies
+    10000^(-4i / features), i < features / 4. The first `extra` tokens are not rotated.
 
     Paper: Su et al. (2021), arXiv:2104.09864.
     """
@@ -117,7 +117,7 @@ def rotations(height: int, width: int, features: int, extra: int = 0) -> Tensor:
 
 
 def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Row and column of each patch, (height * width,) float."""
+    """Return row and column of each patch, each (height * width,) float."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return rows.flatten().float(), columns.flatten().float()
 
@@ -128,17 +128,17 @@ def rotate(x: Tensor, turns: Tensor, weight: Tensor | None = None) -> Tensor:
     Args:
         x: tokens.
         turns: (2, T, features / 2), the cosines and sines of the angles.
-        weight: (..., 1, features), by which features are multiplied before; None is 1.
+        weight: (..., 1, features), by which features are multiplied first; None for no weight.
     """
     cosine, sine = turns.unbind()
     keep, swap = torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1)
-    if weight is not None:  # in the small tables instead of in all tokens
+    if weight is not None:  # applied to the small tables instead of to all tokens
         keep, swap = keep * weight, swap * _swapped(weight)
     return torch.addcmul(x * keep, _swapped(x), swap)
 
 
 def _swapped(x: Tensor) -> Tensor:
-    """The halves of the features in the other order; exporters do not all know `roll`."""
+    """Exchange the two halves of the features; not by `roll`, which some exporters lack."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([second, first], dim=-1)
 
@@ -146,12 +146,12 @@ def _swapped(x: Tensor) -> Tensor:
 class RotaryAttention(nn.Module):
     """Multi-head attention whose queries and keys are normalised and rotated by their position.
 
-    Scores are scaled by 1 / sqrt(width / heads). The fused kernels have no second derivative: a
-    gradient penalty in a loop of one's own calls the network under `twice_differentiable`, as the
-    step does.
+    Scores are scaled by 1 / sqrt(width / heads). The fused kernels have no second derivative. To
+    use a gradient penalty in your own loop, call the network inside `twice_differentiable`, as the
+    zoo's training step does.
 
     Args:
-        width: of the tokens.
+        width: width of the tokens.
         heads: number of heads.
     """
 
@@ -167,13 +167,13 @@ class RotaryAttention(nn.Module):
         queries_and_keys, value = parts.split([2, 1])
         weights = torch.stack([self.query_norm.weight, self.key_norm.weight])
         turned = rotate(rms(queries_and_keys), turns, weights[:, None, None, None])
-        query, key = turned.to(parts.dtype).unbind()
-        answers = F.scaled_dot_product_attention(query, key, value.squeeze(0))
-        return self.out(answers.transpose(1, 2).flatten(2))
+        query, key = turned.unbind()
+        attended = attend(query, key, value.squeeze(0))
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
 class SwiGLU(nn.Module):
-    """W3 (SiLU(W1 x) * W2 x), with 8/3 of the width in between, rounded down.
+    """W3 (SiLU(W1 x) * W2 x), with a hidden width of 8/3 of the width, rounded down.
 
     Paper: Shazeer (2020), arXiv:2002.05202.
     """
@@ -190,13 +190,15 @@ class SwiGLU(nn.Module):
 
 
 def check_heads(part: str, width: int, heads: int) -> None:
-    """Refuse a width that `heads` cannot share in pairs of features for rows and for columns.
+    """Refuse a width that does not split into `heads` with pairs of features for row and column.
 
     Args:
-        part: `generator gat`, for the sentence.
+        part: kind and name of the part, such as `generator gat`, for the error message.
+        width: width of the tokens.
+        heads: number of attention heads.
 
     Raises:
-        ZooError: naming the nearest width.
+        ZooError: The width is not a multiple of 4 * heads; the message names the nearest one.
     """
     whole = 4 * heads
     if width % whole:

@@ -1,4 +1,4 @@
-"""Truncated normals: latents, for sampling and for exported programs, and weights."""
+"""Truncated normal distributions, for latents (also in exported programs) and for weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SQRT2 = math.sqrt(2.0)
 
 
 def _erfinv(p: Tensor) -> Tensor:
-    """Inverse of erf on [0, 1) from operations that ONNX has (it knows Erf, not its inverse).
+    """Return the inverse of erf on [0, 1), using operations that ONNX has (Erf, not its inverse).
 
-    Winitzki's closed form (2008; relative error 2e-3), then two Halley steps on erf(x) - p, each
-    of which cubes the error.
+    Winitzki's closed form (2008; relative error 2e-3) is followed by two Halley steps on erf(x) -
+    p, each of which cubes the error.
     """
     a = 0.147
     log = torch.log1p(-p * p)
@@ -29,16 +29,17 @@ def _erfinv(p: Tensor) -> Tensor:
 
 
 def truncate(z: Tensor, truncation: Tensor | float) -> Tensor:
-    """Turn standard normal latents into latents of the normal truncated to [-t, t].
+    """Map standard normal latents to latents of the normal truncated to [-t, t].
 
     This is the truncation trick of BigGAN (Brock et al., 2019, arXiv:1809.11096): `t` is the
-    threshold in standard deviations; 2 is mild, 0.5 strong. The paper redraws the coordinates that
-    fall outside; here each coordinate is moved to the same quantile of the truncated normal,
-    z' = sign(z) √2 erf⁻¹(erf(|z|/√2) · erf(t/√2)), which has the same distribution but needs no
-    loop, keeps a seed's picture recognisable as t moves, and can be exported.
+    threshold in standard deviations, where 2 is mild and 0.5 strong. The paper redraws the
+    coordinates that fall outside. Here each coordinate is moved to the same quantile of the
+    truncated normal, z' = sign(z) √2 erf⁻¹(erf(|z|/√2) · erf(t/√2)). The distribution is the same,
+    but there is no loop, the image of a seed stays recognisable as t changes, and the operation can
+    be exported.
 
     Args:
-        z: latents of any shape, float32, standard normal.
+        z: standard normal latents of any shape, float32.
         truncation: t > 0, a number or a scalar tensor; from 5 up it changes nothing.
     """
     t = torch.as_tensor(truncation, dtype=z.dtype, device=z.device)
@@ -49,10 +50,11 @@ def truncate(z: Tensor, truncation: Tensor | float) -> Tensor:
 
 @torch.no_grad()
 def truncated_normal_(weight: Tensor, deviation: float, cut: float = 2.0) -> Tensor:
-    """Fill a weight with N(0, deviation^2) cut off at `cut` deviations, in place.
+    """Fill a weight with N(0, deviation^2) truncated at `cut` standard deviations, in place.
 
-    From torch's normal numbers, through their quantiles in fp64: a seed gives the same weights
-    under any version of torch, whose own `trunc_normal_` is another algorithm in some.
+    The numbers are quantiles in fp64 of torch's normal numbers, so that a seed gives the same
+    weights in every version of torch; the algorithm of its own `trunc_normal_` differs between
+    versions.
     """
     quantiles = truncate(weight.normal_().double(), cut)
     return weight.copy_(deviation * quantiles)

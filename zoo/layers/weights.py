@@ -1,4 +1,4 @@
-"""Layers that use a function of their weight, and the sharing of its value in an update."""
+"""Layers that use a function of their weight, and the reuse of its value within an update."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from zoo.layers.spectral_norm import SpectralNorm
 
 
 class DerivedWeight(nn.Module):
-    """Mixin of layers that use a function of `weight` (spectral norm, folding) instead of it.
+    """Mixin of layers that use a function of `weight` (spectral norm, folding) instead of `weight`.
 
-    A layer calls `initialise` at the end of its `__init__` and `effective_weight()` in its forward;
-    one that changes its weight further extends `derive`.
+    A layer calls `initialise` at the end of its `__init__` and `effective_weight()` in its forward
+    pass. Layers that transform their weight further extend `derive`.
     """
 
     weight: Tensor
@@ -23,7 +23,7 @@ class DerivedWeight(nn.Module):
     _cache: Tensor | None = None
 
     def initialise(self, gain: float, spectral_norm: bool) -> None:
-        """Draw `weight` Xavier-uniform with `gain`, zero `bias`, and start the spectral norm."""
+        """Draw `weight` Xavier-uniformly with `gain`, zero `bias`, and start the spectral norm."""
         nn.init.xavier_uniform_(self.weight, gain)
         bias = getattr(self, "bias", None)
         if bias is not None:
@@ -35,10 +35,10 @@ class DerivedWeight(nn.Module):
         return self.weight if self.spectral_norm is None else self.spectral_norm(self.weight)
 
     def effective_weight(self) -> Tensor:
-        """The derived weight; inside `cached_weights` computed at the first use only."""
+        """Return the derived weight, which is computed only once inside `cached_weights`."""
         cached = self._cache
         needs_graph = torch.is_grad_enabled() and self.weight.requires_grad
-        # What was computed without a graph must not serve a pass that wants gradients.
+        # A value computed without a graph must not be used in a pass that needs gradients.
         if cached is not None and (cached.requires_grad or not needs_graph):
             return cached
         derived = self.derive()
@@ -48,7 +48,7 @@ class DerivedWeight(nn.Module):
 
 
 def spectral_layers(network: nn.Module) -> list[nn.Module]:
-    """Layers with a spectral norm, whose singular vectors move each time it is computed."""
+    """Return the layers with spectral norm, whose singular vectors change at each computation."""
     layers = [m for m in network.modules() if isinstance(m, DerivedWeight)]
     return [layer for layer in layers if layer.spectral_norm is not None]
 
@@ -56,10 +56,10 @@ def spectral_layers(network: nn.Module) -> list[nn.Module]:
 class cached_weights:
     """Context in which each derived weight of `modules` is computed once and then reused.
 
-    For one update of a network: several passes (real, fake, penalty) share one power iteration,
-    one sigma and one folded kernel, and their gradients meet in it before they reach the
-    parameter. Leave the context before the optimizer's step, or enter a new one after it: weights
-    are not watched for changes. An instance may be kept and entered again.
+    It is meant for one update of a network: its passes (real, fake, penalty) share one power
+    iteration, one sigma and one folded kernel, where their gradients are summed before they reach
+    the parameter. Changes of the weights are not noticed, so leave the context before the
+    optimizer's step, or enter it again after it. An instance can be entered repeatedly.
 
     Example:
         >>> with cached_weights(discriminator):

@@ -1,5 +1,6 @@
-"""The parts, one file each, in a folder for each kind; README.md says how to add one.
+"""The zoo's own parts: one file per part and one folder per kind. README.md says how to add one.
 
-Imports contracts, layers, core and the registry's decorators, and no Lightning, Hydra or files.
-Parts are made by `zoo.create`, and imported by another part only where they share a formula.
+Parts may import contracts, layers, core and the registry's decorators, but not Lightning or Hydra,
+and they read no files. They are created through `zoo.create`; one part imports another only where
+the two share a formula.
 """

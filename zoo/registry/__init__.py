@@ -1,9 +1,9 @@
-"""The registry: every part by kind and name, found without importing it.
+"""The registry: find every part by kind and name without importing it.
 
-What is used from outside stands here; it takes no torch. There is a decorator for each kind of the
-table in `kinds.py`: `from zoo.registry import loss`. Ranges of options stand in a part's signature,
-and when one has no effect, so that it is refused instead of ignored:
-`margin: Annotated[float, above(0)] = 1.0`,
+This module exports what other packages use, and does not import torch. It provides a decorator for
+each kind in the table of `kinds.py`: `from zoo.registry import loss`. The signature of a part may
+declare the ranges of its options, and when an option has no effect, so that a wrong or useless
+value is refused instead of ignored: `margin: Annotated[float, above(0)] = 1.0`,
 `limit: Annotated[float, above(0), idle_when(form="ratio")] = 10.0`.
 """
 

@@ -1,7 +1,7 @@
-"""Annotations of signatures: read from source by a small vocabulary, and shown to a user.
+"""Read type annotations from source code with a small vocabulary, and format types for users.
 
-Nothing of a source file is evaluated: an annotation outside of the vocabulary is not readable, and
-the file is then imported.
+No code of the source file is evaluated. If an annotation uses names outside the vocabulary, it is
+not readable, and the file has to be imported.
 """
 
 from __future__ import annotations
@@ -26,46 +26,47 @@ from zoo.core.errors import (
 RANGES = {f.__name__: f for f in (above, at_least, at_most, below, between)}
 IDLE = {f.__name__: f for f in (idle_beside, idle_when)}
 MARKS: dict[str, Callable[..., Range | Idle]] = {**RANGES, **IDLE}
-"""What stands behind a type in `Annotated`."""
+"""The functions that may follow the type in `Annotated`."""
 TYPES: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "list": list, "dict": dict,
     "tuple": tuple, "Any": Any, "Literal": Literal, "Optional": Optional,
     "Union": Union, "Annotated": Annotated, "List": list, "Dict": dict, "Sequence": list,
 }  # fmt: skip
 _HOMES = ("typing", "collections.abc", "zoo", "zoo.registry", "zoo.core.errors")
-"""Modules from which names of the vocabulary may come."""
+"""The modules from which names of the vocabulary may be imported."""
 
 
 class NotReadable(Exception):
-    """The signature cannot be told from the source alone; the file has to be imported."""
+    """Raised when source code alone does not show a signature, so the file must be imported."""
 
 
 def vocabulary(module: ast.Module) -> dict[str, Any]:
-    """What names of annotations mean in a file: those that it has made its own are left out."""
-    known = {**TYPES, **MARKS}
+    """Return the meaning of the names in a file's annotations, without those that it redefines."""
+    names = {**TYPES, **MARKS}
     for node in module.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            known.pop(node.name, None)
+            names.pop(node.name, None)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for name in (n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)):
-                known.pop(name, None)
+                names.pop(name, None)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            ours = isinstance(node, ast.ImportFrom) and node.module in _HOMES
+            is_home = isinstance(node, ast.ImportFrom) and node.module in _HOMES
             for alias in node.names:
-                if not ours or alias.asname not in (None, alias.name):
-                    known.pop(alias.asname or alias.name, None)
-    return known
+                if not is_home or alias.asname not in (None, alias.name):
+                    names.pop(alias.asname or alias.name, None)
+    return names
 
 
 def read_annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
-    """The type that an annotation is.
+    """Return the type that an annotation in the source denotes; Any without an annotation.
 
     Args:
-        names: as `vocabulary` gives them.
+        node: the annotation's syntax tree.
+        names: the meaning of the names in it, as `vocabulary` returns them.
 
     Raises:
-        NotReadable: it is written in other words.
+        NotReadable: the annotation uses other names or other syntax.
     """
     if node is None:
         return Any
@@ -76,6 +77,7 @@ def read_annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
 
 
 def _read(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return the type of an annotation, or raise one of Python's errors."""
     match node:
         case ast.Name(id=name):
             return names[name]
@@ -92,14 +94,14 @@ def _read(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 
 def _arguments(origin: Any, items: list[ast.expr], names: Mapping[str, Any]) -> Any:
-    """What stands in the brackets of a type: values, a type and its ranges, or types."""
+    """Read the arguments in a type's brackets: values, a type and its marks, or types."""
     if origin is Literal:
-        read = tuple(ast.literal_eval(item) for item in items)
+        arguments = tuple(ast.literal_eval(item) for item in items)
     elif origin is Annotated:
-        read = (_read(items[0], names), *(_mark(item, names) for item in items[1:]))
+        arguments = (_read(items[0], names), *(_mark(item, names) for item in items[1:]))
     else:
-        read = tuple(... if _is_ellipsis(i) else _read(i, names) for i in items)
-    return read if len(read) > 1 else read[0]
+        arguments = tuple(... if _is_ellipsis(i) else _read(i, names) for i in items)
+    return arguments if len(arguments) > 1 else arguments[0]
 
 
 def _is_ellipsis(node: ast.expr) -> bool:
@@ -107,6 +109,7 @@ def _is_ellipsis(node: ast.expr) -> bool:
 
 
 def _mark(node: ast.expr, names: Mapping[str, Any]) -> Range | Idle:
+    """Read a range, such as `above(0)`, or a condition, such as `idle_when(form="ratio")`."""
     match node:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in RANGES:
             return names[name](*(ast.literal_eval(a) for a in args))
@@ -119,7 +122,7 @@ def _mark(node: ast.expr, names: Mapping[str, Any]) -> Range | Idle:
 
 
 def ranges_of(kind: Any) -> tuple[Any, tuple[Range, ...]]:
-    """A type without its ranges, and these."""
+    """Separate a type from its ranges."""
     if get_origin(kind) is not Annotated:
         return kind, ()
     base, *rest = get_args(kind)
@@ -127,31 +130,31 @@ def ranges_of(kind: Any) -> tuple[Any, tuple[Range, ...]]:
 
 
 def idle_marks(kind: Any) -> tuple[Idle, ...]:
-    """When an option of this type has no effect."""
+    """Return the conditions under which an option of this type has no effect."""
     if get_origin(kind) is not Annotated:
         return tuple(mark for part in _choices(kind) for mark in idle_marks(part))
     return tuple(mark for mark in get_args(kind)[1:] if isinstance(mark, Idle))
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:
-    """The types of a union; none of any other type."""
+    """Return the members of a union; nothing for other types."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
 
 
 def has_ranges(kind: Any) -> bool:
-    """Whether a type holds ranges anywhere."""
+    """Whether a type contains ranges at any depth."""
     return bool(ranges_of(kind)[1]) or any(map(has_ranges, get_args(kind)))
 
 
 def has_choices(kind: Any) -> bool:
-    """Whether a type is some words or numbers written out, or one of them."""
+    """Whether a type is a `Literal`, or a union with one."""
     kind, _ = ranges_of(kind)
     is_union = get_origin(kind) in (Union, types.UnionType)
     return get_origin(kind) is Literal or (is_union and any(map(has_choices, get_args(kind))))
 
 
 def type_name(kind: Any) -> str:
-    """A type as a user reads it: `int >= 1`, `list[int]`, `batch|layer|none`, `int or null`."""
+    """Format a type for a user: `int >= 1`, `list[int]`, `batch|layer|none`, `int or null`."""
     if kind is Any:
         return "any"
     if kind is None or kind is type(None):

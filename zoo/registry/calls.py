@@ -1,4 +1,4 @@
-"""Functions of the public API hold what they are called with to their signatures."""
+"""Check the arguments of public functions against the functions' signatures."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def held_to_annotations(called: str, place: str | None = None) -> Callable[[F], F]:
-    """A decorator of functions: wrong arguments end in a sentence, as on the command line.
+    """Return a decorator that checks and converts arguments by a function's annotations.
 
-    Values of the right kind go through as `convert` gives them: an integer of numpy as Python's.
-    What an annotation says in other words than types is let through.
+    Wrong arguments raise the same errors as on the command line. Values of the right type are
+    passed on as `convert` returns them, such as an integer of NumPy as one of Python. An argument
+    whose annotation is not a type is not checked.
 
         @held_to_annotations("zoo.load")
         def load(path: str, *, device: str = "cpu"): ...
 
     Args:
-        called: what sentences call the function.
-        place: what stands before an argument's name; None is `called` and a colon.
+        called: what error messages call the function.
+        place: the text before an argument's name in error messages; None for `called` and a colon.
     """
-    before = f"{called}: " if place is None else place
+    prefix = f"{called}: " if place is None else place
 
-    def hold(function: F) -> F:
+    def decorate(function: F) -> F:
         signature = inspect.signature(function)
 
         @functools.cache
@@ -48,38 +49,42 @@ def held_to_annotations(called: str, place: str | None = None) -> Callable[[F], 
             bound = _bound(signature, args, kwargs, called)
             for name, value in bound.arguments.items():
                 if name in kinds():
-                    found = convert(value, kinds()[name], f"{before}{name}", is_live=True)
-                    bound.arguments[name] = found
-            check_idle(parameters(), bound.arguments, before)
+                    converted = convert(value, kinds()[name], f"{prefix}{name}", is_live=True)
+                    bound.arguments[name] = converted
+            check_idle(parameters(), bound.arguments, prefix)
             return function(*bound.args, **bound.kwargs)
 
         return call  # type: ignore[return-value]
 
-    return hold
+    return decorate
 
 
 def _types(function: Any) -> dict[str, Any]:
-    """The types of a function's arguments; that of its result may exist for type checkers alone."""
+    """Return the types of a function's arguments.
 
-    def alike() -> None: ...
+    The type of the result is not evaluated, since it may exist only for type checkers.
+    """
 
-    alike.__annotations__ = {k: v for k, v in function.__annotations__.items() if k != "return"}
-    found = inspect.get_annotations(alike, globals=function.__globals__, eval_str=True)
+    def without_return() -> None: ...
+
+    annotations = {k: v for k, v in function.__annotations__.items() if k != "return"}
+    without_return.__annotations__ = annotations
+    kinds = inspect.get_annotations(without_return, globals=function.__globals__, eval_str=True)
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
-            found[name] = types.GenericAlias(tuple, (found.get(name, Any), ...))
+            kinds[name] = types.GenericAlias(tuple, (kinds.get(name, Any), ...))
         elif parameter.kind is parameter.VAR_KEYWORD:
-            found.pop(name, None)
-    return found
+            kinds.pop(name, None)
+    return kinds
 
 
 def _bound(
     signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any], called: str
 ) -> inspect.BoundArguments:
-    """The arguments by their names.
+    """Bind the arguments to the parameters of the signature.
 
     Raises:
-        ZooError: one is missing, unknown or given twice, or there are too many.
+        ZooError: an argument is missing, unknown or given twice, or there are too many.
     """
     try:
         return signature.bind(*args, **kwargs)
@@ -91,6 +96,6 @@ def _bound(
         if unknown is not None:
             reason = f"has no argument {unknown!r}.{suggest(unknown, known)}"
         else:
-            reason = f"cannot be called so: {error}."
+            reason = f"cannot be called with these arguments: {error}."
         shown = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
         raise ZooError(f"{called} {reason} It takes: {str(shown)[1:-1]}.") from error

@@ -1,4 +1,8 @@
-"""What a part has from the base of its kind, known by name: the bases stand on floors above."""
+"""Find misspelt overrides of a base class's methods in a part.
+
+Base classes are found by name, because the registry cannot import the higher-level packages that
+define them.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,26 @@ from collections.abc import Iterator
 from typing import Any
 
 CLOSE = 0.8
-"""Likeness of two names, from 0 to 1, from which one is taken for the other misspelt."""
+"""The similarity, from 0 to 1, above which a name is taken for a misspelling of another."""
 
 _WITH_HOOKS = ("zoo", "pytorch_lightning")
 
 
 def root_of(cls: type, base: str | None) -> type | None:
-    """The class of the zoo with the name `base` that `cls` derives from; None where none is."""
+    """Return the zoo's class named `base` from which `cls` derives; None if there is none."""
     ours = (c for c in cls.__mro__ if _of_the_zoo(c))
     return next((c for c in ours if c.__name__ == base), None)
 
 
 def misspelt(live: Any, base: str | None) -> Iterator[tuple[str, str]]:
-    """Names that a class has nearly from its base, each with the base's.
+    """Yield the names in a class that look like misspelt names of its base, with the base's names.
 
-    What begins with an underscore is the class's own business, and so is what another base has.
+    Names that begin with an underscore, and names inherited from other bases, are not considered.
 
     Args:
-        base: of the kind, as `Kind.base`; nothing is told of a class that does not derive from it.
+        live: the class, or a function, which has no base.
+        base: the name of the base class, as `Kind.base`. Nothing is yielded for a class that does
+            not derive from it.
     """
     root = root_of(live, base) if inspect.isclass(live) else None
     if root is None or _of_the_zoo(live):
@@ -41,6 +47,7 @@ def misspelt(live: Any, base: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _top(live: Any) -> str:
+    """The name of the top-level package that defines a class."""
     return live.__module__.partition(".")[0]
 
 
@@ -49,5 +56,5 @@ def _of_the_zoo(live: Any) -> bool:
 
 
 def _public(cls: type, method: bool) -> list[str]:
-    """Names of a class body that are methods, or those that are none."""
+    """The public names in a class body that are methods, or those that are not."""
     return [n for n, v in vars(cls).items() if not n.startswith("_") and callable(v) == method]

@@ -1,4 +1,4 @@
-"""Importing source files under their registry names, and words for what fails."""
+"""Import the source files of parts, and explain errors in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo.registry.places import (
 
 
 def place_of(file: Path, error: BaseException) -> str:
-    """The file, with the line of it that failed."""
+    """Return the file, with the line in it that caused the error if that is known."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename == str(file):
@@ -32,18 +32,19 @@ def place_of(file: Path, error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """An error of a plugin in one line."""
+    """Format an error of a plugin in one line."""
     text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def import_module(module: str, file: Path) -> ModuleType:
-    """Import a source file under its registry name (plugins lie outside of any package).
+    """Import a source file under a module name, also a plugin, which belongs to no package.
 
-    Whatever device or mode is the caller's: what the file makes at its top level stays.
+    The caller's default device and inference mode do not affect the import, because tensors that a
+    module creates at its top level outlive the call.
 
     Raises:
-        ImportError: another plugin file has that name.
+        ImportError: another plugin file has the same module name.
     """
     with _ordinary_tensors():
         return _import_module(module, file)
@@ -51,13 +52,13 @@ def import_module(module: str, file: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _ordinary_tensors() -> Iterator[None]:
-    """Within it, tensors are made on the CPU and take part in gradients, also under `torch.device`.
+    """Create tensors on the CPU and with gradients within the context, whatever the caller's state.
 
-    Under `torch.device("meta")` a table at the top of a module would be without its values for as
-    long as the process runs.
+    For example, if a module were imported under `torch.device("meta")`, a table at its top level
+    would have no values for as long as the process runs.
     """
     torch = sys.modules.get("torch")
-    if torch is None:  # listing parts goes without it, and then no context is in force
+    if torch is None:  # listing parts does not import torch, and then it has no state
         yield
         return
     with torch.device("cpu"), torch.inference_mode(False):
@@ -68,10 +69,10 @@ def _import_module(module: str, file: Path) -> ModuleType:
     if module.split(".")[0] != PLUGIN_PACKAGE:
         return importlib.import_module(module)
     if module in sys.modules:
-        known = getattr(sys.modules[module], "__file__", None)
-        if known != str(file):
+        imported = getattr(sys.modules[module], "__file__", None)
+        if imported != str(file):
             raise ImportError(
-                f"{file} and {known or 'a plugin folder'} would both be the module {module}: "
+                f"{file} and {imported or 'a plugin folder'} would both be the module {module}: "
                 "rename one of them"
             )
         return sys.modules[module]
@@ -82,21 +83,21 @@ def _import_module(module: str, file: Path) -> ModuleType:
     )
     assert spec is not None
     assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[module] = made
+    plugin = importlib.util.module_from_spec(spec)
+    sys.modules[module] = plugin
     try:
-        spec.loader.exec_module(made)
+        spec.loader.exec_module(plugin)
     except BaseException:
         del sys.modules[module]
         raise
-    return made
+    return plugin
 
 
 def import_plugin(module: str) -> ModuleType:
-    """Import a plugin file by its module name (`zoo_plugins.my_file`), also one without parts.
+    """Import a plugin file by its module name (`zoo_plugins.my_file`), whether or not it has parts.
 
     Raises:
-        ImportError: no plugin file has that name.
+        ImportError: no plugin file has this module name.
     """
     for folder in plugin_folders():
         for file, name in plugin_files(folder) if folder.is_dir() else ():
@@ -106,7 +107,7 @@ def import_plugin(module: str) -> ModuleType:
 
 
 def _import_parents(module: str, file: Path) -> None:
-    """Make `zoo_plugins.folder.package` importable, running a package's `__init__` first."""
+    """Import the parent packages of a plugin, including their `__init__` files."""
     names = module.split(".")[:-1]
     for depth in range(1, len(names) + 1):
         name = ".".join(names[:depth])
@@ -124,5 +125,5 @@ def _import_parents(module: str, file: Path) -> None:
 
 
 def import_object(module: str, file: Path, qualname: str) -> Any:
-    """The live class or function `qualname` of a source file."""
+    """Import a source file and return its class or function `qualname`."""
     return getattr(import_module(module, file), qualname)

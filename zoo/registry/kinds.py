@@ -1,7 +1,7 @@
-"""The kinds of parts, one row each.
+"""The table of the kinds of parts.
 
-Hydra's groups, `task=list`, `task=new`, the sentences about choices, the contract tests and the
-public decorators follow from this table: a new kind is a row here and a folder.
+Hydra's groups, `task=list`, `task=new`, the error messages that list choices, the contract tests
+and the public decorators all follow from this table. A new kind needs a row here and a folder.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from zoo.core.errors import ZooError, listing, suggest
 
 @dataclass(frozen=True)
 class Kind:
-    """What is to be known of a kind of part.
+    """A kind of part.
 
     Attributes:
-        name: as in `@loss("hinge")` and `task=list kind=loss`.
-        folder: below `zoo/`, where the parts that come along lie.
-        group: Hydra's group of choices (`model/loss`); None where parts are named inside a setting
-            of another (`model.schedules.lr_g.name`).
-        base: what a made part has to be, a name in `zoo`; None for anything that can be called.
-        filled: arguments that the builder fills in, so that they are no options of the part.
-        several: a model takes any number of them: `'model/regularizer=[r1,lecam]'`.
-        choice: how a part of a kind without a group is chosen, for `task=list`.
-        section: of the configuration, where chosen parts stand under their names; they are chosen
-            by kind: `+callback=NAME`.
-        has_options: the base has an `__init__` of its own with arguments, so that a part which
+        name: the kind's name, as in `@loss("hinge")` and `task=list kind=loss`.
+        folder: the folder below `zoo/` with the zoo's own parts of this kind.
+        group: Hydra's group of choices (`model/loss`); None for parts that are named in another
+            setting (`model.schedules.lr_g.name`).
+        base: the class, by its name in `zoo`, from which the parts must derive; None if any
+            callable is allowed.
+        filled: parameters that the builder supplies, and which are therefore not options.
+        several: whether a model takes any number of them: `'model/regularizer=[r1,lecam]'`.
+        choice: how a part of a kind without a group is chosen, as `task=list` shows it.
+        section: the section of the configuration that holds the chosen parts by name; they are
+            chosen with the kind's name: `+callback=NAME`. Empty for other kinds.
+        has_options: whether the base has an `__init__` with arguments, in which case a part that
             inherits it cannot be read from its own file alone.
-        noun: what sentences call a part of the kind; empty for its name.
+        noun: what messages call a part of this kind; empty if that is the kind's name.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Kind:
 
     @property
     def called(self) -> str:
-        """What sentences call a part of the kind."""
+        """What messages call a part of this kind."""
         return self.noun or self.name
 
 
@@ -109,15 +110,15 @@ KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
 OPTIONLESS: frozenset[str] = frozenset(
     row.base for row in _ROWS if row.base and not row.has_options
 )
-"""Bases whose `__init__` takes nothing."""
+"""Base classes whose `__init__` takes no arguments."""
 SECTIONS: dict[str, str] = {row.name: row.section for row in _ROWS if row.section}
-"""The section of the configuration of each kind that has one."""
+"""The section of the configuration by kind, for the kinds that have one."""
 GROUPS: dict[str, str] = {row.name: row.group for row in _ROWS if row.group is not None}
-"""Hydra's group of each kind that has one."""
+"""Hydra's group by kind, for the kinds that have one."""
 
 
 def check_kind(kind: str) -> Kind:
-    """The row of a kind.
+    """Return the kind with a given name.
 
     Raises:
         ZooError: there is no such kind of part.

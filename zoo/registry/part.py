@@ -1,4 +1,4 @@
-"""What the registry knows of a part, without importing it."""
+"""What the registry knows about a part without importing it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from zoo.registry.signature import Parameter
 
 @dataclass
 class Part:
-    """What the registry knows of a part.
+    """A part as the registry describes it.
 
     Attributes:
-        module: the module's dotted name; `target` is the part's `_target_`.
-        file: the source file, None for a part defined in an interactive session.
-        source: `zoo`, a plugin's path, or `package NAME`.
-        parameters: the whole signature; `options` is what a user may set.
-        shares_target: another part of its kind has the same class (parts made in a loop), so that
-            its `_target_` ends with its name.
+        kind: the name of its kind, such as `generator`.
+        name: the name under which it is registered.
+        qualname: the qualified name of its class or function within the module.
+        module: the module's dotted name.
+        file: the source file; None for a part defined in an interactive session.
+        source: where it comes from: `zoo`, a plugin's path, or `package NAME`.
+        parameters: all parameters of its signature.
+        summary: the first line of its docstring.
+        paper: the papers that its docstring names; empty without any.
+        shares_target: whether another part of its kind has the same class, as parts that are
+            registered in a loop may have, so that its `_target_` ends with its name.
     """
 
     kind: str
@@ -39,28 +44,30 @@ class Part:
 
     @property
     def target(self) -> str:
+        """The part's `_target_` in a configuration: its import path, and its name if needed."""
         target = f"{self.module}.{self.qualname}"
         return f"{target}:{self.name}" if self.shares_target else target
 
     @property
     def options(self) -> tuple[Parameter, ...]:
+        """The parameters that a user may set; the builder supplies the others."""
         filled = KINDS[self.kind].filled
         return tuple(p for p in self.parameters if p.name not in filled)
 
     def takes(self, name: str) -> bool:
-        """Whether its signature has an argument of this name."""
+        """Whether its signature has a parameter of this name."""
         return any(p.name == name for p in self.parameters)
 
     @property
     def origin(self) -> tuple[str, str, Path | None]:
-        """What tells one part from another of the same name."""
+        """The module, qualified name and file, which differ between parts of the same name."""
         return self.module, self.qualname, self.file and self.file.resolve()
 
     def load(self) -> Any:
-        """The class or function itself, importing its file on first use.
+        """Return the class or function itself; its file is imported on first use.
 
         Raises:
-            ZooError: the file cannot be imported; the sentence names the file and the reason.
+            ZooError: the file cannot be imported; the message names the file and the reason.
         """
         if self._live is None:
             assert self.file is not None
@@ -77,4 +84,4 @@ class Part:
 
 
 class DuplicateError(ZooError):
-    """Two parts of one kind have one name."""
+    """Raised when two parts of one kind have the same name."""

@@ -1,4 +1,4 @@
-"""Where parts come from: the files of `zoo/`, plugin folders and pip packages."""
+"""Find the files that may register parts: in `zoo/`, in plugin folders and in pip packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.registry.kinds import KINDS
 ZOO = Path(__file__).parents[1]
 ROOT = ZOO.parent
 INSTALLED = (ZOO / "configs").is_dir()
-"""Whether this is the package of a wheel, which holds configs/, and no clone."""
+"""Whether this package was installed from a wheel, which contains configs/, and is not a clone."""
 CONFIGS = (ZOO if INSTALLED else ROOT) / "configs"
 PLUGIN_PACKAGE = "zoo_plugins"
 ENTRY_POINTS = "zoo.plugins"
@@ -24,29 +24,34 @@ ENTRY_POINTS = "zoo.plugins"
 
 @functools.cache
 def own_folders() -> tuple[Path, ...]:
-    """Where plugins lie without being named: beside run.py in a clone, and in `./plugins`.
+    """Return the default plugin folders: `plugins` beside run.py in a clone, and `./plugins`.
 
-    The current folder is that of the first call, so that parts are where they were found.
+    The working directory at the first call counts, so that a later change of it moves no parts.
     """
     here = (Path.cwd() / "plugins").resolve()
     return (here,) if INSTALLED else tuple(dict.fromkeys([(ROOT / "plugins").resolve(), here]))
 
 
 def plugin_folders() -> list[Path]:
-    """`own_folders`, and those that `ZOO_PLUGINS` names (separated as in PATH)."""
-    named = [Path(p).expanduser() for p in os.environ.get("ZOO_PLUGINS", "").split(os.pathsep) if p]
+    """Return the default folders that exist and those in `ZOO_PLUGINS`, separated as in PATH."""
+    listed = os.environ.get("ZOO_PLUGINS", "").split(os.pathsep)
+    named = [Path(p).expanduser() for p in listed if p]
     own = [p for p in own_folders() if p.is_dir()]
     return list(dict.fromkeys([*own, *(p.resolve() for p in named)]))
 
 
 def candidates(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str]]:
-    """Every file that may hold parts, with its module and its source; problems are added."""
+    """Yield every file that may register parts, with its module name and its source.
+
+    Args:
+        problems: a list to which places that cannot be searched are added, with the reasons.
+    """
     for row in KINDS.values():
         for file in sorted((ZOO / row.folder).glob("*.py")):
             yield file, f"zoo.{row.folder.replace('/', '.')}.{file.stem}", "zoo"
     for place in plugin_folders():
         if not place.is_dir():
-            problems.append((str(place), "ZOO_PLUGINS names it, but there is no folder"))
+            problems.append((str(place), "ZOO_PLUGINS names it, but it is not a folder"))
             continue
         for file, module in plugin_files(place):
             yield file, module, relative(file)
@@ -55,12 +60,13 @@ def candidates(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str
 
 
 def relative(file: Path) -> str:
-    """A path as it is shown: from the clone or the current folder where it lies in one of them."""
+    """Format a path relative to the clone or the working directory if it lies in one of them."""
     inside = (p for p in (ROOT, Path.cwd()) if file.is_relative_to(p))
     return next((str(file.relative_to(p)) for p in inside), str(file))
 
 
 def plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the Python files of a plugin folder, except tests, with their module names."""
     prefix = (
         PLUGIN_PACKAGE
         if folder == own_folders()[0]
@@ -76,17 +82,18 @@ def plugin_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _identifiers() -> dict[Path, str]:
-    """A module name for each plugin folder, whatever the order in which they are named."""
+    """Return a module name for each plugin folder, independent of the order of the folders."""
     names: dict[Path, str] = {}
     for folder in sorted(plugin_folders()):
         name = re.sub(r"\W", "_", f"{folder.parent.name}_{folder.name}")
-        while name in names.values():  # /a/gan/plugins and /b/gan/plugins
+        while name in names.values():  # such as /a/gan/plugins and /b/gan/plugins
             name += "_"
         names[folder] = name
     return names
 
 
 def _package_files(folder: Path, module: str) -> Iterator[tuple[Path, str]]:
+    """Yield the Python files of a package, except tests, with their module names."""
     for file in sorted(folder.rglob("*.py")):
         if file.name.startswith("test_"):
             continue
@@ -95,9 +102,10 @@ def _package_files(folder: Path, module: str) -> Iterator[tuple[Path, str]]:
 
 
 def _installed_files(problems: list[tuple[str, str]]) -> Iterator[tuple[Path, str, str]]:
+    """Yield the files of installed plugin packages, with their module and package names."""
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = entry.dist.name if entry.dist else entry.name
-        try:  # imports the parents of a dotted module, which may fail in any way
+        try:  # imports the parent packages, which may raise anything
             spec = importlib.util.find_spec(entry.module)
         except Exception as error:
             problems.append((f"package {package}", f"{type(error).__name__}: {error}"))

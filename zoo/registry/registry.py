@@ -1,11 +1,13 @@
-"""The registry: every part by kind and name, found without importing it.
+"""The registry of parts: find them by kind and name, and create them.
 
-A part is a class (or function) under one decorator, `@generator("dcgan")`. Its signature is its
-configuration, its docstring its entry in `task=list`. The registry is also the allow-list:
-`create` is the only way from a name or a `_target_` to an object, and it knows nothing else.
+A part is a class or function with a decorator, such as `@generator("dcgan")`. Its signature defines
+its options, and its docstring is its entry in `task=list`. The registry is also the allow-list of
+the project: names and `_target_`s become objects only through `create`, which accepts registered
+parts and nothing else.
 
-Sources, in this order: `zoo/`, files and packages in `plugins/` and in the folders named by the
-environment variable `ZOO_PLUGINS`, pip packages with the entry-point group `zoo.plugins`.
+Parts are searched in this order: in `zoo/`; in the files and packages of `plugins/` and of the
+folders in the environment variable `ZOO_PLUGINS`; in pip packages with the entry-point group
+`zoo.plugins`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Registry:
-    """Parts by kind and name, with the problems met while looking for them."""
+    """All parts by kind and name, with the problems that occurred while searching for them."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[str, str], Part] = {}
@@ -49,19 +51,19 @@ class Registry:
         self._lock = threading.RLock()
 
     def scan(self, strict: bool = True) -> None:
-        """Find the parts of every source, once.
+        """Search all sources for parts, once.
 
         Args:
-            strict: refuse two parts of one name; otherwise the second one becomes a problem, for
-                what only prints.
+            strict: whether to raise an error if two parts of one kind have the same name; otherwise
+                the second one is recorded as a problem, which suits commands that only print.
 
         Raises:
-            DuplicateError: see `strict`.
+            DuplicateError: two parts have the same name, and `strict` is true.
         """
         with self._lock:
             if self._scanned:
                 return
-            self._scanned = True  # before the files that have to be imported, which look parts up
+            self._scanned = True  # set first, because files imported by the search look up parts
             self.problems.clear()
             try:
                 for place, twin in discover(self):
@@ -73,10 +75,10 @@ class Registry:
                 raise
 
     def add(self, part: Part) -> None:
-        """Enter a part.
+        """Add a part.
 
         Raises:
-            DuplicateError: another part has its kind and name; the sentence shows both.
+            DuplicateError: another part has its kind and name; the message shows both.
         """
         known = self._parts.get((part.kind, part.name))
         if known and known.origin != part.origin:
@@ -92,18 +94,18 @@ class Registry:
         self._parts[part.kind, part.name] = part
 
     def known(self) -> list[Part]:
-        """The parts entered so far, without looking for more."""
+        """Return the parts added so far, without searching for more."""
         return list(self._parts.values())
 
     def forget(self, file: Path) -> None:
-        """Leave out the parts of a file that failed half-way."""
+        """Remove the parts of a file that could not be read completely."""
         self._parts = {k: p for k, p in self._parts.items() if p.file != file}
 
     def get(self, kind: str, name: str) -> Part:
-        """The part of that kind and name (or `_target_`).
+        """Return the part with a given kind and name (or `_target_`).
 
         Raises:
-            ZooError: there is none; the sentence lists the choices.
+            ZooError: there is none; the message lists the choices.
         """
         called = check_kind(kind).called
         self.scan()
@@ -125,50 +127,53 @@ class Registry:
         )
 
     def parts(self, kind: str | None = None) -> list[Part]:
-        """All parts (of one kind), sorted by kind and name."""
+        """Return all parts, or those of one kind, sorted by kind and name."""
         self.scan()
-        found = [p for p in self.known() if kind in (None, p.kind)]
+        parts = [p for p in self.known() if kind in (None, p.kind)]
         order = list(KINDS)
-        return sorted(found, key=lambda p: (order.index(p.kind), p.name))
+        return sorted(parts, key=lambda p: (order.index(p.kind), p.name))
 
     def having(self, kind: str, wanted: Callable[[Any], bool]) -> list[Part]:
-        """The parts of a kind whose class is as wanted; those that cannot be imported are not."""
-        found = []
+        """Return the parts of a kind for whose class `wanted` is true.
+
+        Parts that cannot be imported are left out.
+        """
+        matches = []
         for part in self.parts(kind):
             try:
                 live = part.load()
             except ZooError:
                 continue
             if wanted(live):
-                found.append(part)
-        return found
+                matches.append(part)
+        return matches
 
     def enter_live(self, kind: str, name: str, live: Any) -> None:
-        """What a decorator does when its file is executed."""
+        """Add a class or function, or attach it to its part; the decorators call this."""
         known = self._parts.get((kind, name))
-        made = describe(kind, name, live)
+        part = describe(kind, name, live)
         for wrong, right in misspelt(live, check_kind(kind).base):
             warnings.warn(
-                f"{check_kind(kind).called} {name!r} ({made.source}) has {wrong!r}, which nothing "
-                f"looks at: did you mean {right!r}? (A helper's name begins with an underscore.)",
+                f"{check_kind(kind).called} {name!r} ({part.source}) has {wrong!r}, which is never "
+                f"used: did you mean {right!r}? (Begin the name of a helper with an underscore.)",
                 ZooWarning,
                 stacklevel=3,
             )
         if isinstance(live, type):
-            guard(live, made.parameters, f"{check_kind(kind).called} {name}: ")
-        if known and known.origin == made.origin:
+            guard(live, part.parameters, f"{check_kind(kind).called} {name}: ")
+        if known and known.origin == part.origin:
             known._live = live
             if known.module == "__main__":  # a notebook's cell may have changed the signature
-                known.parameters = made.parameters
+                known.parameters = part.parameters
             return
-        self.add(made)
+        self.add(part)
 
 
 def discover(registry: Registry) -> Iterator[tuple[str, DuplicateError]]:
-    """Enter the parts of every source into `registry`; what cannot be read becomes a problem.
+    """Add the parts of all sources to `registry`; files that cannot be read become problems.
 
     Yields:
-        The files left out for a part whose name is taken, with the sentence about it.
+        The files left out because the name of a part is taken, with the error.
     """
     for file, module, source in candidates(registry.problems):
         yield from _read(registry, file, module, source)
@@ -177,15 +182,16 @@ def discover(registry: Registry) -> Iterator[tuple[str, DuplicateError]]:
 def _read(
     registry: Registry, file: Path, module: str, source: str
 ) -> Iterator[tuple[str, DuplicateError]]:
+    """Add the parts of one file, as `discover` does; it is imported if its source is not enough."""
     try:
         try:
-            found = list(read_parts(file, module, source))
+            parts = list(read_parts(file, module, source))
         except NotReadable:
             import_module(module, file)
-            found = [p for p in registry.known() if p.module == module]
-            for part in found:
+            parts = [p for p in registry.known() if p.module == module]
+            for part in parts:
                 part.source = source
-        for part in found:
+        for part in parts:
             registry.add(part)
     except DuplicateError as twin:
         registry.forget(file)
@@ -202,7 +208,7 @@ REGISTRY = Registry()
 
 @functools.cache
 def decorator(kind: str) -> Callable[[str], Callable[[T], T]]:
-    """What registers a part of `kind`: `@loss("hinge")` above its class."""
+    """Return the decorator that registers a part of `kind`, such as `@loss("hinge")`."""
 
     def named(name: str) -> Callable[[T], T]:
         def register(part: T) -> T:
@@ -217,11 +223,11 @@ def decorator(kind: str) -> Callable[[str], Callable[[T], T]]:
 
 
 class Factory(functools.partial):
-    """A part with its options, ready to be called with what the builder fills in."""
+    """A part with its options, to be called with the arguments that the builder supplies."""
 
     part: Part
     spec: dict[str, Any]
-    latent: Any = None  # what a head is told of the generator's latents
+    latent: Any = None  # the generator's latents, for a head that needs them
 
     def __call__(self, /, **filled: Any) -> Any:
         return _make(self.part, {**self.keywords, **filled})
@@ -229,33 +235,33 @@ class Factory(functools.partial):
 
 @held_to_annotations("zoo.factory")
 def factory(kind: str, name: str, /, **options: Any) -> Factory:
-    """A callable that makes the part; keywords given to it later are added to `options`.
+    """Return a callable that creates the part; its keyword arguments are added to `options`.
 
     Raises:
-        ZooError: no such part, or an option that it does not have or cannot take.
+        ZooError: there is no such part, or it does not accept one of the options.
     """
     part = REGISTRY.get(kind, name)
-    known = tuple(p for p in part.parameters if not p.required or p.name in options)
-    checked = bind(known, options, f"{check_kind(kind).called} {part.name!r}")
-    made = Factory(part.load(), **checked)
-    made.part = part
-    made.spec = {"name": part.name, "options": checked}
-    return made
+    parameters = tuple(p for p in part.parameters if not p.required or p.name in options)
+    checked = bind(parameters, options, f"{check_kind(kind).called} {part.name!r}")
+    result = Factory(part.load(), **checked)
+    result.part = part
+    result.spec = {"name": part.name, "options": checked}
+    return result
 
 
 @held_to_annotations("zoo.create")
 def create(kind: str, name: str, /, **options: Any) -> Any:
-    """Make a part: `create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)`.
+    """Create a part: `create("generator", "dcgan", image_size=32, channels=1, latent_dim=100)`.
 
     Args:
-        kind: of `zoo.registry.kinds`: `generator`, `loss`, `datamodule` …
+        kind: the kind of part: `generator`, `loss`, `datamodule` …
         name: the registered name, or the part's `_target_`.
         options: the arguments of its signature.
 
     Raises:
-        ZooError: no such part, an option that it does not have or cannot take, or that others
-            leave without effect, or a plugin that fails or makes something else; the sentence names
-            its file.
+        ZooError: there is no such part; it does not accept an option, or the option has no effect
+            because of others; or a plugin fails or returns something else, in which case the
+            message names its file.
     """
     part = REGISTRY.get(kind, name)
     check_idle(part.parameters, options, f"{check_kind(kind).called} {part.name!r}: ")
@@ -263,42 +269,44 @@ def create(kind: str, name: str, /, **options: Any) -> Any:
 
 
 def remake(kind: str, name: str, options: Mapping[str, Any]) -> Any:
-    """Make a part as it was made before: `create`, for what a file says.
+    """Create a part from options in a file, such as a checkpoint.
 
-    An option without effect was let through then, and is let through now.
+    Unlike `create`, it accepts options without effect, because earlier versions wrote them.
     """
     part = REGISTRY.get(kind, name)
     place = f"{check_kind(kind).called} {part.name!r}"
-    checked = bind(part.parameters, _filled(part, dict(options), place), place)
+    checked = bind(part.parameters, _convert_filled(part, dict(options), place), place)
     made = _make(part, checked)
     plain = {k: getattr(v, "spec", v) for k, v in checked.items()}
     object.__setattr__(made, "_zoo_spec", {"name": part.name, "options": plain})
     return made
 
 
-def _filled(part: Part, options: dict[str, Any], place: str) -> dict[str, Any]:
-    """The options, where what the builder fills in is of the types that the kind's base says.
+def _convert_filled(part: Part, options: dict[str, Any], place: str) -> dict[str, Any]:
+    """Convert the arguments that the builder supplies to the types in the kind's base class.
 
-    They are not read from a part's source, which may lie with its base.
+    Their types are not read from the part's source, since a part may inherit them.
     """
     kind = KINDS[part.kind]
-    given = kind.filled & options.keys()
-    live = part.load() if given else None
+    supplied = kind.filled & options.keys()
+    live = part.load() if supplied else None
     base = root_of(live, kind.base) if inspect.isclass(live) else None
     if base is None:
         return options
-    types = {p.name: p.type for p in from_callable(base) if p.name in given}
+    types = {p.name: p.type for p in from_callable(base) if p.name in supplied}
     return options | {n: convert(options[n], t, f"{place}: {n}", True) for n, t in types.items()}
 
 
 def create_chosen(kind: str, choice: str | Mapping[str, Any], nameless: str) -> Any:
-    """Make the part that a setting means: its name, or `{name: …, option: …}`.
+    """Create the part that a setting chooses: by its name, or as `{name: …, option: …}`.
 
     Args:
-        nameless: the sentence where there is no name.
+        kind: the kind of part.
+        choice: the setting.
+        nameless: the error message for a setting without a name.
 
     Raises:
-        ZooError: as `create`; or a choice without a name.
+        ZooError: the setting has no name, or `create` raises it.
     """
     options: dict[str, Any] = {"name": choice} if isinstance(choice, str) else dict(choice)
     if not isinstance(options.get("name"), str):
@@ -307,7 +315,7 @@ def create_chosen(kind: str, choice: str | Mapping[str, Any], nameless: str) -> 
 
 
 def _make(part: Part, options: dict[str, Any]) -> Any:
-    """Call a part, holding plugins to what its kind has to be."""
+    """Call a part, and check for plugins that the result derives from the kind's base class."""
     live = part.load()
     if part.source == "zoo" or part.file is None:
         return live(**options)
@@ -317,19 +325,19 @@ def _make(part: Part, options: dict[str, Any]) -> Any:
         raise
     except Exception as error:
         raise ZooError(
-            f"{part.kind} {part.name!r} of {place_of(part.file, error)} failed: {reason_of(error)}"
+            f"{part.kind} {part.name!r} in {place_of(part.file, error)} failed: {reason_of(error)}"
         ) from error
     base = KINDS[part.kind].base
     if base and root_of(type(made), base) is None:
         raise ZooError(
-            f"{part.kind} {part.name!r} of {part.source} makes a {type(made).__name__}, which must "
-            f"derive from zoo.{base}."
+            f"{part.kind} {part.name!r} in {part.source} returns a {type(made).__name__}, which "
+            f"must derive from zoo.{base}."
         )
     return made
 
 
 def spec_of(made: Any) -> dict[str, Any] | None:
-    """Name and options with which `create` made this object; None for an object made otherwise."""
+    """Return the name and options with which `create` made an object; None for other objects."""
     return getattr(made, "_zoo_spec", None)
 
 
@@ -343,7 +351,7 @@ def list_parts(kind: None = None, pattern: str = "*") -> dict[str, list[str]]: .
 
 @held_to_annotations("zoo.list_parts")
 def list_parts(kind: str | None = None, pattern: str = "*") -> list[str] | dict[str, list[str]]:
-    """The names of the parts of a kind, sorted; without a kind, of all kinds by kind.
+    """Return the sorted names of the parts of a kind, or a dictionary with those of all kinds.
 
         zoo.list_parts("loss")
         zoo.list_parts("loss", "*gan*")
@@ -351,10 +359,10 @@ def list_parts(kind: str | None = None, pattern: str = "*") -> list[str] | dict[
 
     Args:
         kind: `generator`, `loss`, `datamodule` …; None for all of them.
-        pattern: of names, with the wildcards `*`, `?` and `[…]`.
+        pattern: a pattern for the names, with the wildcards `*`, `?` and `[…]`.
 
     Raises:
-        ZooError: no such kind.
+        ZooError: there is no such kind.
     """
     if kind is None:
         return {k: list_parts(k, pattern) for k in KINDS}

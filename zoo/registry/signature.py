@@ -1,7 +1,7 @@
-"""Signatures of parts, read from source without importing it, and the values that fit them.
+"""Read the signatures of parts from source code without importing it, and check values by them.
 
-Importing torch costs seconds and timm more; `--help` and `task=list` need only names, types and
-defaults, which stand in the source. A test holds what is read here equal to `inspect.signature`.
+Importing torch takes seconds, and timm takes longer. `--help` and `task=list` need only names,
+types and defaults, which the source shows. A test compares these with `inspect.signature`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ T = TypeVar("T", bound=type)
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a part: its name, its type and its default (`REQUIRED` where it has none)."""
+    """A parameter of a part: its name, its type and its default (`REQUIRED` without one)."""
 
     name: str
     type: Any = Any
@@ -45,6 +45,7 @@ class Parameter:
 
     @property
     def required(self) -> bool:
+        """Whether the parameter has no default."""
         return self.default is REQUIRED
 
     def __str__(self) -> str:
@@ -53,20 +54,20 @@ class Parameter:
 
 
 def from_callable(target: Any) -> tuple[Parameter, ...]:
-    """The parameters of a live class or function."""
+    """Return the parameters of a class or function object."""
     try:
         signature = inspect.signature(target, eval_str=True)
     except NameError:  # an annotation that exists only for type checkers
         signature = inspect.signature(target)
     return tuple(
-        Parameter(p.name, _known(p.annotation), p.default)
+        Parameter(p.name, _resolved(p.annotation), p.default)
         for p in signature.parameters.values()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     )
 
 
-def _known(annotation: Any) -> Any:
-    """A live annotation; one left as text is read as source is, and is Any in other words."""
+def _resolved(annotation: Any) -> Any:
+    """Return an annotation as a type; a string is read as source code, and is Any if unreadable."""
     if annotation is REQUIRED:
         return Any
     if not isinstance(annotation, str):
@@ -78,13 +79,12 @@ def _known(annotation: Any) -> Any:
 
 
 def guard(target: type, parameters: tuple[Parameter, ...], place: str) -> None:
-    """Let a class refuse what its signature leaves out, however it is made.
+    """Make a class check the ranges and choices of its arguments, however it is instantiated.
 
-    Numbers outside of their ranges, and words that are not among the choices. Its `__init__` is
-    wrapped, unless it is that of a base that does so already.
+    Its `__init__` is wrapped, unless it is inherited from a base whose `__init__` is wrapped.
 
     Args:
-        place: what stands before an option's name in the sentence: `loss hinge: `.
+        place: the text before an option's name in error messages: `loss hinge: `.
     """
     limited = {p.name: p.type for p in parameters if has_ranges(p.type) or has_choices(p.type)}
     own = target.__init__  # type: ignore[misc]
@@ -95,10 +95,10 @@ def guard(target: type, parameters: tuple[Parameter, ...], place: str) -> None:
     @functools.wraps(own)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
-            given = signature.bind(self, *args, **kwargs).arguments
+            arguments = signature.bind(self, *args, **kwargs).arguments
         except TypeError:
-            given = {}  # of which Python itself tells what is wrong
-        for name, value in given.items():
+            arguments = {}  # the call below raises Python's own error
+        for name, value in arguments.items():
             check_inside(value, limited.get(name, Any), f"{place}{name}")
         own(self, *args, **kwargs)
 
@@ -107,26 +107,25 @@ def guard(target: type, parameters: tuple[Parameter, ...], place: str) -> None:
 
 
 def held_to_signature(place: str) -> Callable[[T], T]:
-    """A decorator of classes that are no parts, as `guard`: `@held_to_signature("ema: ")`."""
+    """Return a decorator that applies `guard` to a class: `@held_to_signature("ema: ")`."""
 
-    def hold(target: T) -> T:
+    def decorate(target: T) -> T:
         guard(target, from_callable(target), place)
         return target
 
-    return hold
+    return decorate
 
 
 def from_source(
     node: ast.ClassDef | ast.FunctionDef, module: ast.Module, filled: Collection[str] = ()
 ) -> tuple[Parameter, ...]:
-    """The parameters of a class or function from its syntax tree.
+    """Return the parameters of a class or function, as read from its syntax tree.
 
     Args:
-        filled: parameters that the builder fills in; their types and defaults are not read.
+        filled: parameters that the builder supplies; their types and defaults are not read.
 
     Raises:
-        NotReadable: an annotation or default is no literal, or `__init__` is inherited from
-            another file.
+        NotReadable: an annotation or a default is not literal, or `__init__` is in another file.
     """
     if isinstance(node, ast.FunctionDef):
         return _arguments(node.args, 0, filled, vocabulary(module))
@@ -172,13 +171,15 @@ def _default(node: ast.expr | None) -> Any:
 
 
 def convert(value: Any, kind: Any, place: str, is_live: bool = False) -> Any:
-    """`value` as the type `kind`, where nothing is lost (an int for a float, a tuple for a list).
+    """Convert `value` to the type `kind` if nothing is lost, as from int to float.
 
     Args:
-        is_live: Python gives the value, which may be of a class that no setting can be of.
+        kind: the type; anything that is not a type accepts every value.
+        place: what error messages call the value.
+        is_live: whether the value comes from Python code, and may be an object of any class.
 
     Raises:
-        ZooError: it does not fit; the sentence names `place`, the type and the choices.
+        ZooError: the value does not fit; the message names `place`, the type and the choices.
     """
     if kind is Any or not (isinstance(kind, type) or get_origin(kind) is not None):
         return value
@@ -186,9 +187,9 @@ def convert(value: Any, kind: Any, place: str, is_live: bool = False) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
         plain, _ = ranges_of(kind)
-        fitting = convert(value, plain, place, is_live)
-        check_inside(fitting, kind, place)
-        return fitting
+        converted = convert(value, plain, place, is_live)
+        check_inside(converted, kind, place)
+        return converted
     if origin in (Union, types.UnionType):
         return _convert_union(value, kind, place, is_live)
     if origin is Literal:
@@ -199,21 +200,22 @@ def convert(value: Any, kind: Any, place: str, is_live: bool = False) -> Any:
     if base is float and type(value) is int:
         return float(value)
     if base is float and isinstance(value, str):
-        try:  # YAML reads 1e-4 as text
+        try:  # YAML reads 1e-4 as a string
             return float(value)
         except ValueError:
             raise _unfit(value, kind, place) from None
     if base in _LISTS and isinstance(value, list | tuple | range):
         item = args[0] if args else Any
-        made = tuple if base is tuple or (base is Sequence and isinstance(value, tuple)) else list
-        return made(convert(v, item, f"{place}[{i}]", is_live) for i, v in enumerate(value))
+        items = [convert(v, item, f"{place}[{i}]", is_live) for i, v in enumerate(value)]
+        as_tuple = base is tuple or (base is Sequence and isinstance(value, tuple))
+        return tuple(items) if as_tuple else items
     if base is dict and args and type(value) is dict:
         return {k: convert(v, args[1], f"{place}.{k}", is_live) for k, v in value.items()}
     if base in (int, float, str, bool, dict):
         if type(value) is base:
             return value
         if base is str and isinstance(value, int | float) and not isinstance(value, bool):
-            return str(value)  # a name made of digits
+            return str(value)  # a name that consists of digits
         raise _unfit(value, kind, place)
     if base in _LISTS or (is_live and not isinstance(value, base)):
         raise _unfit(value, kind, place)
@@ -224,24 +226,25 @@ _LISTS = (list, tuple, Sequence)
 
 
 def _convert_union(value: Any, kind: Any, place: str, is_live: bool) -> Any:
+    """Convert a value to the first member of a union that fits, with its own class first."""
     args = get_args(kind)
     if value is None and type(None) in args:
         return None
     choices = [a for a in args if a is not type(None)]
     exact = [a for a in choices if _bare(a) is type(value)]
-    wrong: ZooError | None = None
+    out_of_range: ZooError | None = None
     for choice in [*exact, *choices]:
         try:
             return convert(value, choice, place, is_live)
         except OutOfRange as error:
-            wrong = error
+            out_of_range = error
         except ZooError:
             continue
-    raise wrong or _unfit(value, kind, place)
+    raise out_of_range or _unfit(value, kind, place)
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of numpy as Python's."""
+    """Convert numbers of NumPy to Python's."""
     if isinstance(value, bool | int) or type(value) is float:
         return value
     if isinstance(value, Integral):
@@ -250,25 +253,25 @@ def _plain(value: Any) -> Any:
 
 
 def _unfit(value: Any, kind: Any, place: str) -> ZooError:
-    """The error of a value that is not of a type."""
+    """Return the error for a value that does not have the type `kind`."""
     if value is None or isinstance(value, str | int | float | list | tuple | dict):
         text = "null" if value is None else str(value)
         if not isinstance(value, str):
             text = " ".join(text.split())
         shown = f"={text if len(text) <= 200 else f'{text[:199]}…'} is"
         hint = suggest(text, _literals(kind))
-        if isinstance(value, str) and _lists_texts(kind):
+        if isinstance(value, str) and _lists_strings(kind):
             hint = hint or f" Did you mean {place}=[{text}]?"
     else:
         shown, hint = f" is a {type(value).__name__} and", ""
     return ZooError(f"{place}{shown} not {_article(kind)}.{hint}")
 
 
-def _lists_texts(kind: Any) -> bool:
-    """Whether a text could stand in a list of this type, where several are named as one."""
+def _lists_strings(kind: Any) -> bool:
+    """Whether a type is a list that may contain strings, or a union with one."""
     plain, _ = ranges_of(kind)
     if get_origin(plain) in (Union, types.UnionType):
-        return any(map(_lists_texts, get_args(plain)))
+        return any(map(_lists_strings, get_args(plain)))
     if get_origin(plain) is not list:
         return False
     (item,) = get_args(plain)
@@ -276,13 +279,13 @@ def _lists_texts(kind: Any) -> bool:
 
 
 def check_inside(value: Any, kind: Any, place: str) -> None:
-    """Refuse numbers outside the ranges of a type, whatever their own type, and other choices.
+    """Check that numbers are within the ranges of a type, and strings among its choices.
 
-    What is neither a number nor a text passes: a tensor that a schedule fills.
+    Other values pass, such as a tensor that a schedule fills.
 
     Raises:
-        OutOfRange: the sentence names `place` and the range.
-        ZooError: the sentence names `place` and the choices.
+        OutOfRange: a number is outside its range; the message names `place` and the range.
+        ZooError: a value is not a choice; the message names `place` and the choices.
     """
     choices = _literals(kind)
     if isinstance(value, str | int) and choices and not _may_be(value, kind):
@@ -304,18 +307,19 @@ def check_inside(value: Any, kind: Any, place: str) -> None:
 
 
 def _bare(kind: Any) -> Any:
-    """The class behind a type: `int` of `Annotated[int, …]`, `list` of `list[int]`."""
+    """Return the class of a type: `int` for `Annotated[int, …]`, `list` for `list[int]`."""
     plain, _ = ranges_of(kind)
     return get_origin(plain) or plain
 
 
 def _article(kind: Any) -> str:
+    """Name a type with its article, for error messages: `an integer or null`."""
     kind, _ = ranges_of(kind)
     if get_origin(kind) is Literal:
         return f"one of {listing(get_args(kind))}"
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(map(_article, get_args(kind)))
-    nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
     nouns |= {list: "a list", dict: "a mapping", type(None): "null"}
     if get_origin(kind) is os.PathLike:
         return "a path"
@@ -328,7 +332,7 @@ def _article(kind: Any) -> str:
 
 
 def _may_be(value: str | int, kind: Any) -> bool:
-    """Whether a type has a value among its choices, or takes any of its class."""
+    """Whether a value is among the choices of a type, or the type accepts any of its class."""
     kind, _ = ranges_of(kind)
     if get_origin(kind) in (Union, types.UnionType):
         return any(_may_be(value, a) for a in get_args(kind))
@@ -341,7 +345,7 @@ def _may_be(value: str | int, kind: Any) -> bool:
 
 
 def _literals(kind: Any) -> tuple[Any, ...]:
-    """The values, texts mostly, that a type writes out as its choices."""
+    """Return the literal values, mostly strings, that a type has as its choices."""
     kind, _ = ranges_of(kind)
     if get_origin(kind) is Literal:
         return get_args(kind)
@@ -351,15 +355,13 @@ def _literals(kind: Any) -> tuple[Any, ...]:
 
 
 def check_idle(parameters: Iterable[Parameter], given: Mapping[str, Any], place: str) -> None:
-    """Refuse an option that was given, and that others of the same part leave without effect.
-
-    What is as it is by default, or null, was not given.
+    """Refuse an option without effect beside the others; None and its default count as not given.
 
     Args:
-        place: what stands before an option's name in the sentence: `model.regularizer.zcr.`.
+        place: the text before an option's name in error messages: `model.regularizer.zcr.`.
 
     Raises:
-        ZooError: the sentence names the option and what leaves it without effect.
+        ZooError: the message names the option, and why it has no effect.
     """
     options = [*parameters]
     values = {p.name: None if p.required else p.default for p in options} | dict(given)
@@ -374,16 +376,16 @@ def check_idle(parameters: Iterable[Parameter], given: Mapping[str, Any], place:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Whether an option is as it is by default; a list may stand for a tuple."""
-    listed = isinstance(value, list | tuple) and isinstance(default, list | tuple)
-    return [*value] == [*default] if listed else bool(value == default)
+    """Whether an option has its default value, where a list equals a tuple of the same items."""
+    are_lists = isinstance(value, list | tuple) and isinstance(default, list | tuple)
+    return [*value] == [*default] if are_lists else bool(value == default)
 
 
 def bind(parameters: tuple[Parameter, ...], options: dict[str, Any], place: str) -> dict[str, Any]:
-    """Check `options` against `parameters` and convert them.
+    """Check `options` against `parameters`, and return the converted values.
 
     Raises:
-        ZooError: an unknown or missing option or a wrong type; the sentence starts at `place`.
+        ZooError: an option is unknown, missing or of a wrong type; the message begins with `place`.
     """
     known = {p.name: p for p in parameters}
     for name in options:

@@ -1,4 +1,4 @@
-"""Reading parts from source files, and from live classes, into what the registry knows."""
+"""Read the parts that a source file registers, without importing it, or describe a live class."""
 
 from __future__ import annotations
 
@@ -16,36 +16,41 @@ from zoo.registry.signature import NotReadable, from_callable, from_source
 
 
 def read_parts(file: Path, module: str, source: str) -> Iterator[Part]:
-    """The parts of a source file, told from its syntax tree.
+    """Yield the parts of a source file, as read from its syntax tree.
+
+    Args:
+        file: the source file.
+        module: the dotted name of its module.
+        source: where its parts come from, as `Part.source`.
 
     Raises:
-        NotReadable: a name or a signature is not written out.
-        SyntaxError: the file is not Python.
+        NotReadable: a name or a signature is not written literally, so the file must be imported.
+        SyntaxError: the file is not valid Python.
     """
     tree = ast.parse(file.read_bytes(), str(file))
     names = _decorator_names(tree)
-    read = 0
+    count = 0
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
-        marks = [d for d in node.decorator_list if _kind(d, names)]
-        if marks and len(marks) < len(node.decorator_list):
+        decorators = [d for d in node.decorator_list if _kind(d, names)]
+        if decorators and len(decorators) < len(node.decorator_list):
             raise NotReadable("another decorator, which may change the signature")
-        for mark in marks:
-            kind, name = _kind(mark, names), _name(mark)
+        for decorator in decorators:
+            kind, name = _kind(decorator, names), _name(decorator)
             summary, paper = read_docstring(ast.get_docstring(node) or "")
             parameters = from_source(node, tree, KINDS[kind].filled)
-            read += 1
+            count += 1
             yield Part(kind, name, node.name, module, file, source, parameters, summary, paper)
-    if _registrations(tree, names) > read:
+    if _registrations(tree, names) > count:
         raise NotReadable("parts registered in a loop, a condition or a function")
 
 
 def _decorator_names(tree: ast.Module) -> dict[str, str]:
-    """How the file writes the decorators: `{"generator": "generator", "z.loss": "loss"}`.
+    """Map the names under which a file uses the decorators to kinds: `{"z.loss": "loss"}`.
 
     Raises:
-        NotReadable: a star import, which hides them.
+        NotReadable: the file has a star import, which hides the names.
     """
     names: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -64,22 +69,23 @@ def _decorator_names(tree: ast.Module) -> dict[str, str]:
 
 
 def _kind(node: ast.expr, names: dict[str, str]) -> str:
-    """The kind that `node` registers if it is a call of a decorator, else the empty string."""
+    """Return the kind that `node` registers if it calls a decorator, else an empty string."""
     return names.get(ast.unparse(node.func), "") if isinstance(node, ast.Call) else ""
 
 
-def _name(mark: ast.expr) -> str:
-    assert isinstance(mark, ast.Call)
-    arguments = [*mark.args, *(k.value for k in mark.keywords)]
+def _name(decorator: ast.expr) -> str:
+    """Return the name under which a decorator registers its part."""
+    assert isinstance(decorator, ast.Call)
+    arguments = [*decorator.args, *(k.value for k in decorator.keywords)]
     if len(arguments) != 1 or not isinstance(arguments[0], ast.Constant):
         raise NotReadable("a part's name is not written out")
     return str(arguments[0].value)
 
 
 def _registrations(tree: ast.Module, names: dict[str, str]) -> int:
-    """How often the file uses a decorator, at any depth: above a class, or as `loss("a")(Class)`.
+    """Count the uses of decorators at any depth: above a class, or as `loss("a")(Class)`.
 
-    A decorator that comes by another way than from `zoo` (`from .common import loss`) counts too.
+    A decorator that is imported indirectly (`from .common import loss`) counts too.
     """
     count = 0
     for node in ast.walk(tree):
@@ -92,14 +98,14 @@ def _registrations(tree: ast.Module, names: dict[str, str]) -> int:
 
 
 def read_docstring(text: str) -> tuple[str, str]:
-    """First line and the paper (the paragraph that starts with `Paper:`) of a docstring."""
+    """Return a docstring's first line, and the papers in its paragraphs that begin `Paper:`."""
     summary = text.strip().partition("\n")[0].strip()
-    found = re.findall(r"^\s*Papers?:\s*(.+?)(?=\n\s*\n|\n\s*Papers?:|\Z)", text, re.M | re.S)
-    return summary, "; ".join(" ".join(p.split()).rstrip(".") for p in found)
+    papers = re.findall(r"^\s*Papers?:\s*(.+?)(?=\n\s*\n|\n\s*Papers?:|\Z)", text, re.M | re.S)
+    return summary, "; ".join(" ".join(p.split()).rstrip(".") for p in papers)
 
 
 def describe(kind: str, name: str, live: Any) -> Part:
-    """A part from its live class or function."""
+    """Describe a part from its class or function object."""
     module = sys.modules.get(live.__module__)
     file = getattr(module, "__file__", None)
     summary, paper = read_docstring(live.__doc__ or "")
@@ -108,8 +114,8 @@ def describe(kind: str, name: str, live: Any) -> Part:
         source = relative(Path(file))
     parameters = from_callable(live)
     path = Path(file) if file else None
-    made = Part(
+    part = Part(
         kind, name, live.__qualname__, live.__module__, path, source, parameters, summary, paper
     )
-    made._live = live
-    return made
+    part._live = live
+    return part

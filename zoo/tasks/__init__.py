@@ -1,6 +1,6 @@
-"""What `task=` selects, one file each; `templates/` is what `task=new` writes.
+"""The tasks of the command line (`task=NAME`), one per file; `templates/` is for `task=new`.
 
-The top floor: imports any room below.
-Nothing imports tasks but `zoo` itself, which hands on `zoo.evaluate`; the command line makes them
-by the registry, as it does all parts.
+This is the top layer of the project: tasks may import every other package, and only `zoo` itself
+imports from here, to export `zoo.evaluate`. The command line creates tasks through the registry,
+like all parts.
 """

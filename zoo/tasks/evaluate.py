@@ -1,4 +1,4 @@
-"""`task=evaluate`: how good generated images are, with the protocol beside every figure."""
+"""`task=evaluate`: measure the quality of generated images, and record how it was measured."""
 
 from __future__ import annotations
 
@@ -26,41 +26,44 @@ if TYPE_CHECKING:
     from zoo.metrics.protocol import Result
 
 SAMPLES = 10_000
+"""The default number of generated images."""
 
 
 @task("evaluate")
 class Evaluate(Task):
-    """Score trained generators, or pictures: FID, KID, PRDC, class and mode figures, copies.
+    """Score trained generators or folders of images: FID, KID, PRDC, classes, modes, copies.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
-            trust, it can run code), a name of the embedded zoo (`mnist`), `hf:owner/name`, or a
-            list of them for one table. A pattern (`'RUN/checkpoints/images_*.ckpt'`) or a run's
-            folder `checkpoints` is a range of them: figures over images seen, as a table, CSV,
-            JSON and PNG.
-        images: in place of `ckpt`, a folder of generated pictures, or a list of such folders;
-            `dataset` then says what they are compared with.
-        image_size: side to which the pictures of two folders are brought; 0 takes the shortest one
-            of the generated pictures.
-        metrics: some of `task=list kind=metric`, one with options as `{name: kid, subsets: 50}`;
-            null takes those that make sense.
-        features: the network to compare by, one of `task=list kind=features`; `timm/NAME` is
-            timm's model NAME; null takes the one for the data set.
-        features_weights: a weight file for `inception` or `timm`.
-        features_resolution: side to which `timm` and `efficientnet_lite` scale images; 0 takes
-            their own.
-        n: generated images; null takes 10,000, or 26,000 for Stacked-MNIST, and of pictures all.
-        dataset: the data set to compare with, by name, or a folder of pictures; null takes the one
-            it was trained on.
-        split: of it.
-        seed: of latents, labels and subsets.
-        refine: a sampler that chooses latents by the discriminator's word, as in `task=sample`.
-        truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
-        weights: `ema` or `raw`; null takes the averaged ones where there are any.
-        standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
-            of training.
-        batch_size: images generated and looked at together.
-        data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`; only from a source that you
+            trust, because it can run code), the name of a model that comes with the zoo (`mnist`),
+            `hf:owner/name`, or a list of these for one table. A pattern
+            (`'RUN/checkpoints/images_*.ckpt'`) or a run's folder `checkpoints` stands for several
+            checkpoints, and gives curves over images seen, as a table, CSV, JSON and PNG.
+        images: a folder of generated images to evaluate instead of `ckpt`, or a list of folders;
+            `dataset` then names the real images.
+        image_size: the size to which the images of two folders are resized; 0 uses the shortest
+            side of the generated images.
+        metrics: some of `task=list kind=metric`, each by name or with options as in
+            `{name: kid, subsets: 50}`; null uses those that suit the data.
+        features: the feature network, one of `task=list kind=features`; `timm/NAME` is timm's model
+            NAME; null uses the one for the data set.
+        features_weights: a file of weights for `inception` or `timm`.
+        features_resolution: the side to which `timm` and `efficientnet_lite` resize images; 0 uses
+            the network's own.
+        n: the number of generated images; null uses 10,000 (26,000 for Stacked-MNIST), or all
+            images of a folder.
+        dataset: the data set to compare with by name, or a folder of images; null uses the one that
+            the model was trained on.
+        split: the split of that data set.
+        seed: the seed of latents, labels and subsets.
+        refine: a sampler that uses the discriminator to choose latents, as in `task=sample`.
+        truncation: the threshold for normal latents, or the factor of styles, as in `task=sample`.
+        weights: `ema` or `raw`; null uses the EMA weights if the file has any.
+        standing_statistics: the number of forward passes with which batch-norm statistics are
+            recomputed; 0 keeps those of training.
+        batch_size: the number of images generated and processed at a time.
+        data_dir: the folder of data sets; null uses the environment variable ZOO_DATA_DIR, or else
+            `data`.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
@@ -112,12 +115,12 @@ class Evaluate(Task):
         self._networks: dict[str, Features] = {}
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write the figures as JSON and text, and the nearest real images, into the run's folder.
+        """Write the metrics as JSON and text, and the nearest real images, into the run's folder.
 
-        Results of a run's checkpoint also go to `evaluations/` in the run's folder.
+        The results of a training's checkpoints also go to `evaluations/` in that training's folder.
 
         Raises:
-            ZooError: no such checkpoint, metric or feature network, or one that does not go with
+            ZooError: there is no such checkpoint, metric or feature network, or one does not suit
                 the data.
         """
         from zoo.explore.measured import write_pictures
@@ -132,16 +135,16 @@ class Evaluate(Task):
         out.mkdir(parents=True, exist_ok=True)
         results = in_order(self.results())
         text = tables(results)
-        print(printable(text, "\n"), flush=True)  # first: no full disk takes the figures away
+        print(printable(text, "\n"), flush=True)  # first, in case the disk is full
         write_text(out / "metrics.txt", text)
-        written = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
-        for file, result in zip(written, results, strict=True):
+        files = [out / f"{_stem(i, len(results))}.json" for i in range(len(results))]
+        for file, result in zip(files, results, strict=True):
             result.save(file)
         summary: dict[str, Any] = {
-            "figures": listing(map(shown, written)),
+            "figures": listing(map(shown, files)),
             "table": out / "metrics.txt",
         }
-        summary |= write_pictures(results, out, [file.stem for file in written])
+        summary |= write_pictures(results, out, [file.stem for file in files])
         summary |= log_results(run, results)
         summary["seconds"] = round(sum(result.seconds for result in results), 1)
         self.printed = tuple(name for result in results for name in result.figures)
@@ -150,24 +153,24 @@ class Evaluate(Task):
         return summary
 
     def results(self) -> list[Result]:
-        """The result of every checkpoint or folder asked for.
+        """Evaluate every requested checkpoint or folder of images.
 
         Raises:
             ZooError: neither `ckpt` nor `images` is given, or both are.
         """
         folders = [self.images] if isinstance(self.images, str) else list(self.images or [])
-        given = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
-        if bool(folders) == bool(given):
+        checkpoints = [self.ckpt] if isinstance(self.ckpt, str) else list(self.ckpt or [])
+        if bool(folders) == bool(checkpoints):
             raise ZooError(
                 "task=evaluate needs ckpt=…: a checkpoint, a run's folder, or a name; or "
-                "images=FOLDER in place of it."
+                "images=FOLDER instead of it."
             )
         if folders:
             return [self.score_pictures(folder) for folder in folders]
-        return [result for file in given for result in self.score_checkpoints(file)]
+        return [result for file in checkpoints for result in self.score_checkpoints(file)]
 
     def score_checkpoints(self, path: str) -> Iterator[Result]:
-        """The result of a checkpoint, or of each one of a range that is another generator."""
+        """Evaluate a checkpoint, or each of several; a generator that occurs twice counts once."""
         from zoo.inference.load import load
         from zoo.inference.locate import checkpoints_of
         from zoo.metrics.results import generator_hash, run_name
@@ -183,57 +186,61 @@ class Evaluate(Task):
                 warnings.warn(f"a checkpoint is left out: {error}", ZooWarning, stacklevel=2)
                 continue
             key = (generator_hash(model.generator), model.images_seen)
-            if key in seen:  # `last.ckpt` is often one of the numbered ones
+            if key in seen:  # `last.ckpt` often equals one of the numbered checkpoints
                 continue
             seen.add(key)
-            made = model.info["generator"]["name"]
+            name = model.info["generator"]["name"]
             run = run_name(model, file if len(files) == 1 else path)
-            result = self.score(model, f"{made} ({run}, {model.images_seen:,} images seen)")
+            result = self.score(model, f"{name} ({run}, {model.images_seen:,} images seen)")
             result.run = run
-            _keep_with_run(result, model)
+            _save_with_run(result, model)
             yield result
         if not seen:
             raise ZooError(f"none of the {len(files)} files of ckpt={path} is a checkpoint.")
 
     def score_pictures(self, pictures: Any, reference: Reference | None = None) -> Result:
-        """The figures of pictures that are there, by default against what `dataset` names.
+        """Evaluate generated images that already exist.
 
         Args:
             pictures: a folder, or a loader of images (N, C, H, W).
+            reference: the real images; None uses those that `dataset` names.
 
         Raises:
-            ZooError: options that concern a generator, or nothing to compare with.
+            ZooError: an option that concerns a generator is set, or there are no real images to
+                compare with.
         """
         from zoo.inference.load import choose_device
         from zoo.metrics.evaluate import Pictures, evaluate
         from zoo.metrics.folders import drawn_rows, pictures_of
         from zoo.metrics.references import loader_reference
 
-        generators = {
+        generator_options = {
             "weights": self.weights,
             "truncation": self.truncation,
             "refine": self.refine,
             "standing_statistics": self.standing_statistics or None,
         }
-        useless = [name for name, value in generators.items() if value is not None]
+        useless = [name for name, value in generator_options.items() if value is not None]
         if useless:
-            raise ZooError(f"{listing(useless)} concerns a generator, and images=… is pictures.")
+            raise ZooError(
+                f"{listing(useless)} applies to a generator, not to finished images (images=…)."
+            )
         folder = Path(pictures) if isinstance(pictures, str | os.PathLike) else None
         notes: list[str] = []
         if reference is None:
             reference, notes = self._real_for(folder)
         if folder is not None:
-            given, more = pictures_of(folder, reference, self.n, self.seed)
+            generated, more = pictures_of(folder, reference, self.n, self.seed)
             notes = [*more, *notes]
         else:
-            made = loader_reference(pictures, reference.num_classes, generated=True)
-            rows = drawn_rows(self.n, len(made.images), self.seed, "the loader")
-            labels = None if made.labels is None else made.labels[rows]
-            given = Pictures(made.images[rows], labels, "as they are")
+            loaded = loader_reference(pictures, reference.num_classes, generated=True)
+            rows = drawn_rows(self.n, len(loaded.images), self.seed, "the loader")
+            labels = None if loaded.labels is None else loaded.labels[rows]
+            generated = Pictures(loaded.images[rows], labels, "as they are")
         result = evaluate(
-            given,
+            generated,
             reference,
-            conditional=given.labels is not None,
+            conditional=generated.labels is not None,
             metrics=self.metrics,
             features=self._features(reference),
             batch_size=self.batch_size,
@@ -248,20 +255,30 @@ class Evaluate(Task):
         return result
 
     def _real_for(self, folder: Path | None) -> tuple[Reference, list[str]]:
-        """What `dataset` names at the size of a folder of pictures, and notes on that."""
+        """Return the real images that `dataset` names, at the size of a folder's, and notes."""
         from zoo.metrics.folders import real_for
 
         if folder is None or self.dataset is None:
             raise ZooError(
-                "images=… needs dataset=…, the real pictures to compare with: a folder, or a name "
-                "of task=list kind=datamodule"
+                "images=… needs dataset=…, the real images to compare with: a folder, or a name "
+                "from task=list kind=datamodule"
             )
         return real_for(folder, self.dataset, self.split, self.image_size, self.data_dir)
 
     def score(
         self, model: LoadedGenerator, name: str, reference: Reference | None = None
     ) -> Result:
-        """The figures of one model, by default against the data set asked for."""
+        """Evaluate one model.
+
+        Args:
+            model: the model.
+            name: what the result calls it.
+            reference: the real images; None uses those that `dataset` names.
+
+        Raises:
+            ZooError: the model and the real images have different classes, or are otherwise not
+                comparable.
+        """
         from zoo.inference.dataset import modes_of
         from zoo.inference.refine import in_words
         from zoo.metrics.evaluate import LatentSampler, evaluate
@@ -269,7 +286,7 @@ class Evaluate(Task):
         from zoo.metrics.results import generator_hash, run_name
 
         if self.standing_statistics:
-            model = copy.copy(model)  # the caller's stays as it is
+            model = copy.copy(model)  # leave the caller's model unchanged
             model.generator = copy.deepcopy(model.generator)
             model.use_standing_statistics(self.standing_statistics, seed=self.seed)
         refiner = None
@@ -281,9 +298,9 @@ class Evaluate(Task):
             reference = self._reference_of(model)
         if model.num_classes and reference.num_classes not in (0, model.num_classes):
             raise ZooError(
-                f"{model.file} has {model.num_classes} classes, and {reference.name} has "
-                f"{reference.num_classes}: compare it with data of its own classes, or "
-                "of none."
+                f"{model.file} has {model.num_classes} classes, but {reference.name} has "
+                f"{reference.num_classes}: compare it with data of the same classes, or without "
+                "classes."
             )
         names = model.data.get("class_names") if model.num_classes else None
         reference, notes = in_classes_of(reference, names or ())
@@ -313,19 +330,19 @@ class Evaluate(Task):
         return result
 
     def _reference_of(self, model: LoadedGenerator) -> Reference:
-        """What `dataset` names, opened once for all checkpoints of one data set and size."""
+        """Return the real images for a model, opened once per training data set and image size."""
         from zoo.metrics.evaluate import reference_of
 
-        made = model.generator
-        shape = [made.image_size, made.channels, model.data.get("name"), model.data.get("options")]
-        key = json.dumps(shape, default=str)
+        generator, data = model.generator, model.data
+        parts = [generator.image_size, generator.channels, data.get("name"), data.get("options")]
+        key = json.dumps(parts, default=str)
         if key not in self._references:
-            data = model.dataset(self.data_dir, self.dataset)
-            self._references[key] = reference_of(data, self.split)
+            dataset = model.dataset(self.data_dir, self.dataset)
+            self._references[key] = reference_of(dataset, self.split)
         return self._references[key]
 
     def _features(self, reference: Reference) -> Features:
-        """The network to compare by, made once."""
+        """Return the feature network, which is created once."""
         from zoo.metrics.evaluate import default_features
         from zoo.metrics.features.base import create_features
 
@@ -345,8 +362,8 @@ def _stem(number: int, results: int) -> str:
     return "metrics" if results == 1 else f"metrics_{number}"
 
 
-def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
-    """Put the result where the run's report finds it, beside its other figures by this protocol."""
+def _save_with_run(result: Result, model: LoadedGenerator) -> None:
+    """Save a result in the training's folder, merged with earlier metrics by the same protocol."""
     from zoo.metrics.results import read_result, results_folder, run_folder
 
     run = run_folder(model.file)
@@ -357,6 +374,6 @@ def _keep_with_run(result: Result, model: LoadedGenerator) -> None:
         f"{result.protocol.of_the_model()} {result.generator_hash}".encode()
     ).hexdigest()[:8]
     file = folder / f"images_{model.images_seen:09d}_{key}.json"
-    with contextlib.suppress(ZooError):  # there is none yet, or it is damaged
+    with contextlib.suppress(ZooError):  # there is no earlier file, or it is damaged
         result = read_result(file).updated(result)
     result.save(file)

@@ -1,4 +1,4 @@
-"""`task=explore`: pictures of what a generator learned, and one report that holds them."""
+"""`task=explore`: show what a generator has learned, in images and a report."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ SECTIONS = tuple(TITLES)
 
 @task("explore")
 class Explore(Task):
-    """Interpolations, SeFa directions, neighbours, t-SNE, spectra, scores: pictures and a report.
+    """Write a report with interpolations, SeFa directions, neighbours, t-SNE, spectra and scores.
 
-    What cannot be made (no data set, no classes, no discriminator in the file) is left out, and
-    the report says why; codes are shown of models that have some.
+    A section that is not possible, for lack of a data set, classes or a discriminator, is left out,
+    and the report says why. The section `codes` is only for models that have codes.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
-            trust, it can run code), a name, or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`; only from a source that you
+            trust, because it can run code), a name, or `hf:owner/name`.
         sections: some of `interpolation`, `classes`, `sefa`, `pca`, `codes`, `neighbours`, `tsne`,
-            `spectrum`, `scores`, `curves`, `diagnostics`; null makes all.
-        dataset: the data set of the real images, by name, or a folder of pictures; null takes the
-            one it was trained on.
-        n: generated images that are held against real ones.
-        n_real: real (training) images they are held against.
-        directions: SeFa and principal directions.
-        neighbours: real images beside each generated one.
-        features: what neighbours and t-SNE compare by: a feature network of `task=evaluate`, or
-            `pixels`; null takes the network for the data set, or pixels where it is missing.
-        truncation: threshold on normal latents, or factor of styles, as in `task=sample`.
-        evaluation: a result of `task=evaluate` (JSON) for the report; null takes those in the
-            run's folder.
-        seed: of everything random.
-        weights: `ema` or `raw`; null takes the averaged ones where there are any.
-        data_dir: the folder of data sets; null takes the environment's ZOO_DATA_DIR, else `data`.
+            `spectrum`, `scores`, `curves`, `diagnostics`; null for all.
+        dataset: the data set of the real images by name, or a folder of images; null uses the one
+            that the model was trained on.
+        n: the number of generated images that are compared with real ones.
+        n_real: the number of real (training) images that they are compared with.
+        directions: the number of SeFa directions, and of principal components.
+        neighbours: the number of nearest real images shown for each generated one.
+        features: how neighbours and t-SNE compare images: a feature network of `task=evaluate`, or
+            `pixels`; null uses the network for the data set, or pixels if it is missing.
+        truncation: the threshold for normal latents, or the factor of styles, as in `task=sample`.
+        evaluation: a result of `task=evaluate` (JSON) for the report; null uses those in the run's
+            folder.
+        seed: the seed of everything random.
+        weights: `ema` or `raw`; null uses the EMA weights if the file has any.
+        data_dir: the folder of data sets; null uses the environment variable ZOO_DATA_DIR, or else
+            `data`.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
@@ -85,10 +86,11 @@ class Explore(Task):
         self.device = device
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write the pictures and `report.html` into the run's folder.
+        """Write the images and `report.html` into the run's folder.
 
         Raises:
-            ZooError: no such checkpoint or result, an unknown section, or an option out of range.
+            ZooError: there is no such checkpoint or result, a section is unknown, or an option is
+                out of range.
         """
         from zoo.explore.report import write_report
         from zoo.inference.load import load
@@ -107,7 +109,7 @@ class Explore(Task):
             raise ZooError(f"cannot write into {out}: {error.strerror}.") from error
         makers = Makers(self._options(), model, out)
         if self.dataset is not None:
-            makers.real()  # one that is asked for is there, or nothing is shown
+            makers.real()  # raise an error now if a data set was requested and is missing
         sections, left_out = [], []
         for name in chosen:
             make: Callable[[], Section] = getattr(makers, name)
@@ -144,15 +146,17 @@ class Explore(Task):
         )
 
     def _check_features(self) -> None:
+        """Refuse a name that is neither a feature network nor `pixels`."""
         name, choices = self.features, ["pixels", *list_parts("features")]
         if name is None or name in choices or name.startswith("timm/"):
             return
         raise ZooError(
-            f"features={name} is no feature network.{suggest(name, choices)} "
+            f"features={name} is not a feature network.{suggest(name, choices)} "
             f"Choices: {listing(choices)}."
         )
 
     def _chosen(self) -> list[str]:
+        """Return the names of the sections to write, in their order in the report."""
         for name in self.sections or ():
             if name not in SECTIONS:
                 raise ZooError(
@@ -163,13 +167,14 @@ class Explore(Task):
 
 
 def _headed(result: Result) -> dict[str, float]:
-    """The figures of an evaluation, by their names with the direction that is better."""
+    """Return the metrics of an evaluation, named with the direction in which they improve."""
     from zoo.metrics.protocol import heading
 
     return {heading(n, set(result.higher_is_better)): v for n, v in result.figures.items()}
 
 
 def _facts(model: LoadedGenerator) -> dict[str, Any]:
+    """Return what the head of the report says about the model."""
     from zoo.inference.locate import public_name
     from zoo.registry.spec import in_words
 

@@ -1,4 +1,4 @@
-"""`task=export`: a checkpoint as a file for deployment."""
+"""`task=export`: convert a checkpoint to a file for deployment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ class Export(Task):
     """Write a trained generator as ONNX, torch.export or safetensors, checked against the model.
 
     Args:
-        ckpt: a checkpoint, a run's folder, a name of the embedded zoo, or `hf:owner/name`.
+        ckpt: a checkpoint, a run's folder, the name of a model that comes with the zoo, or
+            `hf:owner/name`.
         format: `onnx` (any runtime), `pt2` (PyTorch without this package), or `safetensors`
             (weights with their description, for `zoo.load`).
-        weights: `ema` or `raw`; null takes the averaged ones where there are any.
-        dtype: of the weights in a safetensors file.
-        standing_statistics: forward passes to recompute batch-norm statistics with first; 0 keeps
-            those of training.
-        name: the file's name without its ending.
+        weights: `ema` or `raw`; null uses the EMA weights if the file has any.
+        dtype: the data type of the weights in a safetensors file.
+        standing_statistics: the number of forward passes with which batch-norm statistics are
+            recomputed first; 0 keeps those of training.
+        name: the file's name without its suffix.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class Export(Task):
         self.name = name
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write the file into the run's folder.
+        """Write the file into the run's folder, and return a summary.
 
         Raises:
-            ZooError: no such checkpoint, a missing package, or a file that differs from the model.
+            ZooError: there is no such checkpoint, a package is missing, or the outputs of the file
+                differ from the model's.
         """
         from zoo.inference.export import export
         from zoo.inference.load import load

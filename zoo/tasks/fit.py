@@ -1,4 +1,4 @@
-"""The trainer's `fit` for `task=train`: its errors in words, its signals, its silence."""
+"""Run Lightning's `fit` for `task=train`: explain its errors, handle signals, silence its hints."""
 
 from __future__ import annotations
 
@@ -20,30 +20,41 @@ from zoo.core.faults import is_lost_peer, is_out_of_memory
 
 
 def keeper_of(callbacks: Iterable[Any]) -> Any:
-    """The callback that writes the checkpoints, also when a signal comes; None without one."""
+    """Return the callback that writes checkpoints, also after a signal; None without one."""
     return next((c for c in callbacks if hasattr(c, "stopped_by")), None)
 
 
 def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
-    """`trainer.fit`, with errors in words and signals as `Stopped`."""
+    """Call `trainer.fit`, and turn its errors into sentences and signals into `Stopped`.
+
+    Args:
+        trainer: Lightning's trainer.
+        gan: the module to train.
+        data: the datamodule.
+        checkpoint: the checkpoint to resume; None for a new training.
+
+    Raises:
+        Stopped: a signal ended the training.
+        ZooError: the training fails for a reason that can be explained.
+    """
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from zoo.core.torch_internals import COMPILER
 
     keeper = keeper_of(trainer.callbacks)
     try:
-        with _restoring_told(checkpoint, gan):
+        with _restore_errors_explained(checkpoint, gan):
             trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:
         number = keeper.stopped_by if keeper is not None else None
         if number is None and isinstance(error.__context__, KeyboardInterrupt):
-            number = signal.SIGINT  # without such a callback
+            number = signal.SIGINT  # no callback has recorded it
         if not trainer.is_global_zero:
             sys.stdout.flush()
-            os._exit(130)  # the first process tells; this one must not wait for it
+            os._exit(130)  # the first process prints the message, and must not be waited for
         if number is None:
             raise
-        saved = keeper is not None and keeper.last.is_file()  # not so before the first step
+        saved = keeper is not None and keeper.last.is_file()  # false before the first step
         run = argument("resume", shown(keeper.folder.parent)) if saved else ""
         raise Stopped(number, run and f"{program()} {run}") from None
     except MisconfigurationException as error:
@@ -54,8 +65,8 @@ def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
         metric = str(error).partition("`")[2].partition("`")[0]
         logged = listing(sorted(trainer.callback_metrics))
         raise ZooError(
-            f"early stopping waits for the metric {metric!r}, which is not logged; logged are: "
-            f"{logged}; callbacks=evaluate logs fid."
+            f"early stopping needs the metric {metric!r}, which is not logged. Logged are "
+            f"{logged}; add callbacks=evaluate to log fid."
         ) from error
     except Exception as error:
         if gan.compile_step and type(error).__module__.startswith(COMPILER):
@@ -67,10 +78,11 @@ def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
 
 
 @contextmanager
-def _restoring_told(checkpoint: Path | None, gan: Any) -> Iterator[None]:
-    """Turn what a checkpoint's state raises before the training goes on into one sentence.
+def _restore_errors_explained(checkpoint: Path | None, gan: Any) -> Iterator[None]:
+    """Explain errors that occur while the state in a checkpoint is restored.
 
-    The state of optimizers, callbacks and random numbers may be anything: nothing describes it.
+    The state of optimizers, callbacks and random numbers in a file may be anything, and cannot be
+    checked against a description.
     """
     try:
         yield
@@ -79,25 +91,25 @@ def _restoring_told(checkpoint: Path | None, gan: Any) -> Iterator[None]:
             raise
         reason = " ".join(str(e).split())[:300]
         raise ZooError(
-            f"{shown(checkpoint)} cannot be continued, since its state does not fit this training "
-            f"({type(e).__name__}: {reason}); model.start={shown(checkpoint)} begins a new one "
-            "with its weights."
+            f"{shown(checkpoint)} cannot be resumed, because its state does not fit this training "
+            f"({type(e).__name__}: {reason}); model.start={shown(checkpoint)} starts a new "
+            "training from its weights."
         ) from e
 
 
 def quiet() -> None:
-    """Silence hints of Lightning's that do not hold for this program."""
+    """Silence those of Lightning's hints that do not apply to this program."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
         "does not have many workers",  # batches come from memory
         "Checkpoint directory .* exists and is not empty",
         "tensorboardX",
-        "`srun` command is available",  # nor need it be used, on a login node or with torchrun
+        "`srun` command is available",  # it is not needed on a login node or with torchrun
         "have no `validation_step`",  # callbacks evaluate
-        r"Found \d+ module\(s\) in eval mode",  # the averaged generator is meant to be
+        r"Found \d+ module\(s\) in eval mode",  # the EMA generator is always in eval mode
         "callbacks used to create the checkpoint need to be provided",  # left out on purpose
-        "is smaller than the logging interval",  # the end of an epoch is logged always
+        "is smaller than the logging interval",  # the end of an epoch is always logged
     ):
         warnings.filterwarnings("ignore", message=f".*{text}.*")
     warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

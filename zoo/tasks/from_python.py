@@ -1,4 +1,4 @@
-"""`zoo.evaluate`: the task on what Python has in hand, models, loaders and data modules."""
+"""`zoo.evaluate`: `task=evaluate` as a Python function, for models, loaders and data modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def evaluate(model: list[Any], data: Any = None, **options: Any) -> list[Result]
 @overload
 def evaluate(model: Any = None, data: Any = None, **options: Any) -> Result: ...
 def evaluate(model: Any = None, data: Any = None, **options: Any) -> Result | list[Result]:
-    """Score a trained generator, or pictures: FID, KID, …, with the protocol beside them.
+    """Evaluate a trained generator, or a set of images, with FID, KID and other metrics.
+
+    Examples::
 
         result = zoo.evaluate("mnist", data="mnist_subset", n=2000, metrics=["fid"])
         result = zoo.evaluate(model, data="my_pictures/", features="inception")
@@ -34,16 +36,19 @@ def evaluate(model: Any = None, data: Any = None, **options: Any) -> Result | li
         print(result.figures["fid"], result.table())
 
     Args:
-        model: a loaded model, a `GAN`, or what `zoo.load` takes; a list of these, in which patterns
-            and folders `checkpoints` are ranges of checkpoints, gives a list of results.
-        data: real images to compare with: the name of a data set, a folder of pictures, a data
+        model: a loaded model, a `GAN`, or anything that `zoo.load` accepts; or a list of these, in
+            which patterns and folders named `checkpoints` stand for several checkpoints.
+        data: the real images to compare with: the name of a data set, a folder of images, a data
             module, or a loader of images (N, C, H, W), uint8 or float in [-1, 1], or of pairs of
-            images and labels; None takes the data set that the model was trained on.
-        options: those of `task=evaluate`: `n`, `metrics`, `features`, `seed`, `split` …; `images`
-            in place of a model is a folder of generated pictures, or a loader of them.
+            images and labels; None uses the data set that the model was trained on.
+        options: the options of `task=evaluate`: `n`, `metrics`, `features`, `seed`, `split` …; and
+            `images`, a folder or loader of generated images to evaluate instead of a model.
+
+    Returns:
+        The result, with the metrics and the protocol; a list of results for a list of models.
 
     Raises:
-        ZooError: as `task=evaluate`; or data that is none of these.
+        ZooError: `task=evaluate` would print an error, or `data` is none of the above.
     """
     images = options.pop("images", None)
     if (model is None) == (images is None):
@@ -54,26 +59,29 @@ def evaluate(model: Any = None, data: Any = None, **options: Any) -> Result | li
     if isinstance(data, DataModule):
         data = reference_of(data, task.split)
     if images is not None:
-        known = data is None or isinstance(data, Reference)
-        return task.score_pictures(images, data if known else loader_reference(data))
-    chosen = {k: options[k] for k in ("weights", "device") if options.get(k)}
+        is_loader = not (data is None or isinstance(data, Reference))
+        return task.score_pictures(images, loader_reference(data) if is_loader else data)
+    load_options = {k: options[k] for k in ("weights", "device") if options.get(k)}
     if isinstance(model, list):
-        each = [one for entry in model for one in _models(entry)]
-        return in_order([_score(task, one, data, chosen) for one in each])
-    return _score(task, model, data, chosen)
+        models = [single for entry in model for single in _models(entry)]
+        return in_order([_score(task, single, data, load_options) for single in models])
+    return _score(task, model, data, load_options)
 
 
 def _models(entry: Any) -> list[Any]:
-    """What an entry of a list of models means: a path may mean a range of checkpoints."""
-    path = isinstance(entry, str | os.PathLike)
-    return checkpoints_of(os.fspath(entry)) if path else [entry]
+    """Return the models that an entry of the list stands for, which may be several checkpoints."""
+    is_path = isinstance(entry, str | os.PathLike)
+    return checkpoints_of(os.fspath(entry)) if is_path else [entry]
 
 
 def _score(task: Evaluate, model: Any, data: Any, options: dict[str, Any]) -> Result:
-    """The result of one model against a `Reference`, a loader, or what the task names.
+    """Evaluate one model.
 
     Args:
-        options: of `load`.
+        task: the task, with the options of the evaluation.
+        model: a model, or anything that `load` accepts.
+        data: a `Reference` or a loader of real images; None uses the data set of the task.
+        options: the options of `load`.
     """
     if isinstance(model, GAN):
         model = model.snapshot()
@@ -81,6 +89,6 @@ def _score(task: Evaluate, model: Any, data: Any, options: dict[str, Any]) -> Re
         model = load(model, **options)
     if data is not None and not isinstance(data, Reference):
         data = loader_reference(data, model.num_classes)
-        if task.features is None:  # the images are of the kind that it was trained on
+        if task.features is None:  # assume images of the same kind as the training's
             task.features = default_features(str(model.data.get("name")))
     return task.score(model, repr(model), data)

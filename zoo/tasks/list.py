@@ -1,4 +1,4 @@
-"""`task=list`: every part of the zoo, of the plugins and of installed packages."""
+"""`task=list`: list the parts of the zoo, of plugins and of installed packages."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from zoo.training.options import model_parameters
 
 @task("list")
 class ListParts(Task):
-    """List every part: name, options with types and defaults, what it is, paper, where it is from.
+    """List every part with its options, their types and defaults, its summary, paper and source.
 
-    Behind the parts stand the models that come with the zoo (`ckpt=NAME`), and the shipped
+    The parts are followed by the models that come with the zoo (`ckpt=NAME`), and by the shipped
     trainers, loggers, callbacks and presets of `debug`.
 
-    Plugins are imported for it, so that one that cannot be is told here, with file and reason.
+    Plugins are imported, so that the list names those that cannot be, with the file and the reason.
 
     Args:
-        kind: list only parts of this kind: `generator`, `loss`, `datamodule` …
-        format: `table` for reading here, `markdown` for one page of all parts and options.
+        kind: list only parts of this kind: `generator`, `loss`, `datamodule` …; null lists all.
+        format: `table` for the terminal, `markdown` for one page of all parts and options.
     """
 
     writes_files = False
@@ -47,21 +47,22 @@ class ListParts(Task):
         self.format = format
 
     def run(self, run: Run) -> dict[str, Any]:
-        parts = [_tried(p) for p in REGISTRY.parts(self.kind)]
+        """Print the list; the summary is empty."""
+        parts = [_imported(p) for p in REGISTRY.parts(self.kind)]
         width = min(160, shutil.get_terminal_size((120, 24)).columns)
-        whole = self.kind is None
+        all_kinds = self.kind is None
         if self.format == "markdown":
             pages = [markdown_table(parts), options_page(parts)]
-            pages += [model_section(), models_page(), presets_page()] if whole else []
+            pages += [model_section(), models_page(), presets_page()] if all_kinds else []
         else:
             pages = [text_table(parts, width)]
-            pages += [model_options(width), models_text(width), presets_text()] if whole else []
+            pages += [model_options(width), models_text(width), presets_text()] if all_kinds else []
         print("\n\n".join(pages))
         return {}
 
 
-def _tried(part: Part) -> Part:
-    """The part; for one of a plugin that cannot be imported, the reason in place of its summary."""
+def _imported(part: Part) -> Part:
+    """Import a plugin's part; if that fails, return it with the reason as its summary."""
     if part.source == "zoo":
         return part
     try:
@@ -72,12 +73,12 @@ def _tried(part: Part) -> Part:
 
 
 def readme_table() -> str:
-    """The table of the zoo's own parts, as it stands in README.md."""
+    """Return the table of the zoo's own parts that README.md contains."""
     return markdown_table(p for p in REGISTRY.parts() if p.source == "zoo")
 
 
 def markdown_table(parts: Iterable[Part]) -> str:
-    """A Markdown table: kind, name, what it is, paper (arXiv numbers are links)."""
+    """Format a Markdown table of kind, name, summary and paper, with arXiv numbers as links."""
     rows = []
     for part in parts:
         rows.append([part.kind, f"`{part.name}`", part.summary, with_links(part.paper)])
@@ -85,7 +86,7 @@ def markdown_table(parts: Iterable[Part]) -> str:
 
 
 def text_table(parts: Iterable[Part], width: int = 120) -> str:
-    """A section per kind; per part its name, its options, and what, paper and source."""
+    """Format a section per kind, with the name, options, summary, paper and source of each part."""
     by_kind: dict[str, list[Part]] = {}
     for part in parts:
         by_kind.setdefault(part.kind, []).append(part)
@@ -97,12 +98,13 @@ def text_table(parts: Iterable[Part], width: int = 120) -> str:
 
 
 def model_options(width: int = 120) -> str:
-    """The options that every model has, whatever its parts, as `text_table` lists a part's."""
+    """Format the options that every model has, in the style of `text_table`."""
     options = [line for o in model_parameters() for line in _wrap(str(o), max(80, width) - 2)]
     return "\n".join(["MODEL   model.OPTION=…", *(f"  {line}" for line in options)])
 
 
 def _heading(kind: str) -> str:
+    """Return the heading of a kind, which shows how its parts are chosen."""
     row = KINDS[kind]
     group = row.group
     if group is None:
@@ -114,18 +116,20 @@ def _heading(kind: str) -> str:
 
 
 def _rows(parts: list[Part], width: int) -> Iterator[str]:
-    names = max(len(p.name) for p in parts)
-    options = (width - names - 6) * 2 // 5
+    """Yield the lines of a section in three columns: names, options, and text about the part."""
+    name_width = max(len(p.name) for p in parts)
+    option_width = (width - name_width - 6) * 2 // 5
+    text_width = width - name_width - option_width - 6
     for part in parts:
-        left = [line for o in part.options for line in _wrap(str(o), options)] or ["-"]
+        left = [line for o in part.options for line in _wrap(str(o), option_width)] or ["-"]
         about = filter(None, [part.summary, part.paper, f"from {_source(part)}"])
-        right = [line for text in about for line in _wrap(text, width - names - options - 6)]
+        right = [line for text in about for line in _wrap(text, text_width)]
         for i in range(max(len(left), len(right))):
             cells = (
                 part.name if i == 0 else "",
                 *(c[i] if i < len(c) else "" for c in (left, right)),
             )
-            yield f"  {cells[0]:<{names}}  {cells[1]:<{options}}  {cells[2]}".rstrip()
+            yield f"  {cells[0]:<{name_width}}  {cells[1]:<{option_width}}  {cells[2]}".rstrip()
 
 
 def _wrap(text: str, width: int) -> list[str]:

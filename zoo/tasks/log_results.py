@@ -1,4 +1,4 @@
-"""Figures of `task=evaluate` for the loggers that a command line asks for."""
+"""Send the metrics of `task=evaluate` to the loggers that the command line chooses."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 
 def check_tags(run: Run) -> None:
-    """Refuse words for loggers where there is none.
+    """Refuse tags without a logger to which they could go.
 
     Raises:
-        ZooError: `tags=…` without a `logger=…` that takes them.
+        ZooError: `tags=…` is given without `logger=…`.
     """
     if run.config.get("tags") and not (_asks_for_loggers(run) and run.config.get("logger")):
         raise ZooError(
-            "tags=… are words for loggers, and task=evaluate logs its figures only where one is "
-            "chosen: add logger=csv, tensorboard, wandb or mlflow, or leave tags out."
+            "tags=… are for loggers, and task=evaluate uses none by default: add logger=csv, "
+            "tensorboard, wandb or mlflow, or leave tags out."
         )
 
 
 def log_results(run: Run, results: list[Result]) -> dict[str, str]:
-    """Log each result's figures at its images seen, and all of them as a table.
+    """Log the metrics of each result at its number of images seen, and all of them as a table.
 
     Returns:
-        Where the logs are; empty where no `logger=…` was given.
+        The places of the logs; empty without `logger=…`.
     """
     if not _asks_for_loggers(run):
         return {}
     from zoo.training.callbacks.logs import log_table
     from zoo.training.trainer import make_loggers
 
-    apart = ("model", "datamodule", "trainer")  # of which evaluating uses none
-    config = {k: v for k, v in run.config.items() if k not in apart}
+    unused = ("model", "datamodule", "trainer")  # sections that task=evaluate does not use
+    config = {k: v for k, v in run.config.items() if k not in unused}
     loggers = make_loggers(run.config.get("logger"), run.folder, config)
     rows = [{"model": r.run or r.model, "images_seen": r.images_seen, **r.figures} for r in results]
     for logger in loggers:
@@ -57,4 +57,5 @@ def log_results(run: Run, results: list[Result]) -> dict[str, str]:
 
 
 def _asks_for_loggers(run: Run) -> bool:
+    """Whether an override chooses or sets a logger."""
     return any(key_of(o).partition(".")[0] == "logger" for o in run.overrides)

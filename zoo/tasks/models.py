@@ -1,4 +1,4 @@
-"""The models that come with the zoo, as `task=list` shows them: names for `ckpt=`."""
+"""List the trained models that come with the zoo, for `task=list`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PRETRAINED = ZOO / "inference" / "pretrained"
 
 
 def models() -> Iterator[tuple[str, str]]:
-    """Each model's name, and what it is in words; read from descriptions, without torch."""
+    """Yield each model's name and a sentence about it, from its JSON description, without torch."""
     for file in sorted(PRETRAINED.glob("*/generator.json")):
         info = json.loads(file.read_text(encoding="utf-8"))
         data = info["data"]
@@ -29,17 +29,17 @@ def models() -> Iterator[tuple[str, str]]:
 
 
 def models_text(width: int = 120) -> str:
-    """The section for a terminal of `width` columns."""
-    found = list(models())
-    names = max(len(name) for name, _ in found)
+    """Format the section for a terminal with `width` columns."""
+    rows = list(models())
+    name_width = max(len(name) for name, _ in rows)
     lines = ["MODELS   ckpt=NAME"]
-    for name, what in found:
-        head = f"  {name:<{names}}  "
+    for name, what in rows:
+        head = f"  {name:<{name_width}}  "
         lines += textwrap.wrap(what, width, initial_indent=head, subsequent_indent=" " * len(head))
     return "\n".join(lines)
 
 
 def models_page() -> str:
-    """The section in Markdown."""
+    """Format the section in Markdown."""
     rows = [[f"`ckpt={name}`", what] for name, what in models()]
     return f"## models\n\n{markdown(['choice', 'what'], rows)}"

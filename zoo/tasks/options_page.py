@@ -1,4 +1,4 @@
-"""One page of all options of all parts, in Markdown."""
+"""Write a Markdown page with all options of all parts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from zoo.training.options import model_parameters
 
 
 def options_page(parts: Iterable[Part]) -> str:
-    """A section per kind and per part: how it is chosen, its paper, a table of its options.
+    """Return a section per part, ordered by kind: its choice, its paper, and a table of options.
 
-    What an option means is read from the docstring's `Args:`, without importing the part.
+    The meaning of an option is read from the `Args:` of the docstring, without importing the part.
     """
     by_kind: dict[str, list[Part]] = {}
     for part in parts:
@@ -34,7 +34,7 @@ def options_page(parts: Iterable[Part]) -> str:
 
 
 def model_section() -> str:
-    """The options that every model has, whatever its parts: `model.lr_g`."""
+    """Return a section with the options that every model has, such as `model.lr_g`."""
     meanings = _meanings(ZOO / "training" / "gan.py", "GAN")
     return "\n".join(["## model", "", *_table(model_parameters(), "model.", meanings)]).strip()
 
@@ -63,7 +63,7 @@ def _table(options: Iterable[Parameter], prefix: str, meanings: dict[str, str]) 
 
 
 def _words(part: Part) -> tuple[str, str]:
-    """How a part is chosen, and what stands before its options."""
+    """Return the override that chooses a part, and the prefix of its options."""
     row = KINDS[part.kind]
     if row.group is None:
         return row.choice.replace("NAME", part.name), ""
@@ -74,7 +74,7 @@ def _words(part: Part) -> tuple[str, str]:
 
 
 def with_links(paper: str) -> str:
-    """A paper whose arXiv number is a link."""
+    """Turn the arXiv numbers in a paper's reference into links."""
     return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)
 
 
@@ -83,10 +83,10 @@ def _cell(text: str) -> str:
 
 
 def _meanings(file: Path, name: str) -> dict[str, str]:
-    """What the docstring of a class says of each option; several may share an entry."""
+    """Return the text for each option in a class's docstring; several may share an entry."""
     docstring = _docstrings(file).get(name, "")
     _, _, after = docstring.partition("\nArgs:\n")
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     names: list[str] = []
     for line in after.splitlines():
         if line and not line.startswith(" "):
@@ -94,17 +94,18 @@ def _meanings(file: Path, name: str) -> dict[str, str]:
         entry = re.match(r" {4}([\w, ]+): (.*)", line)
         if entry:
             names = [name.strip() for name in entry[1].split(",")]
-            found |= dict.fromkeys(names, entry[2])
+            meanings |= dict.fromkeys(names, entry[2])
         elif line.strip():
             for name in names:
-                found[name] += f" {line.strip()}"
-    return found
+                meanings[name] += f" {line.strip()}"
+    return meanings
 
 
 @functools.cache
 def _docstrings(file: Path) -> dict[str, str]:
-    found = {}
+    """Return the docstrings of the classes and functions in a file by their names."""
+    docstrings = {}
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found[node.name] = inspect.cleandoc(ast.get_docstring(node) or "")
-    return found
+            docstrings[node.name] = inspect.cleandoc(ast.get_docstring(node) or "")
+    return docstrings

@@ -1,4 +1,4 @@
-"""The shipped choices of groups that hold no parts: trainers, loggers, callbacks, debug."""
+"""List the YAML files of the groups without parts: trainers, loggers, callbacks, debug presets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ GROUPS = ("trainer", "logger", "callbacks", "debug")
 
 
 class Preset(NamedTuple):
-    """A file of a group.
+    """A YAML file of a group.
 
     Args:
-        what: its first comment.
-        options: its own values, by what stands on the command line.
+        group: the group, such as `trainer`.
+        name: the file's name without its suffix, by which it is chosen.
+        what: the comment at the beginning of the file.
+        options: the values that the file sets, by their keys on the command line.
     """
 
     group: str
@@ -28,7 +30,7 @@ class Preset(NamedTuple):
 
 
 def presets() -> Iterator[Preset]:
-    """Every shipped choice of the groups, those of plugins too, group by group."""
+    """Yield the files of all groups, including those of plugins, group by group."""
     folders = [CONFIGS, *(folder / "configs" for folder in plugin_folders())]
     for group in GROUPS:
         for file in sorted(f for folder in folders for f in (folder / group).glob("*.yaml")):
@@ -37,17 +39,18 @@ def presets() -> Iterator[Preset]:
 
 
 def _comment(text: str) -> str:
+    """Return the comment at the beginning of a file, without Hydra's own."""
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
-    told = []
+    comment = []
     for line in lines:
         if not line.startswith("#"):
             break
-        told.append(line.lstrip("# "))
-    return " ".join(told)
+        comment.append(line.lstrip("# "))
+    return " ".join(comment)
 
 
 def _options(text: str, group: str) -> dict[str, Any]:
-    """The leaves of a file; those of a global one carry their section themselves."""
+    """Return the values in a file by their full keys, which a global file already contains."""
     place = "" if "@package _global_" in text else f"{group}."
     loaded = OmegaConf.create(text)
     assert isinstance(loaded, DictConfig)
@@ -66,11 +69,11 @@ def _leaves(node: dict[Any, Any], place: str) -> Iterator[tuple[str, Any]]:
 
 
 def presets_text() -> str:
-    """A section per group for a terminal."""
-    found = list(presets())
+    """Format a section per group for a terminal."""
+    all_presets = list(presets())
     lines = []
     for group in GROUPS:
-        own = [p for p in found if p.group == group]
+        own = [p for p in all_presets if p.group == group]
         width = max(len(p.name) for p in own)
         lines += ["", f"{group.upper()}   {group}=NAME"]
         lines += [f"  {p.name:<{width}}  {p.what}".rstrip() for p in own]
@@ -78,7 +81,7 @@ def presets_text() -> str:
 
 
 def presets_page() -> str:
-    """The same in Markdown, with what each file sets."""
+    """Format a section per group in Markdown, with the values that each file sets."""
     lines = []
     for group in GROUPS:
         rows = [

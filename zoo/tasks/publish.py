@@ -1,4 +1,4 @@
-"""`task=publish`: a checkpoint with a model card on the hub, or in a folder."""
+"""`task=publish`: publish a checkpoint with a model card on the hub, or in a folder."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zoo.registry import task
 class Publish(Task):
     """Publish a trained generator with a model card, on the Hugging Face hub or into a folder.
 
-    Figures that `task=evaluate` wrote into the run's folder, or that stand in the card of a model
-    which was published before, go into the card with their protocol.
+    The card contains the metrics, with their protocol, that `task=evaluate` wrote into the run's
+    folder, or that an already published model has in its card.
 
     Args:
         ckpt: a checkpoint, a run's folder, a safetensors file, or a name.
         repo: `owner/name` on the hub, or `file:/some/folder`.
-        evaluation: a result of `task=evaluate` (JSON) that lies elsewhere.
-        dataset: what the card calls the data, where the training's own word (`image_folder`) says
-            less than a name.
-        note: a sentence for the card, for example where the data are from.
-        dtype: of the weights.
-        weights: `ema` or `raw`; null takes the averaged ones where there are any.
-        standing_statistics: forward passes to recompute batch-norm statistics with first; 0 keeps
-            those of training.
-        license: an identifier of the hub for the card: `mit`, `cc-by-4.0`.
-        private: of a repository that is made by this.
+        evaluation: a result of `task=evaluate` (JSON) in another place.
+        dataset: what the card calls the data set; null uses the name of the training's datamodule,
+            which may be as unspecific as `image_folder`.
+        note: a sentence for the card, for example about the origin of the data.
+        dtype: the data type of the published weights.
+        weights: `ema` or `raw`; null uses the EMA weights if the file has any.
+        standing_statistics: the number of forward passes with which batch-norm statistics are
+            recomputed first; 0 keeps those of training.
+        license: the hub's identifier of a license for the card: `mit`, `cc-by-4.0`.
+        private: whether a repository that this creates is private.
     """
 
     writes_files = False
@@ -60,10 +60,11 @@ class Publish(Task):
         self.private = private
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Publish.
+        """Publish the model and return a summary.
 
         Raises:
-            ZooError: no such checkpoint or result, or the hub refuses or cannot be reached.
+            ZooError: there is no such checkpoint or result, or the hub refuses or cannot be
+                reached.
         """
         from zoo.inference.load import load
         from zoo.inference.publish import described, publish, title_of
@@ -75,7 +76,7 @@ class Publish(Task):
         model = described(load(self.ckpt, weights=self.weights), self.dataset, self.note)
         if self.standing_statistics:
             model.use_standing_statistics(self.standing_statistics)
-        # Where a checkpoint was measured outside of a run, its path stands in the heading.
+        # The result of a checkpoint outside a run has its path as heading; use the title instead.
         title = title_of(model)
         results = [replace(r, model=title) for r in find_results(model, self.evaluation)]
         return publish(

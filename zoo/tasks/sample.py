@@ -1,4 +1,4 @@
-"""`task=sample`: pictures from a checkpoint alone."""
+"""`task=sample`: generate images from a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,41 +20,45 @@ if TYPE_CHECKING:
 
     from zoo.inference.load import LoadedGenerator
 
-_GRID_ROW = 16  # pictures of one class in the grid
+_GRID_ROW = 16  # the largest number of images of one class in the grid
 LONGEST_NAME = 180
-"""Bytes of a class's name in that of a file, which systems bound."""
-_GRID_MAX = 256  # pictures in a grid without classes
+"""The largest number of bytes of a class's name in a file name, whose length systems limit."""
+_GRID_MAX = 256  # the largest number of images in a grid without classes
 
 
 @task("sample")
 class Sample(Task):
-    """Write pictures of a trained generator: single PNGs, a labelled grid, latent walks.
+    """Write images of a trained generator: single PNGs, a labelled grid, and latent walks.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
-            trust, it can run code), a name of the embedded zoo (`mnist`), or `hf:owner/name`.
-        n: pictures; per class where `label` names classes.
-        label: a class by name, else by index; several (`0-3`, `"0,4,7"`, `[0,4]`), or `all`; null
-            draws classes at random.
-        seed: of everything random.
-        seeds: one picture (per class) for each of these seeds instead of `n`: `0-15` or `"3,7"`.
-        refine: a sampler that chooses latents by the discriminator's word, one of
-            `task=list kind=sampler`, or `{name: mh, steps: 100}`; needs a training checkpoint. A
-            walk goes through latents as they are drawn.
-        truncation: threshold on normal latents in standard deviations: 2 is mild, 0.5 strong; with
-            styles (StyleGAN, GAT) the factor psi from 0, their mean, to 1, none.
-        weights: `ema` or `raw`; null takes the averaged ones where there are any.
-        standing_statistics: forward passes to recompute batch-norm statistics with; 0 keeps those
-            of training.
-        singles: write every picture as a file of its own.
-        walk: also write an animation between latents, or between the classes of one latent.
-        walk_points: latents the walk passes through (a walk between classes passes through the
-            classes of `label`).
-        walk_rows: walks side by side.
-        frames: pictures of the walk.
-        fps: frames a second; at most 50 but in mp4, for browsers slow down what is faster.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`; only from a source that you
+            trust, because it can run code), the name of a model that comes with the zoo (`mnist`),
+            or `hf:owner/name`.
+        n: the number of images; per class if `label` names classes.
+        label: a class by name or else by index, several of them (`0-3`, `"0,4,7"`, `[0,4]`), or
+            `all`; null draws classes at random.
+        seed: the seed of everything random.
+        seeds: generate one image (per class) for each of these seeds instead of `n` images: `0-15`
+            or `"3,7"`.
+        refine: a sampler that uses the discriminator to choose latents: one of
+            `task=list kind=sampler`, or `{name: mh, steps: 100}`; needs a training checkpoint. It
+            does not apply to walks.
+        truncation: the threshold for normal latents in standard deviations: 2 is mild, 0.5 strong.
+            For generators with styles (StyleGAN, GAT), the factor psi, from 0 for the mean style
+            to 1 for no truncation. null truncates nothing.
+        weights: `ema` or `raw`; null uses the EMA weights if the file has any.
+        standing_statistics: the number of forward passes with which batch-norm statistics are
+            recomputed; 0 keeps those of training.
+        singles: whether to write every image as a file of its own.
+        walk: also write an animation that moves between latents, or between the classes of one
+            latent.
+        walk_points: the number of latents on the path of a walk (a walk between classes passes
+            through those of `label`).
+        walk_rows: the number of walks side by side.
+        frames: the number of frames of the walk.
+        fps: frames per second; at most 50 except in mp4, because browsers slow down faster ones.
         walk_format: `gif`, `webp`, `png` (animated) or `mp4` (needs ffmpeg).
-        batch_size: pictures generated at a time.
+        batch_size: the number of images generated at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
@@ -90,7 +94,7 @@ class Sample(Task):
         self.seeds = seeds
         if refine is not None and seeds is not None:
             raise ZooError(
-                "refine=… draws until an image is good enough, so that seeds=… names none: give "
+                "refine=… replaces latents by better ones, so seeds=… cannot select them: give "
                 "n=… and seed=…"
             )
         self.refine = refine
@@ -108,10 +112,11 @@ class Sample(Task):
         self.device = device
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Write everything into the run's folder and return what is where.
+        """Write the images into the run's folder, and return a summary with their paths.
 
         Raises:
-            ZooError: no such checkpoint, a label it does not have, or an option out of range.
+            ZooError: there is no such checkpoint, the model does not have a label, or an option is
+                out of range.
         """
         from zoo.inference.load import load
 
@@ -127,6 +132,7 @@ class Sample(Task):
         return summary
 
     def _pictures(self, model: LoadedGenerator, out: Path) -> dict[str, Any]:
+        """Write the single images and the grid, and return what the command prints about them."""
         import torch
 
         from zoo.data.pixels import POINT, stored
@@ -139,36 +145,38 @@ class Sample(Task):
             if refined.note:
                 print(f"note: {refined.note}")
             z = refined(z, y)
-        shown = _shown(y, len(z))
-        kept, points = [], []
+        in_grid = _grid_indices(y, len(z))
+        grid_images, points = [], []
         for i, images in _numbered(model, z, y, self.batch_size, self.truncation):
             for j, image in enumerate(stored(images), start=i):
-                if image.shape == POINT:  # no picture alone, but one of all
+                if (
+                    image.shape == POINT
+                ):  # a point of the plane, which is drawn only with the others
                     across, up = image.flatten().tolist()
                     points.append(f"{names[j]},{across:.6g},{up:.6g}\n")
                 elif self.singles:
                     write_png(image, out / f"{names[j]}.png")
-                if j in shown:
-                    kept.append(image)
+                if j in in_grid:
+                    grid_images.append(image)
         rows: list[str] = []
         columns = None
         summary: dict[str, Any] = {"pictures": len(z)}
         if y is not None and self.label is not None:
-            named = [model.class_names[c] for c in y.unique_consecutive().tolist()]
-            summary["classes"] = textwrap.shorten(", ".join(named), 100, placeholder=" …")
-            drawn, counts = y[sorted(shown)].unique_consecutive(return_counts=True)
-            if len(drawn) > 1 and len(counts.unique()) == 1:  # a row is of one class
-                rows = [model.class_names[c] for c in drawn.tolist()]
+            class_names = [model.class_names[c] for c in y.unique_consecutive().tolist()]
+            summary["classes"] = textwrap.shorten(", ".join(class_names), 100, placeholder=" …")
+            classes, counts = y[sorted(in_grid)].unique_consecutive(return_counts=True)
+            if len(classes) > 1 and len(counts.unique()) == 1:  # one class per row
+                rows = [model.class_names[c] for c in classes.tolist()]
                 columns = int(counts[0])
         if points and self.singles:
             write_text(out / "points.csv", "name,x,y\n" + "".join(points))
             summary["points"] = out / "points.csv"
-        picture = grid(torch.stack(kept), columns, rows, modes=modes_of(model.data))
+        picture = grid(torch.stack(grid_images), columns, rows, modes=modes_of(model.data))
         path = write_png(picture, out / "grid.png")
         return summary | {"folder": out, "grid": path}
 
     def _inputs(self, model: LoadedGenerator) -> tuple[Tensor, Tensor | None, list[str]]:
-        """Latents, labels and file names of the pictures."""
+        """Return the latents, the labels and the file names of the images."""
         from zoo.inference.latents import draw_labels, draw_seeds, parse_integers
 
         if self.seeds is None:
@@ -186,7 +194,7 @@ class Sample(Task):
         return z, y, stems
 
     def _walk(self, model: LoadedGenerator, out: Path) -> Path:
-        """Write an animation of `walk_rows` walks side by side."""
+        """Write an animation with `walk_rows` walks side by side, and return its path."""
         import torch
 
         from zoo.inference.dataset import modes_of
@@ -222,16 +230,17 @@ class Sample(Task):
 
 
 def _as_text(label: int | str | Sequence[int | str] | None) -> str | list[str] | None:
-    """A label as it was written: Hydra makes an int of a class that is named 5."""
+    """Convert labels to strings: Hydra reads the name of a class such as `5` as an integer."""
     if label is None or isinstance(label, str):
         return label
     return [str(c) for c in label] if isinstance(label, Sequence) else str(label)
 
 
 def file_names(class_names: Sequence[str]) -> list[str]:
-    """Each class's name as a part of a file's name; with its index where two become the same.
+    """Return the names of classes in a form that file names can contain.
 
-    They do where they differ in capitals alone, which some systems do not tell apart.
+    Names that would become the same get their index as a suffix. So do names that differ only in
+    case, which some file systems ignore.
     """
     names = [re.sub(r"[^\w.-]+", "_", name)[:60] or "_" for name in class_names]
     names = [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in names]
@@ -239,8 +248,8 @@ def file_names(class_names: Sequence[str]) -> list[str]:
     return [n if count[n.casefold()] == 1 else f"{n}_{i}" for i, n in enumerate(names)]
 
 
-def _shown(y: Tensor | None, n: int) -> set[int]:
-    """Indices of the pictures that go into the grid: the first ones of every class drawn."""
+def _grid_indices(y: Tensor | None, n: int) -> set[int]:
+    """Return the indices of the images in the grid: the first ones of every class."""
     if y is None or len(y.unique_consecutive()) == n:
         return set(range(min(n, _GRID_MAX)))
     counts = y.unique_consecutive(return_counts=True)[1].tolist()
@@ -257,7 +266,7 @@ def _numbered(
     batch_size: int,
     truncation: float | None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Batches of images with the number of their first one, and a progress bar for many."""
+    """Yield batches of images with the index of their first one; long runs show a progress bar."""
     from tqdm import tqdm
 
     done = 0

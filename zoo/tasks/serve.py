@@ -1,4 +1,4 @@
-"""`task=serve`: a page on this machine to play with a generator."""
+"""`task=serve`: open a local web page for experiments with a generator."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from zoo.core.errors import between
 from zoo.registry import task
 
 RUNS = 8
-"""Newest ones below `outputs/`, which the gallery shows beside what was asked for."""
+"""The number of the newest runs in `outputs/` that the gallery shows too."""
 
 
 @task("serve")
 class Serve(Task):
-    """Open a local page with a gallery of the models at hand, to play with what they generate.
+    """Open a local web page with a gallery of models, to explore what they generate.
 
-    Seeds, classes, truncation, a loop between latents, SeFa directions and principal components,
-    two models side by side, and pictures of your own, whose latents are found.
-    The page needs nothing but this program and a browser, and no network. Ctrl-C ends it.
+    You can vary seeds, classes and truncation, loop between latents, follow SeFa directions and
+    principal components, compare two models, and project images of your own. The page needs only
+    this program and a browser, and no network. Press Ctrl-C to stop it.
 
     Args:
-        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`: only one that you
-            trust, it can run code), a name, or `hf:owner/name`.
-        compare: a second one, shown beside it under the same settings.
-        host: address to listen on; 127.0.0.1 is reached from this machine alone.
-        port: 0 takes any free one.
-        browser: open the page in the browser.
-        weights: `ema` or `raw`; null takes the averaged ones where there are any.
+        ckpt: a checkpoint, a run's folder, an exported file (`.pt2`; only from a source that you
+            trust, because it can run code), a name, or `hf:owner/name`.
+        compare: a second model, shown beside the first one with the same settings; null for none.
+        host: the address to listen on; 127.0.0.1 can be reached only from this machine.
+        port: the port to listen on; 0 chooses a free one.
+        browser: whether to open the page in the browser.
+        weights: `ema` or `raw`; null uses the EMA weights if the file has any.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
 
@@ -58,10 +58,10 @@ class Serve(Task):
         self.device = device
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Serve until Ctrl-C.
+        """Serve the page until Ctrl-C is pressed.
 
         Raises:
-            ZooError: no such checkpoint, or an address or port that cannot be used.
+            ZooError: there is no such checkpoint, or the address or port cannot be used.
         """
         import webbrowser
 
@@ -72,18 +72,18 @@ class Serve(Task):
 
         files = [self.ckpt, *([self.compare] if self.compare else [])]
         models = [load(file, weights=self.weights, device=self.device) for file in files]
-        # Those of the gallery have what weights they have: only the ones asked for are refused.
+        # The option `weights` does not apply to the gallery, whose models may lack such weights.
         runs = [Path("outputs", run) for run in runs_below(Path("outputs"))[:RUNS]]
         near = [run / "checkpoints" / "last.ckpt" for run in runs]
         exhibits = gallery(models, lambda file: load(file, device=self.device), near)
         studio = Studio(exhibits, shown=len(models))
         with Server(studio, self.host, self.port) as server, _ctrl_c() as end:
-            print(f"serving at {server.url} (Ctrl-C ends it)", flush=True)
+            print(f"serving at {server.url} (press Ctrl-C to stop)", flush=True)
             if self.host not in LOOPBACK:
-                print("warning: anyone who reaches this machine can use the page.", flush=True)
+                print("warning: anyone who can reach this machine can use the page.", flush=True)
             if self.browser:
                 webbrowser.open(server.url)
-            server.timeout = 0.2  # between two looks at what Ctrl-C said
+            server.timeout = 0.2  # check every 0.2 s whether Ctrl-C was pressed
             while not end.is_set():
                 server.handle_request()
         print()
@@ -92,18 +92,18 @@ class Serve(Task):
 
 @contextmanager
 def _ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, instead of an exception that could fall where it is swallowed.
+    """Yield an event that Ctrl-C sets, instead of raising an exception that could get lost.
 
-    A second Ctrl-C interrupts.
+    A second Ctrl-C raises KeyboardInterrupt as usual.
     """
     end = threading.Event()
 
-    def note(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, before)
+    def handle(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, original)
         end.set()
 
-    before = signal.signal(signal.SIGINT, note)
+    original = signal.signal(signal.SIGINT, handle)
     try:
         yield end
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, original)

@@ -1,4 +1,4 @@
-"""`task=train`: from a configuration to a trained GAN in the run's folder."""
+"""`task=train`: train a GAN as its configuration says, and write it into the run's folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from zoo.cli.ended import ends_told
+from zoo.cli.ended import failures_explained
 from zoo.cli.grammar import argument
 from zoo.cli.lock import locked
 from zoo.cli.program import program
@@ -29,9 +29,9 @@ from zoo.training.processes import Watch
 _KEPT = (
     "generator", "discriminator", "latent", "loss", "regularizers", "augmentations", "optimizer",
 )  # fmt: skip
-"""What has to stay as it was, for a training to continue."""
+"""The parts that must be the same as before when a training is resumed."""
 PROFILE = "profile.txt"
-"""Where the profiler's table is kept, in the run's folder."""
+"""The file in the run's folder for the profiler's table."""
 
 
 @task("train")
@@ -39,13 +39,13 @@ class Train(Task):
     """Train a GAN and write samples, metrics and checkpoints into the run's folder.
 
     Args:
-        resume: a checkpoint or a run's folder to continue; the run's own settings hold, with the
-            given ones on top.
+        resume: a checkpoint or a run's folder to resume, with the run's own settings except those
+            that are given anew.
         ckpt: the same as `resume`.
-        seed: of the weights, the latents and the order of the images.
-        on_nan: what a loss or a weight that is NaN or infinite leads to: `stop`, or `rollback` to
+        seed: the seed of the weights, the latents and the order of the images.
+        on_nan: what to do when a loss or a weight becomes NaN or infinite: `stop`, or `rollback` to
             the last good checkpoint with halved learning rates (`model.lr_factor`).
-        max_rollbacks: how many times.
+        max_rollbacks: the largest number of rollbacks.
     """
 
     uses = (
@@ -62,37 +62,38 @@ class Train(Task):
     ) -> None:
         if resume and ckpt and resume != ckpt:
             raise ZooError(
-                f"resume={resume} and ckpt={ckpt} are two trainings to continue: give one."
+                f"resume={resume} and ckpt={ckpt} name two trainings to resume: give one of them."
             )
         self.resume = resume or ckpt
         self.seed = seed
         self.on_nan = on_nan
         self.max_rollbacks = max_rollbacks
         self._rollbacks = 0
-        self._last: Path | None = None  # where the newest checkpoint is, once there is one
+        self._last: Path | None = None  # the path of the newest checkpoint, which may not exist yet
 
     def run(self, run: Run) -> dict[str, Any]:
+        """Train to the end, with rollbacks if necessary, and return the summary."""
         start = run.config["model"].get("start")
         if self.resume is not None and start is not None:
             raise ZooError(
-                f"resume={shown(self.resume)} continues a training, and model.start={start} "
-                "begins a new one with other weights: give one of them."
+                f"resume={shown(self.resume)} resumes a training, but model.start={start} starts "
+                "a new one from other weights: give one of them."
             )
         if run.config["trainer"].get("keep_memory"):
-            keep_memory()  # before torch is imported
-        run = replace(run, config=copy.deepcopy(run.config))  # a rollback changes it
+            keep_memory()  # has an effect only before torch is imported
+        run = replace(run, config=copy.deepcopy(run.config))  # because a rollback changes it
         self._count_ends(run.config["trainer"])
-        with locked(run.folder), Watch(self._go_on) as watch:
+        with locked(run.folder), Watch(self._how_to_resume) as watch:
             if is_first():
                 remove_partials(run.folder)
             while True:
                 summary = self._train(run, watch)
                 if summary is not None:
                     return summary
-                gc.collect()  # the networks and the data of the training that failed
+                gc.collect()  # free the networks and the data of the failed training
 
     def _train(self, run: Run, watch: Watch) -> dict[str, Any] | None:
-        """Train to the end and return the summary; None after a failure that is rolled back."""
+        """Train once and return the summary, or None if a rollback is to be tried."""
         import pytorch_lightning as pl
 
         from zoo.training.profile import take_profile
@@ -108,7 +109,7 @@ class Train(Task):
         checkpoint, resumed = self._checkpoint(gan, out)
         callbacks = self._callbacks(gan, config, out)
         if resumed and self._is_over(settings, data, resumed[0]):
-            resumed = (resumed[0], resumed[0])  # the last row is of a window that stays unfinished
+            resumed = (resumed[0], resumed[0])  # keep the log's last row: no training replaces it
         if checkpoint is not None:
             reach_back(settings, epochs_of(checkpoint))
         loggers = make_loggers(config.get("logger"), out, config, resumed)
@@ -117,17 +118,18 @@ class Train(Task):
         if self._rollbacks:
             self._log_rollback(loggers, resumed, config)
         elif trainer.is_global_zero:
-            for note in [*data.notes, *gan.notes, *_where(checkpoint, out), *_debugged(config)]:
+            notes = [*data.notes, *gan.notes]
+            for note in [*notes, *_new_folder_notes(checkpoint, out), *_debug_notes(config)]:
                 print(f"note: {printable(note)}")
             print(printable(_headline(gan, data, trainer, out)), flush=True)
         try:
-            with ends_told(trainer, gan, data, watch, self._go_on):
+            with failures_explained(trainer, gan, data, watch, self._how_to_resume):
                 fit(trainer, gan, data, checkpoint)
         except NonFiniteError as error:
             if self.on_nan == "rollback" and self._rollbacks < self.max_rollbacks:
                 self._roll_back(str(error), config, trainer)
                 return None
-            if not trainer.is_global_zero:  # all processes stop together, and the first one tells
+            if not trainer.is_global_zero:  # all processes stop, and the first one prints the error
                 sys.exit(0)
             raise self._diverged(error) from error
         if not trainer.is_global_zero:
@@ -136,12 +138,12 @@ class Train(Task):
             print(table)
             write_text(out / PROFILE, table)
         if checkpoint is not None and not gan.trained_steps:
-            _tell_nothing_left(checkpoint, gan, trainer, config)
+            _print_nothing_left(checkpoint, gan, trainer, config)
             return {}
         return self._summary(trainer, gan, run, time.perf_counter() - gan.started)
 
     def _data_and_gan(self, run: Run) -> tuple[Any, Any]:
-        """The data and the GAN, which is told what its checkpoints are to know of the run."""
+        """Create the data and the GAN, with the description of the run for its checkpoints."""
         from zoo.training.build import build_data, build_gan, describe_data
 
         config = run.config
@@ -160,7 +162,7 @@ class Train(Task):
         return data, gan
 
     def _callbacks(self, gan: Any, config: dict[str, Any], out: Path) -> list[Any]:
-        """The callbacks; the newest checkpoint is where the one that writes them says."""
+        """Create and check the callbacks, and find out where they write the newest checkpoint."""
         from zoo.training.callbacks.base import check_directions, check_watched
         from zoo.training.trainer import make_callbacks
 
@@ -170,11 +172,14 @@ class Train(Task):
         keeper = keeper_of(callbacks)
         self._last = None if keeper is None else keeper.last
         if keeper is None and self.on_nan == "rollback":
-            raise ZooError("on_nan=rollback goes back to checkpoints: keep callbacks.checkpoints.")
+            raise ZooError("on_nan=rollback needs checkpoints: keep callbacks.checkpoints.")
         return callbacks
 
     def _check_extent(self, make: Callable[[], Any]) -> None:
-        """Refuse a file, perhaps from somebody else, that asks for networks beyond its tensors."""
+        """Refuse a checkpoint whose settings ask for networks larger than its tensors.
+
+        The checkpoint may come from somebody else, and the networks could fill the memory.
+        """
         from zoo.cli.resume import open_training
         from zoo.inference.files import read
         from zoo.inference.rebuild import check_extent
@@ -183,31 +188,35 @@ class Train(Task):
         check_extent(make, read(file)[1], file)
 
     def _checkpoint(self, gan: Any, out: Path) -> tuple[Path | None, tuple[int, int] | None]:
-        """The checkpoint that is continued, and where its log goes on in the same folder."""
+        """Return the checkpoint to resume, and the position in the log of the same folder.
+
+        Raises:
+            ZooError: the checkpoint was trained on other data or with other parts.
+        """
         if self.resume is None:
             return None, (0, 0) if self._rollbacks else None
         from zoo.cli.resume import open_training
 
         file, info = open_training(self.resume)
-        mine = gan.describe()
-        then, now = info.get("data", mine["data"]), mine["data"]
-        if any(then.get(k) != now[k] for k in ("name", "class_names")):
+        current = gan.describe()
+        old_data, new_data = info.get("data", current["data"]), current["data"]
+        if any(old_data.get(k) != new_data[k] for k in ("name", "class_names")):
             raise ZooError(
-                f"{file} was trained on {_classes_of(then)}, not on {_classes_of(now)}: leave "
-                "datamodule settings out to continue it, or take the data as they were."
+                f"{file} was trained on {_classes_of(old_data)}, not on {_classes_of(new_data)}: "
+                "leave datamodule settings out to resume it, or restore the data."
             )
         for kind in _KEPT:
-            if kind in info and info[kind] != _as_version(mine[kind], info[kind]):
+            if kind in info and info[kind] != _comparable(current[kind], info[kind]):
                 raise ZooError(
                     f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
-                    f"asked for, {_short(mine[kind])}: leave model settings out to continue it."
+                    f"requested, {_short(current[kind])}: leave model settings out to resume it."
                 )
         if file.parent.parent.resolve() != out.resolve():
             return file, None
         return file, (info["step"], info.get("logged_step", info["step"]))
 
     def _count_ends(self, settings: dict[str, Any]) -> None:
-        """Make ends that count from the checkpoint that is continued ends like others."""
+        """Convert ends that count from the resumed checkpoint to ends of the whole training."""
         if settings.pop("ends_from_here", False) and self.resume is not None:
             from zoo.cli.resume import open_training
             from zoo.training.resuming import epochs_of
@@ -216,28 +225,30 @@ class Train(Task):
             count_from_here(settings, epochs_of(file), info["step"], info["images_seen"])
 
     def _is_over(self, settings: dict[str, Any], data: Any, step: int) -> bool:
+        """Whether a training that is resumed at `step` has already reached its end."""
         planned = dict(settings)
         set_ends(planned, data.images_per_step)
         return 0 <= planned["max_steps"] <= step
 
-    def _go_on(self) -> str:
-        """A clause for the end of a sentence about a training that ended."""
+    def _how_to_resume(self) -> str:
+        """Return a clause that says how to resume the training after an error."""
         if self._last is None or not self._last.is_file():
-            return "there is no checkpoint of it yet, so start it again."
+            return "the training has no checkpoint yet, so start it again."
         return f"resume with {program()} {argument('resume', shown(self._last.parent.parent))}"
 
     def _diverged(self, error: Exception) -> Exception:
+        """Add the number of rollbacks and the last good checkpoint to an error."""
         sentence = str(error)
         if self._rollbacks:
             sentence += f" It was rolled back {self._rollbacks} times before."
         if self._last is not None and self._last.is_file():
-            sentence += f" The weights from before are in {shown(self._last)}."
+            sentence += f" The last good weights are in {shown(self._last)}."
         return type(error)(sentence)
 
     def _roll_back(self, reason: str, config: dict[str, Any], trainer: Any) -> None:
-        """Let the next training begin at the last good checkpoint, at half the learning rates."""
+        """Go back to the last good checkpoint, for a training with half the learning rates."""
         assert self._last is not None
-        # The first process wrote it, in a folder that others may have named by another second.
+        # Only the first process knows the folder: its name contains the time of its start.
         last = trainer.strategy.broadcast(str(self._last) if self._last.is_file() else None)
         self.resume = last or self.resume
         self._rollbacks += 1
@@ -247,34 +258,36 @@ class Train(Task):
             where = "the start" if self.resume is None else shown(self.resume)
             print(
                 f"note: {reason} Going back to {where} with half the learning rates, "
-                f"model.lr_factor={model['lr_factor']:g} ({self._rollbacks} of at most "
-                f"{self.max_rollbacks} times).",
+                f"model.lr_factor={model['lr_factor']:g} (rollback {self._rollbacks} of at most "
+                f"{self.max_rollbacks}).",
                 flush=True,
             )
 
     def _log_rollback(
         self, loggers: list[Any], resumed: tuple[int, int] | None, config: dict[str, Any]
     ) -> None:
-        figures = {"rollbacks": self._rollbacks, "lr_factor": config["model"]["lr_factor"]}
+        """Log the number of rollbacks and the new factor of the learning rates."""
+        metrics = {"rollbacks": self._rollbacks, "lr_factor": config["model"]["lr_factor"]}
         for logger in loggers:
-            logger.log_metrics(figures, step=resumed[0] if resumed else 0)
+            logger.log_metrics(metrics, step=resumed[0] if resumed else 0)
             logger.save()
 
     def _summary(self, trainer: Any, gan: Any, run: Run, seconds: float) -> dict[str, Any]:
+        """Return what the command prints at its end."""
         from zoo.training.callbacks.base import Callback
 
         trained = gan.images_seen - gan.images_before
-        together = f", {gan.images_seen:,} with those before" if gan.images_before else ""
-        lines: dict[str, Any] = {"trained": f"{trained:,} images in {seconds:.0f} s{together}"}
+        total = f", {gan.images_seen:,} in total" if gan.images_before else ""
+        lines: dict[str, Any] = {"trained": f"{trained:,} images in {seconds:.0f} s{total}"}
         for callback in trainer.callbacks:
-            told = callback.summary() if isinstance(callback, Callback) else {}
-            lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in told.items()}
+            entries = callback.summary() if isinstance(callback, Callback) else {}
+            lines |= {k: shown(v) if isinstance(v, Path) else v for k, v in entries.items()}
         logs = [logger.log_dir for logger in trainer.loggers if getattr(logger, "log_dir", None)]
         if logs:
             lines["log"] = listing(shown(folder) for folder in logs)
         for logger in trainer.loggers:
             if hasattr(logger, "summary"):
-                lines |= logger.summary() or {}  # Lightning's stand-in of fast_dev_run says None
+                lines |= logger.summary() or {}  # Lightning's dummy logger returns None
         if (run.folder / PROFILE).is_file():
             lines["profile"] = shown(run.folder / PROFILE)
         if "checkpoint" in lines:
@@ -282,14 +295,13 @@ class Train(Task):
         for name in ("loss_d", "loss_g"):
             if name in gan.shown:
                 lines[name] = round(gan.shown[name], 4)
-        lines["images_per_second"] = float(
-            f"{trained / seconds:.3g}"
-        )  # pictures and checkpoints included
+        # This includes the time for sample images and checkpoints.
+        lines["images_per_second"] = float(f"{trained / seconds:.3g}")
         return lines
 
 
 def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
-    """How to go on from the checkpoint in a run's folder."""
+    """Return the commands that sample from a run's checkpoint, and that resume the training."""
     sample = f"{program()} task=sample {argument('ckpt', folder)} n=64"
     if gan.generator.num_classes:
         names = gan.data.get("class_names") or range(gan.generator.num_classes)
@@ -298,53 +310,60 @@ def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
     return {"sample": sample, "continue": f"{program()} {argument('resume', folder)} {longer}"}
 
 
-def _tell_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
+def _print_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
+    """Say that the checkpoint has reached the end of its training, and how to train longer."""
     ends = listing(f"trainer.{k}={v}" for k, v in given_ends(config["trainer"]).items())
     print(
         f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
-        f"so there is nothing left to train: add {_longer(trainer, gan, config)} to go on."
+        f"so there is nothing left to train: add {_longer(trainer, gan, config)} to train longer."
     )
 
 
 def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
-    """Overrides under which the training goes on beyond its end."""
+    """Return overrides that extend the training beyond its end."""
     epochs = trainer.fit_loop.epoch_progress.current.processed
     return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
 
 
-def _as_version(mine: Any, then: Any) -> Any:
-    """A part as checkpoints of version 0.1.0 tell it, where `then` is of one: without the head that
-    nobody chose."""
-    if isinstance(mine, dict) and isinstance(then, dict) and "head" not in then:
-        return {k: v for k, v in mine.items() if k != "head"}
-    return mine
+def _comparable(current: Any, old: Any) -> Any:
+    """Remove the head from a part's description if the old one is from version 0.1.0.
+
+    That version did not store a head that the user had not chosen.
+    """
+    if isinstance(current, dict) and isinstance(old, dict) and "head" not in old:
+        return {k: v for k, v in current.items() if k != "head"}
+    return current
 
 
-def _where(checkpoint: Path | None, out: Path) -> list[str]:
-    """A note where a run does not go on in its own folder."""
+def _new_folder_notes(checkpoint: Path | None, out: Path) -> list[str]:
+    """A note if a training is resumed in another folder than its own."""
     if checkpoint is None:
         return []
     run = checkpoint.parent.parent
     if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
         return []
-    return [f"{shown(checkpoint)} goes on in {shown(out)}; {shown(run)} stays as it is."]
+    return [f"{shown(checkpoint)} is resumed in {shown(out)}; {shown(run)} stays unchanged."]
 
 
-def _debugged(config: dict[str, Any]) -> list[str]:
-    """A note on a training that is for a look only."""
+def _debug_notes(config: dict[str, Any]) -> list[str]:
+    """A note if a preset of `debug` writes no checkpoint."""
     if not config.get("debug") or (config.get("callbacks") or {}).get("checkpoints"):
         return []
-    return [f"debug={config['debug']} writes no checkpoint: nothing to continue or to sample."]
+    return [
+        f"debug={config['debug']} writes no checkpoint, so you cannot resume this training or "
+        "sample from it."
+    ]
 
 
 def _classes_of(data: dict[str, Any]) -> str:
+    """Name a data set and its classes, for an error message."""
     names = data.get("class_names") or []
     first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
     return f"{data.get('name')} ({len(names)} classes: {first})"
 
 
 def _classes(data: Any) -> str:
-    """` in 3 classes (cat, dog, fox)` of the headline; nothing without classes."""
+    """Return ` in 3 classes (cat, dog, fox)` for the headline, or nothing without classes."""
     names = data.class_names
     if not names:
         return ""
@@ -353,6 +372,7 @@ def _classes(data: Any) -> str:
 
 
 def _short(spec: Any) -> str:
+    """Format the description of a part, of several parts, or of something else."""
     from zoo.registry.spec import in_words
 
     if isinstance(spec, str):
@@ -361,6 +381,8 @@ def _short(spec: Any) -> str:
 
 
 def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
+    """Summarize networks, loss, data and device in the sentence printed before the training."""
+
     def count(network: Any) -> str:
         return f"{sum(p.numel() for p in network.parameters()):,}"
 
@@ -373,5 +395,5 @@ def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
         f"{data.channels}×"
         f"{data.height}×{data.width}; {trainer.strategy.root_device.type}"
         f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
-        f"{trainer.precision}; everything goes to {shown(out)}"
+        f"{trainer.precision}; all files go to {shown(out)}"
     )

@@ -1,7 +1,7 @@
-"""`task=tune`: settings searched with Optuna.
+"""`task=tune`: search settings with Optuna.
 
-Hydra's own Optuna sweeper is not used: its last release (1.3.0) asks for Optuna below 3, which has
-not been maintained since 2022.
+Hydra's own Optuna sweeper is not used, because its last release (1.3.0) requires Optuna below 3,
+which has not been maintained since 2022.
 """
 
 from __future__ import annotations
@@ -29,40 +29,41 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 OWN = ("task", "space", "trials", "metric", "direction", "samples", "storage", "hydra.run.dir")
-"""Overrides that are not handed on to the trials."""
+"""Keys of the overrides that are not passed on to the trials."""
 
 TRIES = 5
+"""The number of attempts to open a storage."""
 TRY_SECONDS = 0.2
-"""Between attempts at opening a storage."""
+"""The seconds between two attempts."""
 
 
-class _NoSuchFigureError(ZooError):
-    """Neither a training nor `task=evaluate` has the figure that is searched for."""
+class _NoSuchMetricError(ZooError):
+    """Raised when neither a training nor `task=evaluate` has the metric to be optimised."""
 
 
 @task("tune")
 class Tune(Task):
     """Search settings with Optuna: every trial is a training in a folder of its own.
 
-    `python run.py task=tune trials=20 model/loss=bce,hinge 'model.lr_g=interval(1e-5,1e-3)'`: what
-    names several values is searched, everything else holds for all trials. In the same
-    `hydra.run.dir` a search goes on where it ended; one program at a time.
+    `python run.py task=tune trials=20 model/loss=bce,hinge 'model.lr_g=interval(1e-5,1e-3)'`
+    searches the overrides that name several values; the others apply to all trials. With the same
+    `hydra.run.dir`, a later command continues the search; only one program at a time may use it.
 
     Paper: Akiba et al. (2019), arXiv:1907.10902.
 
     Args:
-        space: what is searched, in Hydra's words for a sweep: `model/loss=bce,hinge`,
+        space: the overrides to search, written like a sweep: `model/loss=bce,hinge`,
             `model.d_steps=range(1,6)`, `model.lr_g=tag(log,interval(1e-5,1e-3))`.
-        trials: trainings in all, those of an earlier search in this folder included, and those
-            that were killed left out.
-        metric: what is optimised: a figure of the training's log or summary, else one of
+        trials: the total number of trainings, including those of an earlier search in this folder,
+            but not those that were killed.
+        metric: the metric to optimise: one in the training's log or summary, or else one of
             `task=evaluate`.
-        direction: `minimize` or `maximize` it; null takes the one in which the figure gets better.
-        samples: generated images where `task=evaluate` measures.
-        seed: of every training, and of the search where `storage` shares it with no other.
-        storage: of trials that several programs, on one machine or on many, search together, each
-            in a folder of its own: `sqlite:///study.db`, the address of a database server, or a
-            file ending in .log on a disk that all of them share.
+        direction: `minimize` or `maximize` it; null chooses the direction in which it improves.
+        samples: the number of generated images if `task=evaluate` measures the metric.
+        seed: the seed of every training, and of the search unless `storage` shares it.
+        storage: a storage through which several programs, on one or more machines, share the
+            search, each with a folder of its own: `sqlite:///study.db`, the address of a database
+            server, or a file ending in .log on a shared disk. null keeps it in the run's folder.
     """
 
     uses = (
@@ -89,18 +90,18 @@ class Tune(Task):
         self.storage = storage
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Run the trials in folders below the run's.
+        """Run the trials in folders below the run's folder.
 
         Raises:
-            ZooError: nothing to search, no Optuna, another search in that folder, or no trial that
-                came to an end.
+            ZooError: there is nothing to search, Optuna is missing, the folder has another search,
+                or no trial is completed.
         """
         from zoo.core.extras import require
 
         if not self.space:
             raise ZooError(
-                "task=tune needs something to search, for example model/loss=bce,hinge or "
-                "'model.lr_g=interval(1e-5,1e-3)'."
+                "task=tune needs an override with several values, for example "
+                "model/loss=bce,hinge or 'model.lr_g=interval(1e-5,1e-3)'."
             )
         require("tune", "task=tune", "optuna")
         import optuna
@@ -110,6 +111,7 @@ class Tune(Task):
             return self._search(run)
 
     def _search(self, run: Run) -> dict[str, Any]:
+        """Run trials until the study has as many as asked for, and return the summary."""
         import optuna
 
         study = optuna.create_study(
@@ -120,35 +122,35 @@ class Tune(Task):
         )
         self._check_same(study, run.folder)
         if self.storage is None:
-            # A sampler starts anew with every program: the same seed would try the same values.
-            random = (self.seed + len(study.trials)) % 2**32
-            study.sampler = optuna.samplers.TPESampler(seed=random)
+            # The sampler's state is not stored, so with the same seed it would repeat its values.
+            seed = (self.seed + len(study.trials)) % 2**32
+            study.sampler = optuna.samplers.TPESampler(seed=seed)
             killed = _fail_killed(study)
-        else:  # what runs elsewhere counts as bad, so that nobody else tries the same
+        else:  # running trials count as bad ones, so that other programs try different values
             study.sampler = optuna.samplers.TPESampler(constant_liar=True)
-            killed = 0  # what runs may run in another program
+            killed = 0  # a trial without an end may be running in another program
         while len(study.trials) - killed < self.trials:
             trial = study.ask()
-            if trial.number - killed >= self.trials:  # another program was faster
+            if trial.number - killed >= self.trials:  # another program has started the last one
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 break
             try:
                 value = self._train(trial, run)
-            except _NoSuchFigureError:  # which no other trial would have either
+            except _NoSuchMetricError:  # other trials would not have it either
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 raise
-            except Stopped as stopped:  # which tells how to go on with this training alone
+            except Stopped as stopped:  # its message says only how to resume this one training
                 again = "the same command"
                 if self.storage is None:
                     again += f" with {argument('hydra.run.dir', shown(run.folder))}"
-                stopped.args = (f"{stopped} (the search goes on with {again})",)
+                stopped.args = (f"{stopped} (continue the search with {again})",)
                 raise
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)
         return self._summary(study, run.folder)
 
     def _direction(self) -> Literal["minimize", "maximize"]:
-        """The direction asked for, or that of the metric."""
+        """Return the user's direction, or else that in which the metric improves."""
         from zoo.metrics.choice import is_better_higher
 
         if self.direction is not None:
@@ -156,45 +158,47 @@ class Tune(Task):
         return "maximize" if is_better_higher(self.metric) else "minimize"
 
     def _check_same(self, study: Study, out: Path) -> None:
-        """Refuse to go on with a search of other values, or for another figure."""
-        asked = {
+        """Refuse to continue a search with another metric or other settings."""
+        requested = {
             "metric": self.metric,
             "direction": self._direction(),
             "samples": self.samples,
             "space": sorted(o.input_line for o in self.space.values()),
         }
         direction = study.direction.name.lower()
-        held = study.user_attrs.get("search") or asked | {"direction": direction}
-        for name, value in asked.items():
-            if held[name] != value:
-                was, now = (" ".join(v) if isinstance(v, list) else v for v in (held[name], value))
-                place, other = shown(out), "hydra.run.dir"
-                if self.storage is not None:
-                    place, other = f"storage={_without_password(self.storage)}", "storage"
-                raise ZooError(
-                    f"the search in {place} has {name}={was}, not {now}: go on with that, or "
-                    f"search in another {other}."
+        stored = study.user_attrs.get("search") or requested | {"direction": direction}
+        for name, value in requested.items():
+            if stored[name] != value:
+                old, new = (
+                    " ".join(v) if isinstance(v, list) else v for v in (stored[name], value)
                 )
-        study.set_user_attr("search", asked)
+                place, option = shown(out), "hydra.run.dir"
+                if self.storage is not None:
+                    place, option = f"storage={_without_password(self.storage)}", "storage"
+                raise ZooError(
+                    f"the search in {place} has {name}={old}, not {new}: continue it with that, "
+                    f"or choose another {option}."
+                )
+        study.set_user_attr("search", requested)
 
     def _train(self, trial: Trial, run: Run) -> float | None:
-        """One training; None where it failed.
+        """Train one trial and return its metric, or None if the training failed.
 
         Raises:
-            ZooError: nothing that could be trained has such a figure.
+            ZooError: no training of this search could have the metric.
         """
         from omegaconf import OmegaConf
 
         from zoo.cli.jobs import try_task
 
-        kept = [o for o in run.overrides if key_of(o) not in OWN]
+        fixed = [o for o in run.overrides if key_of(o) not in OWN]
         chosen = [f"{key}={_suggest(trial, key, o)}" for key, o in self.space.items()]
         folder = run.folder / str(trial.number)
         print(f"\nrun {trial.number} (of {self.trials}): {' '.join(chosen)}")
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(chosen), folder / ".hydra" / "overrides.yaml")
-        # task=train: settings of hparams_search belong to the training, but its task is the search.
-        training = [*kept, *chosen, "task=train"]
+        # A file of hparams_search sets task=tune, and its other settings belong to the training.
+        training = [*fixed, *chosen, "task=train"]
         trial.set_user_attr("overrides", training)
         trial.set_user_attr("folder", str(folder.absolute()))
         summary: dict[str, Any] = {}
@@ -206,7 +210,7 @@ class Tune(Task):
                 summary[self.metric] = self._measure(folder, summary, config)
         except ZooError as error:
             summary["error"] = str(error)
-            if isinstance(error, _NoSuchFigureError) and not self._is_declared():
+            if isinstance(error, _NoSuchMetricError) and not self._is_declared():
                 raise
         write_json(folder / "summary.json", summary)
         if "error" in summary:
@@ -215,25 +219,30 @@ class Tune(Task):
         return summary[self.metric]
 
     def _measure(self, folder: Path, summary: dict[str, Any], config: DictConfig) -> float:
+        """Return a trial's metric from its log or summary, or else from `task=evaluate`.
+
+        Raises:
+            ZooError: the metric does not exist, or is not finite.
+        """
         from zoo.cli.grammar import quote
         from zoo.cli.jobs import run_task
         from zoo.explore.compare import read_metrics
 
-        figures = {k: v[1][-1] for k, v in read_metrics(folder).items()} | summary
-        if self.metric not in figures:
-            wanted = [
+        values = {k: v[1][-1] for k, v in read_metrics(folder).items()} | summary
+        if self.metric not in values:
+            evaluation = [
                 "task=evaluate",
                 f"ckpt={quote(str(folder))}",
                 f"data_dir={quote(str(config.data_dir))}",
                 f"n={self.samples}",
                 *([f"metrics=[{self.metric}]"] if self.metric in list_parts("metric") else []),
             ]
-            figures |= run_task(_compose(wanted), folder / "evaluation", wanted)
-        value = figures.get(self.metric)
+            values |= run_task(_compose(evaluation), folder / "evaluation", evaluation)
+        value = values.get(self.metric)
         if not isinstance(value, int | float):
-            names = [k for k, v in figures.items() if isinstance(v, int | float)]
-            raise _NoSuchFigureError(
-                f"metric={self.metric} is no figure of the training or of task=evaluate."
+            names = [k for k, v in values.items() if isinstance(v, int | float)]
+            raise _NoSuchMetricError(
+                f"metric={self.metric} is not a metric of the training or of task=evaluate."
                 f"{suggest(self.metric, names)} There are {listing(names)}."
             )
         if not math.isfinite(value):
@@ -241,23 +250,30 @@ class Tune(Task):
         return float(value)
 
     def _is_declared(self) -> bool:
-        """Whether other trials may have the figure: a metric's, or the penalty of some part."""
-        of = REGISTRY.having("metric", lambda live: self.metric in (live.figures or ()))
-        return bool(of) or self.metric in {part.name for part in REGISTRY.parts()}
+        """Whether other trials may have the metric, as a registered metric or a part's penalty."""
+        metrics = REGISTRY.having("metric", lambda live: self.metric in (live.figures or ()))
+        return bool(metrics) or self.metric in {part.name for part in REGISTRY.parts()}
 
     def _folder(self, trial: FrozenTrial, out: Path) -> str:
-        """Where a trial was trained, by this program or another, as a path from here."""
+        """Return the folder in which a trial was trained, by this program or another."""
         own = out / str(trial.number)
         return shown(trial.user_attrs.get("folder", own.absolute()))
 
     def _summary(self, study: Study, out: Path) -> dict[str, Any]:
+        """Compare the trials, write the best one's command to `best.txt`, and return the summary.
+
+        Raises:
+            ZooError: no trial is completed.
+        """
         from zoo.explore.compare import compare
 
         own = any((out / str(t.number)).is_dir() for t in study.trials)
-        written = compare(out) if own else {}
-        done = [t for t in study.trials if t.value is not None]
-        if not done:
-            raise ZooError(f"none of the {len(study.trials)} runs came to an end; see above why.")
+        comparison = compare(out) if own else {}
+        completed = [t for t in study.trials if t.value is not None]
+        if not completed:
+            raise ZooError(
+                f"none of the {len(study.trials)} runs was completed; the reasons are above."
+            )
         best = study.best_trial
         command = shlex.join(best.user_attrs["overrides"])
         write_text(out / "best.txt", f"{program()} {command}\n")
@@ -265,15 +281,15 @@ class Tune(Task):
             "best": f"run {best.number} with {self.metric} {best.value:.6g}",
             "run it": f"{program()} {command}",
             "sample": f"{program()} task=sample {argument('ckpt', self._folder(best, out))}",
-            **written,
+            **comparison,
         }
 
 
 def _open(place: str) -> Any:
-    """The storage of a search.
+    """Open the storage of a search.
 
     Raises:
-        ZooError: it cannot be reached, or is something else.
+        ZooError: it cannot be reached, or is not a storage.
     """
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
@@ -287,28 +303,32 @@ def _open(place: str) -> Any:
             driver = getattr(error.__cause__ or error.__context__, "name", None)
             raise ZooError(
                 f"storage={_without_password(place)} needs the Python module "
-                f"{driver or 'of its database'}, which is not installed here."
+                f"{driver or 'of its database'}, which is not installed."
             ) from error
-        except Exception as error:  # of a library of databases, with many of its own
-            if tries + 1 < TRIES:  # programs that start together make the same tables
+        except Exception as error:  # the database's library has many errors of its own
+            if tries + 1 < TRIES:  # programs that start at the same time create the same tables
                 time.sleep(TRY_SECONDS)
                 continue
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ZooError(
                 f"storage={_without_password(place)} cannot be opened "
-                f"({reason or type(error).__name__}): give an address as "
+                f"({reason or type(error).__name__}): give an address such as "
                 "sqlite:///study.db, or a file ending in .log."
             ) from error
     raise AssertionError
 
 
 def _without_password(place: str) -> str:
-    """`scheme://user:***@host/name` of a storage's address."""
+    """Hide the password in a storage's address: `scheme://user:***@host/name`."""
     return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", place)
 
 
 def _fail_killed(study: Study) -> int:
-    """End the trials that a killed search left running; how many have been killed so far."""
+    """Mark the trials that a killed search left running as failed.
+
+    Returns:
+        The number of trials killed so far, in this search and earlier ones.
+    """
     from optuna.trial import TrialState
 
     killed = study.user_attrs.get("killed", 0)
@@ -320,6 +340,11 @@ def _fail_killed(study: Study) -> int:
 
 
 def _parse(text: str) -> Any:
+    """Parse an override of the search space.
+
+    Raises:
+        ZooError: it cannot be read, or does not name several values.
+    """
     from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
@@ -329,14 +354,14 @@ def _parse(text: str) -> Any:
         raise ZooError(f"space: {text!r} cannot be read: {str(error).splitlines()[0]}.") from error
     if not parsed.is_sweep_override() or isinstance(parsed.value(), Glob):
         raise ZooError(
-            f"space: {text!r} names no values to search: write key=a,b, key=range(1,6) or "
+            f"space: {text!r} does not name several values: write key=a,b, key=range(1,6) or "
             "key=interval(0,1)."
         )
     return parsed
 
 
 def _suggest(trial: Trial, key: str, override: Any) -> Any:
-    """A value for `key` as Hydra's grammar writes it."""
+    """Ask Optuna for a value of `key`, as Hydra's grammar writes it."""
     from hydra.core.override_parser.types import IntervalSweep
 
     sweep = override.value()
@@ -350,7 +375,7 @@ def _suggest(trial: Trial, key: str, override: Any) -> Any:
 
 
 def _compose(overrides: list[str]) -> DictConfig:
-    """The configuration of a run; inside of a job of Hydra's, with its search path."""
+    """Compose the configuration of a run; within one of Hydra's jobs, use the job's search path."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig

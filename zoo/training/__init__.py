@@ -1,7 +1,8 @@
-"""Training: the step in pure PyTorch, the LightningModule around it, and what they need.
+"""Training: the adversarial step in pure PyTorch, and the LightningModule that runs it.
 
-Imports metrics, inference and all below them, and no command line; step.py and what it imports take
-no Lightning.
-From outside, `gan.GAN` and `step.AdversarialStep` are what trains, `build` makes them of a
-configuration; README.md says what is in which file.
+The entry points are `gan.GAN` and `step.AdversarialStep`; `build` makes a GAN from a configuration.
+README.md lists the files.
+
+This package imports metrics, inference and the packages below them, but not the command line.
+step.py and the modules that it imports do not depend on Lightning.
 """

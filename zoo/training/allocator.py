@@ -1,4 +1,7 @@
-"""Keeping memory on CPU: glibc hands large blocks back to the kernel, which clears them anew."""
+"""Settings of glibc's allocator that make a process keep its memory instead of returning it.
+
+By default, glibc returns large blocks to the kernel, which then has to clear their pages again.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,20 @@ import sys
 
 from zoo.core.errors import ZooError
 
-# The names of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _PAD = 64 * 2**20
 
 
 def keep_memory() -> None:
-    """Have this process keep the memory that it frees, in huge pages where the kernel gives them.
+    """Keep freed memory in this process, in huge pages if the kernel provides them.
 
-    A step frees and takes the same large blocks over and over; each time the kernel clears their
-    pages. The price is that the process stays at its peak. Call it before torch is imported, which
-    looks at `THP_MEM_ALLOC_ENABLE` when it is first asked for memory.
+    A training step frees and allocates the same large blocks again and again. The price is that the
+    process stays at its peak memory. Call this before torch is imported, since torch reads
+    `THP_MEM_ALLOC_ENABLE` when it first allocates memory.
 
     Raises:
-        ZooError: the C library is not glibc, whose settings these are.
+        ZooError: The C library is not glibc, or it rejects the settings.
     """
     mallopt = None
     if sys.platform == "linux":
@@ -31,4 +34,4 @@ def keep_memory() -> None:
     os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
     for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, _PAD)):
         if mallopt(option, value) != 1:
-            raise ZooError("trainer.keep_memory=true: this C library refuses its settings.")
+            raise ZooError("trainer.keep_memory=true: the C library rejects the settings it needs.")

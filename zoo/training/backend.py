@@ -1,4 +1,4 @@
-"""What a training framework replaces in the step."""
+"""The operations of the training step that depend on the training framework."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 
 class Backend:
-    """The calls that a training framework replaces by its own: precision, scaling, processes.
+    """Runs backward passes and optimizer steps in a single process, without loss scaling.
+
+    A training framework overrides the methods to add gradient scaling, several processes and hooks.
 
     Attributes:
-        world_size: processes that train together.
-        obstacle: why these calls cannot be captured in a CUDA graph, as a clause ("a gradient
-            scaler waits for the device"); empty where they can.
+        world_size: The number of processes that train together.
+        obstacle: A clause that says why these operations cannot be captured in a CUDA graph ("a
+            gradient scaler waits for the device"); empty if they can.
     """
 
     world_size: int = 1
@@ -20,19 +22,19 @@ class Backend:
 
     @property
     def loss_scale(self) -> Tensor | float:
-        """What gradients are larger by within a backward pass; a tensor on the device, or 1."""
+        """The factor that scales gradients during a backward pass; a tensor on the device, or 1."""
         return 1.0
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
-        """Compute gradients; a gradient scaler scales here."""
+        """Compute gradients; a gradient scaler scales the loss first."""
         loss.backward(retain_graph=retain_graph)
 
     def sync_gradients(self, network: nn.Module) -> None:
         """Average the gradients of `network` over processes."""
 
     def optimize(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
-        """Step the optimizer of `network`; clipping and unscaling belong here."""
+        """Step the optimizer of `network`, after unscaling and clipping its gradients if needed."""
         optimizer.step()
 
     def count_step(self) -> None:
-        """Called after every whole step, also where the rest was replayed from a CUDA graph."""
+        """Count one whole training step; called even if the step was replayed from a CUDA graph."""

@@ -1,4 +1,4 @@
-"""From a plain configuration to a data module and a GAN."""
+"""Building a data module and a GAN from a configuration of plain values."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _OWN = (*_PARTS, "latent_dim", "conditional", "schedules")
 
 
 def part_of(kind: str, node: Any) -> tuple[str, dict[str, Any]]:
-    """Name and options of the part that a config node stands for.
+    """Return the name and the options of the part that a config node describes.
 
     Raises:
-        ZooError: the node has no `_target_`, or one that is not registered.
+        ZooError: The node has no `_target_`, or one that is not registered.
     """
     if not isinstance(node, dict) or "_target_" not in node:
         raise ZooError(
-            f"the configuration names no {kind}; choose one of {listing(list_parts(kind))} with "
+            f"the configuration has no {kind}; choose one of {listing(list_parts(kind))} with "
             f"model/{kind}=… ."
         )
     options = {str(k): v for k, v in node.items() if k != "_target_"}
@@ -34,7 +34,7 @@ def part_of(kind: str, node: Any) -> tuple[str, dict[str, Any]]:
 
 
 def build_data(node: dict[str, Any], data_dir: str, seed: int) -> DataModule:
-    """Make and load the data set that a config node stands for."""
+    """Create the data module that a config node describes, and load its data."""
     name, options = part_of("datamodule", node)
     data = create("datamodule", name, **options, **_fill("datamodule", name, data_dir, seed))
     data.prepare_data()
@@ -48,7 +48,7 @@ def _fill(kind: str, name: str, data_dir: str, seed: int) -> dict[str, Any]:
 
 
 def describe_data(data: DataModule, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What a checkpoint says of its data set, as plain values."""
+    """Return the description of a data set that checkpoints store, as plain values."""
     return {
         "name": data.name,
         "options": {**(options or {}), **data.kept_options},
@@ -60,10 +60,10 @@ def describe_data(data: DataModule, options: dict[str, Any] | None = None) -> di
 
 
 def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
-    """Make the GAN that the config node `model` stands for, for images of `data`.
+    """Build the GAN that the config node `model` describes, for the images of `data`.
 
     Raises:
-        ZooError: an unknown part, a wrong option, or parts that do not go together.
+        ZooError: A part is unknown, an option is wrong, or the parts are not compatible.
     """
     from zoo.training.gan import GAN
     from zoo.training.networks import make_discriminator, make_generator
@@ -115,68 +115,73 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
 def _classes(
     conditional: bool | None, data: DataModule, parts: dict[str, str], packs: int
 ) -> tuple[int, str]:
-    """How many classes the networks get, and a note where labels that are there are not used.
+    """Return the number of classes of the networks, and a note if available labels are not used.
 
     Args:
-        conditional: as the setting; None takes labels where they are of use.
-        parts: the names of generator, discriminator, and of a head that was chosen, by kind.
-        packs: how many images D sees as one.
+        conditional: The setting `model.conditional`; None uses labels if they are of any use.
+        data: The data module.
+        parts: The names of the generator, the discriminator, and the head if one is set, by kind.
+        packs: How many images D sees as one.
 
     Raises:
-        ZooError: labels are needed, and there are none or they are not to be used.
+        ZooError: A part needs labels, but the data set has none or `conditional` is False.
     """
     requires = {
         kind: getattr(REGISTRY.get(kind, name).load(), "requires_labels", False)
         for kind, name in parts.items()
     }
-    needing = [f"{kind} {parts[kind]!r}" for kind, required in requires.items() if required]
+    in_need = [f"{kind} {parts[kind]!r}" for kind, required in requires.items() if required]
     note = ""
     if conditional is None:
-        # A head that has no use for labels is chosen to train without.
+        # Choosing a head that does not use labels means training without them.
         usable = data.num_classes > 0 and requires.get("head", True)
-        if usable and not needing and packs > 1:
-            note = f"packs of images have no one label: those of {data.name} are not used."
-        conditional = bool(needing) or (usable and not note)
+        if usable and not in_need and packs > 1:
+            note = (
+                f"the labels of {data.name} are not used, since a pack of images has no single "
+                "label."
+            )
+        conditional = bool(in_need) or (usable and not note)
     num_classes = data.num_classes if conditional else 0
-    if num_classes == 0 and (needing or conditional):
+    if num_classes == 0 and (in_need or conditional):
         if data.num_classes:
             reason = "model.conditional=false"
         else:
             reason = f"data set {data.name!r} has no classes: choose one that has"
             if hasattr(data, "labels"):
-                reason += ", or say which with datamodule.labels=FILE"
-        asked = listing(needing) if needing else "model.conditional=true"
-        raise ZooError(f"{asked} needs labels, but {reason}")
+                reason += ", or give labels with datamodule.labels=FILE"
+        subject = listing(in_need) if in_need else "model.conditional=true"
+        raise ZooError(f"{subject} needs labels, but {reason}")
     return num_classes, note
 
 
-def schedules(node: dict[str, Any], place: str = "") -> dict[str, Schedule]:
-    """The schedules of a config node by target.
+def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
+    """Create the schedules that a config node describes, by target.
 
     Args:
         node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
-            dots: `{regularizer.r1.gamma: {…}}`.
+            dotted keys: `{regularizer.r1.gamma: {…}}`.
+        prefix: A prefix of the targets; used in the recursion.
 
     Raises:
-        ZooError: an entry names no schedule, or one with an option it does not have.
+        ZooError: An entry is not a schedule, or has an unknown name or option.
     """
-    found: dict[str, Schedule] = {}
+    by_target: dict[str, Schedule] = {}
     for key, value in node.items():
-        target = f"{place}{key}"
+        target = f"{prefix}{key}"
         if value is None:
             continue
         if not isinstance(value, dict):
             raise ZooError(
-                f"model.schedules: {target}={value} is no schedule; give for instance "
-                f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}, with a name of "
+                f"model.schedules: {target}={value} is not a schedule; give, for instance, "
+                f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}; the names are "
                 f"{listing(list_parts('schedule'))}."
             )
         if isinstance(value.get("name"), str):
             options = {str(k): v for k, v in value.items() if k != "name"}
-            found[target] = create("schedule", value["name"], **options)
+            by_target[target] = create("schedule", value["name"], **options)
         else:
-            found |= schedules(value, f"{target}.")
-    return found
+            by_target |= schedules(value, f"{target}.")
+    return by_target
 
 
 def _create(kind: str, node: Any, **filled: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What does not go together, said in words before training starts."""
+"""Checks, before training starts, of whether parts and settings are compatible."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ def check(
     loss: Loss,
     regularizers: Sequence[Regularizer],
 ) -> list[str]:
-    """Refuse combinations that are mathematically wrong.
+    """Reject combinations of parts that are mathematically wrong.
 
     Args:
-        regularizers: all of them, those that the loss brings along included.
+        generator, discriminator, loss: The parts.
+        regularizers: All regularizers, including those that come with the loss.
 
     Returns:
-        Notes on choices that work otherwise than asked for.
+        Notes on parts that will work differently than requested.
 
     Raises:
-        ZooError: the combination is wrong; the sentence says what to choose instead.
+        ZooError: The combination is wrong; the message says what to choose instead.
     """
     packs = packs_of(regularizers)
     movers_of(regularizers)
@@ -47,35 +48,33 @@ def check(
             f"generator {_name(generator)} makes {generator.channels}×"
             f"{size_in_words(generator.image_size)} images{packed} but discriminator "
             f"{_name(discriminator)} takes {discriminator.channels}×"
-            f"{size_in_words(discriminator.image_size)}: build both for one size."
+            f"{size_in_words(discriminator.image_size)}: build both for the same size."
         )
     if packs > 1 and discriminator.num_classes:
         raise ZooError(
-            f"packs of {packs} images have no one label, and discriminator {_name(discriminator)} "
-            "asks for it: train with model.conditional=false"
+            f"a pack of {packs} images has no single label, which discriminator "
+            f"{_name(discriminator)} needs: train with model.conditional=false"
         )
     check_scores(discriminator, regularizers)
     notes = []
-    head = getattr(discriminator, "head", None)  # a plugin may do without
-    asks = discriminator.requires_labels or head is None or head.requires_labels
-    if generator.num_classes and not asks:
+    head = getattr(discriminator, "head", None)  # a plugin may have none
+    uses_labels = discriminator.requires_labels or head is None or head.requires_labels
+    if generator.num_classes and not uses_labels:
         notes.append(
             f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
-            f"discriminator {_name(discriminator)} does not ask for them, so they will not matter."
+            f"discriminator {_name(discriminator)} does not use them, so they will have no effect."
         )
     if head is not None and head.replaces_loss:
-        theirs = f"head {type(head).__name__} of discriminator {_name(discriminator)}"
+        owner = f"head {type(head).__name__} of discriminator {_name(discriminator)}"
         weighing = [r for r in regularizers if r.overrides("weights")]
         if weighing:
             notes.append(
-                f"regularizer {_name(weighing[0])} weighs the values of the loss, but {theirs} has "
-                "losses of its own in its place, so it has no effect."
+                f"regularizer {_name(weighing[0])} weights the values of the loss, but {owner} "
+                "replaces the loss by losses of its own, so the regularizer has no effect."
             )
-        brought = named(loss.regularizers())
-        stays = f", and of that method {listing(brought)} alone stays" if brought else ""
-        notes.append(
-            f"{theirs} has losses of its own in place of loss {_name(loss)} on scores{stays}."
-        )
+        penalties = named(loss.regularizers())
+        remainder = f"; of that method, only {listing(penalties)} remains" if penalties else ""
+        notes.append(f"{owner} replaces loss {_name(loss)} by losses of its own{remainder}.")
     return notes
 
 
@@ -88,33 +87,33 @@ def set_up(
     """Let regularizers prepare the networks.
 
     Args:
-        started: whether their weights are those of another training.
+        regularizers, generator, discriminator: The parts.
+        started: Whether the networks start from pretrained weights.
 
     Returns:
-        Notes on weights that stay as nobody trained them.
+        Notes on weights that are frozen although they were never trained.
     """
 
-    def learning() -> int:
+    def trainable() -> int:
         return sum(p.requires_grad for p in discriminator.parameters())
 
     notes = []
     for regularizer in regularizers:
-        before = learning()
+        before = trainable()
         regularizer.setup(generator, discriminator)
-        if learning() < before and not started:
+        if trainable() < before and not started:
             notes.append(
-                f"regularizer {_name(regularizer)} holds weights of D as they are at the "
-                "beginning: untrained ones, unless model.start=… or a training that goes on brings "
-                "others."
+                f"regularizer {_name(regularizer)} freezes weights of D at their initial values, "
+                "which are untrained unless they come from model.start=… or a resumed training."
             )
     return notes
 
 
 def check_decay(schedules: Collection[str], lr_decay: str) -> None:
-    """Refuse a learning rate that decays and is scheduled.
+    """Reject a learning rate that both decays and is scheduled.
 
     Raises:
-        ZooError: there is one.
+        ZooError: There is such a learning rate.
     """
     rates = [name for name in ("lr_g", "lr_d") if name in schedules]
     if rates and lr_decay != "none":
@@ -127,11 +126,12 @@ def check_decay(schedules: Collection[str], lr_decay: str) -> None:
 def overruled(
     schedules: Mapping[str, Schedule], own: Mapping[str, float | None], parts: Mapping[str, Any]
 ) -> list[str]:
-    """Notes on settings in whose place a schedule puts other values from the first image on.
+    """Return notes on settings that have no effect because a schedule replaces them from the start.
 
     Args:
-        own: settings of the training by the schedules' targets.
-        parts: that have options to schedule, by the targets without the option.
+        schedules: The schedules by target.
+        own: The training's own settings by target; None if one was left at its default.
+        parts: The parts with schedulable options, by the prefix of their targets.
     """
     notes = []
     for target, schedule in schedules.items():
@@ -143,64 +143,67 @@ def overruled(
             value = None if value == defaults.get(option) else value
         if value is not None and value not in (schedule(0), schedule(schedule.warm_up)):
             notes.append(
-                f"model.schedules sets {target} from {schedule(0):g} on: {target}="
-                f"{float(value):g} has no effect."
+                f"{target}={float(value):g} has no effect, since model.schedules sets {target}, "
+                f"starting at {schedule(0):g}."
             )
     return notes
 
 
 def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterable[str]) -> None:
-    """Refuse an augmentation that changes nothing, unless a schedule makes it.
+    """Reject an augmentation that changes nothing, unless a schedule controls its strength.
 
     Raises:
-        ZooError: there is one.
+        ZooError: There is such an augmentation.
     """
     scheduled = [name.rpartition(".")[0] for name in schedules]
     for augmentation in augmentations:
         name = _name(augmentation).strip("'")
         if not augmentation.acts and f"augmentation.{name}" not in scheduled:
             raise ZooError(
-                f"augmentation {name} changes nothing as it is set: give its strength, schedule it "
+                f"augmentation {name} changes nothing as configured: set its strength, schedule it "
                 "(model.schedules), or leave it out."
             )
 
 
 def per_sample(regularizers: Iterable[Regularizer]) -> list[Regularizer]:
-    """Regularizers that differentiate D's score of each image alone, which batch norm falsifies."""
+    """Return the regularizers that differentiate D's score of each image separately.
+
+    Their gradients are wrong if D has batch norm.
+    """
     return [r for r in regularizers if r.per_sample and "discriminator" in r.sides]
 
 
 def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularizer]) -> None:
-    """Refuse regularizers that need other scores than this discriminator gives, of other images.
+    """Reject regularizers that do not work with the scores of this discriminator.
 
-    A `per_sample` one beside a D that mixes the images of a batch, one of `one_score` beside a D
-    that gives several, and packs beside a head that reads each image.
+    These are `per_sample` regularizers with a D that has batch norm, `one_score` regularizers with
+    a D that gives several scores per image, and packs with a head that reads each image.
 
     Raises:
-        ZooError: there is one; the sentence says what to choose instead.
+        ZooError: There is such a regularizer; the message says what to choose instead.
     """
     regularizers = list(regularizers)
     head = getattr(discriminator, "head", None)
     if packs_of(regularizers) > 1 and getattr(head, "reads_each_image", False):
         packing = next(r for r in regularizers if r.packs > 1)
         raise ZooError(
-            f"head {type(head).__name__} of discriminator {_name(discriminator)} reads each image "
-            f"on its own, but regularizer {_name(packing)} shows {packing.packs} of them as one: "
-            "leave one of them out."
+            f"head {type(head).__name__} of discriminator {_name(discriminator)} needs to see each "
+            f"image on its own, but regularizer {_name(packing)} combines {packing.packs} of them "
+            "into one: leave one of the two out."
         )
-    alone = [r for r in regularizers if r.one_score]
-    if alone and discriminator.several_scores:
+    single = [r for r in regularizers if r.one_score]
+    if single and discriminator.several_scores:
         raise ZooError(
-            f"regularizer {_name(alone[0])} needs one score per image, but discriminator "
-            f"{_name(discriminator)} gives several: choose one without scores of patches, scales "
+            f"regularizer {_name(single[0])} needs one score per image, but discriminator "
+            f"{_name(discriminator)} gives several: choose one that does not score patches, scales "
             "or pixels."
         )
     penalties = per_sample(regularizers)
     if penalties and discriminator.has_batch_statistics:
         raise ZooError(
-            f"regularizer {_name(penalties[0])} differentiates each image's score on its own, but "
-            f"discriminator {_name(discriminator)} mixes the images of a batch by batch norm: "
-            "choose model.discriminator.norm=layer or none where it has that option, or a "
+            f"regularizer {_name(penalties[0])} differentiates the score of each image separately, "
+            f"but discriminator {_name(discriminator)} mixes the images of a batch through batch "
+            "norm: choose model.discriminator.norm=layer or none if it has that option, or a "
             "discriminator without batch norm."
         )
 

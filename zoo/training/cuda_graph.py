@@ -1,8 +1,9 @@
 """The whole adversarial step as a CUDA graph: one launch instead of hundreds.
 
-At 32x32 pixels a GPU waits for Python most of the time. A graph records the kernels of a step once
-and replays them: updates of D and G, optimizers, average, random numbers. The numbers are those of
-the eager step, since the graph reads the same generator, learning rates and averages.
+At 32×32 pixels, a GPU waits for Python most of the time. A graph records the kernels of a step once
+and replays them: the updates of D and G, the optimizers, the weight average and the random numbers.
+The results are those of the eager step, since the graph reads the same state of the random number
+generator, the same learning rates and the same weight of the average.
 """
 
 from __future__ import annotations
@@ -21,25 +22,26 @@ Capture = Callable[[Callable[[], Tensor]], Replay]
 
 
 class GraphedStep:
-    """An `AdversarialStep` that is captured as CUDA graphs, with the same call.
+    """An `AdversarialStep` that runs as CUDA graphs; it is called in the same way.
 
-    There is one graph for each distinct schedule (which lazy regularizers are due), all in one
-    memory pool. The first `warmup` steps of a schedule run eagerly on a side stream: they are real
-    steps of training, which fill what must exist before a capture (the optimizers' state, the
-    workspaces of libraries). Recording itself computes nothing, so no step is lost or done twice.
+    There is one graph for each distinct schedule (the set of lazy regularizers that are due), all
+    in one memory pool. The first `warmup` steps run eagerly on a side stream: they are real
+    training steps, which also create what must exist before a capture (the state of the optimizers,
+    the workspaces of libraries). Capturing computes nothing, so no step is lost or done twice.
 
-    Where capture is impossible, every step runs eagerly, and `note` and `say` tell why.
+    If capturing is impossible, every step runs eagerly, and `note` says why.
 
     Args:
-        step: the step; its optimizers are made capturable (their learning rates become tensors,
-            which `fill_` and torch's schedulers change in place).
-        warmup: eager steps before the first capture; later schedules have one each.
-        capture: makes a replay of a function; CUDA graphs unless a test puts its own in place.
-        say: told, once, why a capture failed in the middle of training.
+        step: The step. Its optimizers are made capturable: their learning rates become tensors,
+            which are changed in place.
+        warmup: The number of eager steps before the first capture; each later schedule has one.
+        capture: Captures a function and returns its replay; None for CUDA graphs. Tests pass
+            their own.
+        say: Called with a note, once, if capturing fails in the middle of training.
 
     Attributes:
-        note: why it runs eagerly, in words; empty while nothing is in the way.
-        captured: schedules captured so far.
+        note: A sentence that says why the step runs eagerly; empty if it is captured.
+        captured: The number of schedules captured so far.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class GraphedStep:
     def __call__(
         self, images: Tensor, labels: Tensor | None, index: int, images_seen: int | None = None
     ) -> dict[str, Tensor]:
-        """Like `AdversarialStep.__call__`; a batch shaped unlike the first one runs eagerly."""
+        """Train for one step; a batch whose shape differs from the first one's runs eagerly."""
         if self.note or not self._fits(images, labels):
             return self.step(images, labels, index, images_seen)
         self.step.prepare(len(images), index, images_seen)
@@ -97,16 +99,16 @@ class GraphedStep:
             if seen <= (1 if self._replays else self.warmup):
                 return self._warm_up(images, labels, index)
         self._fill(images, labels)
-        if key not in self._replays and not self._captures(key, index):
+        if key not in self._replays and not self._try_capture(key, index):
             return step.run(images, labels, index)
-        # A copy: the next replay overwrites what this one returns.
+        # Copied, since the next replay overwrites the tensor.
         values = self._replays[key]().clone()
         for parameter, gradient in zip(self._parameters, self._gradients[key], strict=True):
             parameter.grad = gradient
         return dict(zip(self._names[key], values.unbind(), strict=True))
 
-    def _captures(self, key: Hashable, index: int) -> bool:
-        """Capture the work of `key`; where that fails, say so and never try again."""
+    def _try_capture(self, key: Hashable, index: int) -> bool:
+        """Capture the work of `key`; if that fails, say so and run eagerly from now on."""
         try:
             self._replays[key] = self._capture(lambda: self._recorded(key, index))
         except RuntimeError as error:
@@ -115,13 +117,13 @@ class GraphedStep:
             if self._say is not None:
                 self._say(self.note)
             return False
-        # Held for as long as the graph: whoever looks at gradients after a replay finds those of
-        # that replay, in memory that no other graph of the pool writes to.
+        # Kept for as long as the graph, so that the gradients seen after a replay are those of that
+        # replay, in memory that no other graph of the pool writes to.
         self._gradients[key] = [parameter.grad for parameter in self._parameters]
         return True
 
     def _recorded(self, key: Hashable, index: int) -> Tensor:
-        """The work of a graph, on its static inputs: all metrics in one tensor."""
+        """Do the work of a graph on its static inputs; return all metrics in one tensor."""
         assert self._images is not None
         metrics = self.step.run(self._images, self._labels, index)
         self._names[key] = list(metrics)
@@ -134,7 +136,7 @@ class GraphedStep:
             self._labels.copy_(labels)
 
     def _warm_up(self, images: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
-        """A real step on a side stream, as capturing asks for."""
+        """Run one training step eagerly on a side stream, as capturing requires."""
         if images.device.type != "cuda":
             return self.step.run(images, labels, index)
         metrics: dict[str, Tensor] = on_side_stream(lambda: self.step.run(images, labels, index))
@@ -144,32 +146,32 @@ class GraphedStep:
 
 
 class CudaCapture:
-    """Captures functions as CUDA graphs in one memory pool.
+    """Captures functions as CUDA graphs that share one memory pool.
 
-    Sharing it is safe in any order of replays: what outlives a replay inside the pool is copied at
-    once (the metrics) or held for as long as its graph (the gradients). Weights, averages and
-    optimizer states are older than any capture.
+    Sharing is safe in any order of replays: the tensors in the pool that are read after a replay
+    are either copied at once (metrics) or live as long as their graph (gradients). Weights,
+    averages and optimizer states were allocated before any capture.
     """
 
     def __init__(self) -> None:
         self._pool: Any = None
 
     def __call__(self, function: Callable[[], Tensor]) -> Replay:
-        # Casts that autocast cached outside of the graph must not be baked into it.
+        # Otherwise, the graph would contain casts that autocast cached before.
         torch.clear_autocast_cache()
         random = torch.cuda.default_generators[torch.cuda.current_device()]
         before = random.clone_state()
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads (a loader that pins memory) may go on calling CUDA meanwhile.
+            # Other threads (such as a loader's, which pins memory) may keep calling CUDA.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 result = function()
         except BaseException:
-            # A generator that was captured and never released draws no number again.
+            # A random generator that stays registered with a failed capture cannot draw any more.
             random.graphsafe_set_state(before)
             raise
         finally:
-            # After a failure it would hold casts that were recorded and never computed.
+            # Otherwise, the cache would hold casts that were recorded but never computed.
             torch.clear_autocast_cache()
         self._pool = graph.pool()
 
@@ -182,12 +184,12 @@ class CudaCapture:
 
 @functools.cache
 def _side_stream(device: int) -> torch.cuda.Stream:
-    """One for all warm-ups, since memory freed on a stream serves that stream alone."""
+    """Return the stream of all warm-ups; memory freed on a stream is reused only on that stream."""
     return torch.cuda.Stream(device)
 
 
 def on_side_stream(function: Callable[[], Any]) -> Any:
-    """Call `function` on a CUDA stream of its own, in order with what the current one does."""
+    """Call `function` on a side stream that waits for the current stream, and vice versa."""
     main = torch.cuda.current_stream()
     side = _side_stream(torch.cuda.current_device())
     side.wait_stream(main)
@@ -198,21 +200,21 @@ def on_side_stream(function: Callable[[], Any]) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """What went wrong first: a capture that is broken off fails once more at its end."""
+    """Return the first line of the original error, since a failed capture raises another."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error).strip().partition("\n")[0]
 
 
 def obstacle(step: AdversarialStep) -> str:
-    """Why `step` cannot be captured as a CUDA graph, as a sentence; empty where it can."""
+    """Return a sentence on why `step` cannot be captured as a CUDA graph; empty if it can."""
     methods: list[Any] = [step.loss, *step.regularizers.values(), *step.augmentations]
     if step.generator.latent is not None:
         methods.append(step.generator.latent)
     head = getattr(step.discriminator, "head", step.discriminator)
     for part in (step.generator, step.discriminator, head, *methods):
         if not getattr(part, "claims_cuda_graph", False):  # any module can be an augmentation
-            return f"no CUDA graph: {type(part).__name__} does not claim to work in one."
+            return f"no CUDA graph: {type(part).__name__} is not declared to work in one."
     device = next(step.generator.parameters()).device.type
     if device != "cuda":
         return f"CUDA graphs need a CUDA device; the networks are on {device}."
@@ -229,7 +231,7 @@ def obstacle(step: AdversarialStep) -> str:
 
 
 def make_capturable(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimizer work inside a CUDA graph: learning rates and step counts on the device."""
+    """Move an optimizer's learning rates and step counts to the device, for use in a CUDA graph."""
     for group in optimizer.param_groups:
         device = group["params"][0].device
         group["capturable"] = True

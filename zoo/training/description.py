@@ -1,4 +1,4 @@
-"""What a checkpoint says of data that nobody described."""
+"""The default description of a data set, for checkpoints of a GAN that was given none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo.contracts.generator import Generator
 
 
 def unknown_data(generator: Generator) -> dict[str, Any]:
-    """What is known of the data where nobody described it."""
+    """Describe a data set as far as the generator determines it: shape and number of classes."""
     return {
         "name": "unnamed",
         "options": {},

@@ -1,4 +1,4 @@
-"""Adam for steps in a CUDA graph whose betas change."""
+"""Adam with betas on the device, so that they can change within a CUDA graph."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from zoo.core import torch_internals as lists
 
 
 class DeviceAdam(torch.optim.Adam):
-    """Adam, or AdamW, that reads its betas from the device, as a graph must where they change.
+    """Adam, or AdamW, that reads its betas from tensors on the device.
 
-    torch's own takes them as numbers, which a graph would freeze. What it computes is the same but
-    for rounding, in about twenty kernels instead of one.
+    torch's Adam takes them as Python numbers, which a CUDA graph would freeze. The results are the
+    same up to rounding, with about twenty kernels instead of one.
 
     Args:
-        weights: of one network.
-        lr: learning rate.
-        betas: decays of the two moments.
-        eps: added to the denominator.
-        weight_decay: L2 penalty, or what AdamW takes off the weights at each step.
-        decoupled: AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101).
+        weights: The parameters to optimize.
+        lr: The learning rate.
+        betas: The decay rates of the two moments.
+        eps: A term added to the denominator for numerical stability.
+        weight_decay: The factor of the L2 penalty, or of AdamW's decoupled weight decay.
+        decoupled: Whether to use AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101).
     """
 
     def __init__(
@@ -45,17 +45,20 @@ class DeviceAdam(torch.optim.Adam):
             decoupled_weight_decay=decoupled,
         )
         device = self.param_groups[0]["params"][0].device
-        # In float64, where 1 - 0.999 keeps its digits.
+        # In float64, so that 1 - 0.999 is precise.
         self._betas = [
             torch.zeros(2, dtype=torch.float64, device=device) for _ in self.param_groups
         ]
         self.hold_betas()
 
     def hold_betas(self) -> None:
-        """Bring the groups' betas to the device; whoever changes them calls it, outside a graph."""
-        for group, held in zip(self.param_groups, self._betas, strict=True):
+        """Copy the groups' betas to the device.
+
+        Call this after changing them, outside of a CUDA graph.
+        """
+        for group, betas in zip(self.param_groups, self._betas, strict=True):
             for i, value in enumerate(group["betas"]):
-                held[i].fill_(value)
+                betas[i].fill_(value)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -63,10 +66,10 @@ class DeviceAdam(torch.optim.Adam):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group, held in zip(self.param_groups, self._betas, strict=True):
+        for group, betas in zip(self.param_groups, self._betas, strict=True):
             weights = [p for p in group["params"] if p.grad is not None]
             if weights:
-                self._update(weights, group, *held.unbind())
+                self._update(weights, group, *betas.unbind())
         return loss
 
     def _update(
@@ -87,20 +90,19 @@ class DeviceAdam(torch.optim.Adam):
         lists.add_(first, lists.mul(gradients, 1 - beta1))
         lists.mul_(second, beta2)
         lists.add_(second, lists.mul(lists.mul(gradients, gradients), 1 - beta2))
-        # A weight that was frozen for a while has seen fewer steps than the others.
+        # One count per weight, since a weight that was frozen for a while has seen fewer steps.
         steps = torch.stack(counts).double()
-        below = lists.sqrt(second)
-        lists.mul_(below, (1 - beta2**steps).rsqrt().to(weights[0].dtype).unbind())
-        lists.add_(below, group["eps"])
-        moves = lists.div(first, below)
+        denominators = lists.sqrt(second)
+        lists.mul_(denominators, (1 - beta2**steps).rsqrt().to(weights[0].dtype).unbind())
+        lists.add_(denominators, group["eps"])
+        moves = lists.div(first, denominators)
         lists.mul_(moves, (lr / (1 - beta1**steps)).to(weights[0].dtype).unbind())
         lists.sub_(weights, moves)
 
     def _state_of(self, weight: Tensor) -> dict[str, Tensor]:
-        state = self.state[weight]
+        state: dict[str, Tensor] = self.state[weight]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
             state["exp_avg"] = torch.zeros_like(weight)
             state["exp_avg_sq"] = torch.zeros_like(weight)
-        found: dict[str, Tensor] = state
-        return found
+        return state

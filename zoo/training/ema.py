@@ -1,4 +1,4 @@
-"""Moving average of the generator's weights."""
+"""The moving average of the generator's weights."""
 
 from __future__ import annotations
 
@@ -20,36 +20,38 @@ _Place = tuple[nn.Module, nn.Module, str]
 
 @held_to_signature("ema: ")
 class EMA:
-    """A copy of a generator whose weights are the moving average of the trained ones.
+    """A copy of a generator whose weights are a moving average of the trained weights.
 
-    Parameters and the running statistics of batch norm are averaged. The u and v of spectral norm
-    belong to one weight and mean nothing when averaged: those of the zoo's layers follow the
-    averaged weight by a power iteration per update. Every other buffer is copied.
+    Parameters and the running statistics of batch norm are averaged. The vectors u and v of
+    spectral norm belong to one particular weight, so that averaging them is meaningless; in the
+    zoo's layers they follow the averaged weight by one power iteration per update. All other
+    buffers are copied.
 
-    The decay is beta = 0.5^(images per update / half-life), as in Karras et al. (2018),
-    arXiv:1710.10196, so that it does not depend on the batch size. While the half-life is longer
-    than `rampup` times the images seen, it is shortened to that, so that the random weights of the
-    start are soon forgotten.
+    The decay per update is beta = 0.5^(images per update / half-life), as in Karras et al. (2018),
+    arXiv:1710.10196, so that the average does not depend on the batch size. While the half-life
+    exceeds `rampup` times the images seen, that product is used instead, so that the random initial
+    weights are soon forgotten.
 
-    With `equal` it is the plain mean of the weights after every update from `start` on, of which
-    the n-th moves it by 1/n (SWA: Izmailov et al., 2018, arXiv:1803.05407; of generators: Yazıcı et
-    al., 2019, arXiv:1806.04498).
+    With `equal` the average is the plain mean of the weights after each update from `start` on: the
+    n-th of these updates moves it by 1/n (SWA: Izmailov et al., 2018, arXiv:1803.05407; for
+    generators: Yazıcı et al., 2019, arXiv:1806.04498).
 
     Args:
-        generator: the network that is trained; `module` starts as a copy of it.
-        half_life: in real images; None only beside `beta`.
-        rampup: the half-life may be at most this share of the images seen; None for no ramp-up.
-        beta: a fixed decay per update instead (0.999 or 0.9999 in many papers); `half_life` and
-            `rampup` are then not used.
-        start: real images before which the average is a copy, as in BigGAN.
-        equal: all weights from `start` on count alike, so that nothing else but `start` is used.
+        generator: The network that is trained; `module` starts as a copy of it.
+        half_life: The half-life in real images. It may be None if `beta` or `equal` is given.
+        rampup: The largest half-life as a share of the images seen so far; None for no ramp-up.
+        beta: A fixed decay per update (0.999 or 0.9999 in many papers), which replaces `half_life`
+            and `rampup`; None to use these.
+        start: The number of real images up to which the average is a copy, as in BigGAN.
+        equal: Whether to give equal weight to all updates from `start` on; `half_life`, `rampup`
+            and `beta` are then ignored.
 
     Attributes:
-        module: the averaged network, in eval mode and without gradients.
-        averaged: updates that the average is of; a checkpoint keeps it.
+        module: The averaged network, in eval mode and without gradients.
+        averaged: The number of updates averaged so far, which checkpoints store.
 
     Raises:
-        ZooError: a value out of range, or neither `half_life` nor `beta`.
+        ZooError: A value is out of range, or `half_life`, `beta` and `equal` are all missing.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class EMA:
         equal: bool = False,
     ) -> None:
         if half_life is None and beta is None and not equal:
-            raise ZooError("ema: an average needs half_life or beta.")
+            raise ZooError("ema: an average needs half_life, beta, or equal=True for a plain mean.")
         self.half_life = half_life
         self.rampup = rampup
         self.beta = beta
@@ -81,12 +83,13 @@ class EMA:
         self.bind(generator)
 
     def bind(self, generator: nn.Module) -> None:
-        """Average this generator from now on, some of whose modules others may have replaced.
+        """Average the weights of `generator` from now on.
 
-        Lightning does so with batch norm, of the average too, under `trainer.sync_batchnorm`.
+        Call this again after modules of the generator have been replaced: under
+        `trainer.sync_batchnorm`, Lightning replaces the batch norms of both networks.
         """
         self._sources: list[Tensor] = list(generator.parameters())
-        # Modules and names rather than tensors: moving a module to a device replaces its buffers.
+        # Modules and names, not tensors, since moving a module to a device replaces its buffers.
         self._averaged_buffers: list[_Place] = []
         self._copied_buffers: list[_Place] = []
         for average, source in zip(self.module.modules(), generator.modules(), strict=True):
@@ -99,7 +102,12 @@ class EMA:
                     kind.append((average, source, name))
 
     def decay(self, batch_size: int, images_seen: int) -> float:
-        """Beta of the update that follows `images_seen` real images, `batch_size` per update."""
+        """Return the decay of the next update.
+
+        Args:
+            batch_size: The number of real images per update of the generator.
+            images_seen: The number of real images before this update.
+        """
         if images_seen < self.start:
             return 0.0
         if self.equal:
@@ -113,11 +121,11 @@ class EMA:
         return 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
 
     def set_half_life(self, half_life: float) -> None:
-        """Change the half-life in training; 0 copies the weights."""
+        """Change the half-life during training; with 0, each update copies the weights."""
         self.half_life = half_life
 
     def prepare(self, batch_size: int, images_seen: int) -> None:
-        """Set the decay of the next `apply`, from host integers, without a synchronisation."""
+        """Set the decay of the next `apply`, without synchronizing with the device."""
         weight = 1 - self.decay(batch_size, images_seen)
         self.averaged += images_seen >= self.start
         if isinstance(self._weight, Tensor):
@@ -127,7 +135,7 @@ class EMA:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Average once, with the decay set by `prepare`."""
+        """Update the average once, with the decay set by `prepare`."""
         averages, sources = _buffers(self._averaged_buffers)
         averages, sources = self._averages + averages, self._sources + sources
         if isinstance(self._weight, Tensor):
@@ -143,22 +151,22 @@ class EMA:
             norm.follow(layer.weight)
 
     def update(self, batch_size: int, images_seen: int) -> None:
-        """`prepare` and `apply`.
+        """Update the average once: `prepare`, then `apply`.
 
         Args:
-            batch_size: real images per update of the generator, over all processes.
-            images_seen: real images before this update, over all processes.
+            batch_size: The number of real images per update of the generator, over all processes.
+            images_seen: The number of real images before this update, over all processes.
         """
         self.prepare(batch_size, images_seen)
         self.apply()
 
     def make_capturable(self) -> None:
-        """Hold the decay in a tensor, so that a CUDA graph reads it anew at every replay."""
+        """Keep the decay in a tensor, which a CUDA graph reads again in every replay."""
         if not isinstance(self._weight, Tensor):
             self._weight = torch.tensor(self._weight, device=self._averages[0].device)
 
 
 def _buffers(places: list[_Place]) -> tuple[list[Tensor], list[Tensor]]:
-    """The buffers of the average and of the generator at these places."""
+    """Return the buffers of the average and of the generator at these places."""
     pairs = [(a._buffers[name], s._buffers[name]) for a, s, name in places]
     return [a for a, _ in pairs if a is not None], [s for _, s in pairs if s is not None]

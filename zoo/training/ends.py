@@ -1,4 +1,4 @@
-"""When a training ends: the earliest of epochs, steps, images and time; and how to go on."""
+"""When a training ends: the first limit of epochs, steps, images or time; and how to extend it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from typing import Any
 from zoo.core.errors import ZooError
 
 EPOCHS = 12
-"""The length of a training whose end is not given."""
+"""The number of epochs of a training for which no limit is set."""
 COUNTED = ("max_epochs", "max_steps", "max_images")
+"""The limits that are numbers, unlike `max_time`."""
 
 
 def given_ends(settings: dict[str, Any]) -> dict[str, Any]:
-    """The ends among the trainer's settings, by name; -1 and null are none."""
+    """Return the limits among the trainer's settings, by name; -1 and null set no limit."""
     names = (*COUNTED, "max_time")
     return {n: settings[n] for n in names if settings.get(n) not in (None, -1)}
 
 
 def check_ends(settings: dict[str, Any]) -> None:
-    """Refuse an end that lies before the first step.
+    """Reject a limit that lies before the first step.
 
     Raises:
-        ZooError: it is below 1, and not -1.
+        ZooError: A limit is below 1, and not -1.
     """
     for name in COUNTED:
         value = settings.get(name)
         if value is None or value >= 1 or (value == -1 and name != "max_images"):
             continue
         none = "null" if name == "max_images" else "-1"
-        raise ZooError(f"trainer.{name}={value} must be 1 or more, or {none} for no such end.")
+        raise ZooError(f"trainer.{name}={value} must be 1 or more, or {none} for no limit.")
 
 
 def set_ends(settings: dict[str, Any], images_per_step: int) -> None:
-    """Make Lightning's ends of the zoo's, in place: the earliest one holds.
+    """Convert the zoo's limits to Lightning's, in place; the first limit reached ends the training.
 
     Args:
-        images_per_step: real images of all updates of D in one step.
+        settings: The trainer's settings.
+        images_per_step: The number of real images in all updates of D of one step.
     """
     ends = given_ends(settings)
     images = settings.pop("max_images", None)
@@ -50,39 +52,41 @@ def set_ends(settings: dict[str, Any], images_per_step: int) -> None:
 
 
 def count_from_here(settings: dict[str, Any], epochs: int, steps: int, images: int) -> None:
-    """Move the ends, in place, behind what was trained so far.
+    """Make the limits count from the checkpoint that is resumed, in place.
 
     Args:
-        epochs, steps, images: of the checkpoint that is continued.
+        settings: The trainer's settings.
+        epochs, steps, images: What the checkpoint was trained for.
     """
     ends, done = _ends_and_done(settings, epochs, steps, images)
     settings.update({name: ends[name] + done[name] for name in COUNTED if name in ends})
 
 
 def reach_back(settings: dict[str, Any], epochs: int) -> None:
-    """Let a training that is continued end where it is if its last epoch lies behind, in place.
+    """Raise `max_epochs` to the epoch of the checkpoint that is resumed, in place.
 
-    Lightning refuses a `max_epochs` below the epoch of the checkpoint.
+    The training then ends at once, whereas Lightning rejects a `max_epochs` that has passed.
 
     Args:
-        epochs: of the checkpoint that is continued.
+        settings: The trainer's settings.
+        epochs: The number of epochs that the checkpoint was trained for.
     """
     if "max_epochs" in given_ends(settings):
         settings["max_epochs"] = max(settings["max_epochs"], epochs)
 
 
 def longer(settings: dict[str, Any], epochs: int, steps: int, images: int) -> str:
-    """The overrides with which a training goes on behind the ends that it has reached.
+    """Return the overrides that extend a training beyond the limits that it has reached.
 
     Args:
-        settings: the trainer's, as they were given.
-        epochs, steps, images: trained so far.
+        settings: The trainer's settings, as the user gave them.
+        epochs, steps, images: What has been trained so far.
     """
     ends, done = _ends_and_done(settings, epochs, steps, images)
     reached = [n for n in COUNTED if n in ends and ends[n] <= done[n]]
     if not reached and "max_time" in ends:
         return f"+trainer.max_time={_twice(ends['max_time'])}"
-    # Where none is reached, something else ended it: a callback, or the user.
+    # If no limit is reached, a callback or the user ended the training.
     reached = reached or [n for n in COUNTED if n in ends] or ["max_epochs"]
     return " ".join(f"trainer.{n}={2 * max(ends.get(n, 1), done[n], 1)}" for n in reached)
 
@@ -90,13 +94,13 @@ def longer(settings: dict[str, Any], epochs: int, steps: int, images: int) -> st
 def _ends_and_done(
     settings: dict[str, Any], epochs: int, steps: int, images: int
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """The ends that hold, and how far a training has come to each that is counted, by name."""
+    """Return the limits in force, and the numbers trained so far, both by the limits' names."""
     ends = given_ends(settings) or {"max_epochs": EPOCHS}
     return ends, dict(zip(COUNTED, (epochs, steps, images), strict=True))
 
 
 def _twice(time: Any) -> str:
-    """Twice a duration as Lightning takes it: DD:HH:MM:SS."""
+    """Double a duration; the result is in Lightning's format DD:HH:MM:SS."""
     if isinstance(time, dict):
         seconds = timedelta(**time).total_seconds()
     elif isinstance(time, timedelta):

@@ -1,4 +1,4 @@
-"""The one LightningModule of the zoo: the adversarial step for every combination of parts."""
+"""`GAN`, the LightningModule that trains every combination of the zoo's parts."""
 
 from __future__ import annotations
 
@@ -42,22 +42,23 @@ __all__ = ["GAN", "NonFiniteError"]
 
 
 Named = str | dict[str, Any]
-"""A part by its name, alone or with options."""
+"""A part given by its name, or by a dictionary of its name and options."""
 
 
 def _listed(parts: Any) -> Sequence[Any]:
-    """Several parts, of which one may be given alone."""
+    """Return a sequence of parts; a single part becomes a list of one."""
     return parts if isinstance(parts, list | tuple) else [parts]
 
 
 class GAN(TrainingModule):
-    """Trains a generator against a discriminator under a loss, regularizers and augmentations.
+    """Trains a generator against a discriminator with a loss, regularizers and augmentations.
 
-    One `training_step` is `d_steps` updates of D, each on a batch of its own, and one update of G;
-    `trainer.global_step` counts updates of G, `images_seen` real images over all processes.
+    One `training_step` is `d_steps` updates of D, each on a batch of its own, and one update of G.
+    `trainer.global_step` counts the updates of G, and `images_seen` the real images that D was
+    trained on, over all processes.
 
-    Without the command line, on a data module of the zoo or on any loader of images (N, C, H, W),
-    uint8 or float in [-1, 1], or of pairs of images and labels (N,) int64:
+    It trains on a data module of the zoo, or on any loader that yields images (N, C, H, W), uint8
+    or float in [-1, 1], or pairs of images and labels (N,), int64:
 
         gan = zoo.GAN("dcgan", "dcgan", "hinge", image_size=32, channels=1, num_classes=10)
         trainer = pl.Trainer(max_epochs=2)
@@ -67,51 +68,60 @@ class GAN(TrainingModule):
         images = zoo.load("mine.ckpt").sample(64, label=5)
 
     Args:
-        generator, discriminator, loss, regularizers, augmentations: parts by name (`"r1"`), by
-            name with options (`{"name": "r1", "gamma": 1.0}`), or as objects, made by `zoo.create`
-            where the checkpoint is to describe itself.
-        data: `name`, `image_size`, `channels`, `num_classes`, `class_names` of the data set, kept
-            in the checkpoint for sampling.
-        schedules: of settings that change while training, by target (see
+        generator, discriminator, loss, regularizers, augmentations: The parts: by name (`"r1"`), by
+            name with options (`{"name": "r1", "gamma": 1.0}`), or as objects. Networks must be made
+            by `zoo.create` if `zoo.load` is to rebuild them from a checkpoint.
+        data: A description of the data set, stored in the checkpoint for sampling: `name`,
+            `image_size`, `channels`, `num_classes`, `class_names`.
+        schedules: Settings that change during training: schedules by target (see
             `zoo.training.schedules.Schedules`).
-        image_size, channels, num_classes: of networks given by name; None takes those of the other
-            network, or of `data`, and no classes.
-        latent_dim: of a generator given by name.
-        latent: what a generator given by name draws from: a part like the others; None is `normal`.
-        head: of a discriminator given by name; None takes the one that goes with the classes.
-        d_steps: updates of D per update of G.
-        accumulate: pieces that the batch of an update is shared into, to save memory; one step of
-            the optimizer sums them up. Batch norm and its running statistics are of a piece.
-        own_batch_for_g: G is updated beside real images of its own instead of those of D's last
-            update; `images_seen` counts D's.
+        image_size, channels, num_classes: The shape and the classes of the images, for networks
+            given by name. None takes the value of the other network if that is an object, else of
+            `data`; `num_classes` is then 0 if neither says otherwise.
+        latent_dim: The length of a latent, for a generator given by name.
+        latent: The prior of a generator given by name, specified like the other parts; null for
+            `normal`.
+        head: The head of a discriminator given by name; null for its default with or without
+            classes.
+        d_steps: The number of updates of D per update of G.
+        accumulate: The number of pieces that the batch of an update is split into to save memory;
+            their gradients are accumulated before one optimizer step. Batch norm sees one piece at
+            a time.
+        own_batch_for_g: Whether the update of G gets real images of its own, instead of those of
+            D's last update; `images_seen` does not count them.
         optimizer: `adam`, `adamw`, `optimistic_adam` as in Daskalakis et al. (2018), or `rmsprop`
             as in Arjovsky et al. (2017).
-        lr_g, lr_d: learning rates (two time scales: Heusel et al., 2017, arXiv:1706.08500).
-        lr_factor: on both learning rates, also where they are scheduled; `on_nan=rollback` halves
-            it.
-        betas: decays of Adam's moments. Under a penalty with `every=k` both are corrected as in
-            Karras et al. (2020), arXiv:1912.04958, and a note says so.
-        eps: of the optimizer.
-        weight_decay: of AdamW; an L2 penalty in the others.
-        lr_decay: `linear` and `cosine` go to 0 over the whole training, from `lr_decay_start` on.
-        lr_decay_start: share of the training after which the decay starts.
-        average: `ema`, which forgets, or `swa`, the mean of all weights from `ema_start` on.
-        ema_half_life: of the averaged generator, in images; null for no average.
-        ema_beta: a fixed decay per update instead of the half-life.
-        ema_rampup: the half-life is at most this share of the images seen; null for no ramp-up.
-        ema_start: images before which the average is a copy of the weights.
-        start: weights to begin with, of another training on whatever data: a checkpoint, a run's
-            folder, a name of the embedded zoo (see `zoo.training.start.Start`).
-        clip_grad_norm: largest norm of each network's gradient; null for no clipping.
-        compile: `torch.compile` the updates where a double backward pass does not forbid it.
-        cuda_graph: capture the whole step as a CUDA graph; null does so where it is safe.
-        channels_last: memory format of convolutions, which is measured faster; false for the plain
-            one.
+        lr_g, lr_d: The learning rates of G and D (two time scales: Heusel et al., 2017,
+            arXiv:1706.08500).
+        lr_factor: A factor that multiplies both learning rates, scheduled ones too;
+            `on_nan=rollback` halves it.
+        betas: The decay rates of Adam's moments. With a lazy penalty (`every=k`), learning rate and
+            betas are corrected as in Karras et al. (2020), arXiv:1912.04958, and a note says so.
+        eps: The optimizer's term for numerical stability.
+        weight_decay: The weight decay of AdamW; with the other optimizers, an L2 penalty.
+        lr_decay: How the learning rates decay to 0 by the end of the training: `none`, `linear` or
+            `cosine`.
+        lr_decay_start: The share of the training after which the decay starts.
+        average: How the generator's weights are averaged: `ema`, an exponential moving average, or
+            `swa`, the plain mean of all weights from `ema_start` on.
+        ema_half_life: The half-life of the average in images; null for no average.
+        ema_beta: A fixed decay of the average per update, instead of the half-life.
+        ema_rampup: The largest half-life as a share of the images seen; null for no ramp-up.
+        ema_start: The number of images up to which the average is a copy of the weights.
+        start: Where to take initial weights from, whatever data they were trained on: a checkpoint,
+            a run's folder or a pretrained model's name (see `zoo.training.start.Start`).
+        clip_grad_norm: The largest norm of each network's gradient; null for no clipping.
+        compile: Whether to `torch.compile` the updates; parts that need a double backward pass stay
+            eager.
+        cuda_graph: Whether to capture the whole step as a CUDA graph; null does so where it is
+            safe.
+        channels_last: Whether convolutions use the channels-last memory format, which was measured
+            to be faster.
 
     Attributes:
-        sampled_generator: what is sampled from: the average where there is one, else the generator.
-        notes: what works otherwise than asked for, in words.
-        images_seen, origin, shown: see `TrainingModule`.
+        sampled_generator: The generator to sample from: the averaged one if there is an average.
+        notes: Sentences about settings that work differently than requested.
+        images_seen, origin, shown: See `TrainingModule`.
     """
 
     @held_to_annotations("zoo.GAN", "model.")
@@ -160,30 +170,31 @@ class GAN(TrainingModule):
     ) -> None:
         super().__init__()
         self.loss: Loss = made_part("loss", loss)
-        given: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
+        chosen: list[Regularizer] = [made_part("regularizer", r) for r in _listed(regularizers)]
         changes: list[Augmentation] = [made_part("augmentation", a) for a in _listed(augmentations)]
         shape = {"image_size": image_size, "channels": channels, "num_classes": num_classes}
         generator, discriminator = make_networks(
-            generator, discriminator, self.loss, given, data, shape, latent_dim, latent, head
+            generator, discriminator, self.loss, chosen, data, shape, latent_dim, latent, head
         )
         self.generator = generator
         self.discriminator = discriminator
-        in_force = [*self.loss.regularizers(), *given]
+        in_force = [*self.loss.regularizers(), *chosen]
         self.regularizers = nn.ModuleList(in_force)
-        self._given = given  # without those of the loss, which brings them itself
+        self._chosen = chosen  # without those that come with the loss
         self.augmentations = nn.ModuleList(changes)
         self.notes = compatibility.check(generator, discriminator, self.loss, in_force)
         self.notes += [
-            f"{type(part).__name__} was not made by zoo.create: its checkpoints continue this "
-            "training, but zoo.load cannot rebuild it."
+            f"{type(part).__name__} was not made by zoo.create: its checkpoints can resume this "
+            "training, but zoo.load cannot rebuild it from them."
             for part in (generator, discriminator)
             if spec_of(part) is None
         ]
         self.data = data or unknown_data(generator)
-        begun = None if start is None else Start(start)
-        if begun is not None:
-            begun.networks(generator, discriminator)
-        self.notes += compatibility.set_up(in_force, generator, discriminator, begun is not None)
+        initial = None if start is None else Start(start)
+        if initial is not None:
+            initial.networks(generator, discriminator)
+        pretrained = initial is not None
+        self.notes += compatibility.set_up(in_force, generator, discriminator, pretrained)
         self.schedules = dict(schedules or {})
         compatibility.check_decay(self.schedules, lr_decay)
         compatibility.check_augmentations(changes, self.schedules)
@@ -204,10 +215,12 @@ class GAN(TrainingModule):
             lr_decay_start,
         )
         self.notes += self.rates.notes
-        usual = inspect.signature(GAN).parameters["ema_half_life"].default
+        defaults = {k: p.default for k, p in inspect.signature(GAN).parameters.items()}
+        if optimizer not in HAS_BETAS and tuple(betas) != defaults["betas"]:
+            self.notes.append(f"model.betas={list(betas)} has no effect: {optimizer} has no betas.")
         own = {
             "lr_g": lr_g, "lr_d": lr_d, "beta1": betas[0], "beta2": betas[1],
-            "ema_half_life": None if ema_half_life == usual else ema_half_life,
+            "ema_half_life": None if ema_half_life == defaults["ema_half_life"] else ema_half_life,
         }  # fmt: skip
         self.notes += compatibility.overruled(self.schedules, own, self.schedulable_parts())
         self.clip_grad_norm = clip_grad_norm
@@ -228,21 +241,21 @@ class GAN(TrainingModule):
                 equal=average == "swa",
             )
             self.ema_generator = self.ema.module
-            if begun is not None:
-                begun.average(self.ema)
-        if begun is not None:
-            self.origin = begun.record()
-            self.notes.append(begun.note)
+            if initial is not None:
+                initial.average(self.ema)
+        if initial is not None:
+            self.origin = initial.record()
+            self.notes.append(initial.note)
             if generator.num_classes:
-                self.notes += begun.renamed(self.data.get("class_names") or ())
+                self.notes += initial.renamed(self.data.get("class_names") or ())
 
     @property
     def sampled_generator(self) -> Generator:
-        """The averaged generator where there is one, else the trained one."""
+        """The averaged generator if there is one, else the trained generator."""
         return self.ema_generator if self.ema is not None else self.generator  # type: ignore[return-value]
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] of latents (N, latent_dim) and labels (N,)."""
+        """Make images (N, C, H, W) in [-1, 1] from latents (N, latent_dim) and labels (N,)."""
         return self.sampled_generator(z, y)
 
     @held_to_annotations("gan.sample")
@@ -254,17 +267,20 @@ class GAN(TrainingModule):
         truncation: float | None = None,
         batch_size: int = 64,
     ) -> Tensor:
-        """Draw images as they are now: `gan.sample(16, label=5)`, see `LoadedGenerator.sample`."""
+        """Sample images from the current weights, as `LoadedGenerator.sample` does.
+
+        For instance, `gan.sample(16, label=5)`.
+        """
         return self.snapshot().sample(n, label, seed, truncation, batch_size)
 
     def snapshot(self) -> LoadedGenerator:
-        """A copy of the generator to sample from, as `zoo.load` would give it of a checkpoint."""
+        """Return a copy of the generator, as `zoo.load` would return it from a checkpoint."""
         network = copy.deepcopy(self.sampled_generator).eval()
         weights: Literal["ema", "raw"] = "ema" if self.ema is not None else "raw"
         return LoadedGenerator(network, self.describe(), weights, Path("this GAN"))
 
     def describe(self) -> dict[str, Any]:
-        """All that rebuilds the networks without config files or data set, as plain values."""
+        """Return, as plain values, all that is needed to rebuild the networks from a checkpoint."""
         parts = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -274,7 +290,7 @@ class GAN(TrainingModule):
             "format": FORMAT,
             "version": __version__,
             **{kind: spec(part) for kind, part in parts.items()},
-            "regularizers": [spec(r) for r in self._given],
+            "regularizers": [spec(r) for r in self._chosen],
             "augmentations": [spec(a) for a in self.augmentations],
             **({"latent": spec(self.generator.latent)} if self.generator.latent else {}),
             "schedules": {name: spec(s) for name, s in self.schedules.items()},

@@ -1,4 +1,4 @@
-"""Learning rates and betas of both networks: corrected for lazy penalties, and how they decay."""
+"""Learning rates and betas of both networks: their correction for lazy penalties, and the decay."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ Decay = Literal["none", "linear", "cosine"]
 
 
 class LearningRates:
-    """What the optimizers of G and of D run at, in this order.
+    """The learning rates and betas of the optimizers of G and D.
 
     Args:
-        lr_g, lr_d: learning rates asked for.
-        betas: decays of Adam's moments.
-        adaptive: whether the optimizer is of Adam's family, which lazy penalties correct.
-        regularizers: those in force.
-        decay: `linear` and `cosine` go to 0 over the whole training.
-        decay_start: share of the training after which the decay starts, in [0, 1).
+        lr_g, lr_d: The learning rates as set by the user.
+        betas: The decay rates of Adam's two moments.
+        adaptive: Whether the optimizer belongs to Adam's family, whose settings have to be
+            corrected for lazy penalties.
+        regularizers: All regularizers of the training.
+        decay: `linear` or `cosine` for a decay to 0 at the end of the training.
+        decay_start: The share of the training after which the decay starts, in [0, 1).
 
     Attributes:
-        settings: learning rate and betas of each network.
-        lazy: what each network's learning rate was multiplied by for its lazy penalties.
-        notes: what runs otherwise than asked for, in words.
+        settings: The corrected learning rate and betas of G and of D.
+        lazy: The factors by which the learning rates of G and of D were corrected.
+        notes: Sentences about settings that were corrected.
 
     Raises:
-        ZooError: there are not two betas.
+        ZooError: `betas` does not have two elements.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class LearningRates:
         decay_start: float = 0.0,
     ) -> None:
         if len(betas) != 2:
-            raise ZooError(f"model.betas={list(betas)} must be two numbers, of both moments.")
+            raise ZooError(f"model.betas={list(betas)} must be two numbers, one for each moment.")
         self.decay = decay
         self.decay_start = decay_start
         self.settings: list[tuple[float, tuple[float, float]]] = []
@@ -59,19 +60,19 @@ class LearningRates:
             self.settings.append(settings)
             if every > 1:
                 self.notes.append(
-                    f"a penalty of the {side} acts with every={every}, so that its Adam runs at "
+                    f"since a penalty of the {side} has every={every}, its Adam uses "
                     f"lr={settings[0]:.4g}, betas={[round(b, 4) for b in settings[1]]} instead of "
                     f"lr={lr:.4g}, betas={list(betas)} (Karras et al., 2020)."
                 )
 
     def reset(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        """Put these settings in place of those that a checkpoint brought along."""
+        """Replace settings loaded from a checkpoint by those the optimizers were created with."""
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group.update(optimizer.defaults)
 
     def set_progress(self, optimizers: Sequence[torch.optim.Optimizer], done: float) -> None:
-        """Let the learning rates decay to where a share `done` of the training is over."""
+        """Set the learning rates for a training of which the share `done`, in [0, 1], is over."""
         share = max(0.0, (min(1.0, done) - self.decay_start) / (1 - self.decay_start))
         factor = 1 - share if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * share))
         for optimizer, (lr, _) in zip(optimizers, self.settings, strict=True):

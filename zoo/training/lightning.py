@@ -1,4 +1,4 @@
-"""Between the step and Lightning: precision, strategy, and little cost."""
+"""The adapter between the training step and Lightning, without most of Lightning's overhead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo.training.lightning_internals import RUNNING_HOOK, end_epochs_whole, rem
 
 
 class NoProfiler(PassThroughProfiler):
-    """Lightning's default profiler, without the generator it makes around every hook of a step."""
+    """A profiler that does nothing, without the generator that Lightning's enters at each hook."""
 
     _nothing = nullcontext()
 
@@ -32,14 +32,14 @@ class NoProfiler(PassThroughProfiler):
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Writes a checkpoint where it is to be, and nowhere else before.
+    """Writes checkpoints directly to their path.
 
-    Lightning's own way leads through the folder of temporary files, which may be smaller, and where
-    a killed process leaves it behind.
+    Lightning would write to the folder for temporary files first, which may be too small, and in
+    which a killed process leaves its files behind.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None):  # type: ignore[no-untyped-def]
-        # In memory first: torch's writer hides what is wrong with a disk.
+        # To memory first, since torch's file writer hides the errors of a disk.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         file = Path(path)
@@ -48,21 +48,22 @@ class CheckpointFile(TorchCheckpointIO):
 
 
 class LeanModule(pl.LightningModule):
-    """A module on which Lightning's own work around a step costs a third less.
+    """A LightningModule for which Lightning's overhead per step is a third lower.
 
-    Three things of it repeat what cannot have changed; here they are answered at once.
+    Three lookups that Lightning repeats in every step, although their results cannot change, are
+    replaced: the signature of `training_step`, a module attribute, and the hooks of a batch.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "training_step" in vars(cls):
-            # Asked for on every step; `inspect` takes one that is attached.
+            # Lightning inspects the signature in every step; `inspect` returns an attached one.
             step: Any = cls.training_step
             step.__signature__ = inspect.signature(step)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == RUNNING_HOOK:
-            vars(self)[name] = value  # never a weight, which `nn.Module` would find out
+            vars(self)[name] = value  # never a parameter, which `nn.Module` would check
         else:
             super().__setattr__(name, value)
 
@@ -74,11 +75,11 @@ class LeanModule(pl.LightningModule):
 
 
 class LightningBackend(Backend):
-    """Drives the optimizers itself, at a tenth of the cost of Lightning's wrappers.
+    """Drives the optimizers directly, at a tenth of the cost of Lightning's wrappers.
 
-    The wrappers would also count every update of D as a global step; here a step of the trainer is
-    one update of G (`count_step`). Under fp16 the gradients are unscaled before the hook that clips
-    them: Lightning would leave that to a fused optimizer, after clipping.
+    The wrappers would also count every update of D as a global step; here, a global step is one
+    update of G (`count_step`). Under fp16, gradients are unscaled before the hook that clips them,
+    whereas Lightning would leave unscaling to a fused optimizer, after clipping.
     """
 
     def __init__(self, module: pl.LightningModule) -> None:
@@ -97,7 +98,7 @@ class LightningBackend(Backend):
             self.obstacle = "the gradient scaler of fp16 waits for the device at every update"
         elif self._watchers:
             watcher = type(self._watchers[0]).__name__
-            self.obstacle = f"the callback {watcher} looks at every update"
+            self.obstacle = f"the callback {watcher} inspects every update"
 
     @property
     def loss_scale(self) -> Tensor | float:
@@ -123,7 +124,7 @@ class LightningBackend(Backend):
         if self.scaler is None:
             optimizer.step()
         else:
-            self.scaler.step(optimizer)  # left out where a gradient is infinite
+            self.scaler.step(optimizer)  # skipped if a gradient is infinite
             self.scaler.update()
 
     def count_step(self) -> None:
@@ -132,13 +133,13 @@ class LightningBackend(Backend):
 
 
 def check_strategy(trainer: pl.Trainer) -> None:
-    """Refuse strategies that change how a backward pass or an update is made.
+    """Reject strategies that change backward passes or optimizer steps.
 
     Raises:
-        ZooError: it is neither for one device nor DDP.
+        ZooError: The strategy is neither a single-device strategy nor DDP.
     """
     if not isinstance(trainer.strategy, DDPStrategy | SingleDeviceStrategy):
         raise ZooError(
-            f"trainer.strategy: {type(trainer.strategy).__name__} cannot train the GANs of this "
-            "zoo; use auto for one device and ddp for several."
+            f"trainer.strategy: {type(trainer.strategy).__name__} is not supported for GAN "
+            "training; use auto for one device or ddp for several."
         )

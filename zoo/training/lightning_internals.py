@@ -1,6 +1,6 @@
-"""Lightning's private names, all that the zoo uses.
+"""All uses of Lightning's private names, collected in one place.
 
-tests/training/test_lightning_internals.py watches them.
+tests/training/test_lightning_internals.py checks that they still exist and behave as expected.
 """
 
 from __future__ import annotations
@@ -11,57 +11,61 @@ from typing import Any
 import pytorch_lightning as pl
 
 RUNNING_HOOK = "_current_fx_name"
-"""Attribute of a module in which Lightning notes the running hook, twenty times in a step."""
+"""The attribute in which Lightning stores the name of the running hook, twenty times per step."""
 
 LOGGING = (pl.callbacks.LearningRateMonitor,)
-"""Lightning's callbacks that put figures among those that others may wait for."""
+"""Lightning's callbacks that log metrics which other callbacks may monitor."""
 
 
 def remember_batch_hooks(trainer: pl.Trainer) -> None:
-    """Look up once whose hooks move a batch to the device, module's or data's.
+    """Cache whether the module's or the data module's hooks transfer a batch to the device.
 
-    Lightning asks three times a step.
+    Lightning looks this up three times per step.
     """
     selector: Any = trainer._data_connector._datahook_selector
     selector.get_instance = functools.cache(selector.get_instance)
 
 
 def end_epochs_whole(trainer: pl.Trainer) -> None:
-    """Let a checkpoint of the end of an epoch be one, also where a number of steps ends it all.
+    """Make Lightning treat a checkpoint at the end of an epoch as such, even with `max_steps`.
 
-    Lightning takes it as one of its middle then: the next epoch would have one batch.
+    With `max_steps` it would take it for a checkpoint in the middle of the epoch, and the resumed
+    training would begin with an epoch of a single batch.
     """
     loop: Any = trainer.fit_loop
     loop._iteration_based_training = lambda: False
 
 
 def writer_options(logger: pl.loggers.TensorBoardLogger) -> dict[str, Any]:
-    """What the logger will hand to TensorBoard's writer; changes count until it is made."""
+    """Return the options for TensorBoard's writer, which can be changed until it is created."""
     return logger._kwargs
 
 
 def written_version(logger: pl.loggers.CSVLogger | pl.loggers.TensorBoardLogger) -> int | None:
-    """The number of the log's folder, None before it has one: `version` would choose it."""
+    """Return the version number of the log's folder; None if none has been chosen yet.
+
+    Unlike the property `version`, this does not choose one.
+    """
     return logger._version  # type: ignore[return-value]
 
 
 def set_version(logger: pl.loggers.CSVLogger | pl.loggers.TensorBoardLogger, number: int) -> None:
-    """Have the logger write in the folder `version_NUMBER`."""
+    """Make the logger write to the folder `version_NUMBER`."""
     logger._version = number
 
 
 def set_run_id(logger: pl.loggers.WandbLogger, name: str) -> None:
-    """Have the logger go on with the run of that id."""
+    """Make the logger resume the run with the id `name`."""
     logger._id = wandb_options(logger)["id"] = name
 
 
 def wandb_options(logger: pl.loggers.WandbLogger) -> dict[str, Any]:
-    """What the logger will hand to `wandb.init`; changes count until the run is made."""
+    """Return the options for `wandb.init`, which can be changed until the run is created."""
     return logger._wandb_init
 
 
 class RichBar(pl.callbacks.RichProgressBar):
-    """Lightning's bar, which says `Epoch 3`, not `3/-2`, where no number of epochs ends it."""
+    """Lightning's bar, but with `Epoch 3` instead of `Epoch 3/-2` if `max_epochs` is not set."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         text = super()._get_train_description(current_epoch)

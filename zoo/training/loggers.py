@@ -1,4 +1,4 @@
-"""Loggers that keep one log over all continuations of a run; W&B without account or network."""
+"""Loggers that keep one log when a run is resumed; W&B works without an account or network."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
 
 class _Writer(ExperimentWriter):
-    """Lightning's writer, which would delete the file that is already there, or leave half a row.
+    """Lightning's CSV writer, but it keeps an existing file and never leaves an incomplete row.
 
-    Whatever ends it, the file holds whole rows: on a full disk what was written of new ones is
-    taken off again, and a new header takes the place of the old file in one go.
+    If the disk is full, new rows that could not be written are removed again. A new header replaces
+    the file atomically.
     """
 
     def save(self) -> None:
@@ -73,14 +73,14 @@ class _Writer(ExperimentWriter):
 
 
 class CSVLogger(loggers.CSVLogger):
-    """Lightning's logger, with one `metrics.csv` over all continuations of a run.
+    """Lightning's CSV logger, with a single `metrics.csv` even if the run is resumed.
 
     Args:
-        save_dir: the run's folder.
-        name: of the log's folder in it.
-        version: of the folder in that; null counts them.
-        prefix: before every name.
-        flush_logs_every_n_steps: rows kept in memory.
+        save_dir: The run's folder.
+        name: The name of the log's folder in the run's folder.
+        version: The version of the log, a folder in that; null for the next number.
+        prefix: A prefix of all metric names.
+        flush_logs_every_n_steps: The number of rows to collect before they are written.
     """
 
     def __init__(
@@ -101,12 +101,12 @@ class CSVLogger(loggers.CSVLogger):
         return self._experiment  # type: ignore[return-value]
 
     def go_on(self, step: int, logged: int) -> None:
-        """Append to the newest log, without what will be trained again.
+        """Continue the newest log, without the rows of steps that will be trained again.
 
         Args:
-            step: of the checkpoint that is continued.
-            logged: the last one at which means over a window were logged; a later row with such
-                means was written only because the training ended there.
+            step: The step of the checkpoint that is resumed.
+            logged: The last step at which means over a whole window were logged. Later rows with
+                means were written only because the training ended there.
         """
         version = _newest_version(Path(self.root_dir))
         if version is None or written_version(self) is not None:
@@ -118,18 +118,18 @@ class CSVLogger(loggers.CSVLogger):
                 _cut(file, step, logged)
             except ValueError as error:
                 raise ZooError(
-                    f"{file} cannot be gone on with as a log ({error}): move it elsewhere."
+                    f"the log {file} cannot be continued ({error}): move it elsewhere."
                 ) from error
             self._experiment = _Writer(self.log_dir)
 
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
-    """Lightning's logger, with one log over all continuations of a run.
+    """Lightning's TensorBoard logger, with a single log even if the run is resumed.
 
     Args:
-        save_dir: the run's folder.
-        name: of the log's folder in it.
-        options: all others of Lightning's logger.
+        save_dir: The run's folder.
+        name: The name of the log's folder in the run's folder.
+        options: Further options of Lightning's logger.
     """
 
     def __init__(self, save_dir: str, name: str = "tensorboard", **options: Any) -> None:
@@ -138,7 +138,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Image.Image], step: int | None = None) -> None:
-        """Log pictures, with a slider over the steps."""
+        """Log images, which TensorBoard shows with a slider over the steps."""
         from torchvision.transforms.functional import pil_to_tensor
 
         for image in images:
@@ -148,14 +148,14 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     def log_table(
         self, key: str, columns: list[str], data: list[list[Any]], step: int | None = None
     ) -> None:
-        """Log a table among the texts."""
+        """Log a table as Markdown text."""
         self.experiment.add_text(key, markdown(columns, data), step)
 
     def go_on(self, step: int, logged: int) -> None:
-        """Write beside the newest log; TensorBoard leaves out what will be trained again.
+        """Continue the newest log; TensorBoard drops the steps that will be trained again.
 
-        It cannot leave out single curves: the means over a part of a window stay, with which a
-        training ended, so that a figure of that step does.
+        It cannot drop single curves of a step. The means over an incomplete window with which the
+        training ended are therefore kept, together with the other metrics of that step.
         """
         version = _newest_version(Path(self.root_dir))
         if version is not None and written_version(self) is None:
@@ -164,39 +164,39 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
 
 def _newest_version(folder: Path) -> int | None:
-    """The number of the last `version_N` in a log's folder."""
-    found = [p.name.removeprefix("version_") for p in folder.glob("version_*")]
-    return max((int(n) for n in found if n.isdecimal()), default=None)
+    """Return the largest N among the folders `version_N` of a log."""
+    numbers = [p.name.removeprefix("version_") for p in folder.glob("version_*")]
+    return max((int(n) for n in numbers if n.isdecimal()), default=None)
 
 
 def _cut(file: Path, step: int, logged: int) -> None:
-    """Take rows off a log of which the training will write others, and half a row at its end."""
+    """Remove the rows that a resumed training will write again, and an incomplete last row."""
     if not file.is_file():
         return
 
     def stays(row: dict[str, str]) -> bool:
-        place = row.get("step") or ""
+        number = row.get("step") or ""
         means = bool(row.get("images_per_second"))
-        return place.isdecimal() and int(place) <= (logged if means else step)
+        return number.isdecimal() and int(number) <= (logged if means else step)
 
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - 1))
         whole = opened.read() == b"\n"
     with _rows_of(file) as rows:
         first = next(rows, None)
-        as_it_is = whole and first is not None and stays(first) and all(map(stays, rows))
+        unchanged = whole and first is not None and stays(first) and all(map(stays, rows))
     if first is None:  # at most a header
         file.unlink()
-    elif not as_it_is:
+    elif not unchanged:
         names = [key for key in first if key is not None]
         with _rows_of(file) as rows:
-            kept = ({name: row[name] for name in names} for row in rows if stays(row))
-            _write_rows(file, names, kept)
+            remaining = ({name: row[name] for name in names} for row in rows if stays(row))
+            _write_rows(file, names, remaining)
 
 
 @contextlib.contextmanager
 def _rows_of(file: Path) -> Iterator[Iterator[dict[str, str]]]:
-    """The rows of a log that were written to their end."""
+    """Open a log and iterate over its complete rows."""
     with file.open(encoding="utf-8", errors="replace", newline="") as opened:
         yield read_rows(line for line in read_lines(opened) if line.endswith("\n"))
 
@@ -209,15 +209,17 @@ def _write_rows(file: Path, names: list[str], rows: Iterable[dict[str, Any]]) ->
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's logger, offline where nothing could be uploaded.
+    """Lightning's W&B logger, which logs offline if nothing can be uploaded.
 
     Args:
-        save_dir: the run's folder; everything is written to `wandb/` inside it.
-        project: as shown by W&B.
-        offline: null finds out by looking for an API key and reaching the server.
-        tags: words to find the run by; null takes those of the training.
-        log_model: keep the last and the best checkpoint as artifacts; `all` for every one.
-        options: all others of Lightning's logger.
+        save_dir: The run's folder; everything is written to `wandb/` inside it.
+        project: The name of the W&B project.
+        offline: Whether to log offline; null does so if there is no API key or the server cannot be
+            reached.
+        tags: Tags of the run in W&B; null for those of the training.
+        log_model: Whether to store the last and the best checkpoint as artifacts; `all` for every
+            checkpoint.
+        options: Further options of Lightning's logger.
     """
 
     def __init__(
@@ -231,17 +233,17 @@ class WandbLogger(loggers.WandbLogger):
     ) -> None:
         if not _PROJECT.fullmatch(project):
             raise ZooError(
-                f"logger.wandb.project={project} is no name of a project: W&B takes 1 to 128 "
-                "characters, none of which is one of / \\ # ? % :"
+                f"logger.wandb.project={project} is not a valid project name: W&B takes 1 to 128 "
+                "characters other than / \\ # ? % :"
             )
         self.why_offline = reason_to_stay_offline()
         if offline is False and self.why_offline:
             raise ZooError(
-                f"logger.wandb.offline=false cannot be, because {self.why_offline}; leave it out "
-                "to log offline and upload later."
+                f"logger.wandb.offline=false is not possible, because {self.why_offline}; leave it "
+                "out to log offline and upload later."
             )
         if offline:
-            self.why_offline = "it was asked to"
+            self.why_offline = "offline=true was set"
         self.keeps_models = kept_models("logger.wandb", log_model)
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -252,24 +254,24 @@ class WandbLogger(loggers.WandbLogger):
             tags=tags or None,
             **options,
         )
-        wandb_options(self).pop("anonymous", None)  # with which W&B has nothing to do any more
+        wandb_options(self).pop("anonymous", None)  # an option that W&B no longer supports
 
     @staticmethod
     def uploads(settings: dict[str, Any]) -> bool:
-        """Whether one of such settings would send its log to a server."""
+        """Whether a logger with these settings would send its log to a server."""
         return not settings.get("offline") and not reason_to_stay_offline()
 
     def go_on(self, step: int, logged: int) -> None:
-        """Log to the W&B run of the newest log in this folder."""
+        """Continue the W&B run of the newest log in the run's folder."""
         folders = (Path(str(self.save_dir)) / "wandb").glob("*run-*-*")
-        found = [p for p in folders if p.is_dir() and re.fullmatch(r"[\w-]+", p.name)]
-        if found and wandb_options(self)["id"] is None:
-            newest = max(found, key=lambda p: p.stat().st_mtime)
+        runs = [p for p in folders if p.is_dir() and re.fullmatch(r"[\w-]+", p.name)]
+        if runs and wandb_options(self)["id"] is None:
+            newest = max(runs, key=lambda p: p.stat().st_mtime)
             set_run_id(self, newest.name.rpartition("-")[2])
 
     @rank_zero_only
     def log_file(self, name: str, file: Path, step: int | None = None) -> None:
-        """Log a video, and any other file as it is."""
+        """Log a GIF or MP4 as a video, and any other file unchanged."""
         if file.suffix in (".gif", ".mp4"):
             self.log_video(name, [str(file)], step, format=[file.suffix[1:]])
         else:
@@ -277,7 +279,7 @@ class WandbLogger(loggers.WandbLogger):
 
     @rank_zero_only
     def log_checkpoint(self, file: Path, aliases: list[str], facts: dict[str, Any]) -> None:
-        """Keep a checkpoint as an artifact, of which W&B counts the versions."""
+        """Store a checkpoint as a new version of the run's model artifact."""
         import wandb
 
         artifact = wandb.Artifact(f"model-{self.experiment.id}", type="model", metadata=facts)
@@ -285,11 +287,11 @@ class WandbLogger(loggers.WandbLogger):
         self.experiment.log_artifact(artifact, aliases=aliases)
 
     def summary(self) -> dict[str, str]:
-        """Where the log is, for the end of a training."""
+        """Return where the log is, for the summary at the end of a training."""
         return {"W&B": self.sync_hint()}
 
     def sync_hint(self) -> str:
-        """Where the log is, and how to upload one that was written offline."""
+        """Return the log's address, or if it is offline, how to upload it."""
         folder = shown(Path(self.experiment.dir).parent)
         if not self.why_offline:
             return str(self.experiment.url or folder)
@@ -298,10 +300,14 @@ class WandbLogger(loggers.WandbLogger):
 
 
 def kept_models(place: str, log_model: bool | Literal["all"]) -> bool | Literal["all"]:
-    """Which checkpoints a logger keeps.
+    """Check and return a logger's option `log_model`.
+
+    Args:
+        place: The logger's section in the configuration, for the message.
+        log_model: False for no checkpoints, True for the last and the best one, `all` for all.
 
     Raises:
-        ZooError: `log_model` is none of its choices.
+        ZooError: `log_model` is none of these.
     """
     if log_model not in (True, False, "all"):
         raise ZooError(f"{place}.log_model={log_model} must be true, false or all.")
@@ -309,7 +315,7 @@ def kept_models(place: str, log_model: bool | Literal["all"]) -> bool | Literal[
 
 
 def reason_to_stay_offline(host: str = "api.wandb.ai", timeout: float = 2.0) -> str:
-    """Why W&B cannot be reached from here, or the empty string."""
+    """Return a clause that says why W&B cannot be used online; empty if it can."""
     mode = os.environ.get("WANDB_MODE")
     if mode in ("offline", "disabled", "dryrun"):
         return f"WANDB_MODE is {mode}"

@@ -1,4 +1,4 @@
-"""MLflow's logger with a local database, one run over all continuations, pictures and files."""
+"""An MLflow logger with a local database by default, which continues its run after a resume."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,28 +17,30 @@ from pytorch_lightning import loggers
 from pytorch_lightning.utilities import rank_zero_only
 
 from zoo.core.atomic import write_text
+from zoo.core.environment import environment
 from zoo.core.extras import require
 from zoo.core.tables import markdown
 from zoo.training.loggers import kept_models
 
 _NOTE = "mlflow_run.txt"
-"""The file in the run's folder that keeps the id of its MLflow run."""
+"""The file in the run's folder that stores the id of its MLflow run."""
 _LOCAL = "local"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class MLFlowLogger(loggers.MLFlowLogger):
-    """Lightning's logger with a database in `outputs/`, which all runs share.
+    """Lightning's MLflow logger, by default with a database in `outputs/` that all runs share.
 
     Args:
-        save_dir: the run's folder.
-        experiment_name: under which MLflow lists the run.
-        run_name: as shown by MLflow; null takes the folder's.
-        tracking_uri: a server or a database; `local` is `outputs/mlflow.db` below the current
-            folder; null takes the environment's MLFLOW_TRACKING_URI, else `local`.
-        log_model: keep the last and the best checkpoint as artifacts; `all` for every one.
-        tags: words to find the run by; null takes those of the training.
-        options: all others of Lightning's logger.
+        save_dir: The run's folder.
+        experiment_name: The MLflow experiment that the run belongs to.
+        run_name: The name of the run in MLflow; null for the name of the run's folder.
+        tracking_uri: A server or a database; `local` is `outputs/mlflow.db` in the current folder;
+            null for the environment variable MLFLOW_TRACKING_URI, or `local` if it is not set.
+        log_model: Whether to store the last and the best checkpoint as artifacts; `all` for every
+            checkpoint.
+        tags: Tags of the run in MLflow; null for those of the training.
+        options: Further options of Lightning's logger.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.folder = Path(save_dir)
-        uri = _place(tracking_uri)
+        uri = _tracking_uri(tracking_uri)
         self.is_local = not self.uploads({"tracking_uri": tracking_uri})
         if uri == _LOCAL:
             outputs = Path("outputs").absolute()
@@ -82,33 +84,34 @@ class MLFlowLogger(loggers.MLFlowLogger):
     def _make_experiment(self, name: str, place: str | None) -> None:
         from mlflow.exceptions import MlflowException
 
-        with _impatient():
-            known = self.client.get_experiment_by_name(name)
-        if known is None:
-            with contextlib.suppress(MlflowException):  # another program was faster
+        with _fewer_retries():
+            experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            with contextlib.suppress(MlflowException):  # another process has created it meanwhile
                 self.client.create_experiment(name, place)
 
     @staticmethod
     def uploads(settings: dict[str, Any]) -> bool:
-        """Whether one of such settings would send its log to a server."""
-        uri = _place(settings.get("tracking_uri"))
-        known = uri.startswith("databricks")  # the one server that is named by a word
-        return known or not (len(urlsplit(uri).scheme) < 2 or uri.startswith(("sqlite:", "file:")))
+        """Whether a logger with these settings would send its log to a server."""
+        uri = _tracking_uri(settings.get("tracking_uri"))
+        if uri.startswith("databricks"):  # the only server whose URI need not have a scheme
+            return True
+        return not (len(urlsplit(uri).scheme) < 2 or uri.startswith(("sqlite:", "file:")))
 
     def go_on(self, step: int, logged: int) -> None:
-        """Log to the MLflow run of this folder."""
+        """Continue the MLflow run of the run's folder."""
         from mlflow.exceptions import MlflowException
 
         note = self.folder / _NOTE
-        known = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
-        if self._run_id is None and _ID.fullmatch(known):
-            with contextlib.suppress(MlflowException):  # it is in another database
-                self.client.update_run(known, status="RUNNING")
-                self._run_id = known
+        run = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
+        if self._run_id is None and _ID.fullmatch(run):
+            with contextlib.suppress(MlflowException):  # the run is in another database
+                self.client.update_run(run, status="RUNNING")
+                self._run_id = run
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        """Log settings, of which a training that goes on keeps the first values, as MLflow does."""
+        """Log settings; those of a resumed run are kept, since MLflow does not let them change."""
         run = self.experiment.get_run(self.run_id)
         write_text(self.folder / _NOTE, f"{self.run_id}\n")
         flat = {k: v for k, v in _flat(dict(params)).items() if k not in run.data.params}
@@ -116,7 +119,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
 
     @rank_zero_only
     def log_image(self, key: str, images: Sequence[Image.Image], step: int | None = None) -> None:
-        """Log pictures, with a slider over the steps."""
+        """Log images, which MLflow shows with a slider over the steps."""
         for image in images:
             self.experiment.log_image(self.run_id, image, key=key, step=step or 0)
 
@@ -124,51 +127,44 @@ class MLFlowLogger(loggers.MLFlowLogger):
     def log_table(
         self, key: str, columns: list[str], data: list[list[Any]], step: int | None = None
     ) -> None:
-        """Keep a table as a Markdown file."""
+        """Store a table as a Markdown file."""
         self.experiment.log_text(self.run_id, markdown(columns, data) + "\n", f"{key}.md")
 
     @rank_zero_only
     def log_file(self, name: str, file: Path, step: int | None = None) -> None:
-        """Keep a file as an artifact."""
+        """Store a file as an artifact."""
         self.experiment.log_artifact(self.run_id, str(file))
 
     @rank_zero_only
     def log_checkpoint(self, file: Path, aliases: list[str], facts: dict[str, Any]) -> None:
-        """Keep a checkpoint as an artifact, in the folder `checkpoints`."""
+        """Store a checkpoint as an artifact in the folder `checkpoints`."""
         self.experiment.log_artifact(self.run_id, str(file), "checkpoints")
 
     def summary(self) -> dict[str, str]:
-        """Where the log is, for the end of a training."""
+        """Return where the log is, for the summary at the end of a training."""
         if not self.is_local:
             parts = urlsplit(self.uri)
-            place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-            return {"MLflow": f"run {self.run_id} at {place}"}
-        shows = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
-        return {"MLflow": f"run {self.run_id}; {shows}"}
+            server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            return {"MLflow": f"run {self.run_id} at {server}"}
+        viewer = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
+        return {"MLflow": f"run {self.run_id}; {viewer}"}
 
 
-@contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    """Ask a server that does not answer for 6 seconds and not for 4 minutes, as in a training."""
+def _fewer_retries() -> contextlib.AbstractContextManager[None]:
+    """Give up on a server that does not answer after 6 seconds, instead of MLflow's 4 minutes."""
     retries = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    if retries in os.environ:
-        yield
-        return
-    os.environ[retries] = "2"
-    try:
-        yield
-    finally:
-        del os.environ[retries]
+    return environment(**{retries: os.environ.get(retries, "2")})
 
 
-def _place(tracking_uri: str | None) -> str:
-    """Where runs are kept: as asked for, as the environment says, or on this machine."""
+def _tracking_uri(tracking_uri: str | None) -> str:
+    """Return the tracking URI: the option's, else the environment's, else `local`."""
     return tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _LOCAL
 
 
-def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested dictionaries; keys are joined with slashes."""
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        key = f"{place}{name}"
-        found |= _flat(value, f"{key}/") if isinstance(value, dict) else {key: value}
-    return found
+        key = f"{prefix}{name}"
+        flat |= _flat(value, f"{key}/") if isinstance(value, dict) else {key: value}
+    return flat

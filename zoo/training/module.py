@@ -1,4 +1,4 @@
-"""What Lightning calls while a GAN trains: optimizers, the step, the log, checkpoints."""
+"""The Lightning hooks of GAN training: optimizers, the training step, logging and checkpoints."""
 
 from __future__ import annotations
 
@@ -43,21 +43,23 @@ from zoo.training.terms import LOGGED, metric_name, named, own_losses
 from zoo.training.window import Window
 
 _LONGEST_WINDOW = 1000
-"""Steps after which values are read even where nobody asks for them, so that memory stays flat."""
+"""Steps after which values are read from the device in any case, to bound the memory they take."""
 _NETWORKS = ("generator", "discriminator")
 
 
 class TrainingModule(LeanModule):
-    """Trains the networks, under the options, that a subclass sets (`GAN`).
+    """Trains the networks with the options that a subclass (`GAN`) sets.
 
     Attributes:
-        images_seen: real images trained on, over all processes.
-        images_before: as many of them as were seen before a resume.
-        trained_steps: steps of this process, not counting those before a resume.
-        started: when it began to train, by `time.perf_counter`.
-        shown: the last means of losses, scores and penalties, with `images_per_second`.
-        origin: of the weights that it began with, where these are another training's.
-        run_description, run_settings: of the run that trains, kept in its checkpoints.
+        images_seen: The number of real images that D was trained on, over all processes.
+        images_before: The value of `images_seen` when this process started or resumed training.
+        trained_steps: The number of steps that this process has trained.
+        started: When this process started training, by `time.perf_counter`.
+        shown: The latest means of losses, scores and penalties, and `images_per_second`.
+        origin: A description of the training that the initial weights come from; None if they are
+            random.
+        run_description, run_settings: The description and settings of the run, which are stored in
+            its checkpoints.
     """
 
     generator: Generator
@@ -93,25 +95,25 @@ class TrainingModule(LeanModule):
         self.run_settings: dict[str, Any] = {}
         self._updates = 0
         self._window = Window(self._part_of)
-        self._rng: dict[str, Any] | None = None
-        self._rows: list[dict[str, float]] = []  # of the window, from a checkpoint
-        self._stored_optimizers: int | None = None  # whose states a checkpoint holds
+        self._rng: dict[str, Any] | None = None  # to restore at the next batch
+        self._rows: list[dict[str, float]] = []  # the window's values, from a checkpoint
+        self._stored_optimizers: int | None = None  # how many optimizer states a checkpoint has
         self._clock = (0.0, 0)
-        self._shown_at = -1  # the last step, where its values were shown and kept
+        self._shown_at = -1  # the last step, if its values were both logged and kept
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint says of itself."""
+        """Return the description of the model that its checkpoints store."""
         raise NotImplementedError
 
     @property
     def batches_per_step(self) -> int:
-        """Batches of a step: one for each update of D, and G's own where it has one."""
+        """The number of batches per step: one per update of D, and G's own if it has one."""
         return slices_of_step(self.d_steps, self.own_batch_for_g)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         data = self._datamodule
-        if hasattr(data, "d_steps"):  # one of the zoo's: it gives whole steps
+        if hasattr(data, "d_steps"):  # a data module of the zoo, which yields whole steps
             data.d_steps = self.batches_per_step
             packs = packs_of([*self.regularizers])  # type: ignore[list-item]
             check_pieces(data.batch_size // self.trainer.world_size, self.accumulate, packs)
@@ -145,7 +147,7 @@ class TrainingModule(LeanModule):
             check_optimizers(trainer.optimizers, self._stored_optimizers)
             self._stored_optimizers = None
         if self._world_size > 1:
-            # Noise of its own on every process, also after a resume from other processes' state.
+            # Every process draws noise of its own, even after resuming with the state of another.
             torch.manual_seed(torch.initial_seed() + 1000 * trainer.global_rank + self._updates)
         self._window = Window(self._part_of, self._world_size)
         self._window.restore(self._rows, self.device)
@@ -191,18 +193,21 @@ class TrainingModule(LeanModule):
         return step
 
     def discriminate(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
-        """What the loss is told of images (N, C, H, W), without augmentation, in packs if it is."""
+        """Return the output of D for images (N, C, H, W), in packs if D sees packs.
+
+        It is what the loss would receive for them, but without augmentation.
+        """
         step = self._step.step if isinstance(self._step, GraphedStep) else self._step
         return step.passes.discriminate(images, labels, augmented=False)
 
     def figures(self) -> set[str] | None:
-        """The names of what a training logs; None where a part does not name its own losses."""
-        own = own_losses(self.generator, self.discriminator)
-        if own is None:
+        """Return the names of all metrics logged; None if a part does not declare its losses."""
+        auxiliary = own_losses(self.generator, self.discriminator)
+        if auxiliary is None:
             return None
         penalties = named([*self.regularizers])  # type: ignore[list-item]
         both = {metric_name(name, "generator") for name in penalties}
-        return {*LOGGED, *own, *penalties, *both}
+        return {*LOGGED, *auxiliary, *penalties, *both}
 
     def _make_schedules(self) -> Schedules | None:
         if not self.schedules:
@@ -218,7 +223,7 @@ class TrainingModule(LeanModule):
         )
 
     def schedulable_parts(self) -> dict[str, Any]:
-        """The parts that have options to schedule, by what stands before the option's name."""
+        """Return the parts that may have schedulable options, by the prefix of a target's name."""
         regularizers = named([*self.regularizers])  # type: ignore[list-item]
         augmentations = {spec(a)["name"]: a for a in self.augmentations}
         return {
@@ -235,21 +240,21 @@ class TrainingModule(LeanModule):
         total = self.trainer.estimated_stepping_batches
         if not math.isfinite(total):
             raise ZooError(
-                f"model.lr_decay={self.rates.decay} needs an end: set trainer.max_epochs, "
-                "trainer.max_steps or trainer.max_images."
+                f"model.lr_decay={self.rates.decay} needs a training of known length: set "
+                "trainer.max_epochs, trainer.max_steps or trainer.max_images."
             )
         return total
 
     def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
         images, labels = pair(batch)
         if self._rng is not None:
-            # At the first batch, since Lightning draws random numbers of its own before it.
+            # Not before the first batch, until which Lightning draws random numbers itself.
             restore_random_state(self._rng, self.device)
             self._rng = None
         if self.rates.decay != "none":
             self.rates.set_progress(self.trainer.optimizers, self._updates / self._total_steps)
         if not self.trained_steps:
-            self._look_at(images, labels)
+            self._check_batch(images, labels)
         if images.dtype == torch.uint8:
             images = to_float(images)
         images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
@@ -263,18 +268,18 @@ class TrainingModule(LeanModule):
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
-        shown = len(images) * self._world_size
+        images_in_step = len(images) * self._world_size
         batches = self.batches_per_step
-        seen = self.images_seen = self.images_seen + shown * self.d_steps // batches
+        seen = self.images_seen = self.images_seen + images_in_step * self.d_steps // batches
         if self._counts_images:
             self._datamodule.images_seen = seen * batches // self.d_steps
-        # The end of an epoch has a row of its own, before a checkpoint may be written there, and so
-        # has the last step, whose values stay for a longer training to go on with.
+        # The end of an epoch gets a row of its own, before a checkpoint may be written there. So
+        # does the last step; its values are kept, so that a longer training can continue with them.
         due = updates % self._log_every == 0 or self.trainer.is_last_batch
         if due or updates == self.trainer.max_steps:
             self._log_window(keep=not due)
 
-    def _look_at(self, images: Tensor, labels: Tensor | None) -> None:
+    def _check_batch(self, images: Tensor, labels: Tensor | None) -> None:
         g = self.generator
         classes = g.num_classes or self.discriminator.num_classes
         note = check_batch(images, labels, g.channels, (g.height, g.width), classes)
@@ -283,18 +288,20 @@ class TrainingModule(LeanModule):
 
     def on_train_epoch_end(self) -> None:
         self._log_window()
-        # A loader may draw from it before the next batch, but not so in a training that resumes.
+        # Restored at the next batch, so that what a loader draws in between has no effect, just as
+        # in a training that resumes from here.
         self._rng = {"cpu": torch.get_rng_state()}
 
     def _log_window(self, keep: bool = False) -> None:
-        """Show the means since the last time; the one place where the host waits for the device.
+        """Log the means since the last call; the only place where the host waits for the device.
 
-        Straight to the loggers: `self.log` would cost more than a small step, on every step.
+        They go directly to the loggers: calling `self.log` in every step would take longer than a
+        small step itself.
 
         Args:
-            keep: the values, for a checkpoint that follows.
+            keep: Whether to keep the values for a checkpoint that follows.
         """
-        if self._shown_at == self._updates:  # with values that were kept
+        if self._shown_at == self._updates:  # logged already, and kept
             self._window.clear()
             return
         values = self.check_finite()
@@ -308,7 +315,7 @@ class TrainingModule(LeanModule):
         (then, before), now = self._clock, time.perf_counter()
         self._clock = (now, self.images_seen)
         values["images_per_second"] = (self.images_seen - before) / max(now - then, 1e-9)
-        if whole or not self.shown:  # means over a few steps would say something else than the bar
+        if whole or not self.shown:  # means over fewer steps are not comparable
             self.shown = values
         trainer = self.trainer
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in values.items()})
@@ -318,15 +325,15 @@ class TrainingModule(LeanModule):
             logger.save()
 
     def check_finite(self) -> dict[str, float]:
-        """Means of all values since they were last logged; empty where there are none.
+        """Return the means of all values since they were last logged; empty if there are none.
 
         Raises:
-            NonFiniteError: one of them is NaN or infinite; the sentence names it and its step.
+            NonFiniteError: A value is NaN or infinite; the message names it and its step.
         """
         return self._window.means(self._updates)
 
     def _part_of(self, value: str) -> str:
-        """The part that a logged value is of, in words."""
+        """Describe the part that a logged value belongs to, for an error message."""
         penalties = named([*self.regularizers])  # type: ignore[list-item]
         for name in (value, value.removesuffix("_g")):
             if name in penalties:
@@ -342,7 +349,7 @@ class TrainingModule(LeanModule):
         return f"{side} {name!r} under loss {loss!r}"
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # Under fp16 the gradients are unscaled only now, so that clipping belongs here.
+        # Clip here, since under fp16 the gradients have only just been unscaled.
         if self.clip_grad_norm is not None:
             weights = [p for group in optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.clip_grad_norm)

@@ -1,4 +1,4 @@
-"""Generator and discriminator from names, each made for the other and for the regularizers."""
+"""Creating a generator and a discriminator by name, to fit each other and the regularizers."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from zoo.training.passes import packs_of
 
 
 def named_part(kind: str, part: Any) -> tuple[str, dict[str, Any]] | None:
-    """Name and options of a part that is given by name; None for an object.
+    """Return the name and the options of a part that is given by name; None for an object.
 
     Args:
+        kind: The kind of the part, for the message.
         part: `"r1"`, `{"name": "r1", "gamma": 1.0}`, or an object.
 
     Raises:
-        ZooError: a dictionary without a name.
+        ZooError: `part` is a dictionary without a name.
     """
     if isinstance(part, str):
         return part, {}
     if isinstance(part, dict):
         if not isinstance(part.get("name"), str):
             raise ZooError(
-                f"{kind} {part} names no part; give for instance "
-                f'{{"name": "…"}} with its options beside it.'
+                f'{kind} {part} has no name: write it as {{"name": "…"}}, with its options as '
+                "further entries."
             )
         return part["name"], {k: v for k, v in part.items() if k != "name"}
     return None
 
 
 def made_part(kind: str, part: Any, **filled: Any) -> Any:
-    """The part that a name stands for; an object as it is."""
+    """Create a part that is given by name; return an object unchanged."""
     named = named_part(kind, part)
     return part if named is None else create(kind, named[0], **filled, **named[1])
 
@@ -52,8 +53,8 @@ def make_generator(
     num_classes: int,
     latent: Any,
 ) -> Generator:
-    """A generator for images of this shape; `latent` is what it draws from."""
-    made: Generator = create(
+    """Create a generator for images of this shape, with the prior `latent`."""
+    generator: Generator = create(
         "generator",
         name,
         image_size=image_size,
@@ -62,8 +63,8 @@ def make_generator(
         num_classes=num_classes,
         **options,
     )
-    made.latent = latent
-    return made
+    generator.latent = latent
+    return generator
 
 
 def make_discriminator(
@@ -78,10 +79,17 @@ def make_discriminator(
     loss: Loss,
     regularizers: Sequence[Regularizer],
 ) -> Discriminator:
-    """A discriminator with the head asked for, or the one that goes with the classes.
+    """Create a discriminator with the given head, or with its default head for the classes.
+
+    Args:
+        name, options: The discriminator.
+        image_size, channels, num_classes: The shape and the classes of the images.
+        latent: The prior of the generator, for heads that recover its codes.
+        head: The name and the options of the head; None for the default.
+        loss, regularizers: Determine whether D must do without batch norm, and the size of packs.
 
     Raises:
-        ZooError: a head for a network that takes none.
+        ZooError: A head is given for a network that takes none.
     """
     part = REGISTRY.get("discriminator", name)
     extra: dict[str, Any] = {}
@@ -94,10 +102,10 @@ def make_discriminator(
         extra["head"].latent = latent
     elif head is not None:
         raise ZooError(
-            f"discriminator {name!r} scores images by itself and takes no head: leave "
+            f"discriminator {name!r} computes its scores itself and takes no head: leave "
             f"model/head={head[0]} out."
         )
-    made: Discriminator = create(
+    discriminator: Discriminator = create(
         "discriminator",
         name,
         image_size=image_size,
@@ -106,7 +114,7 @@ def make_discriminator(
         **extra,
         **options,
     )
-    return made
+    return discriminator
 
 
 def make_networks(
@@ -120,48 +128,55 @@ def make_networks(
     latent: Any,
     head: Any,
 ) -> tuple[Generator, Discriminator]:
-    """Both networks of a GAN, of which each may be a name or an object.
+    """Return both networks of a GAN, each of which may be given by name or as an object.
 
     Args:
-        data: description of the data set, for what `shape` leaves open.
-        shape: `image_size`, `channels` and `num_classes` of those given by name; what is None is
-            taken from the network that is an object, else from `data`.
+        generator, discriminator: The networks.
+        loss, regularizers: The other parts of the GAN.
+        data: The description of the data set, for values that `shape` leaves open.
+        shape: `image_size`, `channels` and `num_classes` of networks given by name. A value of None
+            is taken from the network that is an object, else from `data`.
+        latent_dim, latent: The prior of a generator given by name.
+        head: The head of a discriminator given by name.
 
     Raises:
-        ZooError: the shape of the images is not known, or something is asked of networks by name
-            where they are objects.
+        ZooError: The shape of the images is not known, or an option for networks given by name is
+            set although the network is an object.
     """
     g, d = named_part("generator", generator), named_part("discriminator", discriminator)
     packs = packs_of(regularizers)
     if g is None and latent is not None:
-        raise ZooError("latent=… is of a generator given by name: set generator.latent instead.")
+        raise ZooError(
+            "latent=… works only with a generator given by name: set generator.latent instead."
+        )
     if d is None and head is not None:
         raise ZooError(
-            "head=… is of a discriminator given by name: give it to that where it is made."
+            "head=… works only with a discriminator given by name: pass it to the discriminator's "
+            "constructor instead."
         )
     if g is None and d is None:
         _check_shape(generator, 1, shape)
         _check_shape(discriminator, packs, shape)
         return generator, discriminator
-    known: dict[str, Any] = {"num_classes": 0}
-    known |= {k: v for k, v in (data or {}).items() if k in shape}
-    for network, seen in ((generator, 1), (discriminator, packs)):
+    resolved: dict[str, Any] = {"num_classes": 0}
+    resolved |= {k: v for k, v in (data or {}).items() if k in shape}
+    for network, images in ((generator, 1), (discriminator, packs)):
         if not isinstance(network, str | dict):
-            known |= {k: getattr(network, k) for k in shape}
-            known["channels"] = network.channels // seen
-    known |= {k: v for k, v in shape.items() if v is not None}
-    if missing := [k for k in shape if k not in known]:
+            resolved |= {k: getattr(network, k) for k in shape}
+            resolved["channels"] = network.channels // images
+    resolved |= {k: v for k, v in shape.items() if v is not None}
+    if missing := [k for k in shape if k not in resolved]:
         raise ZooError(
-            f"zoo.GAN makes networks by name only for a known shape of images: add "
+            f"zoo.GAN cannot create networks by name without knowing the shape of the images: add "
             f"{listing(f'{k}=…' for k in missing)}."
         )
     if g is not None:
         prior = made_part("latent", latent or "normal", dim=latent_dim)
-        generator = make_generator(*g, **known, latent=prior)
+        generator = make_generator(*g, **resolved, latent=prior)
     if d is not None:
         discriminator = make_discriminator(
             *d,
-            **known,
+            **resolved,
             latent=generator.latent,
             head=named_part("head", head),
             loss=loss,
@@ -170,20 +185,22 @@ def make_networks(
     return generator, discriminator
 
 
-def _check_shape(network: Any, seen: int, asked: dict[str, Any]) -> None:
-    """Refuse a network that was made for other images than those asked for.
+def _check_shape(network: Any, packs: int, shape: dict[str, Any]) -> None:
+    """Reject a network that was made for images of another shape.
 
     Args:
-        seen: how many images it sees as one.
+        network: The network.
+        packs: How many images it sees as one.
+        shape: The `image_size`, `channels` and `num_classes` requested; None if not given.
     """
-    for name, value in asked.items():
-        own = getattr(network, name)
+    for name, value in shape.items():
+        actual = getattr(network, name)
         if name == "image_size":
-            fits = value is None or height_width(value) == height_width(own)
+            fits = value is None or height_width(value) == height_width(actual)
         else:
-            fits = value is None or own == (value * seen if name == "channels" else value)
+            fits = value is None or actual == (value * packs if name == "channels" else value)
         if not fits:
             raise ZooError(
-                f"{name}={value} is of networks given by name, and {type(network).__name__} was "
-                f"made with {name}={own}."
+                f"{name}={value} applies only to networks given by name: {type(network).__name__} "
+                f"was created with {name}={actual}."
             )

@@ -1,4 +1,4 @@
-"""Adam as the step wants it: fused, and corrected for lazy regularizers."""
+"""The optimizers by name, and the correction of Adam's settings for lazy regularizers."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ def adam(
     *,
     decoupled: bool = False,
 ) -> torch.optim.Adam:
-    """Adam in its fused form, which is up to 1.16 times as fast a step on CPU (measured).
+    """Create Adam or AdamW, fused if possible.
+
+    Fused Adam makes training steps on CPU up to 1.16 times as fast (measured).
 
     Args:
-        parameters: of one network.
-        lr: learning rate.
-        betas: decays of the two moments; integers are taken as floats (`0` would be refused).
-        eps: added to the denominator.
-        weight_decay: L2 penalty, or what AdamW takes off the weights at each step.
-        decoupled: AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101).
+        parameters: The parameters of one network.
+        lr: The learning rate.
+        betas: The decay rates of the two moments; integers, which torch rejects, are converted.
+        eps: A term added to the denominator for numerical stability.
+        weight_decay: The factor of the L2 penalty, or of AdamW's decoupled weight decay.
+        decoupled: Whether to use AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101).
     """
     weights = list(parameters)
     beta1, beta2 = map(float, betas)
@@ -45,23 +47,23 @@ def adam(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give all groups of an optimizer a learning rate, from now on."""
+    """Set the learning rate of all parameter groups of an optimizer."""
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):  # a captured optimizer reads it from the device
+        if isinstance(group["lr"], Tensor):  # an optimizer in a CUDA graph reads this tensor
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
 
 
 class OptimisticAdam(torch.optim.Adam):
-    """Adam that takes its last step back and the present one twice, which damps circling.
+    """Adam that takes each step twice and undoes the previous one, which damps cycling.
 
     Paper: Daskalakis et al. (2018), arXiv:1711.00141.
 
     theta <- theta - 2 eta u_t + eta u_(t-1), where eta u is the step that Adam would take and
-    u_0 = 0. What was the last one is a part of the optimizer's state.
+    u_0 = 0. The previous step is part of the optimizer's state.
 
-    Args: as of `torch.optim.Adam`.
+    Args: The same as those of `torch.optim.Adam`.
     """
 
     @torch.no_grad()
@@ -76,9 +78,9 @@ class OptimisticAdam(torch.optim.Adam):
         for p in weights:
             if "moved" not in self.state[p]:
                 self.state[p]["moved"] = torch.zeros_like(p)
-        last = [self.state[p]["moved"] for p in weights]
-        torch_internals.add_(weights, last)
-        torch_internals.copy_(last, moved)
+        previous = [self.state[p]["moved"] for p in weights]
+        torch_internals.add_(weights, previous)
+        torch_internals.copy_(previous, moved)
         return result
 
 
@@ -94,21 +96,23 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "optimistic_adam": OptimisticAdam,
     "rmsprop": _rmsprop,
 }
-"""Makers by name, of weights, learning rate, betas, eps and weight decay."""
+"""Constructors by name; they take weights, learning rate, betas, eps and weight decay."""
 _ON_DEVICE: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": DeviceAdam,
     "adamw": partial(DeviceAdam, decoupled=True),
 }
 HAS_BETAS = frozenset({"adam", "adamw", "optimistic_adam"})
-"""Adam's family, whose settings lazy penalties correct."""
+"""The optimizers of Adam's family, whose settings are corrected for lazy penalties."""
 
 
 def maker(name: str, device: torch.device, betas_change: bool) -> Callable[..., Any]:
-    """What makes the optimizer of a name, as in `OPTIMIZERS`.
+    """Return the constructor of an optimizer, with the arguments of those in `OPTIMIZERS`.
 
     Args:
-        device: where the weights are.
-        betas_change: they are scheduled, which on a GPU takes an Adam that a graph can hold.
+        name: A name in `OPTIMIZERS`.
+        device: The device of the weights.
+        betas_change: Whether betas are scheduled. On a GPU, this needs an Adam whose betas can
+            change within a CUDA graph.
     """
     if betas_change and device.type == "cuda" and name in _ON_DEVICE:
         return _ON_DEVICE[name]
@@ -116,18 +120,18 @@ def maker(name: str, device: torch.device, betas_change: bool) -> Callable[..., 
 
 
 def lazy_interval(regularizers: Iterable[Regularizer], update: str) -> int:
-    """The largest `every` of those that add a penalty to `update`; 1 where none is lazy."""
+    """Return the largest `every` of the penalties in an update of this side; 1 if none is lazy."""
     return max((r.every for r in regularizers if update in r.sides and r.gives_penalty), default=1)
 
 
 def lazy_adam(
     lr: float, betas: tuple[float, float], every: int
 ) -> tuple[float, tuple[float, float]]:
-    """Adam's settings under a regularizer that acts every k-th update, with k times its weight.
+    """Correct Adam's settings for a regularizer in every k-th update, with k times its weight.
 
-    Karras et al. (2020), arXiv:1912.04958, appendix B: the regularizer counts as one more step in
-    k, so lr becomes lr k/(k+1) and each beta beta^(k/(k+1)). `every=1` changes nothing: the penalty
-    is then part of the loss and no step of its own.
+    Following Karras et al. (2020), arXiv:1912.04958, appendix B, the regularizer counts as one
+    additional step per k updates: lr becomes lr k/(k+1), and each beta becomes beta^(k/(k+1)).
+    `every=1` changes nothing, since the penalty is then part of the loss in every update.
     """
     if every <= 1:
         return lr, betas

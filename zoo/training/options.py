@@ -1,4 +1,4 @@
-"""The options of the LightningModule (`model.lr_g`) and of the trainer, without importing them."""
+"""The options of `GAN` (`model.lr_g`) and of the trainer, known without importing torch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TRAINER_PARAMETERS = (
     Parameter("use_distributed_sampler", bool),
     Parameter("val_check_interval", int | float | str | None),
 )
-"""Arguments of `pl.Trainer` that can be written down, and the zoo's own ones."""
+"""The arguments of `pl.Trainer` that have plain values, and the zoo's own options."""
 TRAINER_REFUSED = {
     "callbacks": "+callbacks.NAME._target_=…",
     "logger": "logger=…",
@@ -60,7 +60,7 @@ TRAINER_REFUSED = {
     "plugins": "trainer.precision=… or trainer.strategy=…",
     "model_registry": "logger=…",
 }
-"""Arguments of `pl.Trainer` that have another place, with that place."""
+"""The arguments of `pl.Trainer` that are set elsewhere, and where."""
 
 MODEL_FILLED = {
     "generator", "discriminator", "loss", "regularizers", "augmentations", "data", "schedules",
@@ -69,9 +69,9 @@ MODEL_FILLED = {
 
 
 def model_parameters() -> tuple[Parameter, ...]:
-    """The options of the LightningModule (`model.lr_g`, `model.d_steps`), read from its source."""
+    """Read the options of `GAN` (`model.lr_g`, `model.d_steps`) from its source."""
     file = ZOO / "training" / "gan.py"
     tree = ast.parse(file.read_text(encoding="utf-8"))
     node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "GAN")
-    found = from_source(node, tree, MODEL_FILLED)
-    return tuple(p for p in found if p.name not in MODEL_FILLED)
+    parameters = from_source(node, tree, MODEL_FILLED)
+    return tuple(p for p in parameters if p.name not in MODEL_FILLED)

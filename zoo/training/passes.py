@@ -1,4 +1,4 @@
-"""Passes of G and D as the step makes them, with whatever the methods put around them."""
+"""Forward passes of G and D in a training step, including augmentations and regularizer hooks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from zoo.layers.weights import cached_weights, spectral_layers
 
 
 class Passes:
-    """What the step, and the methods through `Update`, call to make images and to have them scored.
+    """Makes images with G and scores them with D, for the step and, through `Update`, for methods.
 
     Args:
-        generator, discriminator: the networks.
-        regularizers: whose hooks move latents, wrap D, or have it see packs of images.
-        augmentations: applied in this order to whatever D sees.
-        accumulate: pieces that the batch of an update is shared into; a pass is over one of them.
+        generator, discriminator: The networks.
+        regularizers: Their hooks may replace latents, wrap D, or make it see packs of images.
+        augmentations: Applied, in this order, to all images that D sees.
+        accumulate: The number of pieces that the batch of an update is split into. Each pass is
+            over one piece.
 
     Attributes:
-        shared_weights: the context in which derived weights are computed once for all passes of an
-            update: D's, and the spectral norms of G where it makes a pass for each piece. (For one
-            pass they would only be kept longer than it needs them.)
-        watchers: augmentations that look at D's updates.
+        packs: How many images D sees as one.
+        moves_latents: The regularizers that replace the drawn latents; at most one.
+        shared_weights: A context in which derived weights are computed once for all passes of an
+            update: those of D, and with several pieces the spectral norms of G. (With a single pass
+            of G, caching would only keep them in memory longer.)
+        watchers: The augmentations that observe D's updates.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Passes:
             a for a in self.augmentations if _overrides(a, Augmentation, "reals")
         ]
         self.watchers = [a for a in self.augmentations if _overrides(a, Augmentation, "observe")]
-        self._mixes = discriminator.mixes_images  # a property that walks all modules
+        self._mixes = discriminator.mixes_images  # looked up once, since it walks all modules
         self._score: Pass = discriminator.outputs
         for wrapper in (r for r in regularizers if r.overrides("wrap_discriminator")):
             self._score = functools.partial(wrapper.wrap_discriminator, self._score)
@@ -65,7 +68,7 @@ class Passes:
         self.synthesize: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]] = self._synthesize
 
     def generate(self, n: int, labels: Tensor | None = None) -> GeneratorOutput:
-        """`n` new images, with a graph to G's parameters unless gradients are off."""
+        """Make `n` images with labels (n,), with a graph if gradients are enabled."""
         z = self.generator.sample_latent(n)
         if self.moves_latents:
             with self.frozen_discriminator():
@@ -81,12 +84,14 @@ class Passes:
         augmented: bool = True,
         precise: bool = False,
     ) -> DiscriminatorOutput:
-        """What D says, scores in fp32; `precise`: also computed in fp32, for a penalty's gradient.
+        """Return the output of D, with scores in at least fp32.
 
         Args:
-            images: (N, C, H, W) in [-1, 1].
-            labels: (N,) int64, or None.
-            augmented: whether the augmentations come before.
+            images: Images (N, C, H, W) in [-1, 1].
+            labels: Labels (N,), int64, or None.
+            augmented: Whether to apply the augmentations first.
+            precise: Whether to compute the whole pass without autocast, as a penalty on its
+                gradient requires.
         """
         with full_precision(images.device) if precise else nullcontext():
             if precise:
@@ -94,9 +99,9 @@ class Passes:
             if augmented:
                 images = self.augment(images)
             if self.packs > 1 and images.shape[1] == self.generator.channels:
-                images = pack(images, self.packs)  # what D has seen before is packed already
+                images = pack(images, self.packs)  # unless they were packed before
             output = self._score(images, labels)
-        # A new one: torch 2.11 compiles no `_replace` whose result leaves what it compiles.
+        # Not `output._replace`, which torch 2.11 cannot compile if its result is returned.
         return DiscriminatorOutput(widen(output.scores), output.features, output.extra)
 
     def discriminate_both(
@@ -106,11 +111,16 @@ class Passes:
         labels: Tensor | None,
         randoms: Mapping[str, AbstractContextManager[object]],
     ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-        """What D says of reals and of fakes, under the same labels.
+        """Return the outputs of D for reals and for fakes, which share the same labels.
 
-        One pass over both; separate passes where D mixes the images of a batch, and where a penalty
-        comes back to one side: then in fp32, because it differentiates the images or shows D others
-        under the same `randoms`.
+        Both are scored in one pass, unless D mixes the images of a batch, or a penalty
+        differentiates a side's images or needs its random numbers recorded. That side is then
+        scored in fp32.
+
+        Args:
+            real, fake: Images (N, C, H, W).
+            labels: Labels (N,) of either side, or None.
+            randoms: Contexts that record the random numbers of the pass over "real" or "fake".
         """
         differentiated = real.requires_grad or fake.requires_grad
         if not (self._mixes or differentiated or randoms):
@@ -119,41 +129,42 @@ class Passes:
             return halves(self.discriminate(images, both))
         outputs = []
         for side, images in (("real", real), ("fake", fake)):
-            kept = randoms.get(side)
-            with kept or nullcontext():
-                precise = images.requires_grad or kept is not None
+            recorder = randoms.get(side)
+            with recorder or nullcontext():
+                precise = images.requires_grad or recorder is not None
                 outputs.append(self.discriminate(images, labels, precise=precise))
         return outputs[0], outputs[1]
 
     def augment(self, images: Tensor) -> Tensor:
-        """What images pass through before D."""
+        """Apply all augmentations to images (N, C, H, W)."""
         for augmentation in self.augmentations:
             images = augmentation(images)
         return images
 
     def reals(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What D's update takes as real images."""
+        """Return the images that D's update treats as real."""
         for augmentation in self._replaces_reals:
             real = augmentation.reals(real, fake)
         return real
 
     @contextmanager
     def frozen_discriminator(self) -> Iterator[None]:
-        """Within it, D's parameters take no gradient; within another one, they still do not after.
+        """Return a context in which D's parameters take no gradient.
 
-        Latents move within the update of G, where D is frozen already.
+        Contexts may be nested: D stays frozen until the outer one ends. This happens when latents
+        are moved within the update of G.
         """
-        held = [p for p in self._d_parameters if p.requires_grad]
-        for parameter in held:
+        frozen = [p for p in self._d_parameters if p.requires_grad]
+        for parameter in frozen:
             parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for parameter in held:
+            for parameter in frozen:
                 parameter.requires_grad_(True)
 
     def _synthesize(self, z: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Images and styles of latents."""
+        """Return the images and the styles of latents."""
         if not self.generator.has_mapping:
             return self.generator(z, labels), z
         w = self.generator.map(z, labels)
@@ -164,22 +175,22 @@ class Passes:
 
 
 def packs_of(regularizers: Sequence[Regularizer]) -> int:
-    """How many images D sees as one.
+    """Return how many images D sees as one.
 
     Raises:
-        ZooError: two regularizers ask for packs.
+        ZooError: More than one regularizer packs images.
     """
-    asked = [r.packs for r in regularizers if r.packs > 1]
-    if len(asked) > 1:
-        raise ZooError(f"only one regularizer can pack images for D, and {len(asked)} do.")
-    return asked[0] if asked else 1
+    sizes = [r.packs for r in regularizers if r.packs > 1]
+    if len(sizes) > 1:
+        raise ZooError(f"only one regularizer can pack images for D, and {len(sizes)} do.")
+    return sizes[0] if sizes else 1
 
 
 def movers_of(regularizers: Sequence[Regularizer]) -> list[Regularizer]:
-    """The regularizers that replace the latents that were drawn: at most one.
+    """Return the regularizers that replace the drawn latents: none or one.
 
     Raises:
-        ZooError: two do, so that neither would know what its latents became.
+        ZooError: There are several, so that each would undo what the others did.
     """
     movers = [r for r in regularizers if r.overrides("latents")]
     if len(movers) > 1:
@@ -188,7 +199,7 @@ def movers_of(regularizers: Sequence[Regularizer]) -> list[Regularizer]:
 
 
 def halves(output: DiscriminatorOutput) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-    """What D said of the two halves of a batch."""
+    """Split D's output for a batch into those for its two halves."""
     scores, features = output.scores.chunk(2), output.features.chunk(2)
     extra = {name: value.chunk(2) for name, value in output.extra.items()}
     first, second = (

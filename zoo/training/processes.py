@@ -1,4 +1,4 @@
-"""The processes of one training: what starts them, and that none waits for one that ended."""
+"""The processes of one training: their launcher, and ending them when one of them fails."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from lightning_fabric.plugins import ClusterEnvironment
 
 _EVERY = 0.3
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _GRACE = 10.0
-"""Seconds in which a process may end by itself, with the error of its collective."""
+"""Seconds that a process gets to fail by itself with the error of a collective operation."""
 
 
 class Watch:
-    """Looks after the other processes of a training on this machine, in a thread of its own.
+    """Watches the other processes of a training on this machine, in a thread of its own.
 
-    The first process started the others and sees them end; they see it end by their parent's
-    number. A process that waits in a collective, as those of GPUs may for minutes, is ended. Where
-    `srun` or torchrun started all of them, that looks after them.
+    The first process, which started the others, notices when one of them ends; the others notice
+    the end of the first one when the id of their parent changes. A process that still waits in a
+    collective operation, which can take minutes on GPUs, is then ended. If `srun` or torchrun
+    started all processes, watching them is left to that program.
 
     Args:
-        go_on: a clause that says how to go on, `resume with …`.
+        go_on: Returns a clause that tells the user how to continue: `resume with …`.
     """
 
     def __init__(self, go_on: Callable[[], str]) -> None:
@@ -44,8 +45,8 @@ class Watch:
         self._rank = int(os.environ.get("LOCAL_RANK", 0))
         self._over = threading.Event()
         self._lost: str | None = None
-        self._found = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True, name="zoo-processes")
+        self._lost_known = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="zoo-processes")
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -53,24 +54,27 @@ class Watch:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._over.set()
-        if isinstance(error, Exception):  # they would wait for this one
+        if isinstance(error, Exception):  # the others would wait for this process
             self.end_children()
 
     def add(self, trainer: Any) -> None:
-        """Look after the processes that this trainer starts, which Lightning then need not."""
+        """Watch the processes that `trainer` starts, instead of Lightning."""
         self._launchers.append(trainer.strategy.launcher)
 
     def error(self, failure: Exception) -> ZooError | None:
-        """Which process ended, as soon as that is known; None where none of these has.
+        """Wait a moment for the process that caused `failure`, and return an error that names it.
 
         Args:
-            failure: of a collective.
+            failure: The error of a collective operation.
+
+        Returns:
+            None if no other process of the training has ended.
         """
         if started_by_srun() or started_by_torchrun():
             reason = re.sub(r"^\[\S+\] ", "", str(failure)).partition(". ")[0]
             self._lost = f"another process of the training is gone ({reason}); {self.go_on()}"
         else:
-            self._found.wait(_GRACE / 2)
+            self._lost_known.wait(_GRACE / 2)
         if self._lost is None:
             return None
         return OwnError(self._lost) if rank() <= 1 else ZooError(self._lost)
@@ -80,14 +84,14 @@ class Watch:
             if child.poll() is None:
                 child.kill()
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while not self._over.wait(_EVERY):
             self._find_children()
             lost = self._ended()
             if lost is None:
                 continue
             self._lost = f"{lost} of the training ended; {self.go_on()}"
-            self._found.set()
+            self._lost_known.set()
             if not self._over.wait(_GRACE):
                 self._end(self._lost)
 
@@ -96,7 +100,7 @@ class Watch:
         if len(started) == len(self._children):
             return
         self._children = started
-        # Lightning's own observer kills this process without a word.
+        # Disable Lightning's own observer, which kills this process without any message.
         for thread in threading.enumerate():
             if thread.name == "child-process-observer":
                 thread._run = lambda: True  # type: ignore[attr-defined]
@@ -110,7 +114,7 @@ class Watch:
         return None
 
     def _end(self, sentence: str) -> None:
-        """End this process from the thread, since its own waits for one that is gone."""
+        """End this process from the watching thread, since the main thread waits for a lost one."""
         self.end_children()
         if self._rank <= 1:
             with contextlib.suppress(OSError):
@@ -128,16 +132,16 @@ def _how(code: int) -> str:
 
 
 def cluster_environment(settings: dict[str, Any]) -> list[ClusterEnvironment]:
-    """Lightning's plugin for what starts the processes within a SLURM job; empty elsewhere.
+    """Return Lightning's plugin for the launcher of a SLURM job's processes; empty elsewhere.
 
-    By itself Lightning takes every job for one whose processes `srun` starts, and its own answer to
-    SLURM's warning, a checkpoint of its own and the job queued again, for the user's.
+    By itself, Lightning assumes that `srun` starts the processes of every job, and reacts to
+    SLURM's warning signal by writing a checkpoint of its own and queueing the job again.
 
     Args:
-        settings: the trainer's.
+        settings: The trainer's settings.
 
     Raises:
-        ZooError: `srun` started another number of processes than the trainer has.
+        ZooError: `srun` started a number of processes that does not match the trainer's settings.
     """
     if "SLURM_JOB_ID" not in os.environ or started_by_torchrun():
         return []
@@ -151,10 +155,10 @@ def cluster_environment(settings: dict[str, Any]) -> list[ClusterEnvironment]:
         if started != (f"{devices}(x{nodes})" if nodes > 1 else str(devices)):
             raise ZooError(
                 f"srun started {os.environ['SLURM_STEP_NUM_TASKS']} processes ({started} on its "
-                f"nodes), and trainer.devices={devices} with trainer.num_nodes={nodes} takes "
-                f"{devices * nodes}: give srun --nodes={nodes} --ntasks-per-node={devices}, or "
-                "trainer.devices and trainer.num_nodes as srun has them."
+                f"nodes), but trainer.devices={devices} with trainer.num_nodes={nodes} needs "
+                f"{devices * nodes}: call srun --nodes={nodes} --ntasks-per-node={devices}, or set "
+                "trainer.devices and trainer.num_nodes to match srun."
             )
-        # Lightning asks for it, but srun sets it only where it was told so.
+        # Lightning needs this variable, which srun sets only if it is called with that option.
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(devices))
     return [SLURMEnvironment(auto_requeue=False)]

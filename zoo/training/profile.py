@@ -1,4 +1,4 @@
-"""Lightning's profilers, whose tables are kept in the run's folder."""
+"""Lightning's profilers, with their tables in the run's folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NAME = "profiler"
 
 
 def make_profiler(kind: str, out: Path) -> Profiler | str:
-    """The profiler of a name of Lightning's, which writes its table, and traces, to `out`.
+    """Create one of Lightning's profilers, which writes its table and traces to `out`.
 
-    Of several processes the first one alone is looked at: all do the same, and the tables of the
-    others would be taken away half written.
+    Only the first of several processes is profiled: all do the same work, and the tables of the
+    others might be removed while they are being written.
     """
     from pytorch_lightning import profilers
 
@@ -25,18 +25,19 @@ def make_profiler(kind: str, out: Path) -> Profiler | str:
 
     if not is_first():
         return NoProfiler()
-    known: dict[str, Any] = {
+    classes: dict[str, Any] = {
         "simple": profilers.SimpleProfiler,
         "advanced": profilers.AdvancedProfiler,
         "pytorch": profilers.PyTorchProfiler,
     }
-    return known[kind](dirpath=str(out), filename=_NAME) if kind in known else kind
+    return classes[kind](dirpath=str(out), filename=_NAME) if kind in classes else kind
 
 
 def take_profile(out: Path) -> str:
-    """The table of a training that has ended, taken out of the profiler's files.
+    """Return the table of a training that has ended, and delete the profiler's files.
 
-    A profiler forgets what it has measured when it has written it down.
+    The files are the only source, since a profiler clears its measurements once it has written
+    them.
     """
     files = sorted(out.glob(f"*{_NAME}*.txt"))
     text = "\n".join(file.read_text(encoding="utf-8").strip() for file in files)

@@ -1,4 +1,4 @@
-"""What a resumed training takes from its checkpoint besides weights: random state, average."""
+"""What a resumed training restores from its checkpoint besides weights, and checks of it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _AVERAGE, _WEIGHTS = "ema_generator.", "generator."
 
 
 def epochs_of(file: Path) -> int:
-    """Whole epochs behind a checkpoint.
+    """Return the number of whole epochs that a checkpoint was trained for.
 
     Raises:
-        ZooError: what it says of them is nothing that a training writes down.
+        ZooError: The checkpoint does not store it as a training does.
     """
     loops = torch.load(file, map_location="cpu", weights_only=True, mmap=True).get("loops", {})
     try:
         progress = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
         return int(progress.get("processed", 0))
     except (AttributeError, TypeError, ValueError) as error:
-        raise ZooError(f"{file} does not say how many epochs are behind it.") from error
+        raise ZooError(f"{file} does not say how many epochs it was trained for.") from error
 
 
 def check_state(content: Any) -> None:
-    """Refuse tensors, in containers, that would take more memory than they have in their file.
+    """Reject nested containers with a tensor that would take more memory than its stored data.
 
     Raises:
-        ValueError: there is one.
+        ValueError: There is such a tensor.
     """
     waiting = [content]
     while waiting:
@@ -43,32 +43,32 @@ def check_state(content: Any) -> None:
         elif isinstance(value, list | tuple):
             waiting += value
         elif isinstance(value, Tensor) and value.device.type == "cpu":
-            taken, held = value.numel() * value.element_size(), value.untyped_storage().nbytes()
-            if taken > held:
-                raise ValueError("a tensor of it would take more memory than the file has for it")
+            size, stored = value.numel() * value.element_size(), value.untyped_storage().nbytes()
+            if size > stored:
+                raise ValueError("one of its tensors would take more memory than the file stores")
 
 
 def check_optimizers(optimizers: Sequence[Optimizer], stored: int) -> None:
-    """Refuse the state of other optimizers, which torch takes as it comes.
+    """Reject the state of other optimizers, which torch loads without checking it.
 
     Args:
-        optimizers: of this training, after they have taken their state.
-        stored: of how many the checkpoint has the state.
+        optimizers: The optimizers of this training, after they have loaded their state.
+        stored: The number of optimizers whose state the checkpoint holds.
 
     Raises:
-        ValueError: there are more or fewer, or a moment has another shape than its weight.
+        ValueError: The numbers differ, or a moment has another shape than its weight.
     """
     if stored != len(optimizers):
-        raise ValueError(f"it has the state of {stored} optimizers, not {len(optimizers)}")
+        raise ValueError(f"it has the state of {stored} optimizers instead of {len(optimizers)}")
     for optimizer in optimizers:
         for weight, state in optimizer.state.items():
             for value in state.values():
                 if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
-                    raise ValueError("an optimizer's state is of weights of another shape")
+                    raise ValueError("an optimizer's state is for weights of another shape")
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of the random generators that a training on `device` draws from."""
+    """Return the state of the random number generators that a training on `device` uses."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -76,40 +76,40 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def check_random_state(state: Any) -> None:
-    """Refuse what `restore_random_state` cannot take.
+    """Reject a state that `restore_random_state` cannot restore.
 
     Raises:
-        ValueError: it is no such state.
+        ValueError: `state` is not a state of random number generators.
     """
-    held = state.get("cpu") if isinstance(state, dict) else None
-    now = torch.get_rng_state()
-    if not (isinstance(held, Tensor) and held.dtype == now.dtype and held.shape == now.shape):
-        raise ValueError("it has no state of random numbers")
+    cpu = state.get("cpu") if isinstance(state, dict) else None
+    current = torch.get_rng_state()
+    if not (isinstance(cpu, Tensor) and cpu.dtype == current.dtype and cpu.shape == current.shape):
+        raise ValueError("it has no valid state of the random number generators")
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Go on with the random numbers that followed `random_state`."""
+    """Restore a state returned by `random_state`, so that the same random numbers follow."""
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
 def match_average(state: dict[str, Tensor], averages: bool) -> str:
-    """Let weights with an average go on without one, and the other way round.
+    """Add or remove averaged weights, so that a checkpoint fits a training with or without them.
 
     Args:
-        state: of a checkpoint, changed in place.
-        averages: whether the training that goes on keeps an average.
+        state: The weights of a checkpoint, which are changed in place.
+        averages: Whether the resumed training keeps an average.
 
     Returns:
-        What was changed, in words; empty where nothing was.
+        A note about the change; empty if there was none.
     """
-    there = [key for key in state if key.startswith(_AVERAGE)]
-    if there and not averages:
-        for key in there:
+    averaged = [key for key in state if key.startswith(_AVERAGE)]
+    if averaged and not averages:
+        for key in averaged:
             del state[key]
-        return "the averaged weights of the checkpoint are dropped, as the settings ask for"
-    if averages and not there:
+        return "the averaged weights of the checkpoint are dropped, as the settings require"
+    if averages and not averaged:
         own = {k.removeprefix(_WEIGHTS): v for k, v in state.items() if k.startswith(_WEIGHTS)}
         state.update({_AVERAGE + key: value for key, value in own.items()})
         return "the checkpoint has no averaged weights: the average starts at its weights"

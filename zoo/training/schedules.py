@@ -1,7 +1,7 @@
-"""Settings that follow the images seen: `model.schedules={lr_g: {name: cosine, …}}`.
+"""Settings scheduled over the images seen: `model.schedules={lr_g: {name: cosine, …}}`.
 
-Values are computed on the host before each step and written into 0-dim tensors, so that a captured
-step reads them.
+Values are computed on the CPU before each step and written into 0-dim tensors, from which a step
+captured as a CUDA graph reads them.
 """
 
 from __future__ import annotations
@@ -20,34 +20,42 @@ from zoo.training.optimizers import set_learning_rate
 
 Write = Callable[[float], object]
 _BETA = Annotated[float, at_least(0), below(1)]
-_OTHER = Annotated[float, at_least(0)]
-OWN = {"lr_g": _OTHER, "lr_d": _OTHER, "beta1": _BETA, "beta2": _BETA, "ema_half_life": _OTHER}
-"""What the step itself has to schedule, beside the options of its parts, and what it may be."""
+_NOT_NEGATIVE = Annotated[float, at_least(0)]
+OWN = {
+    "lr_g": _NOT_NEGATIVE,
+    "lr_d": _NOT_NEGATIVE,
+    "beta1": _BETA,
+    "beta2": _BETA,
+    "ema_half_life": _NOT_NEGATIVE,
+}
+"""The settings of the training itself that can be scheduled, and their types."""
 _LATE = 10**15
-"""Images after which a schedule has come to its end."""
+"""A number of images at which every schedule has reached its final value."""
 
 
 class Schedules:
-    """Schedules with the places that they write to.
+    """Applies schedules to the settings that they control.
 
     Args:
-        schedules: by target: `lr_g`, `lr_d`, `beta1`, `beta2`, `ema_half_life`, or an option that a
-            part names in `schedulable`: `regularizer.r1.gamma`, `augmentation.ada.p`,
-            `loss.margin`.
-        optimizers: of G and of D; `beta1` and `beta2` go to both.
-        lazy: share k / (k + 1) of each optimizer under a penalty with `every=k`, else 1 (Karras et
-            al., 2020, arXiv:1912.04958).
-        ema: the average.
-        parts: `loss`, `regularizer.NAME`, `augmentation.NAME` by that name.
-        device: where the tensors lie.
-        lr_factor: on both learning rates.
+        schedules: The schedules by target: `lr_g`, `lr_d`, `beta1`, `beta2`, `ema_half_life`, or an
+            option that a part lists in `schedulable`, such as `regularizer.r1.gamma`,
+            `augmentation.ada.p` or `loss.margin`.
+        optimizers: The optimizers of G and of D; `beta1` and `beta2` apply to both.
+        lazy: For G and D, the factor k / (k + 1) by which a lazy penalty with `every=k` corrects
+            the optimizer's settings; 1 without one (Karras et al., 2020, arXiv:1912.04958).
+        ema: The moving average of the generator's weights; None for no average.
+        parts: The parts with schedulable options, by the name that precedes the option in a target:
+            `loss`, `regularizer.NAME`, `augmentation.NAME`.
+        device: The device of the tensors that hold scheduled values.
+        lr_factor: A factor that multiplies both learning rates.
 
     Attributes:
-        obstacle: why a step with these cannot be captured in a CUDA graph, as a clause; else empty.
+        obstacle: A clause that says why a step with these schedules cannot be captured in a CUDA
+            graph; empty if it can.
 
     Raises:
-        ZooError: nothing has that name, its part does not let it be scheduled, or moves it itself;
-            or a schedule begins or ends with a value that it may not have.
+        ZooError: There is no such target, its part does not allow it to be scheduled or adapts it
+            by itself, or the first or last value of a schedule is outside the option's range.
     """
 
     def __init__(
@@ -74,11 +82,12 @@ class Schedules:
                 check_inside(schedule(images), kind, f"model.schedules: {name}")
 
     def prepare(self, images_seen: int) -> None:
-        """Write the values of the step that follows `images_seen` real images."""
+        """Write the values for the step that follows after `images_seen` real images."""
         for schedule, write in self._writes:
             write(schedule(images_seen))
 
     def _place(self, target: str) -> Write:
+        """Return the function that writes a value to `target`."""
         if target in ("lr_g", "lr_d"):
             which = ("lr_g", "lr_d").index(target)
             return lambda value: self._set_lr(which, value)
@@ -92,21 +101,21 @@ class Schedules:
             raise ZooError(self._unknown(target))
         if option not in part.schedulable:
             raise ZooError(
-                f"model.schedules: {target} cannot be scheduled; of {owner} can: "
-                f"{listing(part.schedulable)}."
+                f"model.schedules: {target} cannot be scheduled; the options of {owner} that can "
+                f"are: {listing(part.schedulable)}."
             )
         stop = getattr(part, "moves", {}).get(option)
         if stop is not None:
             raise ZooError(
-                f"model.schedules: {owner} moves {option} by itself, so that it cannot be scheduled"
-                f" too: set model.{owner}.{stop}, or leave the schedule out."
+                f"model.schedules: {owner} adapts {option} by itself, so it cannot be scheduled as "
+                f"well: set model.{owner}.{stop}, or leave the schedule out."
             )
         value = torch.zeros((), device=self._device)
         setattr(part, option, value)
         return value.fill_
 
     def _kind(self, target: str) -> Any:
-        """The type and ranges of what is scheduled."""
+        """Return the annotated type of the option that is scheduled."""
         if target in OWN:
             return OWN[target]
         owner, _, option = target.rpartition(".")
@@ -117,8 +126,8 @@ class Schedules:
     def _unknown(self, target: str) -> str:
         choices = [*OWN, *(f"{o}.{n}" for o, p in self._parts.items() for n in p.schedulable)]
         return (
-            f"model.schedules: there is nothing called {target!r}.{suggest(target, choices)} "
-            f"Choices: {listing(choices)}."
+            f"model.schedules: there is no setting {target!r} to schedule."
+            f"{suggest(target, choices)} Choices: {listing(choices)}."
         )
 
     def _set_lr(self, which: int, value: float) -> None:
@@ -126,19 +135,17 @@ class Schedules:
         set_learning_rate(self._optimizers[which], rate)
 
     def _beta(self, target: str) -> Write:
-        place = ("beta1", "beta2").index(target)
+        which = ("beta1", "beta2").index(target)
         if any("betas" not in g for o in self._optimizers for g in o.param_groups):
-            raise ZooError(f"model.schedules: {target} needs an optimizer with betas, as Adam.")
+            raise ZooError(f"model.schedules: {target} needs an optimizer with betas, like Adam.")
         if not all(isinstance(o, DeviceAdam) for o in self._optimizers):
-            self.obstacle = (
-                f"a scheduled {target} is a number of Python, which a graph would freeze"
-            )
+            self.obstacle = f"the scheduled {target} is a Python number, which a graph would freeze"
 
         def write(value: float) -> None:
             for optimizer, share in zip(self._optimizers, self._lazy, strict=True):
                 for group in optimizer.param_groups:
                     betas = list(group["betas"])
-                    betas[place] = value**share
+                    betas[which] = value**share
                     group["betas"] = tuple(betas)
                 if isinstance(optimizer, DeviceAdam):
                     optimizer.hold_betas()

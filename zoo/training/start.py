@@ -1,4 +1,4 @@
-"""Starting a training from the weights of another one, on whatever data."""
+"""Starting a training from the weights of another one, which may have used other data."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from zoo.registry.spec import in_words
 from zoo.training.ema import EMA
 
 _SHOWN = 3
-"""Names of layers in the sentence about those that did not fit."""
+"""How many of the layers that did not fit are named in the note."""
 
 
 class Start:
-    """The weights of a checkpoint for networks that may be of another size, or of other classes.
+    """Initial weights from a checkpoint, for networks that may differ in size or classes.
 
-    A layer is taken where the file has one of the same name whose tensors all have the same shapes;
-    the others keep what they were drawn with. What a layer computes from its settings (its class
-    names it in `constants`, as the filters of StyleGAN3) stays its own.
+    A layer takes its weights from the file if the file has a layer of the same name whose tensors
+    all have the same shapes; otherwise it keeps its random initialization. Tensors that a layer
+    computes from its settings (its class lists them in `constants`, such as the filters of
+    StyleGAN3) are never replaced.
 
     Args:
-        source: what `zoo.load` takes, but for exported programs: a checkpoint, a run's folder, a
-            name of the embedded zoo, a published model.
+        source: Anything that `zoo.load` accepts, except exported programs: a checkpoint, a run's
+            folder, the name of an embedded model, or a published model.
 
     Attributes:
-        note: what was taken and what not, a sentence; complete once all networks have started.
+        note: A sentence on which layers were loaded; complete once all networks have been.
 
     Raises:
-        ZooError: there is no such file, or it is a program without weights.
+        ZooError: There is no such file, or it is an exported program without weights.
     """
 
     def __init__(self, source: str | os.PathLike[str]) -> None:
@@ -45,8 +46,8 @@ class Start:
         self.file = locate(source)
         if self.file.suffix in (".onnx", ".pt2"):
             raise ZooError(
-                f"model.start={source} is an exported program, without weights to start from: give "
-                "a checkpoint or a .safetensors file."
+                f"model.start={source} is an exported program without weights to start from: use a "
+                "checkpoint or a .safetensors file."
             )
         self.info, self._state = read(self.file)
         self._counts: list[str] = []
@@ -55,124 +56,131 @@ class Start:
         self._averaged = False
 
     def networks(self, generator: Generator, discriminator: Discriminator) -> None:
-        """Give both networks the layers that fit.
+        """Load the layers that fit into both networks.
 
         Raises:
-            ZooError: none of the file's layers fits, or one holds NaN or infinite weights.
+            ZooError: None of the file's layers fits, or one has NaN or infinite weights.
         """
-        left, taken = self._give(generator, "generator", self._of("generator."))
+        left, taken = self._load(generator, "generator", self._weights_of("generator."))
         self._whole = not left
-        held = self._of("discriminator.")
-        if held:
-            taken += self._give(discriminator, "discriminator", held)[1]
+        weights = self._weights_of("discriminator.")
+        if weights:
+            taken += self._load(discriminator, "discriminator", weights)[1]
         else:
             self._counts.append("the discriminator (none in the file)")
         if not taken:
             raise ZooError(
-                f"model.start={self.source} has no layer of a name and shape that this training "
-                f"has: its generator is {in_words(self.info['generator'])}."
+                f"model.start={self.source} has no layer whose name and shape match one of this "
+                f"training: its generator is {in_words(self.info['generator'])}."
             )
 
     def average(self, ema: EMA) -> None:
-        """Give the average the file's, which is then kept from the first update on.
+        """Start the average from the file's average, or from its plain weights if it has none.
 
-        The usual ramp-up forgets the first weights at once, as those of a new training should be:
-        it is left out, unless some layers of G start anew. A file without an average has its
-        weights averaged from here on.
+        The average's ramp-up, which soon forgets the initial weights of a new training, is then
+        disabled, unless some layers of G start from random weights.
         """
-        held = self._of("ema_generator.") or self._of("generator.")
-        self._give(ema.module, "average", held)
+        weights = self._weights_of("ema_generator.") or self._weights_of("generator.")
+        self._load(ema.module, "average", weights)
         self._averaged = self._whole and not (ema.equal and ema.start)
         keep_average(ema, self.record())
-        ema.averaged = int(self._averaged)  # to the mean of all weights it is the first of them
+        ema.averaged = int(self._averaged)  # in a plain mean, they count as the first weights
 
     def record(self) -> dict[str, Any]:
-        """Where the weights came from, for the checkpoint, as plain values."""
-        before = self.info.get("start")
+        """Describe where the weights came from, as plain values for the checkpoint."""
+        earlier = self.info.get("start")
         return {
             "source": self.source,
-            "hash": tensors_hash(sorted(self._of("generator.").items())),
+            "hash": tensors_hash(sorted(self._weights_of("generator.").items())),
             "generator": self.info["generator"]["name"],
             "data": str(self.info["data"].get("name")),
             "images_seen": int(self.info.get("images_seen", 0)),
             "average": self._averaged,
-            **({"start": before} if isinstance(before, dict) else {}),
+            **({"start": earlier} if isinstance(earlier, dict) else {}),
         }
 
     @property
     def note(self) -> str:
-        was = self.record()
+        record = self.record()
         text = (
-            f"training starts from {self.source} ({was['generator']}, {was['images_seen']:,} "
-            f"images of {was['data']}), with the layers of {listing(self._counts)}"
+            f"training starts from {self.source} ({record['generator']}, "
+            f"{record['images_seen']:,} images of {record['data']}), "
+            f"with the layers of {listing(self._counts)}"
         )
         more = len(self._left) - _SHOWN
         shown = [*self._left[:_SHOWN], *([f"{more} more"] if more > 0 else [])]
-        return f"{text}; new are {listing(shown)}." if shown else f"{text}."
+        return f"{text}; newly initialized: {listing(shown)}." if shown else f"{text}."
 
     def renamed(self, names: Sequence[str]) -> list[str]:
-        """A note where as many classes as `names` were others, or stood in another order."""
+        """Return a note if the file has as many classes as `names`, but with other names."""
         before = list(self.info["data"].get("class_names") or ())
         if len(before) != len(names):
             return []
         for number, (was, now) in enumerate(zip(before, names, strict=True)):
             if was != now:
                 return [
-                    f"class {number} is {now!r} and was {was!r} in {self.source}: what it learned "
-                    "of classes is taken by their numbers."
+                    f"class {number} is {now!r} here but was {was!r} in {self.source}: classes are "
+                    "matched by number, not by name."
                 ]
         return []
 
-    def _of(self, prefix: str) -> dict[str, Tensor]:
+    def _weights_of(self, prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in self._state.items() if k.startswith(prefix)}
 
-    def _give(
-        self, network: nn.Module, name: str, held: dict[str, Tensor]
+    def _load(
+        self, network: nn.Module, name: str, weights: dict[str, Tensor]
     ) -> tuple[list[str], list[str]]:
-        left, taken = give(network, held, f"model.start={self.source}")
+        left, taken = load_layers(network, weights, f"model.start={self.source}")
         self._counts.append(f"the {name} ({len(taken)} of {len(left) + len(taken)})")
         if name != "average":
             self._left += [f"{name}.{layer}" for layer in left]
         return left, taken
 
 
-def give(network: nn.Module, held: dict[str, Tensor], source: str) -> tuple[list[str], list[str]]:
-    """Load the layers of `held` that fit `network` by name and shape.
+def load_layers(
+    network: nn.Module, weights: dict[str, Tensor], source: str
+) -> tuple[list[str], list[str]]:
+    """Load those layers of `weights` that fit the network by name and shape.
+
+    Args:
+        network: The network, which is changed in place.
+        weights: The state of another network.
+        source: Where the weights come from, for messages.
 
     Returns:
-        The names of the layers that did not fit, and of those that did.
+        The names of the network's layers that did not fit, and of those that did.
 
     Raises:
-        ZooError: a layer that fits holds NaN or infinite weights.
+        ZooError: A layer that fits has NaN or infinite weights.
     """
     state = network.state_dict()
-    weights = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     left: list[str] = []
     taken: list[str] = []
     for layer, keys in _layers(network, state).items():
-        if not all(key in held and _alike(held[key], state[key]) for key in keys):
+        if not all(key in weights and _alike(weights[key], state[key]) for key in keys):
             left.append(layer)
             continue
         for key in keys:
-            check_finite(held[key], key in weights, key, source)
-            state[key] = held[key]
+            check_finite(weights[key], key in parameters, key, source)
+            state[key] = weights[key]
         taken.append(layer)
     network.load_state_dict(state)
     return left, taken
 
 
 def _layers(network: nn.Module, keys: Iterable[str]) -> dict[str, list[str]]:
-    """The tensors of each layer, but those that it computes from its settings.
+    """Group the keys of a state dict by layer, without tensors that layers compute from settings.
 
-    What the network holds beside its layers (a learned constant) is a layer of that name.
+    A parameter of the network itself, such as a learned constant, counts as a layer of its name.
     """
-    found: dict[str, list[str]] = {}
+    layers: dict[str, list[str]] = {}
     modules = dict(network.named_modules())
     for key in keys:
         layer, _, name = key.rpartition(".")
         if name not in getattr(modules.get(layer), "constants", ()):
-            found.setdefault(layer or name, []).append(key)
-    return found
+            layers.setdefault(layer or name, []).append(key)
+    return layers
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
@@ -181,7 +189,7 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 
 
 def keep_average(ema: EMA | None, record: dict[str, Any] | None) -> None:
-    """Leave out the average's ramp-up where it started from a trained one, also after a resume."""
+    """Disable the ramp-up of an average that started from trained weights, even after a resume."""
     if ema is not None and record is not None and record.get("average") is True:
         ema.rampup = None
         if not ema.equal:

@@ -1,15 +1,14 @@
-"""The adversarial step in pure PyTorch: updates of D, penalties, the update of G, the average.
-
-What it keeps to: no host synchronisation and no Python branch on a tensor's value (what is due is
-decided by host integers), static shapes, fakes for D without a graph, no gradient for D's
-parameters in the update of G, spectral norms and folded kernels once per update, one backward pass
-per update (and piece of its batch), penalties in fp32 under autocast.
+"""The adversarial training step in pure PyTorch: the updates of D, of G and of the weight average.
 
 One step is `d_steps` updates of D, each on its own slice of the batch, then one update of G on the
-last slice, or on a slice of its own. A fake has the label of the real image at its index.
-
-It knows no method by name: networks, heads, losses, regularizers and augmentations act through
+last slice or on a slice of its own. Each fake has the label of the real image at the same index.
+No method is treated specially: networks, heads, losses, regularizers and augmentations act through
 their contracts.
+
+Invariants: no host synchronization, no Python branch on a tensor's value (integers on the host
+decide which penalties are due), static shapes, detached fakes in D's update, no gradients for D's
+parameters in G's update, spectral norms and folded kernels computed once per update, one backward
+pass per update (or piece of its batch), and penalties in fp32 under autocast.
 """
 
 from __future__ import annotations
@@ -48,39 +47,39 @@ Randoms = Mapping[str, SameRandoms]
 
 @held_to_signature("")
 class AdversarialStep:
-    """`d_steps` updates of the discriminator, then one of the generator.
+    """One training step: `d_steps` updates of the discriminator, then one of the generator.
 
     Args:
-        generator, discriminator: the networks.
-        loss: on their scores.
-        optimizer_g, optimizer_d: over the parameters of one network each.
-        regularizers: all those in force, for either update; None: those that the loss brings along.
-            Given any, the loss's own belong among them: `[*loss.regularizers(), R1()]`.
-        augmentations: applied in this order to whatever D sees, in both updates.
-        ema: the moving average of the generator.
-        schedules: of settings that change while training.
-        d_steps: updates of D for one of G.
-        accumulate: pieces that the images of an update are shared into; their gradients are summed
-            up before the one step of the optimizer, so that an update needs the memory of a piece.
-            What looks at a batch (batch norm and its running statistics, minibatch standard
-            deviation, relativistic means) looks at a piece.
-        own_batch_for_g: G is updated beside real images of its own, which follow those of D in the
-            batch, instead of those of D's last update.
-        reuse_fakes: G is updated on the fakes of the last update of D, which saves one forward pass
-            of G; otherwise it draws new ones. None: reused where `d_steps` and `accumulate` are 1
-            and nothing forbids it.
-        compile: compile the passes and losses of both updates. An update whose regularizers
-            differentiate D's own passes twice stays eager, see `compile_note`.
-        compile_backend: of `torch.compile`.
-        backend: what a training framework replaces.
+        generator, discriminator: The networks.
+        loss: The adversarial loss on D's scores.
+        optimizer_g, optimizer_d: The optimizers of the generator and of the discriminator.
+        regularizers: All regularizers of both updates, including those of the loss:
+            `[*loss.regularizers(), R1()]`. None for the loss's own ones only.
+        augmentations: Applied, in this order, to all images that D sees in both updates.
+        ema: The moving average of the generator's weights; None for no average.
+        schedules: The settings that change during training; None if there are none.
+        d_steps: The number of updates of D per update of G.
+        accumulate: The number of pieces that the batch of an update is split into. Their gradients
+            are accumulated before a single optimizer step, so that an update needs only the memory
+            of one piece. Statistics over the batch (batch norm and its running statistics,
+            minibatch standard deviation, relativistic means) are then computed for each piece.
+        own_batch_for_g: Whether the update of G gets real images of its own, which follow those of
+            D in the batch, instead of the images of D's last update.
+        reuse_fakes: Whether the update of G reuses the fakes of D's last update, which saves one
+            forward pass of G, instead of drawing new ones. None reuses them if `d_steps` and
+            `accumulate` are 1 and no other option rules it out.
+        compile: Whether to compile the passes and losses of both updates. An update whose
+            regularizers need a double backward pass through D stays eager (see `compile_note`).
+        compile_backend: The backend of `torch.compile`.
+        backend: Runs backward passes and optimizer steps; a training framework passes its own.
 
     Attributes:
-        regularizers: those in force, by the name of their metric.
-        compile_note: what stays eager under `compile`, in words; empty where nothing does.
+        regularizers: The regularizers by the name of their metric.
+        compile_note: A sentence on what stays eager under `compile`; empty if nothing does.
 
     Raises:
-        ZooError: a regularizer differentiates single scores, but D mixes the images of a batch; or
-            fakes are to be reused although a regularizer chooses their latents by D.
+        ZooError: A regularizer differentiates the score of each image, but D has batch norm; or
+            fakes are to be reused although an option or a regularizer rules it out.
     """
 
     def __init__(
@@ -130,19 +129,19 @@ class AdversarialStep:
         self._d_loss: Callable[..., tuple[Tensor, DiscriminatorOutput, DiscriminatorOutput]]
         self._g_loss: Callable[..., tuple[Tensor, DiscriminatorOutput]]
         self._d_loss, self._g_loss = self.discriminator_loss, self.generator_loss
-        self._repeats = not compile  # a compiled pass does not say which numbers it drew
+        self._repeats = not compile  # the random numbers of a compiled pass cannot be recorded
         self.compile_note = ""
         if compile:
             compiled = functools.partial(torch.compile, backend=compile_backend, dynamic=False)
-            if not self.passes.moves_latents:  # for which G's own pass is differentiated twice
+            if not self.passes.moves_latents:  # these differentiate the pass of G twice
                 self.passes.synthesize = compiled(self.passes.synthesize)
             self._d_loss = compiled(self.discriminator_loss)
             self._g_loss = compiled(self.generator_loss)
             eager = [name for name, r in self.regularizers.items() if r.per_sample]
             if eager:
                 self.compile_note = (
-                    f"torch.compile has no double backward pass, which {listing(eager)} needs: "
-                    "that part of the update stays eager."
+                    "torch.compile does not support the double backward pass that "
+                    f"{listing(eager)} needs: that part of the update stays eager."
                 )
 
     def __call__(
@@ -151,18 +150,17 @@ class AdversarialStep:
         """Train for one step.
 
         Args:
-            images: (slices * N, C, H, W) float in [-1, 1], with `d_steps` slices and one more where
-                G has a batch of its own.
-            labels: (slices * N,) int64, or None.
-            index: updates of G so far; it decides which lazy regularizers are due.
-            images_seen: real images of all processes that D was trained on so far, which the
-                average's ramp-up and the schedules follow; None: `index` batches like this one.
+            images: Real images (slices * N, C, H, W), float in [-1, 1]; there are `d_steps` slices,
+                and one more with `own_batch_for_g`.
+            labels: Their labels (slices * N,), int64, or None.
+            index: The number of updates of G so far, which determines the lazy regularizers due.
+            images_seen: The number of real images that D was trained on so far, over all processes,
+                for the ramp-up of the average and the schedules. None assumes `index` such batches.
 
         Returns:
-            Detached scalars, without a synchronisation: `loss_d`, `loss_g` (without penalties and
-            auxiliary losses), `score_real`, `score_fake` (means, of the last update of D), each
-            auxiliary loss, and the penalty of each regularizer that was due, before `every`
-            multiplies it.
+            Detached scalars on the device: `loss_d` and `loss_g` (without penalties and auxiliary
+            losses), `score_real` and `score_fake` (means in the last update of D), each auxiliary
+            loss, and the penalty of each regularizer that was due (not multiplied by `every`).
         """
         self.prepare(len(images), index, images_seen)
         metrics = self.run(images, labels, index)
@@ -170,12 +168,12 @@ class AdversarialStep:
         return metrics
 
     def prepare(self, batch_size: int, index: int, images_seen: int | None = None) -> None:
-        """What depends on numbers beyond the schedule, before `run`.
+        """Write the scheduled values and the weight of the average; call this before `run`.
 
-        The schedules' values and the weight of the average, written from host numbers.
+        A CUDA graph leaves this out, since the values depend on numbers that change in every step.
         """
-        shares = slices_of_step(self.d_steps, self.own_batch_for_g)
-        images = batch_size * self.d_steps // shares * self.backend.world_size
+        count = slices_of_step(self.d_steps, self.own_batch_for_g)
+        images = batch_size * self.d_steps // count * self.backend.world_size
         seen = index * images if images_seen is None else images_seen
         if self.schedules is not None:
             self.schedules.prepare(seen)
@@ -183,9 +181,9 @@ class AdversarialStep:
             self.ema.prepare(images, seen)
 
     def schedule(self, index: int) -> tuple[tuple[str, ...], ...]:
-        """Names of the regularizers due in each update of step `index`, G's last.
+        """Return the names of the regularizers due in each update of step `index`, G's last.
 
-        Steps of the same schedule do exactly the same work: what a CUDA graph is keyed on.
+        Steps with equal schedules do exactly the same work, so that they can share a CUDA graph.
         """
         first = index * self.d_steps
         updates: list[tuple[Side, int]]
@@ -193,7 +191,7 @@ class AdversarialStep:
         return tuple(tuple(self._due(*u)) for u in [*updates, ("generator", index)])
 
     def run(self, images: Tensor, labels: Tensor | None, index: int) -> Metrics:
-        """`__call__` without `prepare`: its work depends on `index` through the schedule only."""
+        """Do the work of `__call__` after `prepare`, which depends only on `schedule(index)`."""
         batches = slices(images, labels, self.d_steps, self.own_batch_for_g, self.accumulate)
         metrics: Metrics = {}
         generated = None
@@ -213,11 +211,12 @@ class AdversarialStep:
         number: int = 0,
         generated: GeneratorOutput | None = None,
     ) -> Metrics:
-        """One update of D on real images (N, C, H, W).
+        """Update D once.
 
         Args:
-            number: updates of D so far.
-            generated: what G made; made here where None.
+            images, labels: Real images (N, C, H, W) and their labels (N,), or None.
+            number: The number of updates of D so far.
+            generated: The output of G for these labels; None to generate it here.
         """
         due = self._due("discriminator", number)
         wanted = {name for r in due.values() for name in r.differentiates}
@@ -262,12 +261,13 @@ class AdversarialStep:
         number: int = 0,
         generated: GeneratorOutput | None = None,
     ) -> Metrics:
-        """One update of G.
+        """Update G once.
 
         Args:
-            images: real images (N, C, H, W), scored where the loss or a method asks for it.
-            number: updates of G so far.
-            generated: what G made, with its graph; made here where None.
+            images, labels: Real images (N, C, H, W), which are scored only if the loss, the head or
+                a regularizer needs it, and their labels (N,), or None.
+            number: The number of updates of G so far.
+            generated: The output of G for these labels, with its graph; None to generate it here.
         """
         due = self._due("generator", number)
         needs_real = self._needs_real or any(r.needs_real for r in due.values())
@@ -299,10 +299,10 @@ class AdversarialStep:
         labels: Tensor | None,
         randoms: Randoms,
     ) -> tuple[Tensor, DiscriminatorOutput, DiscriminatorOutput]:
-        """Loss values (M, ...) of D, and what it says of reals and of fakes.
+        """Return the loss values (M, ...) of D, and its outputs for the reals and for the fakes.
 
         Args:
-            randoms: keep the random numbers of a side's pass.
+            randoms: Contexts that record the random numbers of the pass over "real" or "fake".
         """
         check_packs(len(real), self.passes.packs)
         real_output, fake_output = self.passes.discriminate_both(real, fake, labels, randoms)
@@ -312,20 +312,21 @@ class AdversarialStep:
     def generator_loss(
         self, fake: Tensor, labels: Tensor | None, real_scores: Tensor | None
     ) -> tuple[Tensor, DiscriminatorOutput]:
-        """Loss values (M, ...) of G, and what D says of its images."""
+        """Return the loss values (M, ...) of G, and D's output for its images."""
         fake_output = self.passes.discriminate(fake, labels)
         return self.loss.generator(fake_output.scores, real_scores), fake_output
 
-    def _may_reuse(self, asked: bool | None) -> bool:
-        reasons = {
+    def _may_reuse(self, requested: bool | None) -> bool:
+        """Resolve the option `reuse_fakes`."""
+        rules_out = {
             "accumulate": self.accumulate > 1,
             "own_batch_for_g": self.own_batch_for_g,
             listing(named(self.passes.moves_latents)): bool(self.passes.moves_latents),
         }
-        forbidding = [name for name, forbids in reasons.items() if forbids]
-        if asked and forbidding:
-            raise ZooError(f"reuse_fakes=True does not go together with {listing(forbidding)}.")
-        return not forbidding and self.d_steps == 1 if asked is None else asked
+        reasons = [name for name, applies in rules_out.items() if applies]
+        if requested and reasons:
+            raise ZooError(f"reuse_fakes=True cannot be combined with {listing(reasons)}.")
+        return not reasons and self.d_steps == 1 if requested is None else requested
 
     def _mean(self, values: Tensor, update: Update) -> Tensor:
         if self._replaces_loss:
@@ -369,7 +370,7 @@ class AdversarialStep:
             total = total / self.accumulate
         # Autocast would run the second derivatives of an fp32 penalty in low precision.
         with full_precision(total.device):
-            # The pieces of a batch share derived weights, and with them a part of their graphs.
+            # The pieces of a batch share derived weights, and thus a part of their graphs.
             self.backend.backward(total, retain_graph=not last)
 
     def _apply(
@@ -380,7 +381,7 @@ class AdversarialStep:
     ) -> None:
         self.backend.sync_gradients(network)
         self.backend.optimize(optimizer, network)
-        # Within one autocast region the low-precision copies of the weights would now be stale.
+        # Autocast's cached low-precision copies of the weights are now stale.
         torch.clear_autocast_cache()
         with torch.no_grad():
             for regularizer in due.values():
@@ -393,5 +394,5 @@ class AdversarialStep:
 
 
 def _derivatives(due: dict[str, Regularizer]) -> AbstractContextManager[None]:
-    """What the passes of an update need for its penalties."""
+    """Return the context that an update's passes need for its penalties to differentiate them."""
     return twice_differentiable() if any(r.per_sample for r in due.values()) else nullcontext()

@@ -1,4 +1,4 @@
-"""The terms that an update adds up: its own loss, auxiliary losses, penalties."""
+"""The terms that an update adds up: the adversarial loss, auxiliary losses and penalties."""
 
 from __future__ import annotations
 
@@ -17,55 +17,64 @@ from zoo.contracts.update import Update, image_scores
 from zoo.registry import spec_of
 
 LOGGED = ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
-"""What every training logs."""
+"""The metrics that every training logs."""
 
 
 def own_losses(generator: Generator, discriminator: Discriminator) -> set[str] | None:
-    """The metrics of auxiliary losses, on either side; None where a part does not name its own."""
+    """Return the metric names of all auxiliary losses; None if a part does not declare its own."""
     pairs: list[tuple[object, type]] = [(generator, Generator), (discriminator, Discriminator)]
     if discriminator.takes_head:
         pairs.append((discriminator.head, Head))
     names: set[str] = set()
     for part, base in pairs:
         order = type(part).__mro__
-        own = next(c for c in order if "auxiliary" in vars(c))
-        if own is base:
+        defining = next(c for c in order if "auxiliary" in vars(c))
+        if defining is base:
             continue
         naming = next(c for c in order if "auxiliary_names" in vars(c))
-        found: tuple[str, ...] | None = naming.auxiliary_names  # type: ignore[attr-defined]
-        if found is None or not issubclass(naming, own):  # of other losses than these
+        own: tuple[str, ...] | None = naming.auxiliary_names  # type: ignore[attr-defined]
+        if own is None or not issubclass(naming, defining):  # names of a base class's losses
             return None
-        names.update(metric_name(n, side) for n in found for side in ("discriminator", "generator"))
+        names.update(metric_name(n, side) for n in own for side in ("discriminator", "generator"))
     return names
 
 
 def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
-    """Regularizers by registered name, or by class name in snake case; numbered where doubled."""
+    """Map regularizers by registered name, or else by class name in snake case.
+
+    Further regularizers of the same name get a number: `r1`, `r1_2`.
+    """
     by_name: dict[str, Regularizer] = {}
     for regularizer in regularizers:
         spec = spec_of(regularizer)
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(regularizer).__name__).lower()
-        base = name = spec["name"] if spec else snake
+        stem = name = spec["name"] if spec else snake
         count = 1
         while name in by_name:
             count += 1
-            name = f"{base}_{count}"
+            name = f"{stem}_{count}"
         by_name[name] = regularizer
     return by_name
 
 
 def weighing(regularizers: Sequence[Regularizer], side: Side) -> list[Regularizer]:
-    """The regularizers that weigh the loss values of this side's update."""
+    """Return the regularizers that weight the loss values in this side's update."""
     return [r for r in regularizers if side in r.sides and r.overrides("weights")]
 
 
 def metric_name(name: str, side: Side, both: bool = True) -> str:
-    """The metric of a term: G's terms end in `_g` where D may have one of that name."""
+    """Return the metric name of a term.
+
+    Args:
+        name: The name of the term.
+        side: The update in which it occurs.
+        both: Whether the other update may have a term of the same name; G's then ends in `_g`.
+    """
     return f"{name}_g" if side == "generator" and both else name
 
 
 def mean_loss(values: Tensor, weighing: Sequence[Regularizer], update: Update) -> Tensor:
-    """The mean over images of a loss's values (M, ...), each the mean of its own scores."""
+    """Return the mean of a loss's values (M, ...): over each image's scores, then over images."""
     values = image_scores(values)
     for regularizer in weighing:
         weights = regularizer.weights(update)
@@ -77,10 +86,10 @@ def mean_loss(values: Tensor, weighing: Sequence[Regularizer], update: Update) -
 def add_terms(
     loss: Tensor, due: dict[str, Regularizer], update: Update
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Add auxiliary losses and the due penalties; a lazy penalty counts `every` times.
+    """Add the auxiliary losses and the penalties that are due, multiplied by their `every`.
 
     Returns:
-        The sum, and each term, detached, by the name of its metric.
+        The sum, and the detached value of each added term by the name of its metric.
     """
     terms: dict[str, Tensor] = {}
     auxiliary = update.discriminator.auxiliary(update)  # type: ignore[operator]
@@ -99,7 +108,7 @@ def add_terms(
 
 
 def mean_terms(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each metric over the pieces of a batch."""
+    """Return the mean of each metric over the pieces of a batch, one row per piece."""
     if len(rows) == 1:
         return rows[0]
     return {name: torch.stack([row[name] for row in rows]).mean(0) for name in rows[0]}

@@ -1,4 +1,4 @@
-"""Lightning's trainer, loggers and callbacks from their config nodes."""
+"""Creating Lightning's trainer, the loggers and the callbacks from their config nodes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule
 
 ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
-"""Where the classes of loggers and callbacks may come from."""
+"""The packages from which the classes of loggers and callbacks may come."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 def _class_of(name: str, node: Any, base: type) -> type:
-    """The class that a node names.
+    """Import the class that a node's `_target_` names.
 
     Raises:
-        ZooError: it may not come from there, cannot be imported, or is no `base`.
+        ZooError: The class is not in an allowed package, cannot be imported, or is not a subclass
+            of `base`.
     """
     target = node.get("_target_", "") if isinstance(node, dict) else ""
     if not str(target).startswith(ALLOWED):
@@ -36,41 +37,44 @@ def _class_of(name: str, node: Any, base: type) -> type:
             f"{listing(ALLOWED)}."
         )
     try:
-        found = _import(target)
+        imported = _import(target)
     except Exception as error:
         raise ZooError(f"{name}._target_={target} cannot be imported: {error}.") from error
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(imported, type) and issubclass(imported, base)):
         raise ZooError(
-            f"{name}._target_={target} is no {base.__name__} of Lightning's, and nothing else is "
-            "made here."
+            f"{name}._target_={target} is not a Lightning {base.__name__}: it must be a subclass "
+            "of that."
         )
-    return found
+    return imported
 
 
 def _make_all(section: str, node: dict[str, Any] | None, base: type, **filled: Any) -> list[Any]:
-    """Make the nodes of a section; all classes are checked before the first is made."""
+    """Create the objects of a section, after checking all of their classes.
+
+    `filled` are default options for the classes that take them.
+    """
     import inspect
 
     chosen = {f"{section}.{k}": v for k, v in (node or {}).items() if v is not None}
     classes = {name: _class_of(name, value, base) for name, value in chosen.items()}
-    made = []
-    for name, live in classes.items():
-        known = inspect.signature(live).parameters
-        options = {k: v for k, v in filled.items() if k in known}
-        given = {k: v for k, v in chosen[name].items() if k != "_target_"}
-        options |= {k: v for k, v in given.items() if v is not None or k not in options}
+    objects = []
+    for name, cls in classes.items():
+        parameters = inspect.signature(cls).parameters
+        options = {k: v for k, v in filled.items() if k in parameters}
+        own = {k: v for k, v in chosen[name].items() if k != "_target_"}
+        options |= {k: v for k, v in own.items() if v is not None or k not in options}
         try:
-            made.append(live(**options))
+            objects.append(cls(**options))
         except ZooError:
             raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ZooError(f"{name}: {reason}") from error
-    return made
+    return objects
 
 
 def _import(target: str) -> Any:
-    """The class of a dotted name; a plugin's file is found where no package holds it."""
+    """Import the class of a dotted name, which may be in a plugin's file."""
     import importlib
 
     from zoo.registry.importing import import_plugin
@@ -82,21 +86,22 @@ def _import(target: str) -> Any:
 
 
 def make_callbacks(node: dict[str, Any] | None, out: Path) -> list[pl.Callback]:
-    """Callbacks by name; a null one is left out (`callbacks.samples=null`)."""
+    """Create the callbacks; one that is null is left out (`callbacks.samples=null`)."""
     from pytorch_lightning.callbacks import Callback, ProgressBar
 
     parts = {p.target: p for p in REGISTRY.parts("callback")}
-    made: list[pl.Callback] = []
+    callbacks: list[pl.Callback] = []
     for name, options in (node or {}).items():
         part = parts.get(str(options.get("_target_"))) if isinstance(options, dict) else None
         if part is None:  # one of Lightning's, or null
-            made += _make_all("callbacks", {name: options}, Callback, folder=str(out))
+            callbacks += _make_all("callbacks", {name: options}, Callback, folder=str(out))
             continue
         filled = {"folder": str(out)} if any(p.name == "folder" for p in part.parameters) else {}
-        given = {k: v for k, v in options.items() if k != "_target_"}
-        made.append(create("callback", part.name, **{**filled, **given}))
-    bars = [c for c in made if isinstance(c, ProgressBar)]
-    return [c for c in made if c not in bars[:-1]]  # Lightning takes one: the last one chosen
+        own = {k: v for k, v in options.items() if k != "_target_"}
+        callbacks.append(create("callback", part.name, **{**filled, **own}))
+    bars = [c for c in callbacks if isinstance(c, ProgressBar)]
+    # Lightning accepts a single progress bar: the last one chosen.
+    return [c for c in callbacks if c not in bars[:-1]]
 
 
 def make_loggers(
@@ -105,11 +110,14 @@ def make_loggers(
     config: dict[str, Any],
     resumed: tuple[int, int] | None = None,
 ) -> list[Any]:
-    """Loggers by name, writing below the run's folder and given the whole configuration.
+    """Create the loggers, and log the whole configuration to them.
 
     Args:
-        resumed: step of the checkpoint that goes on in its own folder, and the last one of a
-            regular row in its log.
+        node: The section `logger` of the configuration.
+        out: The run's folder, to which the loggers write.
+        config: The whole configuration.
+        resumed: For a run that resumes in its own folder, the step of its checkpoint and the last
+            step at which means over a whole window were logged.
     """
     from pytorch_lightning.loggers import Logger
 
@@ -124,29 +132,29 @@ def make_loggers(
             logger.log_hyperparams(
                 {k: v for k, v in config.items() if k not in ("callbacks", "logger")}
             )
-        except Exception as error:  # W&B's own kinds, of a server's refusal or a wrong setting
+        except Exception as error:  # W&B has errors of its own for servers and settings
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ZooError(f"logger: {type(logger).__name__} cannot start: {reason}") from error
     return loggers
 
 
 def _check_stays_here(node: dict[str, Any] | None, preset: str) -> None:
-    """Refuse loggers that send what they log to a server, before one is made."""
+    """Reject loggers that would send their log to a server, before any logger is created."""
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
     for name, settings in (node or {}).items():
         if settings is None:
             continue
-        live = _class_of(f"logger.{name}", settings, Logger)
-        if hasattr(live, "uploads"):
-            sends = live.uploads(settings)
-        else:  # of Lightning's, all but two are for servers
-            ours = issubclass(live, CSVLogger | TensorBoardLogger)
-            sends = live.__module__.startswith("pytorch_lightning.") and not ours
+        cls = _class_of(f"logger.{name}", settings, Logger)
+        if hasattr(cls, "uploads"):
+            sends = cls.uploads(settings)
+        else:  # all but two of Lightning's loggers are for servers
+            local = issubclass(cls, CSVLogger | TensorBoardLogger)
+            sends = cls.__module__.startswith("pytorch_lightning.") and not local
         if sends:
             raise ZooError(
-                f"logger.{name}: debug={preset} is a training for a look, of which nothing goes to "
-                f"a server: leave the {live.__name__} out (logger=csv, tensorboard)."
+                f"logger.{name}: a debugging run (debug={preset}) does not send its log to a "
+                f"server: leave the {cls.__name__} out (logger=csv, tensorboard)."
             )
 
 
@@ -157,10 +165,17 @@ def make_trainer(
     out: Path,
     data: DataModule,
 ) -> pl.Trainer:
-    """A `pl.Trainer`; the zoo's own options are carried out, all else goes to it as it is.
+    """Create a `pl.Trainer`.
+
+    Args:
+        settings: The section `trainer` of the configuration. The zoo's own options are applied
+            here; all others are passed on to `pl.Trainer`.
+        callbacks, loggers: The callbacks and loggers.
+        out: The run's folder.
+        data: The data module.
 
     Raises:
-        ZooError: an argument that the trainer does not have, or a device that is not there.
+        ZooError: The trainer has no such option, or the machine has no such device.
     """
     import inspect
 
@@ -170,15 +185,15 @@ def make_trainer(
     from zoo.training.profile import make_profiler
 
     gpus = settings.pop("gpus", None)
-    settings.pop("keep_memory", None)  # carried out before torch was imported
-    settings.pop("ends_from_here", None)  # carried out where the checkpoint was opened
-    data.repeated = settings.pop("overfit_batches", 0) or None  # batches that come again and again
+    settings.pop("keep_memory", None)  # applied before torch was imported
+    settings.pop("ends_from_here", None)  # applied when the checkpoint was opened
+    data.repeated = settings.pop("overfit_batches", 0) or None  # only these batches are used
     _set_matmul_precision(settings.pop("matmul_precision", None))
     if gpus is not None:
         settings.update(_devices(gpus))
-    known = inspect.signature(pl.Trainer.__init__).parameters
+    parameters = inspect.signature(pl.Trainer.__init__).parameters
     for name in settings:
-        if name not in (*known, "max_images"):
+        if name not in (*parameters, "max_images"):
             choices = [p.name for p in TRAINER_PARAMETERS]
             raise ZooError(f"trainer has no option {name!r}.{suggest(name, choices)}")
     _check_settings(settings)
@@ -187,12 +202,12 @@ def make_trainer(
     _check_processes(settings)
     _check_switches(settings, callbacks)
     bars = any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks)
-    settings.setdefault("enable_progress_bar", bars)  # Lightning's own stays out
+    settings.setdefault("enable_progress_bar", bars)  # False prevents Lightning's default bar
     if isinstance(settings.get("profiler"), str):
         settings["profiler"] = make_profiler(settings["profiler"], out)
     settings.setdefault("profiler", NoProfiler())
-    kept = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
-    settings.setdefault("enable_checkpointing", kept)  # so do its checkpoints
+    checkpoints = any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks)
+    settings.setdefault("enable_checkpointing", checkpoints)  # False prevents its default ones
     plugins: list[Any] = [CheckpointFile(), *cluster_environment(settings)]
     try:
         return pl.Trainer(
@@ -211,21 +226,21 @@ def _set_matmul_precision(precision: str | None) -> None:
 
     if precision is not None and precision not in MATMUL_PRECISIONS:
         raise ZooError(
-            f"trainer.matmul_precision={precision} is none of {listing(MATMUL_PRECISIONS)}, nor "
-            "null for what torch has by itself."
+            f"trainer.matmul_precision={precision} is not one of {listing(MATMUL_PRECISIONS)}, or "
+            "null for torch's default."
         )
-    # Of torch's two switches for TF32 one is on at the start (convolutions) and one is off.
+    # torch has two switches for TF32: by default it is on in convolutions and off in products.
     torch.set_float32_matmul_precision(precision or "highest")
     torch.backends.cudnn.allow_tf32 = precision != "highest"
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
-    """Refuse what Lightning would refuse in its own terms, or not at all."""
+    """Reject settings for which Lightning has no clear error message, or none at all."""
     check_ends(settings)
     precision = str(settings.get("precision", PRECISIONS[0]))
     if precision not in (*PRECISIONS, "32"):
         raise ZooError(
-            f"trainer.precision={precision} is none of {listing(PRECISIONS)}, in all of which "
+            f"trainer.precision={precision} is not one of {listing(PRECISIONS)}; in all of these, "
             "weights are kept, and penalties computed, in 32 bits."
         )
     if settings.get("gradient_clip_val"):
@@ -233,12 +248,12 @@ def _check_settings(settings: dict[str, Any]) -> None:
     if settings.get("accumulate_grad_batches", 1) != 1:
         raise ZooError(
             "trainer.accumulate_grad_batches cannot be used, since a step of a GAN has several "
-            "updates: give datamodule.batch_size instead."
+            "updates: set a larger datamodule.batch_size instead, split by model.accumulate."
         )
 
 
 def _check_switches(settings: dict[str, Any], callbacks: list[Any]) -> None:
-    """Refuse a switch of Lightning's that contradicts a callback of the same purpose."""
+    """Reject a switch of Lightning's that contradicts a callback with the same purpose."""
     import pytorch_lightning as pl
 
     for switch, base, example in (
@@ -247,7 +262,7 @@ def _check_switches(settings: dict[str, Any], callbacks: list[Any]) -> None:
     ):
         if settings.get(switch) is False and any(isinstance(c, base) for c in callbacks):
             raise ZooError(
-                f"trainer.{switch}=false contradicts a callback: give callbacks.{example}=null "
+                f"trainer.{switch}=false contradicts a callback: set callbacks.{example}=null "
                 "instead."
             )
 
@@ -256,19 +271,20 @@ def _devices(gpus: int) -> dict[str, Any]:
     import torch
 
     if gpus == 0:
-        return {"accelerator": "cpu"}  # as many processes as the preset has
-    found = torch.cuda.device_count()
-    if found < gpus:
+        return {"accelerator": "cpu"}  # with as many processes as the preset sets
+    available = torch.cuda.device_count()
+    if available < gpus:
         raise ZooError(
             f"trainer.gpus={gpus} asks for {gpus} GPU{'s' * (gpus > 1)}, but this machine has "
-            f"{found}: use trainer.gpus={found}" + (" (the processor)." if found == 0 else ".")
+            f"{available}: use trainer.gpus={available}"
+            + (" (the CPU)." if available == 0 else ".")
         )
     strategy = {"strategy": "ddp"} if gpus > 1 else {}
     return {"accelerator": "gpu", "devices": gpus, **strategy}
 
 
 def _check_processes(settings: dict[str, Any]) -> None:
-    """Refuse more processes than the processor can be shared into."""
+    """Reject far more processes on the CPU than it has cores."""
     import torch
 
     accelerator, devices = settings.get("accelerator", "auto"), settings.get("devices", 1)
@@ -277,8 +293,8 @@ def _check_processes(settings: dict[str, Any]) -> None:
     cores = os.cpu_count() or 1
     if (accelerator == "cpu" or (accelerator == "auto" and not gpus)) and count > 2 * cores:
         raise ZooError(
-            f"trainer.devices={devices} asks for {count} processes, and this machine has {cores} "
-            f"core{'s' * (cores > 1)}: take at most {2 * cores}, of which {cores} are useful."
+            f"trainer.devices={devices} asks for {count} processes, but this machine has {cores} "
+            f"core{'s' * (cores > 1)}: use at most {2 * cores}; more than {cores} are not faster."
         )
 
 
@@ -288,8 +304,8 @@ def _check_accelerator(settings: dict[str, Any]) -> None:
     wanted = settings.get("accelerator", "auto")
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ZooError(
-            f"trainer.accelerator={wanted} needs a CUDA GPU, and this machine has none: use "
+            f"trainer.accelerator={wanted} needs a CUDA GPU, but this machine has none: use "
             "trainer=cpu or trainer.gpus=0"
         )
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise ZooError("trainer=mps needs an Apple GPU, and this machine has none: use trainer=cpu")
+        raise ZooError("trainer=mps needs an Apple GPU, but this machine has none: use trainer=cpu")

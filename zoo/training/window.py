@@ -1,4 +1,4 @@
-"""The values of recent steps, kept on the device until they are shown."""
+"""The metrics of recent steps, kept on the device until they are logged."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class NonFiniteError(ZooError):
 
 
 class Window:
-    """Collects what each step returns; reading it is the only place where the host waits.
+    """Collects the metrics of each step on the device; only reading them makes the host wait.
 
     Args:
-        part_of: the part that a value belongs to, in words.
-        world_size: processes that train together; all of them read at the same steps.
+        part_of: Describes the part that a metric belongs to, for error messages.
+        world_size: The number of processes that train together, which all read at the same steps.
     """
 
     def __init__(self, part_of: Callable[[str], str], world_size: int = 1) -> None:
@@ -34,15 +34,15 @@ class Window:
         return len(self._rows)
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Keep the scalars of one step, without reading them."""
+        """Add the scalars of one step, without reading them."""
         self._rows.append(values)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all steps."""
         self._rows.clear()
 
     def rows(self) -> list[dict[str, float]]:
-        """The values as numbers, for a checkpoint."""
+        """Return the values of all steps as numbers, for a checkpoint."""
         if not self._rows:
             return []
         flat = torch.stack([value.float() for row in self._rows for value in row.values()])
@@ -50,7 +50,7 @@ class Window:
         return [{name: next(numbers) for name in row} for row in self._rows]
 
     def restore(self, rows: list[dict[str, float]], device: torch.device) -> None:
-        """Go on with the values that `rows` gave; what else a file may hold is left out."""
+        """Restore values returned by `rows`, ignoring anything else that a file may contain."""
         if not all(isinstance(row, dict) for row in rows):
             return
         self._rows = [
@@ -63,14 +63,14 @@ class Window:
         ]
 
     def means(self, steps_done: int) -> dict[str, float]:
-        """Means over the window and over all processes; empty where there was no step.
+        """Return the means over the window and all processes; empty if there was no step.
 
         Args:
-            steps_done: number of the last step, from 1.
+            steps_done: The number of the last step, counted from 1.
 
         Raises:
-            NonFiniteError: a value is NaN or infinite; the sentence names it, its part and its
-                step. Processes share their values first, so that all of them stop together.
+            NonFiniteError: A value is NaN or infinite; the message names it, its part and its step.
+                All processes raise it together, since they average their values first.
         """
         if not self._rows:
             return {}

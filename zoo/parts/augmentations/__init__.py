@@ -1,1 +1,1 @@
-"""Differentiable augmentations."""
+"""Differentiable augmentations of the images that D sees."""

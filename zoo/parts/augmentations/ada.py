@@ -14,7 +14,7 @@ from zoo.layers import ada
 from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
 from zoo.registry import above, at_least, augmentation, between, idle_when
 
-_GROUPS = {  # in the order in which they act
+_GROUPS = {  # in the order in which they are applied
     "blit": ("xflip", "rotate90", "xint"),
     "geometry": ("scale", "rotate", "aniso", "xfrac"),
     "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
@@ -35,29 +35,31 @@ _NAMES = tuple(name for names in _GROUPS.values() for name in names)
 
 @augmentation("ada")
 class ADA(AdaptiveAugmentation):
-    """Adaptive discriminator augmentation: many changes, as often as D is too sure of the reals.
+    """Adaptive discriminator augmentation (ADA): transforms applied more often as D overfits.
 
     Paper: Karras et al. (2020), arXiv:2006.06676.
 
-    Each transform changes an image with probability m p, m being its multiplier; p rises while
-    E[sign D(x)] is above `target` and falls while it is below (`adaptive.py`). Order, ranges and
-    constants are the paper's, with two differences: flips, quarter turns and whole shifts are exact
-    moves of pixels, and the other geometry is one bilinear resampling with reflected edges instead
-    of a wavelet's at twice the size. In fp32.
+    Each transform changes an image with probability m p, where m is the transform's multiplier. p
+    rises while E[sign D(x)] is above `target` and falls while it is below (`adaptive.py`). Order,
+    ranges and constants follow the paper, with two differences: flips, quarter turns and
+    whole-pixel shifts move pixels exactly, and the other geometric transforms are one bilinear
+    resampling with reflected edges instead of wavelet filtering at twice the size. Computed in
+    fp32.
 
     Args:
-        set: which transforms have the multiplier 1: groups (`blit`: flip, quarter turns, whole
-            shifts; `geometry`; `color`; `filter`; `noise`; `cutout`) or unions by their first
-            letters, of which `bgc` is the paper's choice and `bc` the cheapest on a CPU.
-        multipliers: of single transforms, above or beside the set's: xflip, rotate90, xint, scale,
-            rotate, aniso, xfrac, brightness, contrast, lumaflip, hue, saturation, bands, noise,
-            cutout.
-        p: probability at the start, or all along.
-        adaptive: whether p follows how sure D is of the reals; set it to false for a fixed or a
-            scheduled p.
-        target: E[sign D(x)] to hold.
-        interval: updates of D between two changes of p.
-        speed: real images over which p can rise from 0 to 1; 100000 when resuming, as the authors.
+        set: transforms with multiplier 1: a group (`blit`: flip, quarter turns, whole-pixel shifts;
+            `geometry`; `color`; `filter`; `noise`; `cutout`) or a union named by the groups' first
+            letters; the paper recommends `bgc`, and `bc` is the cheapest on a CPU.
+        multipliers: multipliers of single transforms, which override or extend the set: xflip,
+            rotate90, xint, scale, rotate, aniso, xfrac, brightness, contrast, lumaflip, hue,
+            saturation, bands, noise, cutout.
+        p: the probability at the start, or throughout if not `adaptive`.
+        adaptive: whether p adapts to how confidently D recognises reals; set it to false for a
+            fixed or a scheduled p.
+        target: value at which p tries to hold E[sign D(x)].
+        interval: number of updates of D between two changes of p.
+        speed: number of real images in which p can rise from 0 to 1; the authors use 100000 when
+            resuming.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class ADA(AdaptiveAugmentation):
         for name, factor in (multipliers or {}).items():
             if name not in _NAMES:
                 raise ZooError(
-                    f"augmentation ada: multipliers names {name!r}, which is no transform."
+                    f"augmentation ada: multipliers names {name!r}, which is not a transform."
                     f"{suggest(name, _NAMES)} Choices: {listing(_NAMES)}."
                 )
             chosen[name] = factor
@@ -114,8 +116,8 @@ class ADA(AdaptiveAugmentation):
         return x.to(images.dtype)
 
     def _gate(self, name: str, x: Tensor) -> Tensor:
-        """Which images a transform changes, (N,) bool."""
+        """Draw which images a transform changes, (N,) bool."""
         probability = self.multipliers.get(name, 0.0) * self.p
-        if name == "rotate":  # two chances, together as likely as one of the others
+        if name == "rotate":  # drawn twice, and together as likely as any other transform
             probability = 1 - (1 - probability).clamp(0, 1).sqrt()
         return torch.rand(len(x), device=x.device) < probability

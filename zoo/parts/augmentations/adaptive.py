@@ -1,4 +1,4 @@
-"""What adaptive augmentations share: a probability that follows how sure D is of the reals."""
+"""The base class of adaptive augmentations, whose probability depends on how much D overfits."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from zoo.core.distributed import mean_over_processes, process_count
 
 
 class AdaptiveAugmentation(Augmentation):
-    """An augmentation of probability `p`, which rises while D tells reals too well.
+    """An augmentation applied with a probability `p`, which rises while D overfits to the reals.
 
     Paper: Karras et al. (2020), arXiv:2006.06676.
 
-    Every `interval` updates of D, with r = E[sign D(x)] over them and all processes:
-    p <- max(0, p + sign(r - target) * images / speed), images being the real ones since the last
-    time. There is no ceiling. p and the sums lie in tensors, which nothing reads on the host.
+    Every `interval` updates of D, with r = E[sign D(x)] over these updates and all processes: p <-
+    max(0, p + sign(r - target) * images / speed), where images is the number of real images since
+    the last change. There is no upper bound. p and the running sums are tensors and are never read
+    on the host.
 
     Args:
-        p: probability at the start, or all along.
-        adaptive: whether p follows r; a scheduled p does not.
-        target: r to hold.
-        interval: updates of D between two changes.
-        speed: real images over which p can rise from 0 to 1.
+        p: the probability at the start, or throughout if not `adaptive`.
+        adaptive: whether p adapts to r; a scheduled p does not.
+        target: the value of r to hold.
+        interval: number of updates of D between two changes.
+        speed: number of real images in which p can rise from 0 to 1.
     """
 
     schedulable: ClassVar[tuple[str, ...]] = ("p",)

@@ -13,20 +13,21 @@ from zoo.registry import above, at_least, augmentation, between, idle_when
 
 @augmentation("apa")
 class APA(AdaptiveAugmentation):
-    """Adaptive pseudo augmentation: some reals are replaced by fakes, which D is told are real.
+    """Adaptive pseudo augmentation (APA): presents some fakes to D as reals when D overfits.
 
     Paper: Jiang et al. (2021), arXiv:2111.06849.
 
-    In D's update each real image is, with probability p, replaced by the generated image at its
-    index, which has the same label; p follows E[sign D(x)] as in `ada`. It goes together with
-    `ada`, each with a p of its own.
+    In D's update each real image is replaced, with probability p, by the generated image at the
+    same index, which has the same label. p adapts to E[sign D(x)] as in `ada`. It can be combined
+    with `ada`; each then has its own p.
 
     Args:
-        p: probability at the start, or all along.
-        adaptive: whether p follows how sure D is of the reals.
-        target: E[sign D(x)] to hold.
-        interval: updates of D between two changes of p.
-        speed: real images over which p can rise from 0 to 1; 100000 when resuming, as the authors.
+        p: the probability at the start, or throughout if not `adaptive`.
+        adaptive: whether p adapts to how confidently D recognises reals.
+        target: value at which p tries to hold E[sign D(x)].
+        interval: number of updates of D between two changes of p.
+        speed: number of real images in which p can rise from 0 to 1; the authors use 100000 when
+            resuming.
     """
 
     def __init__(

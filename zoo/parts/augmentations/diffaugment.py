@@ -1,4 +1,4 @@
-"""Differentiable augmentation."""
+"""The augmentation of DiffAugment."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from zoo.registry import augmentation, between, idle_when
 
 @augmentation("diffaugment")
 class DiffAugment(Augmentation):
-    """Differentiable colour, translation and cutout, so that D cannot learn few images by heart.
+    """DiffAugment: differentiable colour jitter, translation and cutout against overfitting of D.
 
     Paper: Zhao et al. (2020), arXiv:2006.10738.
 
-    Acts in the order colour (brightness, saturation, contrast), translation, cutout. Every image
-    draws its own numbers. What leaves the image or is cut out becomes 0, the middle of [-1, 1].
+    Applied in the order colour (brightness, saturation, contrast), translation, cutout, with random
+    numbers drawn per image. Pixels moved in from outside the image or cut out become 0, the middle
+    of [-1, 1].
 
     Args:
-        color: shift brightness by up to 0.5, scale saturation by 0 to 2 and contrast by 0.5 to 1.5.
-        color_probability: that an image's colours are changed at all; 1 in the paper.
-        translation: largest shift as a share of the image size; 0 for none.
-        cutout: side of the square cut out as a share of the image size; 0 for none; 0.5 in the
-            paper, 0.2 where few images leave little to cut.
+        color: whether to shift brightness by up to 0.5 and scale saturation by 0 to 2 and contrast
+            by 0.5 to 1.5.
+        color_probability: probability that an image's colours are changed at all; 1 in the paper.
+        translation: largest shift as a fraction of the image size; 0 disables it.
+        cutout: side of the square cut out, as a fraction of the image size; 0 disables it; 0.5 in
+            the paper, 0.2 where few images leave little to cut.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class DiffAugment(Augmentation):
         return images
 
     def _sometimes(self, changed: Tensor, x: Tensor) -> Tensor:
+        """Take each image from `changed` with the colour probability, and else from `x`."""
         if self.color_probability == 1:
             return changed
         chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < self.color_probability
@@ -74,13 +77,13 @@ class DiffAugment(Augmentation):
         n, channels, height, width = x.shape
         rows, row_inside = self._shifted(n, height, x.device)
         columns, column_inside = self._shifted(n, width, x.device)
-        # One gather on the flattened image; its backward and double backward need no special care.
+        # A single gather on the flattened image, which supports a double backward pass.
         source = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, height * width)
         moved = x.flatten(2).gather(2, source.expand(n, channels, height * width)).view_as(x)
         return moved * (row_inside[:, None, :, None] & column_inside[:, None, None, :])
 
     def _shifted(self, n: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Source positions (n, size) after a random shift, and where they are inside the image."""
+        """Return source positions (n, size) of a random shift, and which lie inside the image."""
         reach = int(size * self.translation + 0.5)
         shift = torch.randint(-reach, reach + 1, (n, 1), device=device)
         source = torch.arange(size, device=device) - shift
@@ -93,7 +96,7 @@ class DiffAugment(Augmentation):
         return x * ~(rows[:, None, :, None] & columns[:, None, None, :])
 
     def _cut_out(self, n: int, size: int, device: torch.device) -> Tensor:
-        """Mask (n, size), true inside a random interval whose centre may lie on any pixel."""
+        """Return a mask (n, size), true inside a random interval whose centre may be any pixel."""
         length = int(size * self.cutout + 0.5)
         center = torch.randint(0, size + (1 - length % 2), (n, 1), device=device)
         distance = torch.arange(size, device=device) - (center - length // 2)

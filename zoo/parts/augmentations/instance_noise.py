@@ -13,16 +13,16 @@ from zoo.registry import at_least, augmentation
 
 @augmentation("instance_noise")
 class InstanceNoise(Augmentation):
-    """Gaussian noise on whatever D sees, so that reals and fakes overlap.
+    """Instance noise: Gaussian noise on all of D's inputs, so that reals and fakes overlap.
 
     Paper: Sønderby et al. (2017), arXiv:1610.04490.
 
-    x + sigma n, n ~ N(0, I), of the same sigma on reals and fakes. The paper lets it fall to 0 in
-    training: `model.schedules: {augmentation.instance_noise.sigma: {name: linear, start: 0.1, end:
-    0, images: …}}`.
+    x + sigma n, n ~ N(0, I), with the same sigma for reals and fakes. The paper lowers sigma to 0
+    during training: `model.schedules: {augmentation.instance_noise.sigma: {name: linear, start:
+    0.1, end: 0, images: …}}`.
 
     Args:
-        sigma: standard deviation, in units of the images' [-1, 1].
+        sigma: standard deviation, in units of the images' range [-1, 1].
     """
 
     schedulable = ("sigma",)

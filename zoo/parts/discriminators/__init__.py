@@ -1,1 +1,1 @@
-"""Discriminators: trunks that give features to a head."""
+"""Discriminators: trunks that compute features for a head, or networks with scores of their own."""

@@ -18,27 +18,27 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("biggan")
 class BigGANDiscriminator(Discriminator):
-    """Residual blocks with spectral norm and self-attention, features summed over positions.
+    """BigGAN: residual blocks with spectral norm and self-attention; sum-pooled features.
 
-    Each block's first convolution widens, where `resnet` widens in the second; the last block keeps
-    the map. Labels enter by the head `projection`, whose embedding has spectral norm, too. Widths
-    are 2 `base_channels` up to 32 pixels, else `base_channels` after the image and up to 16 times
-    that.
+    The first convolution of each block changes the width, where in `resnet` the second does; the
+    last block does not downsample. Labels enter through the head `projection`, whose embedding has
+    spectral norm too. Up to 32 pixels, all maps have 2 times `base_channels` channels; above,
+    `base_channels` after the image and up to 16 times that.
 
     Paper: Brock et al. (2019), arXiv:1809.11096.
 
-    The defaults at 32 pixels are StudioGAN's CIFAR-10 network; that of the authors' CIFAR script is
-    `base_channels=128 attention=0 init=normal`.
+    The defaults at 32 pixels are StudioGAN's CIFAR-10 network; for the one of the authors' CIFAR
+    script use `base_channels=128 attention=0 init=normal`.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: the unit of the widths.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        init: of all weights; `orthogonal` in the paper.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: base width, of which all widths are multiples.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        init: initialisation of all weights; `orthogonal` in the paper.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}

@@ -20,23 +20,24 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("biggan_deep")
 class BigGANDeepDiscriminator(Discriminator):
-    """Bottleneck blocks, two at each size, whose shortcuts append channels; self-attention.
+    """BigGAN-deep: two bottleneck blocks per size, whose shortcuts append channels; self-attention.
 
-    A 3x3 convolution, then pairs of blocks, the first of which halves the map; features are summed
-    over positions. All weights have spectral norm; labels enter by the head `projection`.
+    A 3x3 convolution is followed by pairs of blocks, of which the first downsamples; features are
+    summed over positions. All weights have spectral norm. Labels enter through the head
+    `projection`.
 
     Paper: Brock et al. (2019), arXiv:1809.11096, appendix B.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: the unit of the widths, which are 4 times that up to 32 pixels, else go from
-            once that up to 16 times.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        init: of all weights; `orthogonal` in the paper.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: base width. Up to 32 pixels, all maps have 4 times that; above, the width
+            rises from once that to 16 times.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        init: initialisation of all weights; `orthogonal` in the paper.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}
@@ -56,7 +57,7 @@ class BigGANDeepDiscriminator(Discriminator):
         check_image_size(part, image_size, oblong=True)
         doublings = common_halvings(self.height, self.width)[2]
         widths = [m * base_channels for m in generator_widths(doublings)[::-1]]
-        # As published: two at 32 pixels, all at 64, all but the last from 128 on.
+        # As published: two blocks downsample at 32 pixels, all at 64, all but the last from 128 on.
         halvings = min(doublings, 2) if doublings < 4 else doublings - (doublings > 4)
         self.from_image = Conv2d(self.in_channels, widths[0], 3, padding=1, spectral_norm=True)
         sides = [min(self.height, self.width) >> min(i + 1, halvings) for i in range(doublings)]

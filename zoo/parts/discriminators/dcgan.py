@@ -18,22 +18,24 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("dcgan")
 class DCGANDiscriminator(Discriminator):
-    """Strided convolutions with batch norm and leaky ReLU, down to a small map.
+    """DCGAN: strided convolutions with batch norm and leaky ReLU, down to a small map.
 
-    Channels double from `base_channels` at each halving, up to 8 times that. No norm after the
-    first convolution. The last convolution, to a 1x1 map, is the head's matrix product.
+    Channels double from `base_channels` at each halving, up to 8 times that. There is no norm after
+    the first convolution. The paper's last convolution, to a 1x1 map, is the head's linear layer
+    here.
 
     Paper: Radford et al. (2015), arXiv:1511.06434.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: channels of the first map.
-        norm: `auto` is `batch` as in the paper, or `layer` where the method differentiates each
-            image's score on its own (`per_sample`), which batch statistics would falsify.
-        per_sample: filled from the method.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: number of channels of the first map.
+        norm: kind of norm. `auto` is `batch` as in the paper, or `layer` with `per_sample`, since
+            batch statistics would falsify per-image gradients.
+        per_sample: whether the training differentiates each image's score separately, as gradient
+            penalties do; set from the chosen loss and regularizers.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}

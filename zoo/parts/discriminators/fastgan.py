@@ -23,42 +23,46 @@ from zoo.layers.sizes import check_doublings
 from zoo.registry import at_least, discriminator, idle_when
 
 TOP = 6
-"""Doublings from 4 to 256 pixels: what larger images are brought to first."""
+"""Number of doublings from 4 to 256 pixels, to which larger images are reduced first."""
 
 SIDE_IMAGE = 5
-"""Doublings from 4 to the 128 pixels of the second path's image."""
+"""Number of doublings from 4 to 128 pixels, the size of the second path's image."""
 
 EXCITES = 3
-"""A map excites the one of 1/8 of its side."""
+"""Number of halvings from a map to the one that it excites, of 1/8 of its side."""
 
 
 @discriminator("fastgan")
 class FastGANDiscriminator(Discriminator):
-    """Two paths, on the image and on a small one, whose maps three decoders turn back into images.
+    """FastGAN: scores from the image and a small copy, with decoders as self-supervision on reals.
 
-    Scores are 5x5 logits of each path at published sizes, (N, 50); the loss averages over them. On
-    real images decoders reconstruct the image from the last map of each path, and a quarter of it
-    from that quarter of the 16x16 map; the loss `reconstruction` is the mean over images of the sum
-    of the three distances to the image that D saw. With classes every logit gets a projection.
+    At the published sizes each of the two paths gives 5x5 logits, (N, 50) in total, over which the
+    loss averages. On real images, two decoders reconstruct the image from the last map of each
+    path, and a third reconstructs a quarter of it from the matching quarter of the 16x16 map. The
+    loss `reconstruction` is the mean over images of the sum of the three distances to the image
+    that D saw. With classes, a projection on the label is added to every logit.
 
-    Deviations: the published D gets G's own second image beside each fake; here the small image is
-    the image itself, averaged down to 128 pixels (below 256 to half its side), of reals and fakes
-    alike, as lightweight-gan does. The published distance is LPIPS, whose weights no package holds;
-    here it is the one of `zoo/layers/perceptual.py` on EfficientNet-Lite0's features, or the mean
-    absolute difference of pixels. A quarter is drawn for each image, there for the batch.
+    Deviations: the published D receives, with each fake, a second image made by G; here the small
+    image is the image itself, averaged down to 128 pixels (for images below 256, to half their
+    side), for reals and fakes alike, as in lightweight-gan. The published distance is LPIPS, whose
+    weights no package provides; here it is that of `zoo/layers/perceptual.py` on
+    EfficientNet-Lite0's features, or the mean absolute difference of pixels. The quarter is drawn
+    per image instead of per batch.
 
     Paper: Liu et al. (2021), arXiv:2101.04775.
 
     Args:
-        image_size: 4, 5, 6 or 7 times a power of two from 8 to 256: 32, 40, 48, 56, 64, … 1792.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: not taken: the network scores by itself.
+        image_size: side in pixels: 4, 5, 6 or 7 times a power of two from 8 to 256, that is 32, 40,
+            48, 56, 64, … 1792.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: must be None, since the network computes its own scores.
         base_channels: width of the map of 64 pixels.
         decoder_channels: width of the decoders' last map.
-        reconstruction: `features` needs `pip install "gan-zoo[features]"`; `auto` is `features`
-            where that is installed, else `pixels`; `none` leaves the term out.
-        reconstruction_weight: of that term.
+        reconstruction: distance used for the reconstructions. `features` needs `pip install
+            "gan-zoo[features]"`; `auto` is `features` if that is installed, else `pixels`; `none`
+            disables the term.
+        reconstruction_weight: weight of the reconstruction term.
     """
 
     takes_head = False
@@ -90,7 +94,7 @@ class FastGANDiscriminator(Discriminator):
         first, doublings = halvings(height_width(image_size)[0])
 
         def width(level: int) -> int:
-            """The width of the map of 4 · 2^level pixels: half of that in the paper's table."""
+            """Return the width of the map of 4 · 2^level pixels, half that of the paper's table."""
             return max(int(base_channels * min(2.0 ** (4 - level), 16)), 1)
 
         top = min(doublings, TOP)
@@ -104,7 +108,7 @@ class FastGANDiscriminator(Discriminator):
         self.downs = nn.ModuleList(
             DownBlock(width(level + 1), width(level)) for level in range(top - 1, 0, -1)
         )
-        # Each is named by the map that it excites.
+        # The keys are the levels of the excited maps.
         self.excitations = nn.ModuleDict(
             {
                 str(level): SkipExcitation(width(level + EXCITES), width(level))
@@ -141,7 +145,7 @@ class FastGANDiscriminator(Discriminator):
         return _mean(self._trunk(x)[0])
 
     def _trunk(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The image path's maps of 8 and of 16 pixels."""
+        """Return the maps of 8 and of 16 pixels of the path that sees the image."""
         maps = [self.stem(x)]
         for down in self.downs:
             h = down(maps[-1])
@@ -152,7 +156,7 @@ class FastGANDiscriminator(Discriminator):
         return maps[-1], maps[-2]
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Scores of both paths, row by row; `extra` holds what the decoders take."""
+        """Return the scores of both paths, row by row; `extra` holds the decoders' inputs."""
         if self.num_classes:
             y = check_labels(self, y)
         whole, middle = self._trunk(x)
@@ -163,14 +167,14 @@ class FastGANDiscriminator(Discriminator):
         ]
         extra = {}
         if self.distance is not None:
-            # Twice the decoders' side where the image has it: the target of a quarter.
+            # Twice the decoders' side if the image is large enough, so that a quarter fills it.
             step = max(self.height // (2 * self.target), 1)
             seen = F.avg_pool2d(x.detach(), step)
             extra = {"whole": whole, "small": small, "middle": middle, "seen": seen}
         return DiscriminatorOutput(torch.cat(scores, dim=1), _mean(whole), extra)
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
-        """The decoders' reconstruction of real images, in D's updates."""
+        """Return the decoders' reconstruction loss on real images, in D's updates."""
         if update.side != "discriminator" or self.distance is None:
             return {}
         assert update.real_output is not None
@@ -189,14 +193,14 @@ class FastGANDiscriminator(Discriminator):
         return {"reconstruction": self.reconstruction_weight * distance.mean()}
 
     def _resized(self, images: Tensor) -> Tensor:
-        """Images at the decoders' side: averaged down, or enlarged bilinearly."""
+        """Return images at the decoders' side, averaged down or enlarged bilinearly."""
         if images.shape[-1] >= self.target:
             return F.avg_pool2d(images, images.shape[-1] // self.target)
         return F.interpolate(images, (self.target, self.target), mode="bilinear")
 
 
 class PixelDistance(nn.Module):
-    """The mean absolute difference of pixels, (N,)."""
+    """Mean absolute difference of pixels for each image, (N,)."""
 
     def __init__(self, part: str) -> None:
         super().__init__()
@@ -218,7 +222,15 @@ def _mean(maps: Tensor) -> Tensor:
 
 
 def quarter(maps: Tensor, which: Tensor) -> Tensor:
-    """The quarter `which` (N,), 0 to 3 row by row, of maps (N, C, 2h, 2w), as (N, C, h, w)."""
+    """Return the quarter `which` of each map.
+
+    Args:
+        maps: (N, C, 2h, 2w).
+        which: (N,), from 0 to 3, row by row.
+
+    Returns:
+        (N, C, h, w).
+    """
     n, channels, height, width = maps.shape
     parts = maps.view(n, channels, 2, height // 2, 2, width // 2).permute(0, 2, 4, 1, 3, 5)
     return parts.flatten(1, 2)[torch.arange(n, device=maps.device), which]

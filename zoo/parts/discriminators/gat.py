@@ -1,4 +1,4 @@
-"""GAT's discriminator."""
+"""The discriminator of GAT."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from zoo.registry import at_least, discriminator
 
 LEVELS = 4
 STRENGTHS = tuple(1 - 0.125 ** (1 - level / 3) + 0.01 for level in range(LEVELS))
-"""t of each level: 0.885, 0.76, 0.51, 0.01."""
+"""Noise level t of each copy: 0.885, 0.76, 0.51, 0.01."""
 
 
 class NestedNoise(nn.Module):
-    """Four images, each noisier than the next: (1 - t) x + t e, with nested noises.
+    """Make four copies of decreasing noise: (1 - t) x + t e, with nested noises e.
 
-    The noise of a level is that of the next one and more, so that its variance is t^2 exactly. In
-    eval mode there is none, and a level is (1 - t) x.
+    Each copy contains the noise of the next, cleaner one plus further noise, such that its variance
+    is exactly t^2. In eval mode no noise is added, and a copy is (1 - t) x.
     """
 
     keep: Tensor
@@ -46,17 +46,17 @@ class NestedNoise(nn.Module):
         self.register_buffer("added", added, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 4, C, H, W) of the levels, the coarsest first."""
-        shown = images * self.keep.to(images.dtype).view(-1, 1, 1, 1)
+        """Return the noisy copies of images (N, 4, C, H, W), the noisiest first."""
+        scaled = images * self.keep.to(images.dtype).view(-1, 1, 1, 1)
         if not self.training:
-            return shown
+            return scaled
         noise = torch.randn_like(images, memory_format=torch.contiguous_format)
         noise = noise * self.added.to(images.dtype).view(-1, 1, 1, 1)
-        return shown + noise.flip(1).cumsum(1).flip(1)
+        return scaled + noise.flip(1).cumsum(1).flip(1)
 
 
 class Block(nn.Module):
-    """x + a * attention(norm(x)), then x + b * swiglu(norm(x)), with learned a and b from 0.1."""
+    """x + a * attention(norm(x)), then x + b * swiglu(norm(x)); learned a and b start at 0.1."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -73,28 +73,28 @@ class Block(nn.Module):
 
 @discriminator("gat")
 class GATDiscriminator(Discriminator):
-    """A transformer on patches of four noisy copies of the image, with a class token.
+    """GAT: a transformer on patches of four noisy copies of the image, with a class token.
 
-    The copies lie on the channels, the first nearly lost in noise, the last nearly clean; in eval
-    mode they are without noise. With labels the score is the inner product of the class token's
-    features and an embedding (head `gat`).
+    The copies are stacked on the channels, the first almost pure noise, the last almost clean; in
+    eval mode no noise is added. With labels, the score is the inner product of the class token's
+    features and a label embedding (head `gat`).
 
     Paper: Hyun et al. (2025), arXiv:2509.24935.
 
-    Deviation: as for real images, the four copies of a fake are of one image, where the authors
-    take G's four outputs (`GATGenerator.levels`); so D goes with any generator. It takes those,
-    too, as images of 4 C channels. The optional distillation of DINOv2 is left out.
+    Deviation: the four copies of a fake show the same image, as for reals, where the authors take
+    G's four outputs (`GATGenerator.levels`). D therefore works with any generator, and accepts
+    those outputs too, as images of 4 C channels. The optional distillation of DINOv2 is left out.
 
     Args:
-        image_size: multiples of `patch`, also (height, width).
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        width: of the tokens.
+        image_size: side in pixels, or (height, width); multiples of `patch`.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        width: width of the tokens.
         depth: number of blocks.
-        heads: of attention.
-        patch: side of a token in pixels.
-        embedding: width of the features that the head gets.
+        heads: number of attention heads.
+        patch: side of a patch, which one token represents, in pixels.
+        embedding: width of the features that the head receives.
     """
 
     constants: ClassVar[tuple[str, ...]] = ("positions",)
@@ -133,7 +133,8 @@ class GATDiscriminator(Discriminator):
         self.out = xavier(nn.Linear(width, embedding))
         positions = sin_cos_positions(*grid, width)
         turns = rotations(*grid, width // heads, extra=1)
-        self.positions = nn.Parameter(positions, requires_grad=False)  # counted, as published
+        # A frozen parameter, as in the authors' code, so that parameter counts match.
+        self.positions = nn.Parameter(positions, requires_grad=False)
         self.register_buffer("turns", turns, persistent=False)
         self.attach_head(embedding)
 

@@ -1,4 +1,4 @@
-"""InfoGAN's discriminator."""
+"""The InfoGAN discriminator."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("infogan")
 class InfoGANDiscriminator(Discriminator):
-    """Two strided convolutions and a fully connected layer, with batch norm and leaky ReLU.
+    """InfoGAN for MNIST: two strided convolutions and a fully connected layer, with batch norm.
 
-    The trunk that D and Q share on MNIST; head `infogan` is both of their ends. Every layer keeps
-    its bias beside batch norm, as in the authors' code.
+    This is the trunk that D and Q share; the head `infogan` holds the ends of both. Activations are
+    leaky ReLUs. Every layer keeps its bias beside batch norm, as in the authors' code.
 
     Paper: Chen et al. (2016), arXiv:1606.03657.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels, also (height, width).
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: channels of the first map, half those of the second.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: number of channels of the first map; the second has twice as many.
         hidden: width of the features.
-        slope: of the leaky ReLU: 0.1 in the paper, 0.01 in the authors' code.
-        norm: `auto` is `batch` as in the paper, or `layer` where the method differentiates each
-            image's score on its own (`per_sample`), which batch statistics would falsify.
-        per_sample: filled from the method.
+        slope: negative slope of the leaky ReLUs: 0.1 in the paper, 0.01 in the authors' code.
+        norm: kind of norm. `auto` is `batch` as in the paper, or `layer` with `per_sample`, since
+            batch statistics would falsify per-image gradients.
+        per_sample: whether the training differentiates each image's score separately, as gradient
+            penalties do; set from the chosen loss and regularizers.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4, "hidden": 16}
@@ -52,7 +53,7 @@ class InfoGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, num_classes, head)
         check_image_size("discriminator infogan", image_size, oblong=True)
-        mapped = 2 * base_channels * (self.height // 4) * (self.width // 4)
+        values = 2 * base_channels * (self.height // 4) * (self.width // 4)
         self.layers = nn.Sequential(
             nn.Conv2d(self.in_channels, base_channels, 4, stride=2, padding=1),
             nn.LeakyReLU(slope, inplace=True),
@@ -60,8 +61,8 @@ class InfoGANDiscriminator(Discriminator):
             critic_norm(norm, 2 * base_channels, per_sample),
             nn.LeakyReLU(slope, inplace=True),
             nn.Flatten(),
-            nn.Linear(mapped, hidden),
-            nn.Unflatten(1, (hidden, 1, 1)),  # a map of one position, for the same choice of norms
+            nn.Linear(values, hidden),
+            nn.Unflatten(1, (hidden, 1, 1)),  # `critic_norm` makes norms for maps
             critic_norm(norm, hidden, per_sample),
             nn.LeakyReLU(slope, inplace=True),
             nn.Flatten(),

@@ -14,19 +14,19 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("mlp")
 class MLPDiscriminator(Discriminator):
-    """Fully connected layers that halve in width, with leaky ReLU and no norm.
+    """MLP: fully connected layers of halving width, with leaky ReLU and no norm.
 
-    The widths are those of the widespread PyTorch version; the paper's own are not specified.
+    The widths follow the widespread PyTorch version; the paper does not specify its own.
 
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
     Args:
-        image_size: any side in pixels, or [height, width].
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
+        image_size: any side in pixels, or (height, width).
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
         width: width of the first hidden layer.
-        depth: number of hidden layers, each half as wide as the one before.
+        depth: number of hidden layers, each half as wide as the previous one.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"width": 16}

@@ -1,4 +1,4 @@
-"""PacGAN's discriminators for Stacked MNIST."""
+"""The PacGAN discriminators for Stacked MNIST."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("pacgan")
 class PacGANDiscriminator(Discriminator):
-    """Strided convolutions with batch norm and leaky ReLU, through maps that halve with rounding.
+    """PacGAN for Stacked MNIST: strided convolutions with batch norm; odd map sizes round up.
 
-    The two networks of Stacked MNIST, see generator `pacgan`. Which images it sees as one is
-    regularizer `packing`'s; only the first convolution grows with them.
+    These are the two networks of the paper, see generator `pacgan`. How many images D sees at once
+    is set by the regularizer `packing`; it changes only the input channels of the first
+    convolution. Activations are leaky ReLUs.
 
     Paper: Lin et al. (2018), arXiv:1712.04086.
 
     Args:
-        image_size: from 3 pixels (`veegan`) or 5 (`unrolled`) up, also (height, width).
-        channels: channels of the images of a pack together.
-        num_classes: 0 for none.
-        head: what scores the features.
-        setting: which of the two networks.
-        base_channels: channels of the first map, doubling from there up to 8 times that; null as
-            published: 64 (`veegan`), or 4 (`unrolled`, half of G's; 2 is the paper's quarter).
-        norm: `auto` is `batch` as in the paper, or `layer` where the method differentiates each
-            image's score on its own (`per_sample`), which batch statistics would falsify.
-        per_sample: filled from the method.
+        image_size: side in pixels, or (height, width); at least 3 (`veegan`) or 5 (`unrolled`).
+        channels: number of channels of a whole pack of images.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        setting: which of the two networks to build.
+        base_channels: number of channels of the first map, doubling from there up to 8 times that;
+            null for the published 64 (`veegan`) or 4 (`unrolled`; half of G's, while 2 is the
+            paper's quarter).
+        norm: kind of norm. `auto` is `batch` as in the paper, or `layer` with `per_sample`, since
+            batch statistics would falsify per-image gradients.
+        per_sample: whether the training differentiates each image's score separately, as gradient
+            penalties do; set from the chosen loss and regularizers.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}

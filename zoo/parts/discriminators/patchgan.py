@@ -20,29 +20,32 @@ from zoo.registry import at_least, between, discriminator
 
 @discriminator("patchgan")
 class PatchGANDiscriminator(Discriminator):
-    """A logit for each overlapping patch of the image; the loss is their mean over all patches.
+    """PatchGAN of pix2pix and CycleGAN: one logit per overlapping patch, averaged in the loss.
 
-    `n_layers` 4x4 convolutions of stride 2 and one of stride 1, with norm and leaky ReLU, then a
-    4x4 convolution to one channel. Each logit sees a patch of 16, 34, 70, 142 or 286 pixels for
-    `n_layers` 1 to 5; with 0 it is one pixel (PixelGAN). At 256 pixels the paper's 70x70 network
-    gives 30x30 logits. Convolutions carry a bias where no batch norm follows; none after the first.
+    `n_layers` 4x4 convolutions of stride 2 and one of stride 1, with norm and leaky ReLU, are
+    followed by a 4x4 convolution to one channel. Each logit sees a patch of 16, 34, 70, 142 or 286
+    pixels for `n_layers` 1 to 5; with 0 it sees one pixel (PixelGAN). At 256 pixels the paper's
+    70x70 network gives 30x30 logits. Convolutions have a bias unless batch norm follows; the first
+    is not followed by a norm.
 
-    The paper's condition is an image, which stands on the input's channels. Labels enter by a
-    projection at every patch, which costs no planes.
+    The paper conditions D on an image, concatenated to the input's channels. Here labels enter
+    through a projection at every patch, which needs no extra image planes.
 
     Paper: Isola et al. (2016), arXiv:1611.07004.
     Paper: Zhu et al. (2017), arXiv:1703.10593.
 
     Args:
-        image_size: multiples of 4 from 8 up, and from 3 · 2^n_layers; sides may differ.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: not taken: the network scores by itself.
-        base_channels: channels of the first map; they double up to 8 times that.
-        n_layers: convolutions of stride 2, 0 to 5.
-        norm: `batch` and `instance` are pix2pix's and CycleGAN's; `auto` is `batch`, or `instance`
-            where the method differentiates each image's score on its own (`per_sample`).
-        per_sample: filled from the method.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8 and at least 3 ·
+            2^n_layers.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: must be None, since the network computes its own scores.
+        base_channels: number of channels of the first map, doubling up to 8 times that.
+        n_layers: number of convolutions of stride 2, from 0 to 5.
+        norm: kind of norm: `batch` as in pix2pix, `instance` as in CycleGAN; `auto` is `batch`, or
+            `instance` with `per_sample`.
+        per_sample: whether the training differentiates each image's score separately, as gradient
+            penalties do; set from the chosen loss and regularizers.
     """
 
     takes_head = False
@@ -68,7 +71,7 @@ class PatchGANDiscriminator(Discriminator):
             norm = "instance" if per_sample else "batch"
         bias = norm != "batch"
         norms = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": nn.Identity}
-        # Of each convolution but the last; the PixelGAN has 1x1 convolutions in their place.
+        # Of all convolutions but the last; the PixelGAN has 1x1 convolutions instead.
         kernel, padding = (4, 1) if n_layers else (1, 0)
         strides = [*[2] * n_layers, 1] if n_layers else [1, 1]
         widths = [channels, *(base_channels * min(2**i, 8) for i in range(len(strides)))]
@@ -79,7 +82,7 @@ class PatchGANDiscriminator(Discriminator):
                 layers.append(norms[norm](wide))
             layers.append(nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.Sequential(*layers)
-        last_bias = bias or n_layers > 0  # the PixelGAN's public code has none beside batch norm
+        last_bias = bias or n_layers > 0  # public PixelGAN code has none with batch norm
         self.score = PatchScore(
             nn.Conv2d(widths[-1], 1, kernel, 1, padding, bias=last_bias), num_classes
         )
@@ -89,7 +92,7 @@ class PatchGANDiscriminator(Discriminator):
         return _mean(self.layers(x))
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Scores (N, patches), row by row; features are the last hidden maps' means."""
+        """Return scores (N, patches), row by row; features are means of the last hidden maps."""
         if self.num_classes:
             y = check_labels(self, y)
         h = self.layers(x)

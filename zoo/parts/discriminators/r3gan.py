@@ -19,22 +19,22 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("r3gan")
 class R3GANDiscriminator(Discriminator):
-    """Residual blocks with grouped convolutions and no norm: the mirror of R3GAN's generator.
+    """R3GAN: residual blocks with grouped convolutions, without norms; mirrors R3GAN's generator.
 
-    Two blocks at each size, then the filter halves the map; of the smallest map each channel is
-    weighed by a learned map and summed. The smallest map is computed in full precision under
-    autocast. Labels enter by the head `r3gan`.
+    Two blocks at each size are followed by a FIR filter that halves the map. Of the smallest map,
+    each channel is multiplied by a learned map and summed. Under autocast, the smallest map is
+    computed in full precision. Labels enter through the head `r3gan`.
 
     Paper: Huang et al. (2024), arXiv:2501.05441.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
         base_channels: width of the four smallest maps.
-        group_channels: channels of each group of the 3x3 convolutions.
-        plan: `pyramid` halves the width at each doubling after the fourth map, `constant` keeps it.
+        group_channels: number of channels per group of the 3x3 convolutions.
+        plan: `pyramid` halves the width at each doubling after the fourth map; `constant` keeps it.
     """
 
     default_conditional_head: ClassVar[str] = "r3gan"
@@ -86,7 +86,7 @@ class R3GANDiscriminator(Discriminator):
 
 
 def _scaled(layer: nn.Module) -> nn.Module:
-    """A head's linear layer, drawn as the network's."""
+    """Initialise a head's linear layers like those of the network."""
     if isinstance(layer, nn.Linear):
         scaled_normal_(layer.weight)
     return layer

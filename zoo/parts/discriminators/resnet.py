@@ -16,27 +16,28 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("resnet")
 class ResNetDiscriminator(Discriminator):
-    """Residual blocks without batch norm: SNGAN's discriminator, or WGAN-GP's critic.
+    """SNGAN's ResNet, or without spectral norm the critic of WGAN-GP; no batch norm.
 
-    With `spectral_norm=true` SNGAN's, which sums the features over positions; without it the critic
-    of WGAN-GP, which averages them.
+    With `spectral_norm=true` it is SNGAN's discriminator, which sums the features over positions;
+    without, the critic of WGAN-GP, which averages them.
 
     Paper: Gulrajani et al. (2017), arXiv:1704.00028.
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: width of each map in the `constant` plan; the first is half and the widest 8
-            times that in the `pyramid` plan.
-        spectral_norm: normalise every weight.
-        pooling: of the features over positions; `auto` is `sum` with spectral norm, else `mean`.
-        plan: `constant` keeps the width (the papers at 32 pixels), `pyramid` doubles it at each
-            halving (48 pixels and more); `auto` is `constant` up to 32 pixels.
-        attention: side (the shorter one) of the map that self-attention follows, for instance 16;
-            0 for none (Zhang et al., 2019, arXiv:1805.08318).
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: width of every map in the `constant` plan; in the `pyramid` plan the first
+            map has half of it, and the widest up to 8 times that.
+        spectral_norm: whether to normalise every weight.
+        pooling: how features are pooled over positions; `auto` is `sum` with spectral norm, else
+            `mean`.
+        plan: `constant` keeps the width (the papers at 32 pixels); `pyramid` doubles it at each
+            halving (48 pixels and more); `auto` is `constant` up to 32 pixels and `pyramid` above.
+        attention: (shorter) side of the map that self-attention is applied to, for instance 16; 0
+            for none (Zhang et al., 2019, arXiv:1805.08318).
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}

@@ -18,23 +18,23 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("sagan")
 class SAGANDiscriminator(Discriminator):
-    """Residual blocks with spectral norm and self-attention, features summed over positions.
+    """SAGAN: residual blocks with spectral norm and self-attention; sum-pooled features.
 
-    The body of `biggan`. Labels enter by the head `projection`, whose embedding has spectral norm,
-    too. Widths are 2 `base_channels` up to 32 pixels, else `base_channels` after the image and up
-    to 16 times that.
+    This is the body of `biggan`. Labels enter through the head `projection`, whose embedding has
+    spectral norm too. Up to 32 pixels, all maps have 2 times `base_channels` channels; above,
+    `base_channels` after the image and up to 16 times that.
 
     Paper: Zhang et al. (2019), arXiv:1805.08318.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: the unit of the widths.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        init: of all weights; `orthogonal` in StudioGAN, `xavier` in mimicry.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: base width, of which all widths are multiples.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        init: initialisation of all weights; `orthogonal` in StudioGAN, `xavier` in mimicry.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}

@@ -17,19 +17,19 @@ from zoo.registry import at_least, discriminator
 
 @discriminator("sn_cnn")
 class SNCNNDiscriminator(Discriminator):
-    """Seven spectral-normalised convolutions with leaky ReLU, the standard CNN of SNGAN.
+    """Standard CNN of SNGAN: seven spectral-normalised convolutions with leaky ReLU.
 
-    3x3 convolutions alternate with 4x4 ones of stride 2, so that the map ends at an eighth of the
-    image (rounded down) with 8 times `base_channels` channels.
+    3x3 convolutions alternate with 4x4 ones of stride 2. The last map has an eighth of the image's
+    side (rounded down) and 8 times `base_channels` channels.
 
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base_channels: channels of the first map.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base_channels: number of channels of the first map.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}

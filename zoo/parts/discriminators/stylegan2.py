@@ -18,10 +18,10 @@ from zoo.registry import at_least, discriminator
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two 3x3 convolutions with leaky ReLU, the second halves the map; perhaps plus a shortcut.
+    """Two 3x3 convolutions with leaky ReLU, of which the second downsamples; optionally a shortcut.
 
-    Maps (N, inputs, H, W) to (N, outputs, H/2, W/2). With the shortcut, a 1x1 convolution of the
-    halved map, both ways have gain sqrt(1/2).
+    Maps (N, inputs, H, W) to (N, outputs, H/2, W/2). The shortcut is a 1x1 convolution of the
+    downsampled map; with it, both branches have gain sqrt(1/2).
     """
 
     def __init__(self, inputs: int, outputs: int, residual: bool) -> None:
@@ -42,25 +42,26 @@ class DiscriminatorBlock(nn.Module):
 
 @discriminator("stylegan2")
 class StyleGAN2Discriminator(Discriminator):
-    """Filtered strided convolutions with an equalised learning rate, and a look across the batch.
+    """StyleGAN2: FIR-filtered downsampling, equalised learning rate, minibatch standard deviation.
 
     Paper: Karras et al. (2020), arXiv:1912.04958, arXiv:2006.06676.
 
-    Maps of r pixels have min(`base` / r, `max_channels`) channels, r the longer side. Before the
-    last convolution minibatch standard deviation tells how much the images of a group differ.
+    Maps with a longer side of r pixels have min(`base` / r, `max_channels`) channels. Before the
+    last convolution, minibatch standard deviation tells D how much the images of a group differ.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels, or [height, width] of such.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        base: channels times pixels of a side; 16384 in the second paper's paper256.
-        max_channels: most channels of a map.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        base: product of a map's channels and its longer side, before `max_channels` applies; 16384
+            in the second paper's paper256.
+        max_channels: largest number of channels of a map.
         architecture: `resnet` has shortcuts, `orig` has none; `auto` is `orig` up to 32 pixels (the
             second paper on CIFAR-10), else `resnet`.
-        mbstd_group: images of a group, 0 for no minibatch standard deviation; null for 32 up to 32
-            pixels, else 4, as in the papers (8 in paper256). A batch that it does not divide is
-            split into groups of the nearest size that does.
+        mbstd_group: number of images per group for the minibatch standard deviation, 0 to leave it
+            out; null for 32 up to 32 pixels, else 4, as in the papers (8 in paper256). A batch that
+            it does not divide is split into groups of the nearest size that does.
     """
 
     default_conditional_head = "stylegan2"

@@ -1,4 +1,4 @@
-"""Any timm backbone as a discriminator."""
+"""Any timm backbone as a discriminator's trunk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.core.torch_internals import BatchNorm
 from zoo.layers.attention import twice_differentiable
 from zoo.registry import at_least, discriminator
 
-# Below this the deepest map of most backbones (1/32 of the image) would vanish.
+# For smaller images the deepest map of most backbones (1/32 of the image) would vanish.
 SMALLEST_INPUT = 32
 
 
@@ -24,27 +24,28 @@ SMALLEST_INPUT = 32
 class TimmDiscriminator(Discriminator):
     """Any timm backbone as the trunk, with random or pretrained weights.
 
-    Images smaller than 32 pixels are enlarged to 32, bilinearly; for models of fixed size (vision
-    transformers) all are resized to that size, unless `input_size` says otherwise. Pretrained
-    weights see three-channel images normalised as in their training.
+    Images smaller than 32 pixels are enlarged to 32 bilinearly. For models with a fixed input size
+    (vision transformers) all images are resized to it, unless `input_size` is given. Pretrained
+    weights receive three-channel images normalised as in their training.
 
     Paper: Sauer et al. (2021), arXiv:2111.01007.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: what scores the features.
-        model: a name of `timm.list_models()`, with or without a pretrained tag.
-        pretrained: download the weights.
-        input_size: pixels that images are resized to; None as above.
-        norm: `model` keeps the model's norms; `layer` replaces each batch norm by layer norm over
-            all of a map; `auto` is `layer` where the method differentiates each image's score on
-            its own (`per_sample`), which batch statistics would falsify, else `model`.
-        per_sample: filled from the method.
+        image_size: side in pixels, a multiple of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        model: a name from `timm.list_models()`, with or without a pretrained tag.
+        pretrained: whether to download the trained weights.
+        input_size: side in pixels to which images are resized; None as described above.
+        norm: `model` keeps the model's norms; `layer` replaces each batch norm by a layer norm over
+            the whole map; `auto` is `layer` with `per_sample`, since batch statistics would falsify
+            per-image gradients, else `model`.
+        per_sample: whether the training differentiates each image's score separately, as gradient
+            penalties do; set from the chosen loss and regularizers.
 
     Raises:
-        ZooError: unknown model, weights that cannot be had, or a size that the model cannot take.
+        ZooError: The model is unknown, its weights are not available, or it cannot take the size.
     """
 
     mean: Tensor | None
@@ -77,16 +78,16 @@ class TimmDiscriminator(Discriminator):
         self.attach_head(self._probe(model, per_sample))
 
     def normalise_as_trained(self) -> None:
-        """Give the trunk images with the statistics of its training, instead of [-1, 1]."""
+        """Feed the trunk images normalised as in its training instead of images in [-1, 1]."""
         training: Any = self.trunk.pretrained_cfg
-        # ((x + 1) / 2 - mean) / std, written as one difference and one quotient.
+        # ((x + 1) / 2 - mean) / std for x in [-1, 1], as one subtraction and one division.
         self.mean = (2 * torch.tensor(training["mean"]) - 1).view(3, 1, 1)
         self.std = (2 * torch.tensor(training["std"])).view(3, 1, 1)
 
     def _probe(self, model: str, per_sample: bool) -> int:
-        """Width of the feature vector, which not every model states, from passing one image.
+        """Return the width of the feature vector, which not all models state, by a trial pass.
 
-        With `per_sample` also the second derivative is taken, which not every operation has.
+        With `per_sample` the second derivative is computed too, since not every operation has one.
         """
         size = self.height
         image = torch.zeros(1, self.in_channels, size, size, requires_grad=per_sample)
@@ -125,7 +126,7 @@ class TimmDiscriminator(Discriminator):
 def _backbone(
     model: str, pretrained: bool, channels: int, input_size: int | None
 ) -> tuple[nn.Module, int | None]:
-    """The timm model without classifier, and the input size it is bound to, if any."""
+    """Return the timm model without its classifier, and its fixed input size or None."""
     import timm
 
     if not timm.is_model(model):
@@ -152,11 +153,11 @@ def _backbone(
 
 
 def _replace_batch_norm(module: nn.Module) -> None:
-    """Put layer norm over (C, H, W) in the place of each batch norm, in place."""
+    """Replace each batch norm by a layer norm over (C, H, W), in place."""
     for name, child in module.named_children():
         if isinstance(child, BatchNorm):
             layers: list[nn.Module] = [nn.GroupNorm(1, child.num_features)]
-            # timm's fused norms carry an activation, which stays.
+            # timm's fused norms include an activation, which is kept.
             if isinstance(getattr(child, "act", None), nn.Module):
                 layers.append(cast(nn.Module, child.act))
             setattr(module, name, nn.Sequential(*layers))

@@ -1,4 +1,4 @@
-"""Discriminators of points of the plane, as published."""
+"""Discriminators of points in the plane, as published with toy data sets."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from zoo.layers.product import ProductLinear
 from zoo.registry import at_least, discriminator
 
 PIECES = 5
-"""The number of linear pieces of PacGAN's maxout units."""
+"""Number of linear pieces of PacGAN's maxout units."""
 
 
 class Maxout(ProductLinear):
-    """Linear layers of which each output is the largest of several (Goodfellow et al., 2013).
+    """A linear layer whose outputs are each the largest of several (Goodfellow et al., 2013).
 
     Args:
-        inputs, outputs: features.
-        pieces: linear functions for each output.
+        inputs, outputs: numbers of features.
+        pieces: number of linear functions per output.
     """
 
     def __init__(self, inputs: int, outputs: int, pieces: int) -> None:
@@ -36,22 +36,23 @@ class Maxout(ProductLinear):
 
 @discriminator("toy")
 class ToyDiscriminator(Discriminator):
-    """Fully connected layers of one width: PacGAN's or unrolled GAN's.
+    """PacGAN's and unrolled GAN's discriminators of 2-D points: MLPs of constant width.
 
-    For the ring and grid of data set `gaussians`. `pacgan`: 3 maxout layers of 200 with 5 pieces,
-    for any number of points in a pack (regularizer `packing`). `unrolled`: 2 tanh layers of 128,
-    orthogonal with gain 1.4 as in the authors' notebook.
+    They are made for the ring and the grid of data set `gaussians`. `pacgan`: 3 maxout layers of
+    200 with 5 pieces, for any number of points in a pack (regularizer `packing`). `unrolled`: 2
+    tanh layers of 128, initialised orthogonally with gain 1.4 as in the authors' notebook.
 
     Paper: Lin et al. (2018), arXiv:1712.04086.
     Paper: Metz et al. (2016), arXiv:1611.02163.
 
     Args:
-        image_size: any, also (height, width); points are images of one pixel.
-        channels: channels of the image: coordinates of the points of a pack.
-        num_classes: 0 for none.
-        head: what scores the features.
-        variant: which of the two networks.
-        width: of the hidden layers; null as published, 200 (`pacgan`) or 128 (`unrolled`).
+        image_size: any side, or (height, width); points are images of one pixel.
+        channels: number of channels, which are the coordinates of the points of a pack.
+        num_classes: number of classes; 0 for none.
+        head: the head that scores the features; None for the default.
+        variant: which of the two networks to build.
+        width: width of the hidden layers; null for the published 200 (`pacgan`) or 128
+            (`unrolled`).
     """
 
     tiny: ClassVar[dict[str, Any]] = {"width": 16}

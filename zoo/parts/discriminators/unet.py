@@ -25,35 +25,36 @@ from zoo.registry import at_least, discriminator, idle_when
 
 @discriminator("unet")
 class UNetDiscriminator(Discriminator):
-    """An encoder that scores the image, and a decoder with skips that scores every pixel.
+    """U-Net: an encoder that scores the whole image, a decoder with skips that scores each pixel.
 
-    BigGAN's blocks down to about 4x4, whose sum gives the score of the whole image; from there
-    blocks without norm go up again, each but the first on the encoder's map of its size beside its
-    own, and a 1x1 convolution gives a logit for each pixel. Spectral norm everywhere but there;
-    with classes a projection at both ends. No attention, as in the authors' scripts.
+    BigGAN's blocks lead down to a map of about 4x4, whose sum over positions gives the score of the
+    whole image. From there, blocks without norm lead up again; each but the first also takes the
+    encoder's map of its size. A 1x1 convolution gives one logit per pixel; all other layers have
+    spectral norm. With classes, a projection on the label is added at both ends. There is no
+    attention, as in the authors' scripts.
 
-    The paper's loss is that of the image plus the mean of those of its pixels. The step averages
-    over scores (N, K): they are the image's logit, repeated once for each pixel, and the pixels'
-    logits, K = 2·H·W, whose mean is half the paper's loss. The terms below are halved with it, so
-    that Adam sees no difference.
+    The paper's loss is that of the whole image plus the mean over its pixels. The training step
+    averages over scores (N, K), so they hold the image's logit, repeated once per pixel, followed
+    by the pixels' logits: K = 2·H·W, and their mean is half the paper's loss. The terms below are
+    halved accordingly, so that Adam sees no difference.
 
-    In its own updates reals and fakes are mixed by rectangles (CutMix) as D saw them:
-    `cutmix` is the cross entropy with the mask as the pixels' targets and "fake" as the image's;
-    `consistency` is ‖D(mix(x, G(z))) - mix(D(x), D(G(z)))‖² over pixels. Both rise linearly over
-    the first `ramp` images, instead of the authors' coin whose probability rises.
+    D's own updates mix reals and fakes by rectangles (CutMix), as D saw them. `cutmix` is the cross
+    entropy with the mask as the pixels' targets and "fake" as the image's; `consistency` is
+    ‖D(mix(x, G(z))) - mix(D(x), D(G(z)))‖² over pixels. Both weights rise linearly over the first
+    `ramp` images; the authors instead apply the terms at random with rising probability.
 
     Paper: Schönfeld et al. (2020), arXiv:2002.12655.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels; sides may differ.
-        channels: channels of the image.
-        num_classes: 0 for none.
-        head: not taken: the network scores by itself.
-        base_channels: channels of the first map; they double up to 8 times that, and to 16 times
-            in the last map of five halvings or more.
-        cutmix: weight of the cross entropy of mixed images; 0 for none.
-        consistency: weight of the consistency on mixed images; 0 for none.
-        ramp: images over which both weights rise from 0.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
+        num_classes: number of classes; 0 for none.
+        head: must be None, since the network computes its own scores.
+        base_channels: number of channels of the first map, doubling up to 8 times that, and to 16
+            times in the last map if there are five halvings or more.
+        cutmix: weight of the cross entropy on mixed images; 0 disables it.
+        consistency: weight of the consistency on mixed images; 0 disables it.
+        ramp: number of images over which both weights rise from 0.
     """
 
     seen: Tensor
@@ -86,7 +87,7 @@ class UNetDiscriminator(Discriminator):
             DiscriminatorBlock(narrow, wide, True, i == 0, True, wide=True)
             for i, (narrow, wide) in enumerate(zip([channels, *widths], widths, strict=False))
         )
-        # From the deepest on: a block gives the width of the encoder's map of its size.
+        # From the deepest map up; each block has the width of the encoder's map of its size.
         outputs = [*widths[-2::-1], base_channels]
         inputs = [widths[-1], *(2 * width for width in outputs[:-1])]
         self.up = nn.ModuleList(UpBlock(a, b) for a, b in zip(inputs, outputs, strict=True))
@@ -95,7 +96,7 @@ class UNetDiscriminator(Discriminator):
         redraw(self, nn.init.orthogonal_)
         self.pixels = PatchScore(nn.Conv2d(base_channels, 1, 1), num_classes, spectral_norm=True)
         redraw(self.pixels, nn.init.orthogonal_)
-        # The authors' network holds this layer too, and never calls it: for its count and weights.
+        # Unused, as in the authors' network; kept so that parameter counts and weights match.
         self.linear = nn.Linear(base_channels, 1).requires_grad_(False)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
@@ -109,7 +110,7 @@ class UNetDiscriminator(Discriminator):
         return maps[1:]
 
     def outputs(self, x: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
-        """Scores (N, 2·H·W) as above; `extra` holds the pixels' logits and the images seen."""
+        """Return scores (N, 2·H·W) as described above; `extra` has pixel logits and D's input."""
         if self.num_classes:
             y = check_labels(self, y)
         maps = self._encode(x)
@@ -123,18 +124,18 @@ class UNetDiscriminator(Discriminator):
             if maps:
                 h = torch.cat([h, maps.pop()], dim=1)
         pixels = self.pixels(h, y)
-        each = pixels.flatten(1)
-        scores = torch.cat([whole[:, None].to(each.dtype).expand_as(each), each], dim=1)
+        flat = pixels.flatten(1)
+        scores = torch.cat([whole[:, None].to(flat.dtype).expand_as(flat), flat], dim=1)
         return DiscriminatorOutput(scores, features, {"pixels": pixels, "seen": x.detach()})
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
-        """The terms on mixed images, in D's updates."""
+        """Return the losses on mixed images, in D's updates."""
         if update.side != "discriminator" or not (self.cutmix or self.consistency):
             return {}
         assert update.real_output is not None
         real, fake = update.real_output.extra, update.fake_output.extra
         masks = cutmix_masks(real["seen"])
-        # As D saw them, so that an augmentation is not drawn a second time.
+        # D has seen these images augmented; they must not be augmented a second time.
         mixed = mix(masks, real["seen"], fake["seen"])
         output = update.discriminate(mixed, update.labels, augmented=False)
         weight = self._ramped(len(masks))
@@ -151,16 +152,16 @@ class UNetDiscriminator(Discriminator):
         return terms
 
     def _ramped(self, n: int) -> Tensor:
-        """The share of the weights in force, and count the images of this update."""
+        """Return the current fraction of the weights, and count the `n` images of this update."""
         share = (self.seen / self.ramp).clamp(max=1) if self.ramp else torch.ones_like(self.seen)
         self.seen += n * process_count()
         return share.float()
 
 
 class UpBlock(nn.Module):
-    """ReLU, upsample, 3x3 conv, ReLU, 3x3 conv; plus the upsampled 1x1 shortcut; no norm.
+    """ReLU, upsample, 3x3 conv, ReLU, 3x3 conv; plus an upsampled 1x1 shortcut; no norm.
 
-    Maps (N, inputs, H, W) to (N, outputs, 2H, 2W), with spectral norm.
+    Maps (N, inputs, H, W) to (N, outputs, 2H, 2W). All convolutions have spectral norm.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -176,6 +177,6 @@ class UpBlock(nn.Module):
 
 
 def _pooled(maps: Tensor) -> Tensor:
-    """The sum of the maps' ReLU over positions, (N, C), in fp32 at least."""
+    """Return the sum over positions of the ReLU of maps (N, C, H, W), (N, C), in fp32 at least."""
     dtype = torch.promote_types(maps.dtype, torch.float32)
     return F.relu(maps).sum((2, 3), dtype=dtype)

@@ -1,1 +1,1 @@
-"""Generators: networks from latents (and labels) to images."""
+"""Generators: networks from latents, and labels if there are classes, to images."""

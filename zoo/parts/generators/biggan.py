@@ -18,35 +18,37 @@ from zoo.registry import at_least, generator
 
 @generator("biggan")
 class BigGANGenerator(Generator):
-    """Residual blocks with a chunk of the latent each, a shared label embedding, self-attention.
+    """BigGAN: residual blocks conditioned on latent chunks and a shared label embedding; attention.
 
-    The latent is cut into one chunk more than there are blocks. The first enters the first layer;
-    block i has batch norms with gain 1 + W_g c and bias W_b c, where c is the label's embedding,
-    shared by all blocks and without spectral norm, followed by chunk i. All other weights have
-    spectral norm; the last batch norm is plain. Without classes the chunks alone are the condition.
+    The latent is split into one chunk more than there are blocks. The first chunk enters the first
+    layer. The batch norms of block i have gain 1 + W_g c and bias W_b c, where c is the label's
+    embedding, shared by all blocks and without spectral norm, followed by chunk i. All other
+    weights have spectral norm; the last batch norm is unconditional. Without classes, c is the
+    chunk alone.
 
     Paper: Brock et al. (2019), arXiv:1809.11096.
 
-    The defaults at 32 pixels with a latent of 80 are StudioGAN's CIFAR-10 network, with its epsilon
-    of batch norm, 1e-4. Those of the authors' CIFAR script, which cuts no latent and gives each
-    batch norm its own label table: `base_channels=64 hierarchical=false shared_dim=0 attention=0
-    init=normal`. Widths are 4 `base_channels` up to 32 pixels, else `base_channels` before the
-    image and up to 16 times that.
+    The defaults at 32 pixels with a latent of 80 are StudioGAN's CIFAR-10 network, including its
+    batch norm epsilon of 1e-4. The authors' CIFAR script, which does not split the latent and gives
+    each batch norm its own label table, corresponds to `base_channels=64 hierarchical=false
+    shared_dim=0 attention=0 init=normal`. Up to 32 pixels, all maps have 4 times `base_channels`
+    channels; above, `base_channels` before the image and up to 16 times that.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent; 80, 100, 120 and 119 in the papers' networks at 32, 64,
             128 and 256 pixels.
-        num_classes: 0 for none.
-        base_channels: the unit of the widths.
-        plan: widths with four doublings (64 pixels), where the public networks differ: 16, 8, 4, 2,
-            1 times `base_channels` (`studiogan`) or 16, 16, 8, 4, 2 times (`ajbrock`).
-        hierarchical: cut the latent into chunks; else all of it enters the first layer.
-        shared_dim: length of the label embedding; 0 conditions on the one-hot label.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        init: of all weights; `orthogonal` in the paper.
+        num_classes: number of classes; 0 for none.
+        base_channels: base width, of which all widths are multiples.
+        plan: widths at four doublings (64 pixels), where public networks differ: 16, 8, 4, 2, 1
+            times `base_channels` (`studiogan`) or 16, 16, 8, 4, 2 times (`ajbrock`).
+        hierarchical: whether to split the latent into chunks; otherwise all of it enters the first
+            layer.
+        shared_dim: length of the shared label embedding; 0 conditions on the one-hot label instead.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        init: initialisation of all weights; `orthogonal` in the paper.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4, "shared_dim": 8}
@@ -91,12 +93,12 @@ class BigGANGenerator(Generator):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         first, *chunks = z.chunk(self.chunks, dim=1)
-        given: list[list[Tensor]] = [[c] for c in chunks] or [[] for _ in self.body.blocks]
+        conditions: list[list[Tensor]] = [[c] for c in chunks] or [[] for _ in self.body.blocks]
         if self.num_classes:
             y = check_labels(self, y)
             label = one_hot(y, self.num_classes) if self.embedding is None else self.embedding(y)
-            given = [[label.to(z.dtype), *parts] for parts in given]
-        return self.body(first, [torch.cat(parts, 1) if parts else None for parts in given])
+            conditions = [[label.to(z.dtype), *parts] for parts in conditions]
+        return self.body(first, [torch.cat(parts, 1) if parts else None for parts in conditions])
 
 
 def _check_latent(image_size: ImageSize, latent_dim: int, chunks: int) -> None:
@@ -104,6 +106,6 @@ def _check_latent(image_size: ImageSize, latent_dim: int, chunks: int) -> None:
         below = latent_dim // chunks * chunks
         nearest = f"{below} or {below + chunks}" if below else f"{chunks}"
         raise ZooError(
-            f"generator biggan at image_size={image_size} cuts its latent into {chunks} chunks of "
-            f"one length: latent_dim={latent_dim} is not possible; the nearest is {nearest}."
+            f"generator biggan at image_size={image_size} splits its latent into {chunks} chunks "
+            f"of equal length: latent_dim={latent_dim} is not possible; the nearest is {nearest}."
         )

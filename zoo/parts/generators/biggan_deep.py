@@ -21,28 +21,29 @@ from zoo.registry import at_least, generator
 
 @generator("biggan_deep")
 class BigGANDeepGenerator(Generator):
-    """Bottleneck blocks, two at each size, whose shortcuts drop channels; self-attention.
+    """BigGAN-deep: two bottleneck blocks per size, whose shortcuts drop channels; self-attention.
 
-    Every batch norm and the first layer get the whole latent, followed by the label's embedding,
-    which is shared and has no spectral norm. All other weights have spectral norm; the last batch
-    norm is plain.
+    Every batch norm and the first layer are conditioned on the whole latent followed by the label's
+    embedding, which all share and which has no spectral norm. All other weights have spectral norm;
+    the last batch norm is unconditional.
 
     Paper: Brock et al. (2019), arXiv:1809.11096, appendix B.
 
-    The defaults with a latent of 128 are the authors' networks at 64, 128 and 256 pixels, and the
-    same at 32 pixels. (StudioGAN has another under this name, with convolutions in all shortcuts.)
+    The defaults with a latent of 128 are the authors' networks at 64, 128 and 256 pixels, and their
+    analogue at 32 pixels. (StudioGAN uses this name for another network, with convolutions in all
+    shortcuts.)
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent; 128 in the paper.
-        num_classes: 0 for none.
-        base_channels: the unit of the widths, which are 4 times that up to 32 pixels, else go from
-            once that (twice at 64 pixels) before the image up to 16 times.
-        shared_dim: length of the label's embedding.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        init: of all weights; `orthogonal` in the paper.
+        num_classes: number of classes; 0 for none.
+        base_channels: base width. Up to 32 pixels, all maps have 4 times that; above, the width
+            rises from once that (twice at 64 pixels) before the image to 16 times.
+        shared_dim: length of the label embedding.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        init: initialisation of all weights; `orthogonal` in the paper.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4, "shared_dim": 8}

@@ -18,20 +18,20 @@ from zoo.registry import at_least, generator
 
 @generator("dcgan")
 class DCGANGenerator(Generator):
-    """Transposed convolutions with batch norm, from a small map up to the image.
+    """DCGAN: transposed convolutions with batch norm, from a small map up to the image.
 
-    The small map is 4x4 for powers of two, else what even halving leaves (7x7 for 28). Channels
-    double towards it from `base_channels` before the image, up to 8 times that. Labels enter as a
-    one-hot vector appended to the latent.
+    The first map is 4x4 for powers of two, otherwise what remains after halving evenly (7x7 for
+    28). From `base_channels` before the image, channels double towards the first map, up to 8 times
+    that. Labels are appended to the latent as one-hot vectors.
 
     Paper: Radford et al. (2015), arXiv:1511.06434.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent.
-        num_classes: 0 for none.
-        base_channels: channels of the last hidden map.
+        num_classes: number of classes; 0 for none.
+        base_channels: number of channels of the last hidden map.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 8}
@@ -48,7 +48,7 @@ class DCGANGenerator(Generator):
         check_image_size("generator dcgan", image_size, oblong=True)
         *self.start, ups = common_halvings(self.height, self.width)
         widths = [base_channels * min(2**level, 8) for level in reversed(range(ups))]
-        # The paper's transposed convolution of a 1x1 map is a matrix product.
+        # The paper's first layer, a transposed convolution of a 1x1 map, as a matrix product.
         self.project = nn.Linear(
             latent_dim + num_classes, math.prod(self.start) * widths[0], bias=False
         )

@@ -1,4 +1,4 @@
-"""The generator of FastGAN and of Projected GAN."""
+"""The generator of FastGAN and Projected GAN."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from zoo.layers.sizes import check_doublings
 from zoo.registry import at_least, generator
 
 WIDTHS = (16, 8, 4, 2, 2, 1, 1 / 2, 1 / 4, 1 / 8)
-"""The widths of the maps of 4, 8, 16, … 1024 pixels, in `base_channels`."""
+"""Widths of the maps of 4, 8, 16, … 1024 pixels, as multiples of `base_channels`."""
 
 EXCITED = (4, 5, 6, 7)
-"""Maps (doublings of the first one) that the map of a sixteenth of their side excites."""
+"""Maps, by number of doublings, that are excited by the map of a sixteenth of their side."""
 
 SIDE_IMAGE = 5
-"""Doublings up to the published side image of 128 pixels."""
+"""Number of doublings after which the published side image of 128 pixels is made."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What the two papers' networks differ in.
+    """How the networks of the two papers differ.
 
     Attributes:
-        plain: of which blocks (two in turn) have one convolution.
-        side_image: a 1x1 convolution to a second, smaller image.
-        bias: the last convolution has a bias.
-        tanh: at 1024 pixels the image goes through tanh.
-        normalise: latents are scaled to a mean square of 1.
+        plain: whether the blocks at even and at odd positions have one convolution instead of two.
+        side_image: whether a 1x1 convolution makes a second, smaller image.
+        bias: whether the last convolution has a bias.
+        tanh: whether the image goes through tanh at 1024 pixels.
+        normalise: whether latents are scaled to a mean square of 1.
     """
 
     plain: tuple[bool, bool]
@@ -55,29 +55,32 @@ VARIANTS = {
 
 @generator("fastgan")
 class FastGANGenerator(Generator):
-    """Upsampling blocks with GLU and noise, and skip-layer excitation between far maps.
+    """FastGAN: upsampling blocks with GLU and noise, skip-layer excitation between distant maps.
 
-    From 4x4 up by nearest upsampling, spectral-normalised convolutions, batch norm and GLU; the
-    maps of 64, 128, 256 and 512 pixels are weighed channel by channel by that of a sixteenth of
-    their side. Noise acts in training and is fixed otherwise. Images leave [-1, 1] below 1024
-    pixels, where the papers have no tanh. With classes an embedding gives gains and biases of the
-    norms, which is Projected GAN's.
+    The map grows from 4x4 by nearest upsampling, spectral-normalised convolutions, batch norm and
+    GLU. The channels of the maps of 64, 128, 256 and 512 pixels are reweighted by the map of a
+    sixteenth of their side. Noise is random in training and fixed otherwise. Below 1024 pixels,
+    where the papers use no tanh, images can leave [-1, 1]. With classes, a label embedding gives
+    the gains and biases of the norms, as in Projected GAN.
 
-    FastGAN also makes a second image of 128 pixels for its D. Here D sees images alone and makes
-    the small one itself; the layer, `to_side`, is kept frozen for its count and published weights,
-    and `side_image` returns what it makes.
+    FastGAN also makes a second image of 128 pixels for its D. Here D takes only images and
+    downscales them itself; the layer, `to_side`, is kept and frozen so that parameter counts and
+    published weights match, and `side_image` returns its output.
 
     Paper: Liu et al. (2021), arXiv:2101.04775.
     Paper: Sauer et al. (2021), arXiv:2111.01007.
 
     Args:
-        image_size: 4, 5, 6 or 7 times a power of two from 8 to 256: 32, 40, 48, 56, 64, … 1792.
-        channels: channels of the image.
-        latent_dim: length of the latent; the papers' is 256.
-        num_classes: 0 for none.
-        base_channels: width of the map of 128 pixels; the papers' is 64, Projected GAN's 128.
-        variant: `fastgan` alternates blocks of two and of one convolution; `projected` has two
-            throughout, a bias at the end and latents of mean square 1; `projected_lite` has one.
+        image_size: side in pixels: 4, 5, 6 or 7 times a power of two from 8 to 256, that is 32, 40,
+            48, 56, 64, … 1792.
+        channels: number of image channels.
+        latent_dim: length of the latent; 256 in the papers.
+        num_classes: number of classes; 0 for none.
+        base_channels: width of the map of 128 pixels; 64 in FastGAN's paper, 128 in Projected
+            GAN's.
+        variant: `fastgan` alternates blocks of two and of one convolution; `projected` uses two
+            throughout, a bias in the last layer and latents of mean square 1; `projected_lite` uses
+            one.
     """
 
     bounded = False
@@ -124,11 +127,11 @@ class FastGANGenerator(Generator):
         return torch.tanh(image) if self.tanh else image
 
     def side_image(self, z: Tensor, y: Tensor | None = None) -> Tensor | None:
-        """FastGAN's second image, of 128 pixels; None of a network without."""
+        """Return FastGAN's second image, of 128 pixels, or None if the network has none."""
         return None if self.to_side is None else self.to_side(self._maps(z, y)[SIDE_IMAGE])
 
     def _maps(self, z: Tensor, y: Tensor | None) -> list[Tensor]:
-        """The maps of each size, from the smallest on."""
+        """Return the maps of all sizes, the smallest first."""
         c = None if self.embedding is None else self.embedding(check_labels(self, y))
         if self.plan.normalise:
             z = second_moment_norm(z)

@@ -1,4 +1,4 @@
-"""GAT's generator."""
+"""The generator of GAT."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from zoo.layers.transformer import (
 from zoo.registry import at_least, generator
 
 LEVELS = 4
-"""Outputs, one after each quarter of the depth."""
+"""Number of outputs, one after each quarter of the depth."""
 
 
 class Block(nn.Module):
-    """x + a * attention((1 + s) rms(x)), then x + b * swiglu((1 + t) rms(x)); s, a, t, b of style.
+    """x + a * attention((1 + s) rms(x)), then x + b * swiglu((1 + t) rms(x)).
 
-    The gates a and b start near 0, so that a block is nearly the identity.
+    s, a, t and b are linear in the style. The gates a and b start near 0, so that a new block is
+    close to the identity.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -49,7 +50,7 @@ class Block(nn.Module):
 
 
 class Output(nn.Module):
-    """Patches (N, T, features) of tokens: a linear layer of (1 + s) rms(x), s of style."""
+    """Linear layer of (1 + s) rms(x), s linear in the style: tokens to patches (N, T, features)."""
 
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
@@ -62,35 +63,35 @@ class Output(nn.Module):
 
 @generator("gat")
 class GATGenerator(StyleMean, Generator):
-    """A transformer on patches, whose noise enters only through the style of its blocks.
+    """GAT: a transformer on patches, in which the latent acts only through the style of the blocks.
 
-    Tokens start as fixed positions. The style is a two-layer map of the latent, beside an embedding
-    of the label where there is one; its mean, one per class, is what `truncate` goes towards. After
-    each quarter of the depth a linear layer adds its share to the image: `levels` has the four
-    sums, of which the last is the image. Images are not bounded by a tanh.
+    Tokens start as fixed positional encodings. A two-layer network maps the latent, with a label
+    embedding if there are classes, to the style; `truncate` moves styles towards their mean, one
+    per class. After each quarter of the depth a linear layer adds its output to the image: `levels`
+    returns the four partial sums, the last of which is the image. Images are not bounded by a tanh.
 
-    The defaults are GAT-S: B is 768 wide, 12 deep with 12 heads; L 1024, 24, 16; XL 1152, 28, 16.
-    As in the authors' code the fixed positions are parameters without gradient, and so is a patch
-    embedding that the paper's network has and multiplies by 0: without it the published counts
-    would not be met.
+    The defaults are GAT-S. GAT-B is 768 wide and 12 deep with 12 heads; L is 1024, 24, 16; XL is
+    1152, 28, 16. As in the authors' code, the fixed positions are parameters without gradient. So
+    is a patch embedding that the paper's network contains but multiplies by 0; without it,
+    parameter counts would not match the published ones.
 
     Paper: Hyun et al. (2025), arXiv:2509.24935.
 
     Args:
-        image_size: multiples of `patch`, also (height, width).
-        channels: channels of the image.
-        latent_dim: length of the latent, 64 in the paper.
-        num_classes: 0 for none.
-        width: of the tokens.
+        image_size: side in pixels, or (height, width); multiples of `patch`.
+        channels: number of image channels.
+        latent_dim: length of the latent; 64 in the paper.
+        num_classes: number of classes; 0 for none.
+        width: width of the tokens.
         depth: number of blocks, a multiple of 4.
-        heads: of attention.
-        patch: side of a token in pixels.
-        embedding: width of the label's embedding.
+        heads: number of attention heads.
+        patch: side of a patch, which one token represents, in pixels.
+        embedding: width of the label embedding.
     """
 
     bounded = False
     constants: ClassVar[tuple[str, ...]] = ("positions",)
-    decay = 0.998  # StyleGAN3's
+    decay = 0.998  # as in StyleGAN3
     tiny: ClassVar[dict[str, Any]] = {"width": 32, "depth": 4, "heads": 2, "patch": 4}
 
     turns: Tensor
@@ -148,17 +149,18 @@ class GATGenerator(StyleMean, Generator):
         return self._image(self._patches(w)[-1])
 
     def levels(self, w: Tensor) -> Tensor:
-        """The images (N, 4, C, H, W) of styles after each quarter; discriminator `gat` takes them.
+        """Return the images (N, 4, C, H, W) after each quarter of the depth, of styles (N, width).
 
-        The authors show D all four of a fake, `levels.flatten(1, 2)`, which no other pair of
-        networks needs; the step shows it the last.
+        The authors show D all four of a fake, `levels.flatten(1, 2)`, which discriminator `gat`
+        accepts but no other pair of networks needs. The zoo's training step shows D the last image
+        only.
         """
         return torch.stack([self._image(patches) for patches in self._patches(w)], dim=1)
 
     def truncate(
         self, z: Tensor, y: Tensor | None, amount: float, per_class: bool = True
     ) -> Tensor:
-        """Styles nearer to their mean; arguments as of `StyleMean.truncated`."""
+        """Return styles moved towards their mean; for the arguments see `StyleMean.truncated`."""
         return self.truncated(self.map(z, y), y, amount, per_class)
 
     def _patches(self, w: Tensor) -> list[Tensor]:
@@ -169,11 +171,11 @@ class GATGenerator(StyleMean, Generator):
         for number, block in enumerate(self.blocks, 1):
             x = block(x, style, self.turns)
             if number % quarter == 0:
-                added = self.outputs[len(sums)](x, style)
-                sums.append(sums[-1] + added if sums else added)
+                output = self.outputs[len(sums)](x, style)
+                sums.append(sums[-1] + output if sums else output)
         return sums
 
     def _image(self, patches: Tensor) -> Tensor:
-        """Patches (N, T, C * patch * patch) as images (N, C, H, W)."""
+        """Assemble patches (N, T, C * patch * patch) into images (N, C, H, W)."""
         x = patches.unflatten(2, (self.channels, self.patch, self.patch)).unflatten(1, self.grid)
         return x.permute(0, 3, 1, 4, 2, 5).reshape(len(x), self.channels, self.height, self.width)

@@ -1,4 +1,4 @@
-"""InfoGAN's generator."""
+"""The InfoGAN generator."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from zoo.registry import at_least, generator
 
 @generator("infogan")
 class InfoGANGenerator(Generator):
-    """Two fully connected layers, then two transposed convolutions, with batch norm in between.
+    """InfoGAN for MNIST: two fully connected layers, two transposed convolutions, batch norm.
 
-    The network for MNIST; `model/latent=codes` with `model.latent_dim=74` gives it the paper's
-    input. Every layer keeps its bias beside batch norm, as in the authors' code. Deviation: images
-    are in [-1, 1] and end in tanh, where the paper's are in [0, 1] and end in a sigmoid. Labels
-    enter as a one-hot vector appended to the latent.
+    With `model/latent=codes` and `model.latent_dim=74` it gets the paper's input. Every layer keeps
+    its bias beside batch norm, as in the authors' code. Deviation: images are in [-1, 1] and end in
+    tanh, where the paper's are in [0, 1] and end in a sigmoid. Labels are appended to the latent as
+    one-hot vectors.
 
     Paper: Chen et al. (2016), arXiv:1606.03657.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels, also (height, width).
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent, codes included.
-        num_classes: 0 for none.
-        base_channels: channels of the last hidden map, half those of the first.
+        num_classes: number of classes; 0 for none.
+        base_channels: number of channels of the last hidden map; the first has twice as many.
         hidden: width of the first layer.
     """
 
@@ -48,13 +48,13 @@ class InfoGANGenerator(Generator):
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator infogan", image_size, oblong=True)
         start = (2 * base_channels, self.height // 4, self.width // 4)
-        mapped = start[0] * start[1] * start[2]
+        values = start[0] * start[1] * start[2]
         self.layers = nn.Sequential(
             nn.Linear(latent_dim + num_classes, hidden),
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
-            nn.Linear(hidden, mapped),
-            nn.BatchNorm1d(mapped),
+            nn.Linear(hidden, values),
+            nn.BatchNorm1d(values),
             nn.ReLU(inplace=True),
             nn.Unflatten(1, start),
             nn.ConvTranspose2d(2 * base_channels, base_channels, 4, stride=2, padding=1),

@@ -14,25 +14,25 @@ from zoo.layers.shapes import append_one_hot, check_labels
 from zoo.registry import at_least, generator
 
 _WIDEST = 2**20
-"""The most features of a layer: between two such there are terabytes of weights."""
+"""Largest width of a layer: the weights between two such layers already take terabytes."""
 
 
 @generator("mlp")
 class MLPGenerator(Generator):
-    """Fully connected layers that double in width, with batch norm from the second one on.
+    """MLP: fully connected layers of doubling width, with batch norm from the second layer on.
 
-    Labels enter as a one-hot vector appended to the latent. The widths, the norm and the leaky
-    ReLU are those of the widespread PyTorch version; the paper's own MLPs are not specified.
+    Labels are appended to the latent as one-hot vectors. Widths, norm and leaky ReLU follow the
+    widespread PyTorch version; the paper does not specify its MLPs.
 
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
     Args:
-        image_size: any side in pixels, or [height, width].
-        channels: channels of the image.
+        image_size: any side in pixels, or (height, width).
+        channels: number of image channels.
         latent_dim: length of the latent.
-        num_classes: 0 for none.
+        num_classes: number of classes; 0 for none.
         width: width of the first hidden layer.
-        depth: number of hidden layers, each twice as wide as the one before.
+        depth: number of hidden layers, each twice as wide as the previous one.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"width": 16, "depth": 3}
@@ -52,7 +52,7 @@ class MLPGenerator(Generator):
         if width > _WIDEST or depth > fits:
             raise ZooError(
                 f"generator mlp: width={width} must be {_WIDEST} or less, and depth={depth} then "
-                f"{fits} or less, for every layer is twice as wide as the one before."
+                f"{fits} or less, because every layer is twice as wide as the previous one."
             )
         features = latent_dim + num_classes
         layers: list[nn.Module] = []

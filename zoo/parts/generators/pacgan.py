@@ -1,4 +1,4 @@
-"""PacGAN's generators for Stacked MNIST."""
+"""The PacGAN generators for Stacked MNIST."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from zoo.registry import at_least, generator
 
 @generator("pacgan")
 class PacGANGenerator(Generator):
-    """Transposed convolutions with batch norm through maps that halve with rounding: 28, 14, 7, 4.
+    """PacGAN for Stacked MNIST: transposed convolutions with batch norm; odd map sizes round up.
 
-    The two networks of Stacked MNIST: `veegan` is a DCGAN of 5x5 kernels from a 2x2 map up;
-    `unrolled` a small one of 3x3 kernels from 4x4 up, with a last convolution at full size. Their
-    latents are uniform of length 100, and normal of length 256. Every layer keeps its bias beside
-    batch norm. Padding is symmetric, which is the authors' "same" in a mirror. Labels enter as a
-    one-hot vector appended to the latent.
+    The paper has two networks: `veegan` is a DCGAN with 5x5 kernels from a 2x2 map up, `unrolled` a
+    small one with 3x3 kernels from a 4x4 map up and a last convolution at full size. The sides of
+    the maps, from the image down, are 28, 14, 7, 4 and for `veegan` 2. Latents are uniform of
+    length 100 for `veegan`, and normal of length 256 for `unrolled`. Every layer keeps its bias
+    beside batch norm. Padding is symmetric, which amounts to a mirror image of the authors' "same"
+    padding. Labels are appended to the latent as one-hot vectors.
 
     Paper: Lin et al. (2018), arXiv:1712.04086.
 
     Args:
-        image_size: from 3 pixels (`veegan`) or 5 (`unrolled`) up, also (height, width).
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); at least 3 (`veegan`) or 5 (`unrolled`).
+        channels: number of image channels.
         latent_dim: length of the latent.
-        num_classes: 0 for none.
-        setting: which of the two networks.
-        base_channels: channels of the last hidden map, doubling towards the latent up to 8 times
-            that; null as published, 64 (`veegan`) or 8 (`unrolled`).
+        num_classes: number of classes; 0 for none.
+        setting: which of the two networks to build.
+        base_channels: number of channels of the last hidden map, doubling towards the latent up to
+            8 times that; null for the published 64 (`veegan`) or 8 (`unrolled`).
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}

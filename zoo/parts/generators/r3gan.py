@@ -18,28 +18,29 @@ from zoo.registry import at_least, generator
 
 @generator("r3gan")
 class R3GANGenerator(Generator):
-    """Residual blocks with grouped convolutions and no norm, upsampled by a filter.
+    """R3GAN: residual blocks with grouped convolutions, without norms; FIR-filtered upsampling.
 
-    The latent, with a linear embedding of the label appended, weighs a learned map per channel
-    (4x4 for powers of two, else what even halving leaves); two blocks follow at each size. Nothing
-    bounds the images: the last layer is a 1x1 convolution. The smallest map is computed in full
-    precision under autocast.
+    The latent, followed by a linear embedding of the label if there are classes, scales each
+    channel of a learned first map (4x4 for powers of two, otherwise what remains after halving
+    evenly). Two blocks follow at each size. The last layer is a 1x1 convolution, so images are not
+    bounded. Under autocast, the smallest map is computed in full precision.
 
     Paper: Huang et al. (2024), arXiv:2501.05441.
 
-    The defaults at 32 pixels with a latent of 64 are its CIFAR-10 network, at 64 and 256 pixels its
-    FFHQ networks. ImageNet's are `base_channels=1536 group_channels=32`, with `plan=constant` at 64
-    pixels. The paper runs the largest maps in bfloat16; here that is the trainer's precision.
+    The defaults with a latent of 64 are the paper's CIFAR-10 network at 32 pixels and its FFHQ
+    networks at 64 and 256 pixels. For its ImageNet networks use `base_channels=1536
+    group_channels=32`, at 64 pixels with `plan=constant`. The paper computes the largest maps in
+    bfloat16; here the trainer's precision decides.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent; 64 in the paper.
-        num_classes: 0 for none.
+        num_classes: number of classes; 0 for none.
         base_channels: width of the four smallest maps.
-        group_channels: channels of each group of the 3x3 convolutions.
-        plan: `pyramid` halves the width at each doubling after the fourth map, `constant` keeps it.
-        embedding_dim: length of the label's embedding.
+        group_channels: number of channels per group of the 3x3 convolutions.
+        plan: `pyramid` halves the width at each doubling after the fourth map; `constant` keeps it.
+        embedding_dim: length of the label embedding.
     """
 
     bounded: ClassVar[bool] = False
@@ -69,7 +70,7 @@ class R3GANGenerator(Generator):
         self.embedding = None
         if num_classes:
             self.embedding = nn.Embedding(num_classes, embedding_dim)
-            # The rows of a linear layer on one-hot vectors, whose inputs are the classes.
+            # Initialised like a linear layer on one-hot vectors, whose fan-in is `num_classes`.
             nn.init.normal_(self.embedding.weight, 0.0, num_classes**-0.5)
         condition = latent_dim + (embedding_dim if num_classes else 0)
         self.project = nn.Linear(condition, widths[0], bias=False)

@@ -19,29 +19,30 @@ from zoo.registry import at_least, generator
 
 @generator("resnet")
 class ResNetGenerator(Generator):
-    """Residual blocks with upsampling, as in SNGAN and WGAN-GP; conditional batch norm with labels.
+    """ResNet of WGAN-GP and SNGAN: residual upsampling blocks; conditional batch norm for labels.
 
-    256 channels are SNGAN's for 32 pixels; `base_channels=128` is WGAN-GP as published. The last
-    batch norm is not conditional.
+    256 channels are those of SNGAN at 32 pixels; `base_channels=128` is WGAN-GP as published. The
+    last batch norm is unconditional.
 
     Paper: Gulrajani et al. (2017), arXiv:1704.00028.
     Paper: Miyato et al. (2018), arXiv:1802.05957.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent.
-        num_classes: 0 for none.
-        base_channels: width of each map in the `constant` plan; the widest is 4 times that in the
-            `pyramid` plan.
+        num_classes: number of classes; 0 for none.
+        base_channels: width of every map in the `constant` plan, and a quarter of the largest width
+            in the `pyramid` plan.
         plan: `constant` keeps the width (the papers at 32 pixels); `pyramid` starts at
             `base_channels` / 4 before the image and doubles towards the latent (the papers at 48
-            and 64 pixels); `auto` is `constant` up to 32 pixels.
-        attention: side (the shorter one) of the map that self-attention follows, for instance 16;
-            0 for none (Zhang et al., 2019, arXiv:1805.08318).
-        spectral_norm: normalise the weights of all convolutions and of the first layer, as SAGAN.
+            and 64 pixels); `auto` is `constant` up to 32 pixels and `pyramid` above.
+        attention: (shorter) side of the map that self-attention is applied to, for instance 16; 0
+            for none (Zhang et al., 2019, arXiv:1805.08318).
+        spectral_norm: whether to normalise the weights of all convolutions and of the first layer,
+            as in SAGAN.
         conditioning: how the label enters: `batch_norm` (conditional batch norm), or `adain`
-            (instance norm in its place); without classes it is batch norm.
+            (conditional instance norm); without classes, plain batch norm is used in either case.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 16}

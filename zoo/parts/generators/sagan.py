@@ -16,26 +16,28 @@ from zoo.registry import at_least, generator
 
 @generator("sagan")
 class SAGANGenerator(Generator):
-    """Residual blocks with conditional batch norm, self-attention, and spectral norm throughout.
+    """SAGAN: residual blocks with conditional batch norm, self-attention, spectral norm throughout.
 
-    The body of `biggan` with the whole latent in the first layer and the one-hot label as every
-    block's condition; without classes the batch norms are plain. Widths are 4 `base_channels` up to
-    32 pixels, else `base_channels` before the image and up to 16 times that.
+    This is the body of `biggan`, with the whole latent in the first layer and the one-hot label as
+    the condition of every block; without classes the batch norms are unconditional. Up to 32
+    pixels, all maps have 4 times `base_channels` channels; above, `base_channels` before the image
+    and up to 16 times that.
 
     Paper: Zhang et al. (2019), arXiv:1805.08318.
 
-    As in StudioGAN the gain and bias maps of the batch norms are normalised, too, and start as the
-    other weights (so that labels matter from the first step); its epsilon of batch norm is 1e-4.
+    As in StudioGAN, the maps to the gains and biases of the batch norms are spectrally normalised
+    too and initialised like the other weights (so that labels matter from the first step), and the
+    epsilon of batch norm is 1e-4.
 
     Args:
-        image_size: sides that are multiples of 4 from 8 up, in pixels; may be oblong.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent; 128 in the paper.
-        num_classes: 0 for none.
-        base_channels: the unit of the widths.
-        attention: side (the shorter one) of the map that self-attention follows, 0 for none;
-            `auto` is half the image, at most 64.
-        init: of all weights; `orthogonal` in StudioGAN, `xavier` in mimicry.
+        num_classes: number of classes; 0 for none.
+        base_channels: base width, of which all widths are multiples.
+        attention: (shorter) side of the map that self-attention is applied to; 0 for none, `auto`
+            for half the image's side but at most 64.
+        init: initialisation of all weights; `orthogonal` in StudioGAN, `xavier` in mimicry.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base_channels": 4}

@@ -1,4 +1,4 @@
-"""What the generators with styles share: the mapping, its mean, truncation and mixing."""
+"""The base class of style-based generators: mapping, mean style, truncation and style mixing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from zoo.layers.mapping import Mapping, mix_styles
 
 
 class StyledGenerator(Generator):
-    """A generator of `map` (a mapping network, one style for every layer) and `synthesize`.
+    """Base class of generators with a mapping network, whose layers each take a style.
 
-    A subclass sets the attributes below in its `__init__`.
+    A subclass implements `synthesize` and sets the attributes below in its `__init__`.
 
     Attributes:
-        mapping: from latents to styles.
-        styles: how many layers take one.
-        style_mixing: probability in training that the layers from a random one on take the style
+        mapping: the network from latents to styles.
+        styles: number of layers that take a style.
+        style_mixing: probability, in training, that all layers from a random one on take the style
             of another latent.
     """
 
@@ -38,16 +38,21 @@ class StyledGenerator(Generator):
 
     @abstractmethod
     def synthesize(self, w: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) of styles (N, styles, W)."""
+        """Return images (N, C, H, W) of styles (N, styles, W)."""
 
     def truncate(
         self, z: Tensor, y: Tensor | None, amount: float, per_class: bool = True
     ) -> Tensor:
-        """Styles nearer to their mean; arguments as of `StyleMean.truncated`."""
+        """Return styles moved towards their mean; for the arguments see `StyleMean.truncated`."""
         w = self.mapping.truncated(self.mapping.styles(z, y), y, amount, per_class)
         return w[:, None].expand(-1, self.styles, -1)
 
     def measure_styles(self, samples: int = 10_000, seed: int = 0) -> None:
-        """Replace the mean styles, which trail training, by those of the present weights."""
+        """Recompute the mean styles with the current weights, which the moving averages lag behind.
+
+        Args:
+            samples: number of latents to average over.
+            seed: seed of the latents.
+        """
         random = torch.Generator().manual_seed(seed)
         self.mapping.measure(self.sample_latent(samples, random))

@@ -17,10 +17,10 @@ from zoo.registry import at_least, between, generator
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: a convolution that doubles the map (not in the first), another, an image.
+    """The layers of one resolution: an upsampling convolution, another convolution, and an image.
 
-    Maps (N, inputs, H/2, W/2), the image so far and three styles to maps (N, outputs, H, W) and the
-    sum of the doubled image and its own.
+    From maps (N, inputs, H/2, W/2), the image so far and three styles to maps (N, outputs, H, W)
+    and the upsampled image plus this block's own. The first block has no upsampling convolution.
     """
 
     def __init__(
@@ -43,41 +43,41 @@ class SynthesisBlock(nn.Module):
         if self.up is not None:
             x = self.up(x, w[0])
         x = self.conv(x, w[-2])
-        shown = self.to_image(x, w[-1])
-        # Images are summed in fp32 at least, whatever the autocast.
-        shown = shown.to(torch.promote_types(shown.dtype, torch.float32))
+        added = self.to_image(x, w[-1])
+        # Images are summed in fp32 at least, regardless of autocast.
+        added = added.to(torch.promote_types(added.dtype, torch.float32))
         if image is None:
-            return x, shown
-        with torch.autocast(shown.device.type, enabled=False):
-            return x, self.fir(image) + shown
+            return x, added
+        with torch.autocast(added.device.type, enabled=False):
+            return x, self.fir(image) + added
 
 
 @generator("stylegan2")
 class StyleGAN2Generator(StyledGenerator):
-    """A learned constant, grown by modulated convolutions with noise; all sizes are summed.
+    """StyleGAN2: a learned constant, modulated convolutions with noise, and output skips.
 
     Paper: Karras et al. (2020), arXiv:1912.04958, arXiv:2006.06676.
 
-    Maps of r pixels have min(`base` / r, `max_channels`) channels, r the longer side. The defaults
-    are those of the second paper for CIFAR-10 with `latent_dim=512`; its configuration paper256 is
-    `base=16384 mapping_layers=8 style_mixing=0.9`, the first paper's F is
+    Maps with a longer side of r pixels have min(`base` / r, `max_channels`) channels. The defaults
+    with `latent_dim=512` are those of the second paper for CIFAR-10; its configuration paper256 is
+    `base=16384 mapping_layers=8 style_mixing=0.9`, and configuration F of the first paper is
     `mapping_layers=8 style_mixing=0.9`.
 
-    The mean style is one for each class, where the authors keep one for all. Noise in eval mode is
-    fixed, so that a latent always gives the same image: `set_noise` changes or removes it.
+    Each class has its own mean style, where the authors keep a single one. In eval mode the noise
+    is fixed, so that a latent always gives the same image; `set_noise` changes or removes it.
 
     Args:
-        image_size: multiples of 4 from 8 up, in pixels, or [height, width] of such.
-        channels: channels of the image.
+        image_size: side in pixels, or (height, width); multiples of 4, at least 8.
+        channels: number of image channels.
         latent_dim: length of the latent; 512 in the papers.
-        num_classes: 0 for none.
-        base: channels times pixels of a side.
-        max_channels: most channels of a map.
-        style_dim: width of styles and of the mapping's layers.
-        mapping_layers: layers of the mapping.
-        style_mixing: probability in training that the layers from a random one on take the style of
-            another latent; 0.9 in the papers on faces, 0 on CIFAR-10.
-        noise: add noise to the maps.
+        num_classes: number of classes; 0 for none.
+        base: product of a map's channels and its longer side, before `max_channels` applies.
+        max_channels: largest number of channels of a map.
+        style_dim: width of the styles and of the mapping network's layers.
+        mapping_layers: number of layers of the mapping network.
+        style_mixing: probability, in training, that all layers from a random one on take the style
+            of another latent; 0.9 in the papers on faces, 0 on CIFAR-10.
+        noise: whether noise is added to the maps.
     """
 
     tiny: ClassVar[dict[str, Any]] = {"base": 256, "max_channels": 16, "style_dim": 16}
@@ -120,7 +120,7 @@ class StyleGAN2Generator(StyledGenerator):
 
     @torch.no_grad()
     def set_noise(self, seed: int | None) -> None:
-        """Draw the noise of eval mode anew, the same for the same seed; None: no noise."""
+        """Redraw the noise used in eval mode from `seed`, or remove it if `seed` is None."""
         random = torch.Generator().manual_seed(seed or 0)
         for module in self.modules():
             if isinstance(module, StyledConv2d) and module.noise_map is not None:

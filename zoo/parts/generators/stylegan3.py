@@ -17,30 +17,37 @@ from zoo.parts.generators.styled import StyledGenerator
 from zoo.registry import at_least, generator
 
 CRITICAL = 2
-"""Layers at the end that use the whole band of the image."""
+"""Number of layers at the end whose cutoff is that of the image."""
 
 MARGIN = 10
-"""Pixels around the maps, so that shifts bring in more of the signal and no border."""
+"""Extra pixels around the maps, so that shifts bring in more signal instead of a border."""
 
 SMALLEST = 64
 
 
 def bands(image_size: int, channels: int, layers: int, base: int, max_channels: int) -> list[Band]:
-    """What the maps hold after the input and each of `layers` layers and the one to the image.
+    """Return the bands of the maps after each of `layers` layers and after the layer to the image.
 
-    Entry i describes the maps after layer i; the input has the band of entry 0. Cutoffs go
-    geometrically from 2 to half the image's pixels, and stay there for the last layers.
+    Entry i describes the maps after layer i; the input has the band of entry 0. Cutoffs grow
+    geometrically from 2 to half the image's pixels and stay there for the last layers.
+
+    Args:
+        image_size: side of the image in pixels.
+        channels: number of image channels.
+        layers: number of layers between the input and the layer to the image.
+        base: product of a map's channels and twice its cutoff, before `max_channels` applies.
+        max_channels: largest number of channels of a map.
     """
-    found = []
+    plan = []
     first_stop, last_stop = 2**2.1, image_size / 2 * 2**0.3
     for i in range(layers + 1):
-        way = min(i / (layers - CRITICAL), 1)
-        cutoff = 2 * (image_size / 4) ** way
-        stop = first_stop * (last_stop / first_stop) ** way
+        progress = min(i / (layers - CRITICAL), 1)
+        cutoff = 2 * (image_size / 4) ** progress
+        stop = first_stop * (last_stop / first_stop) ** progress
         rate = 2 ** math.ceil(math.log2(min(2 * stop, image_size)))
         last = i >= layers - 1
         width = channels if i == layers else round(min(base / 2 / cutoff, max_channels))
-        found.append(
+        plan.append(
             Band(
                 rate=rate,
                 cutoff=cutoff,
@@ -49,11 +56,14 @@ def bands(image_size: int, channels: int, layers: int, base: int, max_channels: 
                 channels=max(width, 1),
             )
         )
-    return found
+    return plan
 
 
 class Synthesis(nn.Module):
-    """From styles (N, layers + 2, W) to images: the waves, the layers, and the one to the image."""
+    """The synthesis network, from styles (N, layers + 2, W) to images.
+
+    It consists of the Fourier input, the layers, and the layer to the image.
+    """
 
     def __init__(self, plan: list[Band], style_dim: int, turns: bool) -> None:
         super().__init__()
@@ -76,35 +86,38 @@ class Synthesis(nn.Module):
         x = self.input(first)
         for layer, style in zip(self.layers, styles, strict=True):
             x = layer(x, style)
-        # Drawn weights give images of standard deviation 1 or so; the factor keeps them in range.
+        # Untrained weights give a standard deviation of about 1; the factor keeps images in range.
         return x.to(torch.promote_types(x.dtype, torch.float32)) / 4
 
 
 @generator("stylegan3")
 class StyleGAN3Generator(StyledGenerator):
-    """Waves through layers without aliasing: details move with the image instead of the pixel grid.
+    """StyleGAN3: alias-free layers on Fourier features; details move with the image, not the grid.
 
     Paper: Karras et al. (2021), arXiv:2106.12423.
 
-    Maps are samples of a signal below a cutoff that grows from layer to layer; every leaky ReLU
-    acts at twice the rate or more, between low-pass filters. Variant `t` follows shifts, `r` turns
-    too: 1x1 convolutions with twice the channels, and filters that are alike in all directions.
+    Maps are samples of a signal that is band-limited by a cutoff which grows from layer to layer.
+    Every leaky ReLU acts at twice the sampling rate or more, between low-pass filters. Variant `t`
+    is equivariant to shifts, `r` to rotations too: it has 1x1 convolutions with twice the channels,
+    and radially symmetric filters.
 
-    In the paper the memory of magnitudes and the mean style move in one pass a step; here in each
-    that trains. Filters act in the precision of the maps, so that bf16 costs equivariance; the
-    clamp of activations at 256 acts in half precisions only. Each class has its own mean style.
+    In the paper, the running input magnitudes and the mean style are updated in one pass per step;
+    here, in every training pass. Filters run in the precision of the maps, so bf16 costs
+    equivariance. Activations are clamped at 256 in half precision only. Each class has its own mean
+    style.
 
     Args:
-        image_size: a power of two from 64 up, in pixels.
-        channels: channels of the image.
+        image_size: side in pixels, a power of two, at least 64.
+        channels: number of image channels.
         latent_dim: length of the latent; 512 in the paper.
-        num_classes: 0 for none.
-        variant: `t` or `r`.
-        base: channels times twice the cutoff; null for 32768, or 65536 in `r`.
-        max_channels: most channels of a map; null for 512, or 1024 in `r`.
-        style_dim: width of styles and of the mapping's layers.
-        mapping_layers: layers of the mapping.
-        layers: layers between the waves and the image.
+        num_classes: number of classes; 0 for none.
+        variant: `t` for shifts only, `r` for rotations too.
+        base: product of a map's channels and twice its cutoff, before `max_channels` applies; null
+            for 32768, or 65536 in `r`.
+        max_channels: largest number of channels of a map; null for 512, or 1024 in `r`.
+        style_dim: width of the styles and of the mapping network's layers.
+        mapping_layers: number of layers of the mapping network.
+        layers: number of layers between the Fourier input and the layer to the image.
     """
 
     tiny: ClassVar[dict[str, Any]] = {
@@ -142,20 +155,20 @@ class StyleGAN3Generator(StyledGenerator):
 
     @torch.no_grad()
     def move(self, right: float = 0.0, down: float = 0.0, turn: float = 0.0) -> None:
-        """Turn and then shift all images made from here on; `move()` undoes it.
+        """Rotate, then shift all images generated from now on; `move()` resets this.
 
         Args:
-            right, down: in image sides.
-            turn: in degrees, anticlockwise.
+            right, down: shift in image sides.
+            turn: rotation in degrees, anticlockwise.
         """
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-        # The way back, from a place in the moved image to one in the signal; y points down.
+        # The inverse, from a point of the moved image to a point of the signal; y points down.
         rows = [[cos, -sin, sin * down - cos * right], [sin, cos, -sin * right - cos * down]]
         self.synthesis.input.transform.copy_(torch.tensor([*rows, [0.0, 0.0, 1.0]]))
 
 
 def _check_size(image_size: ImageSize) -> None:
-    """Refuse what is no square of a power of two, naming the nearest that is."""
+    """Refuse sizes that are not square or not a power of two, naming the nearest valid one."""
     height, width = height_width(image_size)
     side = max(height, width)
     if height == width and side >= SMALLEST and side & (side - 1) == 0:
@@ -164,6 +177,6 @@ def _check_size(image_size: ImageSize) -> None:
     nearest = below if side - below <= 2 * below - side else 2 * below
     shown = str(height) if height == width else f"[{height}, {width}]"
     raise ZooError(
-        f"generator stylegan3 cannot work at image_size={shown}: it takes square images of a power "
-        f"of two from {SMALLEST} up; the nearest is {nearest}."
+        f"generator stylegan3 cannot work at image_size={shown}: it takes square images whose side "
+        f"is a power of two from {SMALLEST} up; the nearest is {nearest}."
     )

@@ -1,4 +1,4 @@
-"""Generators of points of the plane, as published."""
+"""Generators of points in the plane, as published with toy data sets."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from zoo.registry import at_least, generator
 
 @generator("toy")
 class ToyGenerator(Generator):
-    """Fully connected layers of one width with a linear output: PacGAN's or unrolled GAN's.
+    """PacGAN's and unrolled GAN's generators of 2-D points: MLPs of constant width, linear output.
 
-    For the ring and grid of data set `gaussians`. `pacgan`: 4 layers of 400 without bias, batch
-    norm, ReLU, normal latents of length 2. `unrolled`: 2 tanh layers of 128, orthogonal with gain
-    1.4 as in the authors' notebook, normal latents of length 256. Labels enter as a one-hot vector
-    appended to the latent. Points are where the data set puts them, within [-1, 1], and not bounded
-    to it.
+    They are made for the ring and the grid of data set `gaussians`. `pacgan`: 4 layers of 400
+    without bias, batch norm, ReLU, normal latents of length 2. `unrolled`: 2 tanh layers of 128,
+    initialised orthogonally with gain 1.4 as in the authors' notebook, normal latents of length
+    256. Labels are appended to the latent as one-hot vectors. Points lie where the data set puts
+    them, within [-1, 1], but the output is not bounded to that range.
 
     Paper: Lin et al. (2018), arXiv:1712.04086.
     Paper: Metz et al. (2016), arXiv:1611.02163.
 
     Args:
-        image_size: any, also (height, width); points are images of one pixel.
-        channels: channels of the image: coordinates of a point.
+        image_size: any side, or (height, width); points are images of one pixel.
+        channels: number of image channels, which are the coordinates of a point.
         latent_dim: length of the latent.
-        num_classes: 0 for none.
-        variant: which of the two networks.
-        width: of the hidden layers; null as published, 400 (`pacgan`) or 128 (`unrolled`).
+        num_classes: number of classes; 0 for none.
+        variant: which of the two networks to build.
+        width: width of the hidden layers; null for the published 400 (`pacgan`) or 128
+            (`unrolled`).
     """
 
     bounded = False
@@ -50,17 +51,17 @@ class ToyGenerator(Generator):
     ) -> None:
         super().__init__(image_size, channels, latent_dim, num_classes)
         check_image_size("generator toy", image_size, multiple=1, minimum=1, oblong=True)
-        normed = variant == "pacgan"
-        hidden = width or (400 if normed else 128)
+        has_norm = variant == "pacgan"
+        hidden = width or (400 if has_norm else 128)
         features = latent_dim + num_classes
         layers: list[nn.Module] = []
-        for _ in range(4 if normed else 2):
-            layers.append(nn.Linear(features, hidden, bias=not normed))
-            layers += [nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)] if normed else [nn.Tanh()]
+        for _ in range(4 if has_norm else 2):
+            layers.append(nn.Linear(features, hidden, bias=not has_norm))
+            layers += [nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)] if has_norm else [nn.Tanh()]
             features = hidden
         layers.append(nn.Linear(features, channels * self.height * self.width))
         self.layers = nn.Sequential(*layers)
-        if normed:
+        if has_norm:
             initialise(self)
         else:
             orthogonal_init(self, 1.4)

@@ -1,1 +1,1 @@
-"""Heads: what scores the features of a discriminator."""
+"""Heads, which turn a discriminator's features into scores."""

@@ -1,4 +1,4 @@
-"""The auxiliary classifier."""
+"""The auxiliary classifier of AC-GAN."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from zoo.registry import at_least, below, head, idle_when
 
 @head("acgan")
 class ACGAN(Head):
-    """Plain score and an auxiliary classifier, which G has to please as well.
+    """AC-GAN: a plain score and an auxiliary classifier, whose loss G minimises too.
 
     Paper: Odena et al. (2017), arXiv:1610.09585.
 
-    D: + weight_d CE(c(x), y), with `both` also on fakes; G: + weight_g CE(c(G(z, y)), y). The paper
-    trains D's classifier on both; on reals alone, as later work does, D need not agree that G's
-    failures show their class, and training collapses less.
+    D: + weight_d CE(c(x), y), and with `both` the same on fakes; G: + weight_g CE(c(G(z, y)), y).
+    The paper trains D's classifier on both sides. Later work trains it on reals alone, so that D
+    need not assign G's failures to their class, and training collapses less often.
 
     Args:
-        weight_d, weight_g: of the classifier's terms.
-        both: train D's classifier on fakes as well.
-        smoothing: label smoothing of the term on reals (Szegedy et al., 2016, arXiv:1512.00567).
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        weight_d, weight_g: weight of the classification loss in D's and in G's update.
+        both: whether D's classifier is trained on fakes as well.
+        smoothing: label smoothing of the loss on reals (Szegedy et al., 2016, arXiv:1512.00567).
     """
 
     requires_labels = True

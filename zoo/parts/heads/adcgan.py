@@ -1,4 +1,4 @@
-"""The auxiliary discriminative classifier."""
+"""The auxiliary discriminative classifier of ADC-GAN."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from zoo.registry import at_least, head
 
 @head("adcgan")
 class ADCGAN(Head):
-    """Plain score and a classifier that tells class and origin: 2K classes of reals and fakes.
+    """ADC-GAN: a plain score and a classifier of 2K classes, each class split into real and fake.
 
     Paper: Hou et al. (2022), arXiv:2107.10060.
 
-    With class 2y for a real and 2y + 1 for a fake of label y, D: + weight [CE(a(x), 2y) +
-    CE(a(G), 2y + 1)]; G: + weight [CE(a(G), 2y) - CE(a(G), 2y + 1)], which keeps the images of a
-    class as varied as the reals.
+    With class 2y for a real and 2y + 1 for a fake of label y,
+    D: + weight [CE(a(x), 2y) + CE(a(G), 2y + 1)]; G: + weight [CE(a(G), 2y) - CE(a(G), 2y + 1)],
+    which keeps G's images of a class as varied as the real ones.
 
     Args:
-        weight: of the classifier's terms: 1 for CIFAR, 0.5 for Tiny ImageNet in the paper.
-        form: cross entropy, or a hinge over the wrong classes, which the authors' code has too.
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        weight: weight of the classification losses; the paper uses 1 for CIFAR and 0.5 for Tiny
+            ImageNet.
+        form: cross entropy, or a hinge over the wrong classes, which the authors' code offers too.
     """
 
     requires_labels = True
@@ -58,9 +60,9 @@ class ADCGAN(Head):
         fake = update.fake_output.extra["class_logits"]
         entropy = self.form == "cross_entropy"
         if update.side == "generator":
-            pay = cross_entropy if entropy else class_lead
-            return {"class_loss": self.weight * (pay(fake, 2 * y) - pay(fake, 2 * y + 1))}
+            loss = cross_entropy if entropy else class_lead
+            return {"class_loss": self.weight * (loss(fake, 2 * y) - loss(fake, 2 * y + 1))}
         assert update.real_output is not None  # an update of D always has it
         real = update.real_output.extra["class_logits"]
-        pay = cross_entropy if entropy else class_hinge
-        return {"class_loss": self.weight * (pay(real, 2 * y) + pay(fake, 2 * y + 1))}
+        loss = cross_entropy if entropy else class_hinge
+        return {"class_loss": self.weight * (loss(real, 2 * y) + loss(fake, 2 * y + 1))}

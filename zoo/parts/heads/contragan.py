@@ -1,4 +1,4 @@
-"""Conditional contrastive learning."""
+"""The contrastive head of ContraGAN, and the base class of heads with embeddings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo.registry import above, at_least, head
 
 
 class EmbeddingHead(Head):
-    """Plain score, and an embedding of the image and one of its label (a proxy) on the sphere.
+    """Base class of heads with a plain score and embeddings of image and label on the unit sphere.
 
-    A subclass says in `pull` what embeddings of a batch have to pay; D pays it on reals, G on
-    fakes.
+    A subclass implements `pull`, the loss of a batch's embeddings. D minimises it on reals, G on
+    fakes. The embedding of a label is called its proxy.
 
     Args:
-        trunk: of the head.
-        weight: of that term.
+        trunk: the trunk whose features the head scores.
+        weight: weight of the embedding loss.
         width: length of the embeddings.
     """
 
@@ -38,7 +38,7 @@ class EmbeddingHead(Head):
         self.proxy = trunk.wrap(nn.Embedding(trunk.num_classes, width))
 
     def pull(self, embedding: Tensor, proxy: Tensor, y: Tensor) -> Tensor:
-        """The loss of embeddings and proxies (N, width) of labels (N,)."""
+        """Return the loss of image embeddings and label proxies (N, width) for labels (N,)."""
         raise NotImplementedError
 
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
@@ -54,7 +54,7 @@ class EmbeddingHead(Head):
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
         generator = update.side == "generator"
         output = update.fake_output if generator else update.real_output
-        assert output is not None  # an update of D always has the reals'
+        assert output is not None  # an update of D always has an output for the reals
         y = check_labels(self, update.labels)
         loss = self.pull(output.extra["embedding"], output.extra["proxy"], y)
         return {"class_loss": self.weight * loss}
@@ -62,17 +62,18 @@ class EmbeddingHead(Head):
 
 @head("contragan")
 class ContraGAN(EmbeddingHead):
-    """Plain score and embeddings that draw images of a class together (2C loss).
+    """ContraGAN: a plain score, and embeddings that the 2C loss draws together within a class.
 
     Paper: Kang & Park (2020), arXiv:2006.12681.
 
-    -log of the share that the own class's images and label have in exp(similarity / temperature)
-    among all images of the batch, over all processes; D pays it on reals, G on fakes. Labels of
-    other classes are no negatives.
+    The loss is -log of the share that the images of the same class and its label have in the sum of
+    exp(similarity / temperature) over all images of the batch, across all processes. D minimises it
+    on reals, G on fakes. Labels of other classes do not serve as negatives.
 
     Args:
-        weight: of that term.
-        temperature: divides the cosines.
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        weight: weight of the contrastive loss.
+        temperature: divisor of the cosine similarities.
         width: length of the embeddings.
     """
 

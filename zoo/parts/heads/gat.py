@@ -1,4 +1,4 @@
-"""GAT's head."""
+"""The head of GAT's conditional discriminator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from zoo.registry import head
 
 @head("gat")
 class GATHead(Head):
-    """The inner product of the features with a mapped embedding of the label, and no plain score.
+    """GAT: inner product of the features with a mapped label embedding; no plain score.
 
-    <phi, W2 SiLU(W1 e(y))>: both layers are as wide as the features and learn at a hundredth of
-    the learning rate. In a spectral-norm trunk all three are normalised instead.
+    <phi, W2 SiLU(W1 e(y))>: both layers are as wide as the features and have a hundredth of the
+    learning rate. In a trunk with spectral norm, the embedding and both layers are spectrally
+    normalised instead.
 
     Paper: Hyun et al. (2025), arXiv:2509.24935.
     """

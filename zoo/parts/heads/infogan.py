@@ -1,4 +1,4 @@
-"""InfoGAN's head."""
+"""The head of InfoGAN's discriminator."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 
 @head("infogan")
 class InfoGAN(Head):
-    """The plain score, and Q, which reads the codes of the latent back from the features.
+    """InfoGAN: a plain score, and a network Q that recovers the latent's codes from the features.
 
     Paper: Chen et al. (2016), arXiv:1606.03657.
 
-    D and G both minimise, on fakes, lambda_discrete * CE(Q(c | G(z)), c) summed over categorical
-    codes, and lambda_continuous * -log N(c; mu, sigma^2) summed over continuous ones: the bound on
-    the mutual information without the codes' entropy, which is constant. Q is Linear, norm, leaky
-    ReLU, Linear; its weights belong to D, as in the authors' code. It needs `model/latent=codes`,
-    and goes on any trunk; labels are ignored. A discriminator made by itself, which nobody told of
-    a latent, has the score alone.
+    On fakes, D and G both minimise lambda_discrete * CE(Q(c | G(z)), c), summed over categorical
+    codes, and lambda_continuous * -log N(c; mu, sigma^2), summed over continuous ones. This is the
+    paper's bound on the mutual information without the entropy of the codes, which is constant. Q
+    consists of Linear, norm, leaky ReLU, Linear; its weights belong to D, as in the authors' code.
+
+    The head needs `model/latent=codes`, works on any trunk and ignores labels. In a discriminator
+    built on its own, without knowledge of the latent, only the score remains.
 
     Args:
-        trunk: filled.
-        lambda_discrete, lambda_continuous: weights of the two terms; 1 in the authors' code, 0.1
-            for the continuous one is common.
-        fix_std: sigma is 1, as the authors' code has it for uniform codes; Q's output for it is
-            then unused.
-        width: of Q's hidden layer.
-        slope: of its leaky ReLU: 0.1 in the paper, 0.01 in the code.
-        norm: of its hidden layer; `batch`, as in the paper, makes per-sample penalties such as R1
-            impossible, for which it has to be `layer` or `none`.
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        lambda_discrete, lambda_continuous: weights of the two terms; 1 in the authors' code, while
+            0.1 is common for the continuous one.
+        fix_std: whether sigma is fixed to 1, as in the authors' code for uniform codes; Q's output
+            for sigma is then unused.
+        width: width of Q's hidden layer.
+        slope: negative slope of Q's leaky ReLU: 0.1 in the paper, 0.01 in the authors' code.
+        norm: norm of Q's hidden layer: `batch` as in the paper. With per-sample penalties such as
+            R1 it must be `layer` or `none`.
     """
 
     auxiliary_names = ("info_discrete", "info_continuous")
@@ -71,7 +72,7 @@ class InfoGAN(Head):
         if not self.codes:
             return
         self.reads_each_image = True
-        # Continuous codes have a mean and a log variance each, behind the logits.
+        # Behind the logits, Q gives a mean and a log variance for each continuous code.
         outputs = sum(code.size if code.categorical else 2 for code in self.codes)
         self.q = nn.Sequential(
             trunk.wrap(nn.Linear(trunk.features, width)),
@@ -92,8 +93,8 @@ class InfoGAN(Head):
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
         if not self.codes:
             return {}
-        read, z = widen(update.fake_output.extra["codes"]), update.generated.z
-        losses, place = {}, 0
+        predicted, z = widen(update.fake_output.extra["codes"]), update.generated.z
+        losses, start = {}, 0
         discrete: list[Tensor] = []
         continuous: list[int] = []
         for code in self.codes:
@@ -101,14 +102,14 @@ class InfoGAN(Head):
                 continuous.append(code.start)
                 continue
             target = z[:, code.start : code.start + code.size]
-            likelihood = log_softmax(read[:, place : place + code.size], dim=1)
+            likelihood = log_softmax(predicted[:, start : start + code.size], dim=1)
             discrete.append(-(target * likelihood).sum(1))
-            place += code.size
+            start += code.size
         if discrete:
             losses["info_discrete"] = self.lambda_discrete * torch.stack(discrete).sum(0).mean()
         if continuous:
-            mean, log_variance = read[:, place:].chunk(2, dim=1)
-            target = torch.stack([z[:, start] for start in continuous], dim=1)
+            mean, log_variance = predicted[:, start:].chunk(2, dim=1)
+            target = torch.stack([z[:, index] for index in continuous], dim=1)
             if self.fix_std:
                 log_variance = torch.zeros_like(mean)
             losses["info_continuous"] = (
@@ -118,6 +119,6 @@ class InfoGAN(Head):
 
 
 def gaussian_nll(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-log N(target; mean, exp(log_variance)), summed over the codes: (N, K) each to (N,)."""
+    """Return -log N(target; mean, exp(log_variance)) of (N, K), summed over the K codes to (N,)."""
     square = (target - mean).square() * torch.exp(-log_variance)
     return 0.5 * (_LOG_TWO_PI + log_variance + square).sum(1)

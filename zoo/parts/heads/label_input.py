@@ -1,4 +1,4 @@
-"""The label as a part of the input."""
+"""A head that feeds the label into the trunk as an image plane."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zoo.registry import head
 
 @head("label_input")
 class LabelInput(Head):
-    """The label as an extra image plane, learned per class; then the plain score.
+    """Label as an extra input channel: a learned plane per class, with a plain score on top.
 
-    The plane is not spectrally normalised: it is a constant in x, so that it cannot change the
-    slope that the norm bounds.
+    The plane is not spectrally normalised: it does not depend on x, so it cannot change the slope
+    that spectral norm bounds.
 
     Paper: Mirza & Osindero (2014), arXiv:1411.1784.
     """

@@ -18,17 +18,18 @@ from zoo.registry import at_least, head
 
 @head("multi_hinge")
 class MultiHinge(Head):
-    """One classifier of K classes and "fake" in place of a score; brings its own losses.
+    """Multi-hinge: one classifier of K classes plus "fake" replaces both the score and the loss.
 
     Paper: Kavalerov et al. (2021), arXiv:1912.04216.
 
     With CS(l, t) = relu(1 + max over k other than t of l_k - l_t), D: CS(x, y) + CS(G, fake); G:
-    weight CS(G, y) + matching * mean |mean phi(x) - mean phi(G)| (means over all processes). The
-    loss on scores is left out; the score shown is l_y - l_fake.
+    weight CS(G, y) + matching * mean |mean phi(x) - mean phi(G)|, with means over all processes.
+    The model's loss on scores is not used; the reported score is l_y - l_fake.
 
     Args:
-        weight: of G's hinge term.
-        matching: of G's feature matching; 0 for none.
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        weight: weight of G's hinge term.
+        matching: weight of G's feature matching; 0 disables it.
     """
 
     requires_labels = True
@@ -57,12 +58,12 @@ class MultiHinge(Head):
         return DiscriminatorOutput(self._lead(logits, y), features, {"class_logits": logits})
 
     def _lead(self, logits: Tensor, y: Tensor | None) -> Tensor:
-        """l_y - l_fake, (N,)."""
+        """Return the score l_y - l_fake, (N,)."""
         own = logits.gather(1, check_labels(self, y)[:, None]).squeeze(1)
         return own - logits[:, -1]
 
     def auxiliary(self, update: Update) -> dict[str, Tensor]:
-        assert update.real_output is not None  # D's update has it, G's by `needs_real`
+        assert update.real_output is not None  # D's update always has it, G's due to `needs_real`
         y = check_labels(self, update.labels)
         fake = update.fake_output.extra["class_logits"]
         if update.side == "discriminator":

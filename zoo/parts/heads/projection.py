@@ -1,4 +1,4 @@
-"""The projection head."""
+"""The head of the projection discriminator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from zoo.registry import head
 
 @head("projection")
 class Projection(Head):
-    """Plain score plus the inner product of the features with an embedding of the label.
+    """Projection: a plain score plus the inner product of the features with a label embedding.
 
-    psi(phi) + <e(y), phi>: the log ratio of two softmax-like class models. In a spectral-norm trunk
-    both psi and e are normalised.
+    psi(phi) + <e(y), phi>, the form of the log density ratio when the class posteriors are softmax
+    models. In a trunk with spectral norm, both psi and e are spectrally normalised.
 
     Paper: Miyato & Koyama (2018), arXiv:1802.05637.
     """
@@ -25,8 +25,8 @@ class Projection(Head):
         super().__init__(trunk)
         self.score = trunk.wrap(nn.Linear(trunk.features, 1, bias=trunk.bias))
         embedding = nn.Embedding(trunk.num_classes, trunk.features)
-        # torch's N(0, 1) would drown psi: the inner product sums over all features. (A ResNet's
-        # `wrap` draws it anew, Xavier-uniform as all its layers; see `head_wrap`.)
+        # With torch's N(0, 1) the inner product, a sum over all features, would dwarf psi. (The
+        # `wrap` of a ResNet redraws it Xavier-uniform like all its layers; see `head_wrap`.)
         nn.init.normal_(embedding.weight, 0.0, 0.02)
         self.embedding = trunk.wrap(embedding)
 

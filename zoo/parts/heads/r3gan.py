@@ -1,4 +1,4 @@
-"""The head of R3GAN."""
+"""The head of R3GAN's conditional discriminator."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zoo.registry import head
 
 @head("r3gan")
 class R3GANHead(Head):
-    """<P phi, e(y)>: the projected features against an embedding of the label, and nothing else.
+    """R3GAN: inner product of projected features with a label embedding, <P phi, e(y)>.
 
-    P is square and has no bias. There is no score without labels (psi of the head `projection`)
-    and no scale besides the initialisation: P is drawn as the trunk draws its layers (R3GAN's keeps
-    the variance of the features), and e is a linear map of one-hot labels drawn with the gain
-    1 / sqrt(F), F the width of the features.
+    P is square and has no bias. There is neither an unconditional score (psi of the head
+    `projection`) nor a scale besides the initialisation: P is initialised like the trunk's layers
+    (R3GAN's preserve the variance of the features), and e is a linear map of one-hot labels,
+    initialised with the gain 1 / sqrt(F), where F is the width of the features.
 
     Paper: Huang et al. (2024), arXiv:2501.05441.
     """

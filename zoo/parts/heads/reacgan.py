@@ -1,4 +1,4 @@
-"""Data-to-data cross entropy."""
+"""The head of ReACGAN, with its data-to-data cross entropy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from zoo.registry import above, at_least, between, head
 
 @head("reacgan")
 class ReACGAN(EmbeddingHead):
-    """Plain score and a classifier on the sphere with margins, against images of other classes.
+    """ReACGAN: a plain score and a spherical classifier with margins, using D2D cross entropy.
 
     Paper: Kang et al. (2021), arXiv:2111.01118.
 
-    D2D-CE: the cross entropy of the own label's similarity, up to `margin`, against that of the
-    batch's images of other classes, from 1 - margin on, over all processes; D pays it on reals, G
-    on fakes. By the paper's formula: StudioGAN's code shifts the negatives alone "for stability",
-    which is another loss. (weight, margin, temperature) are those for CIFAR; ImageNet's are 0.75,
-    1, 0.75, those of StyleGAN2 on CIFAR 0.25, 0.98, 0.25.
+    The data-to-data cross entropy (D2D-CE) sets the similarity of an image to its label, counted up
+    to `margin`, against its similarities to the batch's images of other classes, counted from 1 -
+    margin up, over all processes. D minimises it on reals, G on fakes. It follows the paper's
+    formula; StudioGAN's code shifts only the negatives "for stability", which gives another loss.
+    The defaults of weight, margin and temperature are those for CIFAR; the paper uses 0.75, 1, 0.75
+    for ImageNet and 0.25, 0.98, 0.25 for StyleGAN2 on CIFAR.
 
     Args:
-        weight: of that term.
-        margin: similarity of image and label beyond which nothing is gained.
-        temperature: divides the similarities.
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        weight: weight of the D2D cross entropy.
+        margin: similarity of image and label beyond which the loss decreases no further.
+        temperature: divisor of the similarities.
         width: length of the embeddings.
     """
 

@@ -15,16 +15,17 @@ from zoo.registry import at_least, head
 
 @head("stylegan2")
 class MappedProjection(Head):
-    """Inner product of a linear map of the features with the label, sent through a mapping network.
+    """StyleGAN2: inner product of projected features with a label embedding from a mapping network.
 
-    <A phi, f(y)> / sqrt(width), with no score beside it. f embeds and normalises the label and has
-    `layers` layers with leaky ReLU and a hundredth of the learning rate.
+    <A phi, f(y)> / sqrt(width), without a plain score. f embeds and normalises the label, then
+    applies `layers` layers with leaky ReLU at a hundredth of the learning rate.
 
     Paper: Karras et al. (2020), arXiv:2006.06676.
 
     Args:
-        width: of A phi and of f(y).
-        layers: of f.
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        width: width of A phi and of f(y).
+        layers: number of layers of f.
     """
 
     requires_labels = True

@@ -1,4 +1,4 @@
-"""Twin auxiliary classifiers."""
+"""The twin auxiliary classifiers of TAC-GAN."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from zoo.registry import at_least, head
 
 @head("tacgan")
 class TACGAN(Head):
-    """Plain score and two classifiers, of reals and of fakes, between which G has to stand.
+    """TAC-GAN: a plain score and twin classifiers, one trained on reals and one on fakes.
 
     Paper: Gong et al. (2019), arXiv:1907.02690.
 
     D: + weight [CE(c(x), y) + CE(m(G), y)]; G: + weight [CE(c(G), y) - CE(m(G), y)]. The second
-    term undoes the pull of AC-GAN towards images of little variety.
+    term counteracts AC-GAN's tendency towards images of little variety.
 
     Args:
-        weight: of the classifiers' terms.
-        form: cross entropy, or a hinge over the wrong classes, which the authors' code has too
-            (there the mean also counts the right class, a constant).
+        trunk: the trunk whose features the head scores; set by the discriminator.
+        weight: weight of the classification losses.
+        form: cross entropy, or a hinge over the wrong classes, which the authors' code offers too
+            (there the mean also counts the right class, which adds a constant).
     """
 
     requires_labels = True
@@ -57,10 +58,10 @@ class TACGAN(Head):
         fake = update.fake_output.extra
         entropy = self.form == "cross_entropy"
         if update.side == "generator":
-            pay = cross_entropy if entropy else class_lead
-            loss = pay(fake["class_logits"], y) - pay(fake["twin_logits"], y)
-            return {"class_loss": self.weight * loss}
+            loss = cross_entropy if entropy else class_lead
+            difference = loss(fake["class_logits"], y) - loss(fake["twin_logits"], y)
+            return {"class_loss": self.weight * difference}
         assert update.real_output is not None  # an update of D always has it
-        pay = cross_entropy if entropy else class_hinge
+        loss = cross_entropy if entropy else class_hinge
         real = update.real_output.extra["class_logits"]
-        return {"class_loss": self.weight * (pay(real, y) + pay(fake["twin_logits"], y))}
+        return {"class_loss": self.weight * (loss(real, y) + loss(fake["twin_logits"], y))}

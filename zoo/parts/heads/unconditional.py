@@ -1,4 +1,4 @@
-"""The plain score."""
+"""The unconditional head."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.registry import head
 
 @head("unconditional")
 class Unconditional(Head):
-    """One linear layer on the features; labels are ignored.
+    """Plain score: one linear layer on the features, ignoring labels.
 
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
     """

@@ -1,1 +1,1 @@
-"""Latents: the priors that a generator's input is drawn from."""
+"""Latents: the priors from which a generator's input is drawn."""

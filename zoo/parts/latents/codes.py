@@ -1,4 +1,4 @@
-"""Noise with codes that mean something."""
+"""A prior of noise and structured codes, as InfoGAN uses it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from zoo.registry import at_least, latent
 class Codes(Latent):
     """Noise followed by categorical codes (one-hot) and continuous codes (uniform in [-1, 1)).
 
-    What head `infogan` reads back from the images. The defaults are the paper's for MNIST, where
-    `model.latent_dim=74` leaves 62 coordinates of noise beside codes of 10 + 2.
+    The head `infogan` recovers these codes from the images. The defaults are those of the paper for
+    MNIST, where `model.latent_dim=74` leaves 62 coordinates of noise beside 10 + 2 of codes.
 
     Paper: Chen et al. (2016), arXiv:1606.03657.
 
     Args:
-        dim: length of a latent, codes included; filled from `model.latent_dim`.
+        dim: length of a latent, codes included; set from `model.latent_dim`.
         categorical: number of values of each categorical code.
         continuous: number of continuous codes.
-        noise: distribution of the other coordinates, in [-1, 1) or N(0, I).
+        noise: distribution of the other coordinates: `uniform` in [-1, 1), or `normal`, N(0, I).
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Codes(Latent):
         sizes = [*((size, True) for size in categorical), *[(1, False)] * continuous]
         if not sizes:
             raise ZooError(
-                "latent codes: categorical=[] and continuous=0 leave no code: give one, or use "
+                "latent codes: categorical=[] and continuous=0 leave no code: add one, or use "
                 "model/latent=uniform or normal."
             )
         start = self.noise_dim = dim - sum(size for size, _ in sizes)
         if start < 0:
             raise ZooError(
-                f"latent codes: its codes take {dim - start} coordinates of latent_dim={dim}: "
-                f"set model.latent_dim to {dim - start} or more (74 in the paper)."
+                f"latent codes: the codes take {dim - start} coordinates, more than latent_dim="
+                f"{dim}: set model.latent_dim to {dim - start} or more (74 in the paper)."
             )
         codes = []
         for size, is_categorical in sizes:

@@ -1,4 +1,4 @@
-"""The normal prior."""
+"""The standard normal prior."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zoo.registry import latent
 
 @latent("normal")
 class Normal(Latent):
-    """N(0, I).
+    """Standard normal prior, N(0, I).
 
     Paper: Radford et al. (2015), arXiv:1511.06434.
 
     Args:
-        dim: length of a latent; filled from `model.latent_dim`.
+        dim: length of a latent; set from `model.latent_dim`.
     """
 
-    def __init__(self, dim: int) -> None:  # written out, so that the registry need not import it
+    def __init__(self, dim: int) -> None:  # lets the registry read the options without importing
         super().__init__(dim)
 
     def sample(
@@ -34,11 +34,12 @@ class Normal(Latent):
         return -z
 
     def truncate(self, z: Tensor, amount: Tensor | float) -> Tensor:
-        """Latents of the normal truncated to [-t, t], t = `amount` in standard deviations.
+        """Return latents of the normal truncated to [-t, t], t = `amount` in standard deviations.
 
-        The truncation trick of BigGAN (Brock et al., 2019, arXiv:1809.11096), which redraws what
-        falls outside. Here each coordinate is moved to the same quantile of the truncated normal,
-        z' = sign(z) √2 erf⁻¹(erf(|z|/√2) · erf(t/√2)): the same distribution without a loop, in
-        operations that ONNX has. From t = 5 up it changes nothing.
+        This is the truncation trick of BigGAN (Brock et al., 2019, arXiv:1809.11096), which redraws
+        the coordinates that fall outside. Here each coordinate is moved to the same quantile of the
+        truncated normal, z' = sign(z) √2 erf⁻¹(erf(|z|/√2) · erf(t/√2)). The distribution is the
+        same, but it needs no loop and only operations that ONNX has. From t = 5 up it changes
+        nothing.
         """
         return truncate(z, amount)

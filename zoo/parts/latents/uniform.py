@@ -11,15 +11,15 @@ from zoo.registry import latent
 
 @latent("uniform")
 class Uniform(Latent):
-    """Each coordinate uniform in [-1, 1), as in the first papers.
+    """Uniform prior on [-1, 1) for each coordinate, as in the first GAN papers.
 
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
     Args:
-        dim: length of a latent; filled from `model.latent_dim`.
+        dim: length of a latent; set from `model.latent_dim`.
     """
 
-    def __init__(self, dim: int) -> None:  # written out, so that the registry need not import it
+    def __init__(self, dim: int) -> None:  # lets the registry read the options without importing
         super().__init__(dim)
 
     def sample(

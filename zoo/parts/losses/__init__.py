@@ -1,1 +1,1 @@
-"""Adversarial losses on logits."""
+"""Adversarial losses, computed from the discriminator's logits."""

@@ -1,4 +1,4 @@
-"""Adversarial flow models."""
+"""The loss of adversarial flow models."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from zoo.registry import above, at_least, at_most, idle_when, loss
 
 @loss("afm")
 class AFM(Loss):
-    """Adversarial flow models: relativistic pairing, centred scores, slopes by finite differences.
+    """Adversarial flow models: relativistic pairing, centred scores, finite-difference R1 and R2.
 
     Paper: Lin et al. (2025), arXiv:2511.22475.
 
-    D: softplus(-(D(x) - D(G(z)))) + centering (D(x) + D(G(z)))^2, and slope ((D(x') - D(x))/s)^2
-    for a part of the reals and of the fakes, x' = x + s noise (the regularizer
-    `finite_difference`). G: softplus(-(D(G(z)) - D(x))), and with `transport` above 0
-    transport mean (G(z) - z)^2 (`OptimalTransport`), for which latents need the shape of the images
-    and D's gradient into G is brought to unit rms. The paper lowers it from 0.2 to 0.005 along a
-    cosine: `model.schedules.regularizer.optimal_transport.weight`.
+    D: softplus(-(D(x) - D(G(z)))) + centering (D(x) + D(G(z)))^2, plus slope ((D(x') - D(x))/s)^2
+    on a share of the reals and of the fakes, with x' = x + s noise (the regularizer
+    `finite_difference`). G: softplus(-(D(G(z)) - D(x))), plus transport mean (G(z) - z)^2 if
+    `transport` is above 0 (`OptimalTransport`). That term needs latents of the images' shape, and
+    it rescales D's gradient with respect to the images to unit rms. The paper lowers its weight
+    from 0.2 to 0.005 along a cosine: `model.schedules.regularizer.optimal_transport.weight`.
 
     Args:
-        centering: keeps the scores of a pair around 0.
-        slope: weight of the squared slopes; 0 for none.
-        sigma: s, the size of the step, in units of the images' [-1, 1].
-        share: part of the batch whose slope is taken.
-        transport: weight of the optimal-transport term; 0 for none.
+        centering: weight of the term that keeps the scores of a pair centred around 0.
+        slope: weight of the squared slopes; 0 disables them.
+        sigma: s, the size of the finite-difference step, in units of the images' range [-1, 1].
+        share: fraction of the batch on which the slope is computed.
+        transport: weight of the optimal-transport term; 0 disables it.
     """
 
     needs_real = True
@@ -62,7 +62,7 @@ class AFM(Loss):
 
     def regularizers(self) -> list[Regularizer]:
         added: list[Regularizer] = []
-        if self.slope:  # gamma/2 is the weight of a squared slope
+        if self.slope:  # the regularizer weighs a squared slope by gamma / 2
             added.append(FiniteDifference(2 * self.slope, sigma=self.sigma, share=self.share))
         if self.transport:
             added.append(OptimalTransport(self.transport))

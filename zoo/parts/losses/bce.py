@@ -1,4 +1,4 @@
-"""Non-saturating cross entropy."""
+"""Non-saturating binary cross entropy."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zoo.contracts.loss import Loss
 from zoo.registry import at_least, below, loss
 
 _LEAST = 1e-6
-"""The smallest share that is turned into a ratio."""
+"""Probabilities are clamped to [_LEAST, 1 - _LEAST] before the logit is taken."""
 
 
 @loss("bce")
 class BCE(Loss):
-    """Non-saturating binary cross entropy, the usual GAN loss.
+    """Non-saturating binary cross entropy, the standard GAN loss.
 
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
-    D: softplus(-D(x)) + softplus(D(G(z))); G: softplus(-D(G(z))). Written with softplus on logits,
-    so that no score is too large for it: -log sigmoid(s) = softplus(-s).
+    D: softplus(-D(x)) + softplus(D(G(z))); G: softplus(-D(G(z))). It is computed with softplus on
+    logits, -log sigmoid(s) = softplus(-s), so that large scores do not overflow.
 
     Args:
         smoothing: one-sided label smoothing (Salimans et al., 2016, arXiv:1606.03498): D's target
@@ -39,7 +39,7 @@ class BCE(Loss):
     def log_ratio(self, scores: Tensor) -> Tensor:
         if not self.smoothing:
             return scores
-        # The best D has sigmoid(s) = (1 - smoothing) r / (1 + r), which stays below 1 - smoothing.
+        # The optimal D has sigmoid(s) = (1 - smoothing) r / (1 + r), always below 1 - smoothing.
         share = torch.sigmoid(scores) / (1 - self.smoothing)
         return torch.logit(share.clamp(_LEAST, 1 - _LEAST))
 

@@ -16,17 +16,17 @@ from zoo.registry import loss
 
 @loss("dual_contrastive")
 class DualContrastive(Loss):
-    """Dual contrastive loss: pick the real among fakes, and the fake among reals.
+    """Dual contrastive loss: tell one real image from all fakes, and one fake from all reals.
 
     Paper: Yu et al. (2021), arXiv:2103.17185.
 
     D: softplus(lse_j D(G(z_j)) - D(x_i)) + softplus(lse_j(-D(x_j)) + D(G(z_i))), which is the cross
-    entropy of one real against all fakes and of one fake against all reals; lse is log-sum-exp
-    over the images of all processes.
+    entropy of classifying one real against all fakes and one fake against all reals; lse is the
+    log-sum-exp over the images of all processes.
 
     Args:
-        generator: `opposite`: G maximises D's loss, as the paper; `swapped`: G minimises it with
-            reals and fakes exchanged, as public code does, which does not saturate.
+        generator: `opposite`: G maximises D's loss, as in the paper; `swapped`: G minimises D's
+            loss with reals and fakes exchanged, as public code does, which does not saturate.
     """
 
     needs_real = True

@@ -1,4 +1,4 @@
-"""The f-GAN family."""
+"""The f-GAN family of losses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ _STEEP = 30.0
 
 
 def _exp(x: Tensor) -> Tensor:
-    """exp(x); above 30 its tangent, so that no score overflows."""
+    """Return exp(x), continued by its tangent above 30 so that no score overflows."""
     return torch.exp(x.clamp(max=_STEEP)) * (1 + (x - _STEEP).relu())
 
 
 class _Divergence(NamedTuple):
-    """g(v), the activation of a score, and f*(g(v)), the conjugate of it, written in v.
+    """The output activation g(v) of a score v, and the conjugate f*(g(v)) as a function of v.
 
-    The best D has g(v) = f'(p_data / p_G); `log_ratio` is that solved for the ratio's logarithm.
+    The optimal D satisfies g(v) = f'(p_data / p_G). `log_ratio` solves this for log p_data / p_G;
+    it is None where the optimal D does not determine the ratio.
     """
 
     activation: Callable[[Tensor], Tensor]
@@ -58,17 +59,17 @@ _DIVERGENCES = {
 
 @loss("f_gan")
 class FGAN(Loss):
-    """f-GAN: minimises any f-divergence through its conjugate.
+    """f-GAN: minimises a chosen f-divergence through its convex conjugate.
 
     Paper: Nowozin et al. (2016), arXiv:1606.00709.
 
-    D: -g(D(x)) + f*(g(D(G(z)))); G: -g(D(G(z))), which the paper recommends in practice, or its
-    first form -f*(g(D(G(z)))), which saturates. g and f* are the paper's tables 2 and 6, on raw
-    scores; exponentials continue as straight lines above exp(30).
+    D: -g(D(x)) + f*(g(D(G(z)))). G: -g(D(G(z))), which the paper recommends in practice, or the
+    original objective -f*(g(D(G(z)))), which saturates. g and f* are those of the paper's tables 2
+    and 6, applied to raw scores; exponentials continue as straight lines above exp(30).
 
     Args:
-        divergence: which f; `gan` is the one of the 2014 paper, so that D's side is `bce`.
-        saturating: give G the first form.
+        divergence: which f; `gan` is that of the 2014 paper, with which D's loss equals `bce`.
+        saturating: whether G minimises the original objective.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class FGAN(Loss):
         return conjugate(fake) - activation(real)
 
     def log_ratio(self, scores: Tensor) -> Tensor | None:
-        found = _DIVERGENCES[self.divergence].log_ratio
-        return None if found is None else found(scores)
+        log_ratio = _DIVERGENCES[self.divergence].log_ratio
+        return None if log_ratio is None else log_ratio(scores)
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         activation, conjugate, _ = _DIVERGENCES[self.divergence]

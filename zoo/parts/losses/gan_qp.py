@@ -1,4 +1,4 @@
-"""GAN-QP."""
+"""The loss of GAN-QP."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from zoo.registry import above, loss
 
 @loss("gan_qp")
 class GANQP(Loss):
-    """Quadratic potential: a Wasserstein-like loss with no condition on D; brings its penalty.
+    """Quadratic potential loss (GAN-QP), without Lipschitz constraint; also adds its penalty.
 
     Paper: Su (2018), arXiv:1811.07296.
 
-    With lead = D(x) - D(G(z)), pairs by index. D: -lead + lead^2 / (2 scale d(x, G(z))), whose
-    second term is the regularizer `gan_qp`; G: lead, written -D(G(z)), as D(x) is a constant to G.
+    With lead = D(x) - D(G(z)) for pairs at the same index,
+    D: -lead + lead^2 / (2 scale d(x, G(z))), whose second term is the regularizer `gan_qp`;
+    G: lead, implemented as -D(G(z)) since D(x) is constant for G.
 
     Args:
         scale: lambda.
-        distance: d: `l1`, the mean absolute difference of the pair's images, or `l2`, the root of
+        distance: d: `l1`, the mean absolute difference of a pair's images, or `l2`, the root of
             their mean squared difference.
     """
 

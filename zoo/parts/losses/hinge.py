@@ -15,16 +15,16 @@ from zoo.registry import above, at_least, loss
 
 @loss("hinge")
 class Hinge(Loss):
-    """Hinge loss, the standard with spectral normalisation.
+    """Hinge loss, commonly paired with spectral normalisation.
 
     Paper: Lim & Ye (2017), arXiv:1705.02894; used by Miyato et al. (2018), arXiv:1802.05957.
 
-    D: relu(m - D(x)) + relu(m + D(G(z))); G: -D(G(z)), which is never hinged.
+    D: relu(m - D(x)) + relu(m + D(G(z))); G: -D(G(z)), without a hinge.
 
     Args:
-        margin: m, the score beyond which D gains nothing more.
-        soft: m is drawn for each score, uniformly from `margin - soft` to `margin`; FastGAN's is
-            0.2 (Liu et al., 2021, arXiv:2101.04775).
+        margin: m; scores beyond it no longer reduce D's loss.
+        soft: draw m for each score uniformly from [margin - soft, margin]; 0 for a fixed margin.
+            FastGAN uses 0.2 (Liu et al., 2021, arXiv:2101.04775).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The saturating loss of the first GAN paper."""
+"""The saturating minimax loss of the first GAN paper."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from zoo.registry import loss
 
 @loss("minimax")
 class Minimax(Loss):
-    """Saturating cross entropy: the two-player game as the 2014 paper states it.
+    """Saturating cross entropy: the original two-player minimax game.
 
     Paper: Goodfellow et al. (2014), arXiv:1406.2661.
 
-    D: softplus(-D(x)) + softplus(D(G(z))); G minimises log(1 - sigmoid(D(G(z)))), which is
-    -softplus(D(G(z))). G's gradient vanishes where D is sure; the same paper's remedy is `bce`.
+    D: softplus(-D(x)) + softplus(D(G(z))). G minimises log(1 - sigmoid(D(G(z)))) =
+    -softplus(D(G(z))), whose gradient vanishes where D confidently rejects the fakes; the same
+    paper's remedy is the loss `bce`.
     """
 
     def __init__(self) -> None:

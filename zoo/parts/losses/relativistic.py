@@ -1,4 +1,4 @@
-"""The relativistic family."""
+"""The family of relativistic losses."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from zoo.core.distributed import gather_with_gradient
 from zoo.core.errors import ZooError
 from zoo.registry import loss
 
-_LACK: dict[str, Callable[[Tensor], Tensor]] = {
+_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "bce": lambda lead: softplus(-lead),
     "least_squares": lambda lead: (lead - 1).square(),
     "hinge": lambda lead: relu(1 - lead),
 }
-"""What is to be paid where one score leads another by too little."""
+"""The functions t of the lead of one score over another, by the option `kind`."""
 
 
 @loss("relativistic")
 class Relativistic(Loss):
-    """Relativistic GAN: a score counts only against scores of the other side.
+    """Relativistic GAN: each score is judged only against scores of the opposite side.
 
     Paper: Jolicoeur-Martineau (2018), arXiv:1807.00734.
 
-    With t(lead) = softplus(-lead), (lead - 1)^2 or relu(1 - lead), and means of the batch:
+    With t(lead) = softplus(-lead), (lead - 1)^2 or relu(1 - lead), and means over the batch:
 
     - `average`: D: t(D(x) - mean D(G(z))) + t(mean D(x) - D(G(z))); G: the same with the sides
       exchanged, t(D(G(z)) - mean D(x)) + t(mean D(G(z)) - D(x)): RaGAN, RaLSGAN, RaHingeGAN.
-    - `pair`: D: t(D(x) - D(G(z))); G: t(D(G(z)) - D(x)). Pairs go by index and share their class;
-      with `bce` it is the loss `rpgan`.
+    - `pair`: D: t(D(x) - D(G(z))); G: t(D(G(z)) - D(x)). Pairs share their index and class; with
+      `bce` this is the loss `rpgan`.
 
-    The means are those of all processes, over images only: of several scores per image each is
-    compared with its like. `average` is the sum of the two terms, as in the papers; the first
-    author's code halves it, which changes the balance against penalties.
+    Means are taken over the images of all processes. Where D gives several scores per image, each
+    is compared only with the scores at its own place. `average` is the sum of its two terms, as in
+    the papers; the first author's code halves it, which changes the balance against penalties.
 
     Args:
-        kind: the function t.
-        center: what a score is compared with.
-        halved: take half of the sum of `average`, as that code does.
+        kind: the function t: `bce` is softplus, `least_squares` the square, `hinge` the hinge.
+        center: what a score is compared with: the `pair`'s other score, or the other side's
+            `average`.
+        halved: whether to halve the sum of `average`, as the author's code does.
     """
 
     needs_real = True
@@ -54,7 +55,7 @@ class Relativistic(Loss):
     ) -> None:
         if halved and center == "pair":
             raise ZooError(
-                "loss relativistic: halved=true is of center=average; a pair has one term."
+                "loss relativistic: halved=true needs center=average, since a pair has one term."
             )
         self.kind = kind
         self.center = center
@@ -74,14 +75,14 @@ class Relativistic(Loss):
         return self._compare(fake, real)
 
     def _compare(self, higher: Tensor, lower: Tensor) -> Tensor:
-        """What is lost where `higher` does not lead `lower`."""
-        lack = _LACK[self.kind]
+        """Return the loss for `higher` failing to lead `lower`."""
+        t = _LOSSES[self.kind]
         if self.center == "pair":
-            return lack(higher - lower)
-        both = lack(higher - _mean(lower)) + lack(_mean(higher) - lower)
+            return t(higher - lower)
+        both = t(higher - _mean(lower)) + t(_mean(higher) - lower)
         return self.factor * both
 
 
 def _mean(scores: Tensor) -> Tensor:
-    """The mean over the images of all processes, (1, ...), differentiable in each of them."""
+    """Return the mean over the images of all processes, (1, ...), differentiable in each image."""
     return gather_with_gradient(scores.mean(0, keepdim=True)).mean(0, keepdim=True)

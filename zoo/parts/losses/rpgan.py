@@ -1,4 +1,4 @@
-"""Relativistic pairing."""
+"""The relativistic pairing loss."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from zoo.registry import loss
 
 @loss("rpgan")
 class RpGAN(Loss):
-    """Relativistic pairing, logistic: a fake is judged against a real image.
+    """Relativistic pairing: each fake's score is compared with that of one real image.
 
     Paper: Jolicoeur-Martineau (2018), arXiv:1807.00734; with R1 and R2 in R3GAN, Huang et al.
     (2024), arXiv:2501.05441.
 
-    D: softplus(-(D(x) - D(G(z)))); G: softplus(-(D(G(z)) - D(x))). Pairs go by index; the step
-    gives each fake the label of the real image at its index, so pairs share their class.
+    D: softplus(-(D(x) - D(G(z)))); G: softplus(-(D(G(z)) - D(x))). Images are paired by index. The
+    training step gives each fake the label of the real image at its index, so both share their
+    class.
     """
 
     needs_real = True

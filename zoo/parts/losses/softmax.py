@@ -1,4 +1,4 @@
-"""Softmax GAN."""
+"""The loss of Softmax GAN."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.registry import loss
 
 @loss("softmax")
 class Softmax(Loss):
-    """Softmax GAN: D spreads a softmax's mass over the reals of a batch, G over all images.
+    """Softmax GAN: batch-wise cross entropy, with the reals as D's target and all images as G's.
 
     Paper: Lin (2017), arXiv:1704.06191.
 
-    D: lse - mean D(x); G: lse - mean of all scores, with lse the log-sum-exp over the scores of
+    D: lse - mean D(x); G: lse - mean of all scores. lse is the log-sum-exp over the scores of the
     reals and fakes of all processes.
     """
 

@@ -14,16 +14,16 @@ from zoo.registry import above, loss
 
 @loss("wgan")
 class WGAN(Loss):
-    """Wasserstein GAN; brings the clipping of D's weights along.
+    """Wasserstein loss (WGAN); also clips D's weights.
 
     Paper: Arjovsky et al. (2017), arXiv:1701.07875.
 
-    D: -D(x) + D(G(z)); G: -D(G(z)). The paper trains with RMSprop at 5e-5 and five updates of D for
-    one of G.
+    D: -D(x) + D(G(z)); G: -D(G(z)). The paper trains with RMSprop at a learning rate of 5e-5 and
+    five updates of D per update of G.
 
     Args:
-        clip: every weight of D is kept in [-clip, clip]; None where something else keeps D
-            Lipschitz (spectral norm, a penalty).
+        clip: bound to which D's weights are clamped, [-clip, clip]; None where something else
+            (spectral norm, a penalty) keeps D Lipschitz.
     """
 
     def __init__(self, clip: Annotated[float, above(0)] | None = 0.01) -> None:

@@ -1,4 +1,4 @@
-"""The Wasserstein divergence."""
+"""The loss of WGAN-div."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from zoo.registry import at_least, loss
 
 @loss("wgan_div")
 class WGANDiv(Loss):
-    """Wasserstein divergence GAN; brings its penalty along.
+    """Wasserstein divergence loss (WGAN-div); also adds its gradient penalty.
 
     Paper: Wu et al. (2018), arXiv:1712.01026.
 
-    D: D(G(z)) - D(x) + k E|grad D|^p; G: -D(G(z)). No Lipschitz condition is needed.
+    D: D(G(z)) - D(x) + k E|grad D|^p; G: -D(G(z)). Needs no Lipschitz constraint.
 
     Args:
         k: weight of the penalty.
-        p: power of the slope.
-        points: where the slope is taken, see the regularizer `wgan_div`.
+        p: power of the gradient norm.
+        points: where the gradient is taken, see the regularizer `wgan_div`.
     """
 
     def __init__(

@@ -14,16 +14,17 @@ from zoo.registry import at_least, loss
 
 @loss("wgan_gp")
 class WGANGP(Loss):
-    """Improved Wasserstein GAN; brings its gradient penalty along.
+    """Wasserstein loss (WGAN-GP); also adds the gradient penalty.
 
     Paper: Gulrajani et al. (2017), arXiv:1704.00028.
 
-    D: -D(x) + D(G(z)) + penalty * E[(|grad D| - 1)^2] between reals and fakes; G: -D(G(z)). The
-    paper trains with Adam at 1e-4, betas (0, 0.9), five updates of D for one of G.
+    D: -D(x) + D(G(z)) + penalty * E[(|grad D| - 1)^2] on points between reals and fakes; G:
+    -D(G(z)). The paper trains with Adam at a learning rate of 1e-4, betas (0, 0.9), and five
+    updates of D per update of G.
 
     Args:
         penalty: lambda, the weight of the gradient penalty.
-        one_sided: punish only slopes above 1.
+        one_sided: whether to penalise only gradient norms above 1.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Penalties and weight constraints."""
+"""Regularizers: gradient penalties, weight constraints and other changes to an update."""

@@ -15,18 +15,18 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("bcr")
 class BCR(Regularizer):
-    """Balanced consistency: as `cr`, on reals and on fakes.
+    """Balanced consistency (bCR): the consistency penalty of `cr` on both reals and fakes.
 
-    With `zcr` beside it, it is ICR, the paper's whole method.
+    Together with `zcr` this is ICR, the paper's full method.
 
     Paper: Zhao et al. (2021), arXiv:2002.04724.
 
-    real * E[(D(x) - D(T(x)))^2] + fake * E[(D(G(z)) - D(T(G(z))))^2], T as in `cr`.
+    real * E[(D(x) - D(T(x)))^2] + fake * E[(D(G(z)) - D(T(G(z))))^2], with T as in `cr`.
 
     Args:
-        real, fake: lambda of each side.
+        real, fake: lambda, the weight of the penalty on each side.
         extra: as in `cr`.
-        every: act on every k-th update of D, with k times the weight.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     schedulable = ("real", "fake")
@@ -50,7 +50,7 @@ class BCR(Regularizer):
             (self.fake, update.generated.images, update.fake_output),
         )
         terms = []
-        for weight, images, said in sides:
+        for weight, images, output in sides:
             changed = update.discriminate(flip_and_shift(images.detach()), update.labels)
-            terms.append(weight * disagreement(said, changed, self.extra))
+            terms.append(weight * disagreement(output, changed, self.extra))
         return terms[0] + terms[1]

@@ -14,10 +14,14 @@ from zoo.registry import at_least, regularizer
 
 
 def disagreement(one: DiscriminatorOutput, other: DiscriminatorOutput, extra: bool) -> Tensor:
-    """The mean squared difference of what D said twice; with `extra` also of what heads read.
+    """Return the mean squared difference of two outputs of D for the same images.
 
-    Of several scores of an image it is that of their mean, as in the loss: scores of patches and
-    maps of pixels move with the image, so that they are not to be compared place by place.
+    Several scores of an image (patches or pixels) are averaged first, as in the loss: they move
+    with the image, so comparing them place by place would be wrong.
+
+    Args:
+        one, other: D's outputs for the images and for transformed copies of them.
+        extra: whether to add the differences of the heads' other outputs (logits, embeddings).
     """
     total = (image_scores(one.scores) - image_scores(other.scores)).square().mean()
     if extra:
@@ -28,18 +32,19 @@ def disagreement(one: DiscriminatorOutput, other: DiscriminatorOutput, extra: bo
 
 @regularizer("cr")
 class CR(Regularizer):
-    """Consistency: D says the same of a real image and of the same image flipped and shifted.
+    """Consistency (CR): D should give a real image and its flipped, shifted copy the same score.
 
     Paper: Zhang et al. (2020), arXiv:1910.12027.
 
-    weight * E[(D(x) - D(T(x)))^2], T a random flip and a shift by up to 1/8 of the side with
-    reflected edges. An augmentation of the step comes after T as it does before D(x).
+    weight * E[(D(x) - D(T(x)))^2], where T is a random flip and a shift by up to 1/8 of the side
+    with reflected edges. The model's augmentation, if any, is applied after T, as it is before
+    D(x).
 
     Args:
-        weight: lambda.
-        extra: also hold what the head reads besides the score (class logits, embeddings), as
-            StudioGAN does.
-        every: act on every k-th update of D, with k times the weight.
+        weight: lambda, the weight of the penalty.
+        extra: whether to penalise also the differences of the head's other outputs (class logits,
+            embeddings), as StudioGAN does.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     schedulable = ("weight",)

@@ -1,4 +1,4 @@
-"""DigGAN."""
+"""The gradient-gap penalty of DigGAN."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("dig")
 class DIG(Regularizer):
-    """Keeps D as steep on reals as on fakes; helps where data is scarce.
+    """DigGAN: keeps D's gradient norms on reals and fakes alike; helps with little data.
 
     Paper: Fang et al. (2022), arXiv:2211.14694.
 
-    weight * E[(|grad D(x_i)| - |grad D(G(z_i))|)^2], pairs by index; or of `means` weight *
-    (E|grad D(x)| - E|grad D(G(z))|)^2 over all processes. The first author's code further averages
-    the norms of each index over time, which is not done here. In fp32, through the augmentation.
+    weight * E[(|grad D(x_i)| - |grad D(G(z_i))|)^2] over pairs at the same index, or with
+    `pairing=means` weight * (E|grad D(x)| - E|grad D(G(z))|)^2 over all processes. The first
+    author's code further averages the norms of each index over time, which is not done here.
+    Computed in fp32 and through the augmentation.
 
     Args:
-        weight: lambda: 10 on CIFAR-10, 250 on a fifth of it, 1000 on a tenth of CIFAR-100.
-        pairing: what is compared.
-        every: act on every k-th update of D, with k times the weight.
+        weight: lambda, the weight of the penalty; 10 on CIFAR-10, 250 on a fifth of it, 1000 on a
+            tenth of CIFAR-100.
+        pairing: whether to compare the norms pair by pair (`index`) or their `means`.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True

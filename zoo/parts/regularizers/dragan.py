@@ -16,19 +16,19 @@ from zoo.registry import at_least, idle_when, regularizer
 
 @regularizer("dragan")
 class Dragan(Regularizer):
-    """Holds D's slope near 1 around the real images.
+    """DRAGAN: gradient penalty towards norm 1 around the real images.
 
     Paper: Kodali et al. (2017), arXiv:1705.07215.
 
-    penalty * E[(|grad D(x + strength * std(x) * u)| - center)^2], u uniform in [0, 1) per value,
-    std over the whole batch of all processes, the norm over all of C*H*W; in fp32.
+    penalty * E[(|grad D(x + strength * std(x) * u)| - center)^2], with u uniform in [0, 1) per
+    value, std over the whole batch of all processes, and the norm over all of C*H*W; in fp32.
 
     Args:
-        penalty: lambda.
-        center: k, the slope asked for.
-        strength: size of the perturbation in standard deviations of the images.
-        one_sided: punish only slopes above `center`; the paper's penalty is two-sided.
-        every: act on every k-th update of D, with k times the weight.
+        penalty: lambda, the weight of the penalty.
+        center: k, the target of the gradient norm.
+        strength: size of the perturbation, in standard deviations of the images.
+        one_sided: whether to penalise only norms above `center`; the paper's penalty is two-sided.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True

@@ -14,19 +14,19 @@ from zoo.registry import above, at_least, regularizer
 
 @regularizer("fd_r1")
 class FiniteDifferenceR1(Regularizer):
-    """R1 without a double backward pass: how much D changes from a real image to a noisy one.
+    """R1 by finite differences: D's change from real images to noisy ones; no double backward pass.
 
     Paper: Hyun et al. (2025), arXiv:2509.24935.
 
-    gamma/2 * E[((D(x + h e) - D(x)) / h)^2], e ~ N(0, I): in the mean over e, and for small h,
-    gamma/2 * E[sum (grad D(x))^2]. In fp32, through the augmentation, both passes with the same
-    random numbers of augmentations and of D. With batch norm it is the slope of each score in all
-    images of the batch.
+    gamma/2 * E[((D(x + h e) - D(x)) / h)^2], e ~ N(0, I). In expectation over e and for small h
+    this is gamma/2 * E[sum (grad D(x))^2]. Computed in fp32 and through the augmentation; both
+    passes use the same random numbers in the augmentation and in D. With batch norm, it is the
+    slope of each score with respect to all images of the batch.
 
     Args:
-        gamma: strength; the paper has 0.1.
-        distance: h; the paper has 0.01.
-        every: act on every k-th update of D, with k times the weight.
+        gamma: strength; 0.1 in the paper.
+        distance: h, the size of the step; 0.01 in the paper.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     repeats = ("real",)

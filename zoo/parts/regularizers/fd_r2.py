@@ -14,16 +14,16 @@ from zoo.registry import above, at_least, regularizer
 
 @regularizer("fd_r2")
 class FiniteDifferenceR2(Regularizer):
-    """R2 without a double backward pass: as `fd_r1`, on generated images.
+    """R2 by finite differences: `fd_r1` on generated images; no double backward pass.
 
     Paper: Hyun et al. (2025), arXiv:2509.24935.
 
     gamma/2 * E[((D(G(z) + h e) - D(G(z))) / h)^2], e ~ N(0, I).
 
     Args:
-        gamma: strength; the paper has 0.1.
-        distance: h; the paper has 0.01.
-        every: act on every k-th update of D, with k times the weight.
+        gamma: strength; 0.1 in the paper.
+        distance: h, the size of the step; 0.01 in the paper.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     repeats = ("fake",)

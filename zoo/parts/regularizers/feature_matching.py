@@ -13,25 +13,25 @@ from zoo.registry import at_least, regularizer
 
 
 def mean_features(features: Tensor) -> Tensor:
-    """The mean feature vector (F,) over the images of all processes, in fp32 at least."""
+    """Return the mean feature vector (F,) over the images of all processes, in fp32 at least."""
     own = widen(features).flatten(1).mean(0, keepdim=True)
     return gather_with_gradient(own).mean(0)
 
 
 @regularizer("feature_matching")
 class FeatureMatching(Regularizer):
-    """G matches the mean of D's features over real images.
+    """Feature matching: G matches the mean of D's features on real images.
 
     Paper: Salimans et al. (2016), arXiv:1606.03498.
 
-    weight * sum over features of (mean phi(x) - mean phi(G(z)))^2; as `absolute` the mean over
-    features of the absolute difference, as some code. Added to G's loss, in whose place the paper
-    puts it.
+    weight * sum over features of (mean phi(x) - mean phi(G(z)))^2; with `distance=absolute` the
+    mean over features of the absolute difference, as in some implementations. The term is added to
+    G's loss; in the paper it replaces that loss.
 
     Args:
-        weight: lambda.
-        distance: see above.
-        every: act on every k-th update of G, with k times the weight.
+        weight: lambda, the weight of the term.
+        distance: `squared` or `absolute`, see above.
+        every: apply the term to every k-th update of G, with k times the weight.
     """
 
     sides = ("generator",)
@@ -49,7 +49,7 @@ class FeatureMatching(Regularizer):
         self.distance = distance
 
     def forward(self, update: Update) -> Tensor:
-        assert update.real_output is not None  # asked for by `needs_real`
+        assert update.real_output is not None  # guaranteed by `needs_real`
         real = mean_features(update.real_output.features.detach())
         gap = real - mean_features(update.fake_output.features)
         return self.weight * (

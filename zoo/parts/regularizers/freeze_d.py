@@ -13,16 +13,16 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("freeze_d")
 class FreezeD(Regularizer):
-    """Fine-tuning with D's first layers frozen, for few images of a new kind.
+    """FreezeD: freezes D's first layers, for fine-tuning on few images of a new domain.
 
     Paper: Mo et al. (2020), arXiv:2002.10964.
 
-    The first `stages` of what D names as its stages, from the image on, keep the weights that they
-    start with; the head always learns. It makes sense from the weights of another training only:
+    The first `stages` of D's stages, counted from the image, keep their initial weights; the head
+    is always trained. This makes sense only when starting from the weights of an earlier training:
     `model.start=RUN model/regularizer=freeze_d`.
 
     Args:
-        stages: how many.
+        stages: number of stages to freeze.
     """
 
     def __init__(self, stages: Annotated[int, at_least(1)] = 1) -> None:
@@ -30,11 +30,11 @@ class FreezeD(Regularizer):
         self.stages = stages
 
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:
-        found = discriminator.stages()
-        if self.stages > len(found):
+        stages = discriminator.stages()
+        if self.stages > len(stages):
             raise ZooError(
-                f"regularizer freeze_d: stages={self.stages} is more than the {len(found)} of "
-                f"{type(discriminator).__name__}."
+                f"regularizer freeze_d: stages={self.stages} is more than the {len(stages)} stages "
+                f"of {type(discriminator).__name__}."
             )
-        for stage in found[: self.stages]:
+        for stage in stages[: self.stages]:
             stage.requires_grad_(False)

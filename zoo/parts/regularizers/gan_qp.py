@@ -12,24 +12,24 @@ from zoo.contracts.update import Update, widen
 from zoo.registry import above, at_least, regularizer
 
 _LEAST = 1e-6
-"""A mean distance at and below which the two images of a pair are one."""
+"""Mean distance up to which the two images of a pair count as the same image."""
 
 
 @regularizer("gan_qp")
 class GANQPPenalty(Regularizer):
-    """Squared lead of a real over its fake, divided by the distance of the two images.
+    """Quadratic potential (GAN-QP): squared score difference over image distance, pair by pair.
 
     Paper: Su (2018), arXiv:1811.07296.
 
-    E[(D(x) - D(G(z)))^2 / (2 scale d(x, G(z)))], pairs by index; no second derivative. A pair of
-    one image twice, which `apa` makes, adds nothing: that D says two things of it, through two
-    draws of an augmentation, would be divided by 0.
+    E[(D(x) - D(G(z)))^2 / (2 scale d(x, G(z)))] over pairs at the same index; no second derivative.
+    A pair of identical images, as `apa` produces, contributes nothing: since two draws of an
+    augmentation can give it two scores, its difference would otherwise be divided by 0.
 
     Args:
         scale: lambda.
         distance: d: `l1`, the mean absolute difference of the images, or `l2`, the root of the mean
             squared difference.
-        every: act on every k-th update of D, with k times the weight.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     schedulable = ("scale",)
@@ -53,7 +53,7 @@ class GANQPPenalty(Regularizer):
         return torch.where(distances > _LEAST, terms, 0.0).mean()
 
     def _distances(self, update: Update, pairs: int) -> Tensor:
-        """(M, 1); the images of a pack count as one."""
+        """Return the distances of the pairs, (M, 1); a pack of images counts as one image."""
         real, fake = update.real.detach(), update.generated.images.detach()
         difference = (widen(real) - widen(fake)).reshape(pairs, -1)
         if self.distance == "l1":

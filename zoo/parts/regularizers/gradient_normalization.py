@@ -14,12 +14,13 @@ from zoo.registry import regularizer
 
 @regularizer("gradient_normalization")
 class GradientNormalization(Regularizer):
-    """Divides D's score by the norm of its gradient, which bounds D's slope by 1 by construction.
+    """Gradient normalisation: divides D's score by its gradient norm, which bounds D's slope by 1.
 
     Paper: Wu et al. (2021), arXiv:2109.02235.
 
     D'(x) = D(x) / (|grad D(x)| + |D(x)|) in every pass of both updates, in fp32; the gradient is
-    taken at what D sees, after the augmentation. Costs a double backward pass also in G's update.
+    taken with respect to D's input, after the augmentation. G's update needs a double backward pass
+    as well.
     """
 
     sides = ("discriminator", "generator")
@@ -39,14 +40,14 @@ class GradientNormalization(Regularizer):
                 x = x.detach().requires_grad_()
             output = inner(x, labels)
             score = output.scores
-            if score.dim() > 1:  # of a plugin that does not say so; see `one_score`
+            if score.dim() > 1:  # from a plugin that does not declare it; see `one_score`
                 raise ZooError(
                     "regularizer gradient_normalization needs one score per image: a discriminator "
-                    "of several says so by `several_scores = True`."
+                    "that gives several has to declare `several_scores = True`."
                 )
             (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
             norm = torch.linalg.vector_norm(gradient.reshape(len(score), -1), dim=1)
-            # A score of 0 on flat ground stays 0.
+            # Avoids 0 / 0: a score of 0 with zero gradient stays 0.
             size = (norm + score.abs()).clamp_min(torch.finfo(score.dtype).tiny)
             output = DiscriminatorOutput(score / size, output.features, output.extra)
         return output if torch.is_grad_enabled() else _without_graph(output)

@@ -13,14 +13,18 @@ from zoo.contracts.update import Update, widen
 from zoo.registry import at_least, idle_when, regularizer
 
 SLOPE = 0.5
-"""Distance from the slope asked for, from which a penalty does not hold it."""
+"""Root mean square deviation from the target norm above which the penalty counts as too weak."""
 
 
 def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
-    """E[(|gradient| - center)^2] of gradients (N, C*H*W), as a scalar.
+    """Return E[(|gradient| - center)^2] of gradients (N, C*H*W), as a scalar.
 
-    One-sided: only slopes above `center` count.
-    `vector_norm` takes 0 as its own gradient at 0, where sqrt(sum of squares) would give NaN.
+    `vector_norm` has the gradient 0 at 0, where sqrt(sum of squares) would give NaN.
+
+    Args:
+        gradient: one row per image.
+        center: target of the gradient norm.
+        one_sided: whether only norms above `center` count.
     """
     excess = torch.linalg.vector_norm(gradient, dim=1) - center
     if one_sided:
@@ -29,12 +33,12 @@ def slope_penalty(gradient: Tensor, center: float, one_sided: bool) -> Tensor:
 
 
 def slope_off(penalty: float, weight: float, center: float) -> str | None:
-    """The gradient penalty stays large: the critic's slope is away from the one asked for.
+    """Describe a gradient penalty that stays large, or return None if the norm is near its target.
 
     Args:
         penalty: weight · mean((‖∇D‖ - center)²), as logged.
-        weight: of the penalty.
-        center: the slope asked for.
+        weight: weight of the penalty.
+        center: target of the gradient norm.
     """
     if weight <= 0:
         return None
@@ -42,26 +46,27 @@ def slope_off(penalty: float, weight: float, center: float) -> str | None:
     if distance <= SLOPE:
         return None
     return (
-        f"the critic's slope is {distance:.2g} away from {center:g} (root mean square): the "
-        "penalty does not hold it. Try a larger weight of the penalty, a smaller model.lr_d, or "
-        "more model.d_steps."
+        f"the critic's gradient norm is {distance:.2g} away from {center:g} (root mean square), so "
+        "the penalty does not enforce it. Try a larger weight of the penalty, a smaller "
+        "model.lr_d, or more model.d_steps."
     )
 
 
 def between(update: Update) -> Tensor:
-    """e x + (1 - e) G(z) with one e in [0, 1) per image, (N, C, H, W) without a graph.
+    """Return e x + (1 - e) G(z) with one e in [0, 1) per image, (N, C, H, W) without a graph.
 
-    Images that D sees as one, by the packing of PacGAN, have one e: they lie on one line as well.
+    The images of a pack, which D sees as one (PacGAN), share one e, so that the pack too lies on a
+    straight line.
     """
     real, fake = widen(update.real.detach()), widen(update.generated.images.detach())
-    seen = len(update.fake_output.scores)
-    epsilon = torch.rand(seen, 1, 1, 1, device=real.device, dtype=real.dtype)
-    return torch.lerp(fake, real, epsilon.repeat_interleave(len(real) // seen, dim=0))
+    packs = len(update.fake_output.scores)
+    epsilon = torch.rand(packs, 1, 1, 1, device=real.device, dtype=real.dtype)
+    return torch.lerp(fake, real, epsilon.repeat_interleave(len(real) // packs, dim=0))
 
 
 @regularizer("gradient_penalty")
 class GradientPenalty(Regularizer):
-    """Holds D's slope near 1 between real and generated images.
+    """Gradient penalty of WGAN-GP: towards norm 1 on lines between real and generated images.
 
     Paper: Gulrajani et al. (2017), arXiv:1704.00028.
 
@@ -69,11 +74,11 @@ class GradientPenalty(Regularizer):
     and the norm over all of C*H*W; in fp32.
 
     Args:
-        penalty: lambda.
-        center: the slope asked for; 0 gives the zero-centred penalty of Thanh-Tung et al. (2019),
-            arXiv:1902.03984.
-        one_sided: punish only slopes above `center`.
-        every: act on every k-th update of D, with k times the weight.
+        penalty: lambda, the weight of the penalty.
+        center: target of the gradient norm; 0 gives the zero-centred penalty of Thanh-Tung et al.
+            (2019), arXiv:1902.03984.
+        one_sided: whether to penalise only norms above `center`.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True

@@ -1,4 +1,4 @@
-"""Latent optimisation."""
+"""The latent optimisation of LOGAN."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from zoo.registry import above, at_least, at_most, regularizer
 
 @regularizer("logan")
 class LOGAN(Regularizer):
-    """Latents take one step of natural gradient towards a higher score before both updates.
+    """Latent optimisation: a natural-gradient step of the latents towards higher scores.
 
     Paper: Wu et al. (2019), arXiv:1912.00953.
 
-    z' = clip(z + alpha g / (beta + |g|^2)), g = grad_z D(G(z)); both losses are taken on G(z'), and
-    cost * E|z' - z|^2 is added to G's. G learns through the step as well, to second order; D, which
-    is frozen while latents move, does not. The paper's prior is uniform on (-1, 1), its clip 1. The
-    cost is that of the update's own images, whatever else is made beside them (mode seeking, path
-    length). Codes (`model/latent=codes`) stay what they are.
+    z' = clip(z + alpha g / (beta + |g|^2)), g = grad_z D(G(z)), before both updates. Both losses
+    use G(z'), and cost * E|z' - z|^2 is added to G's loss. G also learns through the step itself,
+    to second order; D is frozen during the step and does not. The paper's prior is uniform on (-1,
+    1), with a clip of 1. The cost covers the update's own images only, not those that other
+    regularizers generate (mode seeking, path length). Codes (`model/latent=codes`) are left
+    unchanged.
 
     Args:
         alpha: size of the step.
         beta: damping.
-        share: part of each latent's values that moves, drawn anew each time.
-        cost: weight of the squared step, taken before the clip.
-        clip: bound of the latents, for a uniform prior; null for a normal one.
+        share: fraction of each latent's values that move, redrawn each time.
+        cost: weight of the squared step, measured before clipping.
+        clip: bound to which latents are clipped, for a uniform prior; null for a normal one.
     """
 
     sides = ("discriminator", "generator")
@@ -54,17 +55,17 @@ class LOGAN(Regularizer):
         self.cost = cost
         self.clip = clip
         self._latent: Latent | None = None
-        self._steps: list[tuple[Tensor, Tensor]] = []  # latents that moved, and how far
+        self._steps: list[tuple[Tensor, Tensor]] = []  # moved latents, each with its step
 
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:
         self._latent = generator.latent
 
     def latents(self, z: Tensor, labels: Tensor | None, score: Pass) -> Tensor:
-        through = torch.is_grad_enabled()
+        second_order = torch.is_grad_enabled()
         with torch.enable_grad(), full_precision(z.device):
             start = z.detach().requires_grad_()
             scores = image_scores(widen(score(start, labels).scores))
-            (gradient,) = torch.autograd.grad(scores.sum(), start, create_graph=through)
+            (gradient,) = torch.autograd.grad(scores.sum(), start, create_graph=second_order)
         step = self.alpha * gradient / (self.beta + gradient.square().sum(1, keepdim=True))
         if self.share < 1:
             step = step * (torch.rand_like(z) < self.share)
@@ -72,7 +73,7 @@ class LOGAN(Regularizer):
         moved = z + step
         if self.clip is not None:
             moved = moved.clamp(-self.clip, self.clip)
-        if through:
+        if second_order:
             self._steps.append((moved, step))
         return moved
 
@@ -84,4 +85,4 @@ class LOGAN(Regularizer):
         return None
 
     def after_update(self, network: nn.Module) -> None:
-        self._steps = []  # of images that others made, with their graphs
+        self._steps = []  # frees the graphs of images that other regularizers generated

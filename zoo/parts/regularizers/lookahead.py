@@ -1,4 +1,4 @@
-"""Lookahead for minimax."""
+"""Lookahead optimisation for minimax games."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.registry import above, at_least, at_most, regularizer
 
 @regularizer("lookahead")
 class Lookahead(Regularizer):
-    """Both networks fall back towards where they were some updates ago, which damps their circling.
+    """Lookahead: both networks regularly step back towards slow weights, which damps cycling.
 
     Paper: Chavdarova et al. (2021), arXiv:2006.14567.
 
@@ -23,8 +23,9 @@ class Lookahead(Regularizer):
     then slow = theta. The slow weights are part of the checkpoint.
 
     Args:
-        alpha: share of the way that is kept.
-        every: k: 5 for CIFAR-10 in the paper, 5000 for ImageNet.
+        alpha: fraction of the distance from the slow weights that is kept.
+        every: k, the number of updates of G between two steps; 5 for CIFAR-10 in the paper, 5000
+            for ImageNet.
     """
 
     sides = ("generator",)
@@ -39,10 +40,10 @@ class Lookahead(Regularizer):
         self._networks: tuple[nn.Module, ...] = ()
 
     def is_due(self, number: int) -> bool:
-        return (number + 1) % self.every == 0  # the k-th from the slow weights
+        return (number + 1) % self.every == 0  # the k-th update since the slow weights were set
 
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:
-        self._networks = (generator, discriminator)  # in a tuple: no submodules of this one
+        self._networks = (generator, discriminator)  # a tuple, so that they are not submodules
         if not self._slow():
             for i, weight in enumerate(self._fast()):
                 self.register_buffer(f"slow_{i}", weight.detach().clone())

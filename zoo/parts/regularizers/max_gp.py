@@ -1,4 +1,4 @@
-"""The gradient penalty of Lipschitz GAN."""
+"""The maximum gradient penalty of Lipschitz GANs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("max_gp")
 class MaxGP(Regularizer):
-    """Holds down the steepest slope of D between real and generated images.
+    """Maximum gradient penalty (LGAN): limits D's largest gradient norm between reals and fakes.
 
     Paper: Zhou et al. (2019), arXiv:1902.05687.
 
-    penalty * max_i |grad D(x'_i)|^2 over the images of all processes, x' = e x + (1 - e) G(z); in
-    fp32.
+    penalty * max_i |grad D(x'_i)|^2 over the images of all processes, with x' = e x + (1 - e) G(z);
+    in fp32.
 
     Args:
-        penalty: lambda.
-        every: act on every k-th update of D, with k times the weight.
+        penalty: lambda, the weight of the penalty.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True

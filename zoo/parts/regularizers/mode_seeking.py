@@ -1,4 +1,4 @@
-"""Mode seeking."""
+"""Mode-seeking and diversity-sensitive regularization."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _FLOOR = 1e-5
 
 @regularizer("mode_seeking")
 class ModeSeeking(Regularizer):
-    """Pushes images of different latents apart, against mode collapse.
+    """Mode seeking: pushes images of different latents apart, against mode collapse.
 
     Paper: Mao et al. (2019), arXiv:1903.05628; Yang et al. (2019), arXiv:1901.09024.
 
-    With a second batch of images of the same labels, and mean absolute differences per value:
+    With a second batch G(z') of the same labels and mean absolute differences per value:
 
-    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), means of the batch
-      of all processes.
-    - `bounded` (the second, diversity-sensitive): -weight * E[min(|G(z) - G(z')| / |z - z'|,
-      limit)], pair by pair; its paper takes weight 8.
+    - `ratio` (the first paper): weight / (E|G(z) - G(z')| / E|z - z'| + 1e-5), with means over the
+      batch of all processes.
+    - `bounded` (the second, diversity-sensitive GAN): -weight * E[min(|G(z) - G(z')| / |z - z'|,
+      limit)], pair by pair; that paper uses weight 8.
 
     Args:
-        weight: lambda.
-        form: see above.
-        limit: tau of `bounded`.
-        every: act on every k-th update of G, with k times the weight.
+        weight: lambda, the weight of the term.
+        form: `ratio` or `bounded`, see above.
+        limit: tau, the bound of `bounded`.
+        every: apply the term to every k-th update of G, with k times the weight.
     """
 
     sides = ("generator",)
@@ -50,11 +50,11 @@ class ModeSeeking(Regularizer):
         self.limit = limit
 
     def forward(self, update: Update) -> Tensor:
-        one = update.generated
-        other = update.generate(len(one.images), one.labels)
-        images = (widen(one.images) - widen(other.images)).abs().flatten(1).mean(1)
-        latents = (widen(one.z) - widen(other.z)).abs().flatten(1).mean(1)
+        first = update.generated
+        second = update.generate(len(first.images), first.labels)
+        images = (widen(first.images) - widen(second.images)).abs().flatten(1).mean(1)
+        latents = (widen(first.z) - widen(second.z)).abs().flatten(1).mean(1)
         if self.form == "bounded":
             return -self.weight * (images / latents).clamp(max=self.limit).mean()
-        far = gather_with_gradient(images).mean()
-        return self.weight / (far / gather_with_gradient(latents).mean() + _FLOOR)
+        distance = gather_with_gradient(images).mean()
+        return self.weight / (distance / gather_with_gradient(latents).mean() + _FLOOR)

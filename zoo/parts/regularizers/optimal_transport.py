@@ -14,22 +14,22 @@ from zoo.core.errors import ZooError, at_least
 
 
 class OptimalTransport(Regularizer):
-    """Keeps images near their latents, so that of all maps G learns the one that moves least.
+    """Keep images near their latents, so that G learns the map that moves them least.
 
     Paper: Lin et al. (2025), arXiv:2511.22475.
 
-    The loss `afm` brings it with `transport`; no part of the registry, as most networks cannot
-    take it: latents need the images' shape.
+    The loss `afm` adds this regularizer if its `transport` is above 0. It is not registered as a
+    part, since most networks cannot use it: latents need the shape of the images.
 
-    weight * E[(G(z) - z)^2], the mean over all values. So that the weight keeps its meaning while
-    D's slopes change, whatever else reaches the images as a gradient is divided by the root of a
-    moving average (0.9) of its squared norm times the number of values: it then has unit rms
-    relative to a mean. Under fp16 so is what its gradient scaler scaled; gradients that overflow,
-    whose update the scaler leaves out, leave the average as it was.
+    weight * E[(G(z) - z)^2], the mean over all values. D's gradients change during training; so
+    that the weight keeps its meaning, all other gradients that reach the images are divided by the
+    root of a moving average (decay 0.9) of their squared norm times the number of values. They then
+    have unit rms relative to a mean. Under fp16 this applies to what the gradient scaler scaled; if
+    gradients overflow, in which case the scaler skips the update, the average is left as it was.
 
     Args:
-        weight: lambda.
-        normalize: divide the other gradients as said above.
+        weight: lambda, the weight of the term.
+        normalize: whether to rescale the other gradients as described above.
     """
 
     sides = ("generator",)
@@ -50,7 +50,7 @@ class OptimalTransport(Regularizer):
         values = generator.channels * generator.height * generator.width
         if generator.latent_dim != values:
             raise ZooError(
-                "loss afm: transport moves latents to images of the same shape: "
+                "loss afm: transport needs latents of the images' shape: "
                 f"latent_dim={generator.latent_dim} must be {values}, the values of an image."
             )
 
@@ -68,16 +68,20 @@ class OptimalTransport(Regularizer):
     def _normalized(
         self, gradient: Tensor, own: Tensor, pieces: int, loss_scale: Tensor | float = 1.0
     ) -> Tensor:
-        """The images' whole gradient, with all but this term's own brought to unit rms.
+        """Return the images' gradient, with all but this term's own part rescaled to unit rms.
 
-        Of each of the pieces of a batch it is that share of its own gradient.
+        Args:
+            gradient: total gradient with respect to the images, as the backward pass computes it.
+            own: gradient of this term.
+            pieces: number of pieces into which the batch is split; each contributes its share.
+            loss_scale: factor by which the gradient scaler has multiplied the losses.
         """
-        others = widen(gradient) / loss_scale * pieces - own
+        rest = widen(gradient) / loss_scale * pieces - own
         share = 1 - 0.9 ** (1 / pieces)
-        square = mean_over_processes(others.square().sum() * others.numel()).to(self.average.dtype)
+        square = mean_over_processes(rest.square().sum() * rest.numel()).to(self.average.dtype)
         moved = torch.where(self.begun, self.average.lerp(square, share), square)
         finite = square.isfinite()
         self.average.copy_(torch.where(finite, moved, self.average))
         self.begun.logical_or_(finite)
         scale = self.average.sqrt().clamp_min(torch.finfo(self.average.dtype).tiny)
-        return ((others / scale + own) / pieces * loss_scale).to(gradient.dtype)
+        return ((rest / scale + own) / pieces * loss_scale).to(gradient.dtype)

@@ -17,18 +17,18 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 @regularizer("orthogonal")
 class Orthogonal(Regularizer):
-    """Keeps the filters of each layer orthogonal, but lets their norms be.
+    """Orthogonal regularization (BigGAN): decorrelates a layer's filters, leaving their norms free.
 
     Paper: Brock et al. (2019), arXiv:1809.11096, equation 3.
 
-    weight * sum over layers of |W W^T * (1 - I)|_F^2, W seen as (outputs, -1); in fp32. Embeddings
-    are left out. BigGAN's code adds half of this gradient at strength 1e-4, so that 5e-5 here is
-    what it calls 1e-4.
+    weight * sum over layers of |W W^T * (1 - I)|_F^2, with W reshaped to (outputs, -1); in fp32.
+    Embeddings are left out. BigGAN's code adds half of this gradient at strength 1e-4, so 5e-5 here
+    corresponds to its 1e-4.
 
     Args:
-        weight: lambda.
-        network: whose weights.
-        every: act on every k-th update, with k times the weight.
+        weight: lambda, the weight of the penalty.
+        network: the network whose weights are regularized.
+        every: apply the penalty to every k-th update, with k times the weight.
     """
 
     schedulable = ("weight",)
@@ -42,7 +42,7 @@ class Orthogonal(Regularizer):
         super().__init__(every)
         self.weight = weight
         chosen = get_args(Side) if network == "both" else (network,)
-        self.sides = chosen  # type: ignore[misc]  # this object's own
+        self.sides = chosen  # type: ignore[misc]  # per instance, not per class
 
     def forward(self, update: Update) -> Tensor:
         network = update.generator if update.side == "generator" else update.discriminator
@@ -51,17 +51,17 @@ class Orthogonal(Regularizer):
 
 
 def _weights(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
-    """The layers with a weight matrix or kernel, embeddings left out."""
-    found: list[tuple[nn.Module, Tensor]] = []
+    """Return the layers that have a weight matrix or kernel, with it; embeddings are left out."""
+    layers: list[tuple[nn.Module, Tensor]] = []
     for module in network.modules():
         weight = dict(module.named_parameters(recurse=False)).get("weight")
         if weight is not None and weight.dim() > 1 and not isinstance(module, nn.Embedding):
-            found.append((module, weight))
-    return found
+            layers.append((module, weight))
+    return layers
 
 
 def _overlap(module: nn.Module, weight: Tensor) -> Tensor:
-    """|W W^T * (1 - I)|_F^2."""
+    """Return |W W^T * (1 - I)|_F^2 for the weight W of a layer."""
     if isinstance(module, _TRANSPOSED):
         weight = weight.transpose(0, 1)
     with full_precision(weight.device):

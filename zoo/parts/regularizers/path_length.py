@@ -16,19 +16,20 @@ from zoo.registry import above, at_least, at_most, regularizer
 
 @regularizer("path_length")
 class PathLength(Regularizer):
-    """A step in style changes the image by as much everywhere: a smoother, better invertible G.
+    """Path length (StyleGAN2): equal steps in style should change the image equally.
 
     Paper: Karras et al. (2020), arXiv:1912.04958.
 
-    weight * E[(l - a)^2], l = sqrt(mean over layers of |J_w^T y|^2), y ~ N(0, I) / sqrt(H W), a the
-    moving average of l over all processes; in fp32. For a generator without a mapping l is taken
-    from the latents. On images of its own, a share of the batch.
+    weight * E[(l - a)^2], l = sqrt(mean over layers of |J_w^T y|^2), y ~ N(0, I) / sqrt(H W), where
+    a is the moving average of l over all processes; in fp32. For a generator without a mapping
+    network, l is computed from the latents. The penalty generates its own images, a fraction of the
+    batch.
 
     Args:
-        weight: strength.
-        decay: how far a moves towards the mean l at a time.
-        shrink: the penalty is on 1/shrink of the batch.
-        every: act on every k-th update of G, with k times the weight.
+        weight: weight of the penalty.
+        decay: fraction by which a moves towards the mean l each time.
+        shrink: compute the penalty on 1/shrink of the batch.
+        every: apply the penalty to every k-th update of G, with k times the weight.
     """
 
     sides = ("generator",)
@@ -52,9 +53,9 @@ class PathLength(Regularizer):
         n = max(len(update.generated.z) // self.shrink, 1)
         labels = None if update.labels is None else update.labels[:n]
         with full_precision(update.generated.z.device):
-            made = update.generate(n, labels)
-            images, w = made.images, made.w
-            if not w.requires_grad:  # no mapping: its styles are the latents
+            output = update.generate(n, labels)
+            images, w = output.images, output.w
+            if not w.requires_grad:  # without a mapping network the styles are the latents
                 w = w.detach().requires_grad_()
                 images = update.generator.synthesize(w, labels)  # type: ignore[operator]
             noise = torch.randn_like(images) / math.sqrt(images[0, 0].numel())
@@ -62,12 +63,17 @@ class PathLength(Regularizer):
         return self.penalty(slope, update.share_of_piece(self.decay))
 
     def penalty(self, slope: Tensor, share: float) -> Tensor:
-        """The penalty for J_w^T y, (N, W) or (N, layers, W); moves the average by `share`."""
+        """Return the penalty for a gradient and move the average.
+
+        Args:
+            slope: J_w^T y, (N, W) or (N, layers, W).
+            share: fraction by which the average moves.
+        """
         layers = 1 if slope.dim() == 2 else slope.shape[1]
-        # `vector_norm` takes 0 as its gradient at 0, where a saturated G lies and a root gives NaN.
+        # A saturated G has slope 0, where `vector_norm` has gradient 0 and a plain root gives NaN.
         lengths = torch.linalg.vector_norm(slope.flatten(1), dim=1) / math.sqrt(layers)
         with torch.no_grad():
             mean = mean_over_processes(lengths.mean())
             self.average.lerp_(mean.to(self.average.dtype), share)
-        # A clone: the next update moves the average in place.
+        # Cloned, because the next update moves the average in place.
         return self.weight * (lengths - self.average.clone()).square().mean()

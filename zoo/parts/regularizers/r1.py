@@ -1,4 +1,4 @@
-"""R1."""
+"""The R1 gradient penalty."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("r1")
 class R1(Regularizer):
-    """Zero-centred gradient penalty on real images.
+    """R1: zero-centred gradient penalty on real images.
 
     Paper: Mescheder et al. (2018), arXiv:1801.04406.
 
-    gamma/2 * E[sum (grad D(x))^2], in fp32 and through the augmentation.
+    gamma/2 * E[sum (grad D(x))^2], computed in fp32 and through the augmentation.
 
     Args:
-        gamma: strength; it grows with resolution (about 0.01 at 32 pixels in R3GAN and StyleGAN2,
-            10 at 256 pixels and above in the paper).
-        every: act on every k-th update of D, with k times the weight.
+        gamma: strength; suitable values grow with the resolution (about 0.01 at 32 pixels in R3GAN
+            and StyleGAN2, 10 at 256 pixels and above in the paper).
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True

@@ -1,4 +1,4 @@
-"""R2."""
+"""The R2 gradient penalty."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("r2")
 class R2(Regularizer):
-    """Zero-centred gradient penalty on generated images.
+    """R2: zero-centred gradient penalty on generated images.
 
     Paper: Mescheder et al. (2018), arXiv:1801.04406.
 
-    gamma/2 * E[sum (grad D(G(z)))^2], in fp32 and through the augmentation.
+    gamma/2 * E[sum (grad D(G(z)))^2], computed in fp32 and through the augmentation.
 
     Args:
         gamma: strength, as in `r1`.
-        every: act on every k-th update of D, with k times the weight.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True

@@ -14,17 +14,19 @@ from zoo.registry import above, at_least, at_most, below, idle_when, regularizer
 
 @regularizer("top_k")
 class TopK(Regularizer):
-    """G learns only from the images of its batch that D scores highest.
+    """Top-k training: G learns only from those of its images that D scores highest.
 
     Paper: Sinha et al. (2020), arXiv:2002.06224.
 
-    k = max(decay^(updates / period), share) of the batch, rounded down; of each process on its own.
-    The others get weight 0, those kept N / k, so that shapes stay as they are.
+    Each process keeps k = max(decay^floor(updates / period), share) of its batch of N images,
+    rounded down. The kept images get weight N / k and the others 0, so that tensor shapes do not
+    change.
 
     Args:
-        share: nu, the least part of the batch that is kept.
-        decay: gamma, by which the part shrinks every `period` updates of G; 0 starts at `share`.
-        period: updates of G, the paper's epoch.
+        share: nu, the smallest fraction of the batch that is kept.
+        decay: gamma, by which the fraction shrinks every `period` updates of G; 0 starts at
+            `share`.
+        period: number of updates of G that make an epoch in the paper's sense.
     """
 
     sides = ("generator",)

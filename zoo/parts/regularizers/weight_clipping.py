@@ -14,13 +14,13 @@ from zoo.registry import above, at_least, regularizer
 
 @regularizer("weight_clipping")
 class WeightClipping(Regularizer):
-    """Keeps every weight of D in a small box, so that D stays Lipschitz.
+    """Weight clipping (WGAN): clamps every weight of D to a small box, so that D stays Lipschitz.
 
     Paper: Arjovsky et al. (2017), arXiv:1701.07875.
 
     Args:
         clip: weights are clamped to [-clip, clip] after D's update.
-        every: act on every k-th update of D.
+        every: clip after every k-th update of D.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class WeightClipping(Regularizer):
         self.clip = clip
 
     def after_update(self, network: nn.Module) -> None:
-        # Frozen ones (freeze_d) stay what they are.
+        # Frozen weights (`freeze_d`) are left unchanged.
         weights: list[torch.Tensor] = [p for p in network.parameters() if p.requires_grad]
         torch_internals.clamp_min_(weights, -self.clip)
         torch_internals.clamp_max_(weights, self.clip)

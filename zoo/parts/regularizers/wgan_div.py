@@ -1,4 +1,4 @@
-"""The penalty of WGAN-div."""
+"""The gradient penalty of WGAN-div."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from zoo.registry import at_least, regularizer
 
 @regularizer("wgan_div")
 class WGANDivPenalty(Regularizer):
-    """The slope's power of the Wasserstein divergence.
+    """WGAN-div penalty: a power of D's gradient norm, the sixth by default.
 
     Paper: Wu et al. (2018), arXiv:1712.01026.
 
-    k E|grad D(x')|^p, in fp32, whose range the sixth power needs.
+    k E|grad D(x')|^p, in fp32 because the sixth power needs its range.
 
     Args:
-        k: weight.
-        p: power; below 1 the gradient would have no bound where D is flat.
-        points: `between`: x' = e x + (1 - e) G(z), as the paper; `ends`: the mean of the reals' and
-            the fakes' terms, as some code, which reuses the update's own passes.
-        every: act on every k-th update of D, with k times the weight.
+        k: weight of the penalty.
+        p: power; below 1 the penalty's gradient would be unbounded where D is flat.
+        points: `between`: x' = e x + (1 - e) G(z), as in the paper; `ends`: the mean of the terms
+            on reals and on fakes, as in some implementations, which reuses the update's own passes.
+        every: apply the penalty to every k-th update of D, with k times the weight.
     """
 
     per_sample = True
@@ -43,7 +43,7 @@ class WGANDivPenalty(Regularizer):
         self.k = k
         self.p = p
         if points == "ends":
-            self.differentiates = ("real", "fake")  # type: ignore[misc]  # this object's own
+            self.differentiates = ("real", "fake")  # type: ignore[misc]  # per instance
         self.points = points
 
     def forward(self, update: Update) -> Tensor:

@@ -17,21 +17,24 @@ from zoo.registry import above, at_least, regularizer
 
 @regularizer("zcr")
 class ZCR(Regularizer):
-    """Latent consistency: near latents give other images, of which D says the same.
+    """Latent consistency (zCR): nearby latents give different images, which D scores alike.
 
     Paper: Zhao et al. (2021), arXiv:2002.04724.
 
-    D: + discriminator * E[(D(G(z)) - D(G(z + sigma n)))^2]; G: - generator * E[(G(z) - G(z +
-    sigma n))^2], the mean over all values, n ~ N(0, I). G's term has no bound, hence its small
-    weight. The defaults are those for SNGAN; BigGAN's are sigma 0.05, discriminator 20. Codes
-    (`model/latent=codes`) stay what they are. n is normal for every prior, where StudioGAN takes
-    uniform numbers beside uniform latents. Noise and style mixing of a generator are drawn anew for
-    the near latents, so that the two images differ by them too.
+    D: + discriminator * E[(D(G(z)) - D(G(z + sigma n)))^2];
+    G: - generator * E[(G(z) - G(z + sigma n))^2], the mean over all values, with n ~ N(0, I).
+    G's term is unbounded below, hence its small weight. The defaults are those for SNGAN; for
+    BigGAN the paper uses sigma 0.05 and discriminator 20. Codes (`model/latent=codes`) are left
+    unchanged.
+
+    Here n is normal for every prior, where StudioGAN uses uniform noise with uniform latents. A
+    generator's own noise and style mixing are redrawn for z + sigma n, so the two images differ by
+    them too.
 
     Args:
-        discriminator, generator: lambda of each side.
+        discriminator, generator: lambda, the weight of each side's term.
         sigma: size of the step between the latents.
-        every: act on every k-th update, with k times the weight.
+        every: apply the terms to every k-th update, with k times the weight.
     """
 
     sides = ("discriminator", "generator")

@@ -1,1 +1,1 @@
-"""Samplers, which choose latents by D's word after training."""
+"""Samplers, which select or refine latents after training using the discriminator's scores."""

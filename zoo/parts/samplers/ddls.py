@@ -15,18 +15,18 @@ from zoo.registry import above, at_least, sampler
 
 @sampler("ddls")
 class DDLS(Sampler):
-    """Discriminator driven latent sampling: latents walk to where prior and D agree.
+    """Discriminator driven latent sampling (DDLS): Langevin dynamics of latents under prior and D.
 
     Paper: Che et al. (2020), arXiv:2003.06060.
 
-    Langevin dynamics in the energy E(z) = -log p(z) - s(G(z)) with s = log p_data / p_G by D and p
-    the prior: z <- z - rate/2 grad E(z) + sqrt(rate) noise n, n ~ N(0, I). Its images have the
-    data's distribution where D is right and G reaches all of it.
+    The energy is E(z) = -log p(z) - s(G(z)), where s = log p_data / p_G according to D and p is the
+    prior: z <- z - rate/2 grad E(z) + sqrt(rate) noise n, n ~ N(0, I). The resulting images follow
+    the data's distribution if D is right and G covers all of it.
 
     Args:
-        rate: of a step; the error that remains grows with it.
-        steps: of the walk.
-        noise: standard deviation of n; 0 climbs to the nearest peak.
+        rate: size of a step; the discretisation error grows with it.
+        steps: number of steps.
+        noise: standard deviation of n; 0 climbs to the nearest mode instead.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class DDLS(Sampler):
 
     def __call__(self, scene: Scene, z: Tensor, y: Tensor | None) -> Tensor:
         if scene.latent is None:
-            raise ZooError("sampler ddls needs a prior of latents, and this generator has its own.")
+            raise ZooError(
+                "sampler ddls needs the prior's density, but this generator draws its own latents."
+            )
         for _ in range(self.steps):
             uphill = scene.latent.slope(z) + scene.gradient(z, y)
             z = z + self.rate / 2 * uphill

@@ -13,26 +13,27 @@ from zoo.core.errors import ZooError
 from zoo.registry import above, at_least, at_most, sampler
 
 _PROPOSALS = 1000
-"""Proposals per image after which rejection is given up."""
+"""Number of proposals per image after which rejection sampling gives up."""
 _ENOUGH = 100
-"""Images of a class whose percentiles are not those of its best image, where F is without bound."""
+"""Burn-in images per class that keep a percentile of F off the best image, where F is unbounded."""
 
 
 @sampler("drs")
 class DRS(Sampler):
-    """Discriminator rejection sampling: keeps images in proportion to how real D finds them.
+    """Discriminator rejection sampling (DRS): accepts images in proportion to D's density ratio.
 
     Paper: Azadi et al. (2019), arXiv:1810.06758.
 
-    With s = log p_data / p_G by D and M its maximum so far (of the class, where there are some), an
-    image is kept with probability sigmoid(F), F = s - M - log(1 - exp(s - M - eps)) - gamma. With
-    gamma = 0 that is exp(s - M): exact rejection. The paper's gamma is a percentile of F over a
-    burn-in, which keeps more images and refines less.
+    With s = log p_data / p_G according to D and M the largest s so far (per class, if there are
+    classes), an image is accepted with probability sigmoid(F),
+    F = s - M - log(1 - exp(s - M - eps)) - gamma. With gamma = 0 the probability is exp(s - M):
+    exact rejection sampling. The paper sets gamma to a percentile of F over a burn-in, which
+    accepts more images and refines them less.
 
     Args:
-        percentile: of F that becomes gamma, from 0 to 100; null is gamma = 0, where D decides alone
-            and few images may be kept.
-        burn_in: images by which the maximum and gamma are estimated.
+        percentile: percentile of F that gamma is set to, from 0 to 100; null for gamma = 0, where D
+            decides alone and may accept few images.
+        burn_in: number of images from which the maximum and gamma are estimated.
         eps: keeps F finite at the maximum.
     """
 
@@ -48,50 +49,60 @@ class DRS(Sampler):
 
     def __call__(self, scene: Scene, z: Tensor, y: Tensor | None) -> Tensor:
         groups = torch.zeros(len(z), dtype=torch.int64) if y is None else y
-        most, gamma = self._estimates(scene, groups, y is not None)
-        found = torch.empty_like(z)
-        left = torch.arange(len(z))
+        highest, gamma = self._estimates(scene, groups, y is not None)
+        accepted = torch.empty_like(z)
+        pending = torch.arange(len(z))
         proposals = z
         for _ in range(_PROPOSALS):
-            labels = None if y is None else y[left]
+            labels = None if y is None else y[pending]
             scores = scene.scores(proposals, labels)
-            most.scatter_reduce_(0, groups[left], scores, "amax")
-            chance = acceptance(scores - most[groups[left]], gamma[groups[left]], self.eps)
-            kept = scene.uniform(len(left)) < chance
-            found[left[kept]] = proposals[kept]
-            left = left[~kept]
-            if not len(left):
-                return found
-            proposals = scene.draw(len(left))
+            highest.scatter_reduce_(0, groups[pending], scores, "amax")
+            chance = acceptance(scores - highest[groups[pending]], gamma[groups[pending]], self.eps)
+            passed = scene.uniform(len(pending)) < chance
+            accepted[pending[passed]] = proposals[passed]
+            pending = pending[~passed]
+            if not len(pending):
+                return accepted
+            proposals = scene.draw(len(pending))
         few = self.percentile is not None and self.burn_in < _ENOUGH * len(groups.unique())
-        more = f"more than burn_in={self.burn_in} ({_ENOUGH} for each class asked for), or "
+        more = f"more than burn_in={self.burn_in} ({_ENOUGH} for each requested class), or "
         lower = "a percentile" if self.percentile is None else "a lower percentile"
         raise ZooError(
-            f"sampler drs: fewer than one image in {_PROPOSALS:,} is kept, for D tells nearly all "
-            f"from its best: give {more if few else ''}{lower} (95 is usual)."
+            f"sampler drs: fewer than one image in {_PROPOSALS:,} is kept, because D scores nearly "
+            f"all far below its best: give {more if few else ''}{lower} (95 is usual)."
         )
 
     def _estimates(self, scene: Scene, groups: Tensor, labelled: bool) -> tuple[Tensor, Tensor]:
-        """The maximum of the scores and gamma, of each class that is asked for."""
-        asked = groups.unique()
-        of = asked.repeat(-(-self.burn_in // len(asked)))
-        scores = scene.scores(scene.draw(len(of)), of if labelled else None)
-        size = int(asked.max()) + 1
-        most = torch.full((size,), -torch.inf, dtype=torch.float64)
-        most.scatter_reduce_(0, of, scores, "amax")
+        """Estimate the maximum of the scores and gamma for each requested class.
+
+        Returns:
+            Two float64 tensors, indexed by class.
+        """
+        classes = groups.unique()
+        labels = classes.repeat(-(-self.burn_in // len(classes)))
+        scores = scene.scores(scene.draw(len(labels)), labels if labelled else None)
+        size = int(classes.max()) + 1
+        highest = torch.full((size,), -torch.inf, dtype=torch.float64)
+        highest.scatter_reduce_(0, labels, scores, "amax")
         gamma = torch.zeros(size, dtype=torch.float64)
         if self.percentile is not None:
-            for group in asked:
-                values = log_odds(scores[of == group] - most[group], self.eps)
-                gamma[group] = torch.quantile(values, self.percentile / 100)
-        return most, gamma
+            for label in classes:
+                values = log_odds(scores[labels == label] - highest[label], self.eps)
+                gamma[label] = torch.quantile(values, self.percentile / 100)
+        return highest, gamma
 
 
 def log_odds(lead: Tensor, eps: float) -> Tensor:
-    """F without gamma of scores below their maximum by -`lead`."""
+    """Return F without gamma, for scores that exceed their maximum by `lead` (0 or less)."""
     return lead - torch.log(-torch.expm1((lead - eps).clamp(max=-eps)))
 
 
 def acceptance(lead: Tensor, gamma: Tensor | float, eps: float) -> Tensor:
-    """The probability that a proposal is kept."""
+    """Return the probability that a proposal is accepted.
+
+    Args:
+        lead: score minus the maximum score, 0 or less.
+        gamma: the shift of F.
+        eps: keeps F finite at the maximum.
+    """
     return logsigmoid(log_odds(lead, eps) - gamma).exp()

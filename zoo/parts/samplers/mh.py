@@ -14,24 +14,24 @@ from zoo.registry import at_least, idle_when, sampler
 
 @sampler("mh")
 class MetropolisHastings(Sampler):
-    """MH-GAN: each image ends a chain of generated ones that D moves towards the data.
+    """MH-GAN: each image is the end of a Metropolis-Hastings chain of generated images.
 
     Paper: Turner et al. (2019), arXiv:1811.11357.
 
     A proposal is a new draw of the generator, accepted with probability
-    min(1, (1/D - 1) / (1/D' - 1)) = min(1, exp(s' - s)), s = log p_data / p_G by D. Long chains
-    give the data's distribution where D is right, whatever the generator's.
+    min(1, (1/D - 1) / (1/D' - 1)) = min(1, exp(s' - s)), where s = log p_data / p_G according to D.
+    Long chains follow the data's distribution if D is right, whatever the generator's distribution.
 
-    D is calibrated on held-out real images and as many generated ones, as the paper found to be
-    needed, and chains start at real images, which are where they should end; a chain that never
-    moves off one starts again at a generated image.
+    D is calibrated on held-out real images and as many generated ones, which the paper found to be
+    necessary. Chains start at real images, that is, in the distribution they should converge to; a
+    chain that never leaves its real image starts again at a generated one.
 
     Args:
-        steps: proposals per image.
-        calibration: of D's scores: `logistic`, `isotonic`, or `none` for a D that is right.
-        start: `real`, or `generated` where the data are not here; with `generated` and
-            `calibration=none` no data are needed.
-        held_out: real images that are looked at.
+        steps: number of proposals per image.
+        calibration: calibration of D's scores: `logistic`, `isotonic`, or `none` to trust them.
+        start: start chains at `real` images, or at `generated` ones if the data are not available;
+            with `generated` and `calibration=none` no data are needed.
+        held_out: number of held-out real images to use.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class MetropolisHastings(Sampler):
                 labels = None if y is None else classes
                 fake = scene.scores(scene.draw(len(images)), labels)
                 ratio = CALIBRATIONS[self.calibration](real, fake)
-        begun = None
+        start = None
         if self.start == "real":
-            begun = ratio(real[_starts(scene.random, len(z), y, len(real), classes)])
-        return self._chains(scene, z.clone(), y, ratio, begun)
+            start = ratio(real[_starts(scene.random, len(z), y, len(real), classes)])
+        return self._chains(scene, z.clone(), y, ratio, start)
 
     def _held_out(self, scene: Scene) -> tuple[Tensor, Tensor | None]:
         images, labels = scene.reals()
@@ -74,44 +74,51 @@ class MetropolisHastings(Sampler):
         return images[order], None if labels is None else labels[order]
 
     def _chains(
-        self, scene: Scene, z: Tensor, y: Tensor | None, ratio: Calibration, now: Tensor | None
+        self, scene: Scene, z: Tensor, y: Tensor | None, ratio: Calibration, start: Tensor | None
     ) -> Tensor:
-        """The ends of chains, one for each label.
+        """Return the latents at the ends of the chains, one chain per row of `z`.
 
         Args:
-            z: where they start.
-            now: log ratios of the real images where they start instead.
+            scene: the trained networks.
+            z: latents where the chains start.
+            y: labels (N,) of the chains; None without classes.
+            ratio: the calibration of D's scores.
+            start: log ratios of the real images where the chains start instead; None to start at
+                `z`.
         """
-        moved = torch.full((len(z),), now is None)
-        here, at = z, ratio(scene.scores(z, y)) if now is None else now
+        moved = torch.full((len(z),), start is None)
+        current = z
+        current_ratio = ratio(scene.scores(z, y)) if start is None else start
         for _ in range(self.steps):
             proposals = scene.draw(len(z))
-            then = ratio(scene.scores(proposals, y))
-            kept = scene.uniform(len(z)) < (then - at).exp()
-            at = torch.where(kept, then, at)
-            here = torch.where(kept[:, None], proposals, here)
-            moved |= kept
+            proposed_ratio = ratio(scene.scores(proposals, y))
+            accepted = scene.uniform(len(z)) < (proposed_ratio - current_ratio).exp()
+            current_ratio = torch.where(accepted, proposed_ratio, current_ratio)
+            current = torch.where(accepted[:, None], proposals, current)
+            moved |= accepted
         if not moved.all():
             labels = None if y is None else y[~moved]
-            here[~moved] = self._chains(scene, z[~moved], labels, ratio, None)
-        return here
+            current[~moved] = self._chains(scene, z[~moved], labels, ratio, None)
+        return current
 
 
 def _starts(
     random: torch.Generator, n: int, y: Tensor | None, reals: int, classes: Tensor | None
 ) -> Tensor:
-    """Places of the real images where `n` chains start, of the chain's class where there are some.
+    """Draw indices of the real images where `n` chains start, of each chain's class if possible.
 
     Args:
-        y: labels (n,) of the chains.
-        reals: how many real images there are.
-        classes: their labels.
+        random: source of random numbers.
+        n: number of chains.
+        y: labels (n,) of the chains; None without classes.
+        reals: number of real images.
+        classes: labels of the real images; None without classes.
     """
-    places = torch.randint(reals, (n,), generator=random)
+    starts = torch.randint(reals, (n,), generator=random)
     if y is None or classes is None:
-        return places
+        return starts
     for label in y.unique():
-        own, asked = (classes == label).nonzero()[:, 0], (y == label).nonzero()[:, 0]
-        if len(own):
-            places[asked] = own[torch.randint(len(own), (len(asked),), generator=random)]
-    return places
+        images, chains = (classes == label).nonzero()[:, 0], (y == label).nonzero()[:, 0]
+        if len(images):
+            starts[chains] = images[torch.randint(len(images), (len(chains),), generator=random)]
+    return starts

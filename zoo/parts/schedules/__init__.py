@@ -1,1 +1,1 @@
-"""Settings as functions of the images seen."""
+"""Schedules: settings as functions of the number of real images seen."""

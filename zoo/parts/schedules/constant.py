@@ -1,4 +1,4 @@
-"""A constant."""
+"""A constant schedule."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from zoo.registry import at_least, schedule
 
 @schedule("constant")
 class Constant(Schedule):
-    """One value all along, after a linear rise from 0 where a warm-up is asked for.
+    """Constant value, after an optional linear warm-up from 0.
 
     Paper: Goyal et al. (2017), arXiv:1706.02677, of the warm-up.
 
     Args:
         value: the value.
-        warm_up: images over which it is reached.
+        warm_up: number of images over which the value rises from 0.
     """
 
     def __init__(self, value: float, warm_up: Annotated[int, at_least(0)] = 0) -> None:

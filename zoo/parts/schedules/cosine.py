@@ -1,4 +1,4 @@
-"""Half a cosine."""
+"""A cosine schedule."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from zoo.registry import at_least, schedule
 
 @schedule("cosine")
 class Cosine(Schedule):
-    """From one value to another along half a cosine, and there it stays.
+    """Moves from one value to another along half a cosine, then stays constant.
 
-    v(n) = start + (end - start) (1 - cos(pi n / images)) / 2 up to n = images, counted from the end
-    of the warm-up; R3GAN's five schedules have this form.
+    v(n) = start + (end - start) (1 - cos(pi n / images)) / 2 up to n = images, with n counted from
+    the end of the warm-up; R3GAN's five schedules have this form.
 
     Paper: Loshchilov & Hutter (2017), arXiv:1608.03983; Huang et al. (2024), arXiv:2501.05441.
 
     Args:
-        start: the value at first.
-        end: the value from `images` on.
-        images: real images of all processes over which it changes.
-        warm_up: images before, over which the value rises from 0 to `start`.
+        start: the value at the start.
+        end: the value once `images` images have been seen.
+        images: number of real images, over all processes, during which the value changes.
+        warm_up: number of images before that, over which the value rises linearly from 0 to
+            `start`.
     """
 
     def __init__(
@@ -38,5 +39,5 @@ class Cosine(Schedule):
         self.images = images
 
     def value(self, images: int) -> float:
-        done = (1 - math.cos(math.pi * min(images / self.images, 1.0))) / 2
-        return self.start * (1 - done) + self.end * done
+        progress = (1 - math.cos(math.pi * min(images / self.images, 1.0))) / 2
+        return self.start * (1 - progress) + self.end * progress

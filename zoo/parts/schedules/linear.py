@@ -1,4 +1,4 @@
-"""A straight line."""
+"""A linear schedule."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from zoo.registry import at_least, schedule
 
 @schedule("linear")
 class Linear(Schedule):
-    """From one value to another in a straight line, and there it stays.
+    """Moves linearly from one value to another, then stays constant.
 
     v(n) = start + (end - start) min(n / images, 1), with n counted from the end of the warm-up.
 
     Paper: Miyato et al. (2018), arXiv:1802.05957, whose learning rates fall to 0 like this.
 
     Args:
-        start: the value at first.
-        end: the value from `images` on.
-        images: real images of all processes over which it changes.
-        warm_up: images before, over which the value rises from 0 to `start`.
+        start: the value at the start.
+        end: the value once `images` images have been seen.
+        images: number of real images, over all processes, during which the value changes.
+        warm_up: number of images before that, over which the value rises linearly from 0 to
+            `start`.
     """
 
     def __init__(
@@ -36,5 +37,5 @@ class Linear(Schedule):
         self.images = images
 
     def value(self, images: int) -> float:
-        done = min(images / self.images, 1.0)
-        return self.start * (1 - done) + self.end * done
+        progress = min(images / self.images, 1.0)
+        return self.start * (1 - progress) + self.end * progress

@@ -1,4 +1,4 @@
-"""What `task=new` writes: per kind a part that works as it stands, and its test."""
+"""The templates of `task=new`: for each kind, a working part and its test."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from zoo.tasks.templates.networks import NETWORKS
 from zoo.tasks.templates.others import OTHERS
 
 TEMPLATES = NETWORKS | OTHERS | MEASURES
-"""The templates of each kind."""
+"""The templates by kind."""

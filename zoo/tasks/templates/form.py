@@ -1,4 +1,4 @@
-"""The form of a template: a part and its test, with their heads."""
+"""Put templates together: a part and its test, with their module docstrings and imports."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 
 class Templates(NamedTuple):
-    """The part and its test; `$name` and `$Class` are filled in.
+    """The templates of a kind.
 
     Attributes:
-        use: the command that uses the part, with `{program}` and `{name}` to be filled in.
+        part: the file of the part, with the placeholders `$name` and `$Class`.
+        test: the file of its test, with the same placeholders.
+        use: the command that uses the part, with the placeholders `{program}` and `{name}`.
     """
 
     part: Template
@@ -19,16 +21,16 @@ class Templates(NamedTuple):
 
 
 _IMPORT = '"""The $kind $name."""\n\nfrom __future__ import annotations\n\n'
-_DOC = "One line on what it is, for task=list.\n\n    Paper: Authors (year), title or arXiv."
+_DOC = "Describe it in one line, for task=list.\n\n    Paper: Authors (year), title or arXiv."
 _TEST = (
     '"""The $kind $name.\n\n'
-    '`pytest --plugin $name`, in a clone of the zoo, adds the contract tests.\n"""\n\n'
+    'In a clone of the zoo, `pytest --plugin $name` also runs the contract tests.\n"""\n\n'
     "from __future__ import annotations\n\n"
 )
 
 
 def templates(kind: str, part: str, test: str, use: str) -> Templates:
-    """The templates of a kind, with headers and with `$kind` and `$doc` filled in."""
+    """Return the templates of a kind, with headers, `$kind` and `$doc` filled in."""
 
     def fill(head: str, body: str) -> Template:
         text = head + body.strip("\n") + "\n"

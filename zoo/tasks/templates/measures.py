@@ -1,4 +1,4 @@
-"""What `task=new` writes for what watches a generator: feature networks, metrics, samplers."""
+"""The templates of `task=new` for callbacks, feature networks, metrics and samplers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from zoo import Callback, at_least, callback
 class $Class(Callback):
     """$doc
 
-    Writes how many images were seen, every few steps, into a file of the run's folder.
+    Every few steps, write the number of images seen to a file in the run's folder.
 
     Args:
         folder: the run's folder.
-        every_n_steps: between two lines.
+        every_n_steps: the number of steps between two lines.
     """
 
     def __init__(self, folder: str, every_n_steps: Annotated[int, at_least(1)] = 100) -> None:
@@ -37,7 +37,7 @@ class $Class(Callback):
                 file.write(f"{pl_module.images_seen}\\n")
 
     def summary(self) -> dict[str, Any]:
-        """Lines for the end of the training."""
+        """Return what is printed at the end of the training."""
         return {"$name": self.path}
 ''',
         """
@@ -73,7 +73,7 @@ class $Class(Features):
     """$doc
 
     Args:
-        side: images are averaged to side x side pixels, whose values are the features.
+        side: images are resized to side x side pixels, whose values are the features.
     """
 
     white: Tensor
@@ -87,7 +87,7 @@ class $Class(Features):
         self.freeze()
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        """Map uint8 images (N, C, H, W) to features (N, D); a classifier also gives logits."""
+        """Map uint8 images (N, C, H, W) to features (N, D); a classifier also returns logits."""
         return adaptive_avg_pool2d(images / self.white, self.side).flatten(1), None
 ''',
         """
@@ -117,17 +117,17 @@ from zoo import Metric, metric
 class $Class(Metric):
     """$doc
 
-    The distance of the mean features of generated and real images.
+    The distance between the mean features of generated and real images.
 
     Args:
-        power: p of the norm.
+        power: the exponent p of the norm.
     """
 
     def __init__(self, power: float = 2.0) -> None:
         self.power = power
 
     def __call__(self, data: Any) -> dict[str, float]:
-        """Of features (N, D) and (M, D); `zoo/metrics/comparison.py` says what else there is."""
+        """Compare features (N, D) with (M, D); see `zoo/metrics/comparison.py` for other data."""
         gap = data.vectors.mean(dim=0) - data.reference_vectors.mean(dim=0)
         return {"$name": gap.norm(p=self.power).item()}
 ''',
@@ -162,17 +162,17 @@ from zoo import Sampler, Scene, sampler
 class $Class(Sampler):
     """$doc
 
-    The image that D finds most real, of a few draws.
+    Take the image with the highest score of D among a few draws.
 
     Args:
-        draws: of which one is taken.
+        draws: the number of draws for each image.
     """
 
     def __init__(self, draws: int = 4) -> None:
         self.draws = draws
 
     def __call__(self, scene: Scene, z: Tensor, y: Tensor | None) -> Tensor:
-        """Latents (N, dim) in place of `z`, which are the first draw, for labels (N,)."""
+        """Return latents (N, dim) to replace the first draw `z`, for labels (N,)."""
         best = scene.scores(z, y)
         for _ in range(self.draws - 1):
             other = scene.draw(len(z))

@@ -1,4 +1,4 @@
-"""What `task=new` writes for networks: generators, discriminators, heads."""
+"""The templates of `task=new` for networks: generators, discriminators and heads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class $Class(Generator):
     """$doc
 
     Args:
-        base_channels: channels of the last hidden map.
+        base_channels: the number of channels of the last hidden layer.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class $Class(Discriminator):
     """$doc
 
     Args:
-        base_channels: channels of the first map.
+        base_channels: the number of channels of the first layer.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class $Class(Head):
     """$doc
 
     Args:
-        width: of the hidden layer.
+        width: the number of units in the hidden layer.
     """
 
     def __init__(self, trunk: Trunk, width: int = 64) -> None:

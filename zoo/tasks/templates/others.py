@@ -1,4 +1,4 @@
-"""What `task=new` writes for the kinds of part that are no networks."""
+"""The templates of `task=new` for losses, regularizers, data, tasks and other simple parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class $Class(Loss):
     D: softplus(-s D(x)) + softplus(s D(G(z))); G: softplus(-s D(G(z))).
 
     Args:
-        scale: s, what the scores are multiplied by.
+        scale: s, the factor of the scores.
     """
 
     def __init__(self, scale: Annotated[float, above(0)] = 1.0) -> None:
@@ -69,8 +69,8 @@ class $Class(Regularizer):
     weight * E[D(x)^2] on real images.
 
     Args:
-        weight: of the penalty.
-        every: act on every k-th update of D, with k times the weight.
+        weight: the weight of the penalty.
+        every: apply the penalty at every k-th update of D, with k times the weight.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ import zoo
 
 
 def test_value_on_known_scores():
-    said = zoo.DiscriminatorOutput(torch.tensor([1.0, -3.0]), torch.zeros(2, 1), {})
-    update = SimpleNamespace(real_output=said, fake_output=said)
+    output = zoo.DiscriminatorOutput(torch.tensor([1.0, -3.0]), torch.zeros(2, 1), {})
+    update = SimpleNamespace(real_output=output, fake_output=output)
     penalty = zoo.create("regularizer", "$name", weight=0.5)(update)
     assert penalty.item() == pytest.approx(0.5 * 5.0)
 """,
@@ -152,9 +152,9 @@ class $Class(Schedule):
     """$doc
 
     Args:
-        start: the value at first.
-        half_life: images over which the value halves.
-        warm_up: images before, over which the value rises from 0 to `start`.
+        start: the initial value.
+        half_life: the number of images after which the value has halved.
+        warm_up: the number of images at the beginning, while the value rises from 0 to `start`.
     """
 
     def __init__(
@@ -191,8 +191,8 @@ class $Class(Latent):
     """$doc
 
     Args:
-        dim: length of a latent; filled from `model.latent_dim`.
-        scale: of every coordinate.
+        dim: the length of a latent, which is set by `model.latent_dim`.
+        scale: the largest absolute value of a coordinate.
     """
 
     def __init__(self, dim: int, scale: float = 1.0) -> None:
@@ -233,8 +233,8 @@ class $Class(DataModule):
     """$doc
 
     Args:
-        image_size: H = W in pixels.
-        batch_size: images of one update.
+        image_size: height and width in pixels.
+        batch_size: the number of images per update.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class $Class(DataModule):
         super().__init__("$name", image_size, 1, classes, batch_size, seed=seed)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) uint8 and labels (N,) int64: here, plain squares of ten shades."""
+        """Return images (N, C, H, W) uint8 and labels (N,) int64; here, squares in ten shades."""
         labels = torch.arange(1000 if split == "train" else 100) % 10
         shades = (labels * 25).to(torch.uint8).view(-1, 1, 1, 1)
         return shades.repeat(1, 1, self.image_size, self.image_size), labels
@@ -277,8 +277,8 @@ class $Class(zoo.Task):
     """$doc
 
     Args:
-        generator: whose parameters are counted.
-        image_size: H = W in pixels.
+        generator: the generator whose parameters are counted.
+        image_size: height and width in pixels.
     """
 
     def __init__(self, generator: str = "dcgan", image_size: int = 32) -> None:
@@ -286,7 +286,7 @@ class $Class(zoo.Task):
         self.image_size = image_size
 
     def run(self, run: zoo.Run) -> dict[str, Any]:
-        """Write into the run's folder and return what the command prints at its end."""
+        """Write into the run's folder, and return what the command prints at its end."""
         network = zoo.create(
             "generator", self.generator, image_size=self.image_size, channels=1, latent_dim=100
         )

@@ -1,1 +1,1 @@
-"""Lightning callbacks."""
+"""The zoo's callbacks for Lightning: they observe a training, log it and write its files."""

@@ -1,4 +1,4 @@
-"""What callbacks have in common, and those that log figures."""
+"""Base classes of callbacks: in general, on a schedule of images, and for logging metrics."""
 
 from __future__ import annotations
 
@@ -16,28 +16,32 @@ from zoo.training.terms import LOGGED
 
 
 class Callback(pl.Callback):
-    """What looks at a training from outside: Lightning's hooks, and what it has to say at the end.
+    """A Lightning callback that can also contribute to the summary at the end of the training.
 
-    A subclass takes what it may set as arguments, and `folder`, the run's folder, if it wants it.
+    A subclass takes its options as arguments of `__init__`, and also `folder`, the run's folder, if
+    it needs that.
 
     Attributes:
-        needs_figures: whether it works on what another callback measures.
+        needs_figures: Whether it needs metrics that another callback measures.
     """
 
     needs_figures: ClassVar[bool] = False
 
     def watched(self) -> dict[str, str]:
-        """The figures that it waits for, by the options that name them."""
+        """Return the names of the metrics that it monitors, by the options that name them."""
         return {}
 
     def summary(self) -> dict[str, Any]:
-        """Lines for the end of the training, by what they are about; a path is shown as one."""
+        """Return entries for the summary at the end of the training, by label.
+
+        A value that is a `Path` is shown as a path.
+        """
         return {}
 
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Within it, a network is in evaluation mode; after it, as it was."""
+    """Return a context in which a network is in eval mode; its mode is restored afterwards."""
     was_training = network.training
     network.eval()
     try:
@@ -47,7 +51,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def bar_texts(values: Mapping[str, float]) -> dict[str, str]:
-    """What a progress bar shows of the last means: both losses, and the speed."""
+    """Return what a progress bar shows of the latest means: both losses, and the speed."""
     names = {"D": "loss_d", "G": "loss_g"}
     texts = {k: f"{values[name]:.3f}" for k, name in names.items() if name in values}
     if "images_per_second" in values:
@@ -56,22 +60,29 @@ def bar_texts(values: Mapping[str, float]) -> dict[str, str]:
 
 
 def held_to(kind: type, value: Any) -> Any:
-    """A value of a callback's state, which comes from a checkpoint and may be anything.
+    """Check and return a value of a callback's state, which is read from a checkpoint.
+
+    Args:
+        kind: The expected type; an int is accepted as a float.
+        value: The value.
 
     Raises:
-        ValueError: it is of another kind.
+        ValueError: The value is of another type.
     """
     whole = kind is float and isinstance(value, int)
     if isinstance(value, bool) or not (whole or isinstance(value, kind)):
-        raise ValueError(f"a callback's state has a {type(value).__name__} as {kind.__name__}")
+        raise ValueError(
+            f"a callback's state has a {type(value).__name__} instead of a {kind.__name__}"
+        )
     return value
 
 
 class Recurring(Callback):
-    """What acts whenever so many images were seen, at the end of epochs, and of the training.
+    """A callback that acts every n images, every n epochs, and at the end of the training.
 
     Attributes:
-        every_n_images, every_n_epochs: the rhythms; None for no such one.
+        every_n_images: Act whenever n more images have been seen; None not to.
+        every_n_epochs: Act at the end of every n-th epoch; None not to.
     """
 
     every_n_images: int | None = None
@@ -79,7 +90,7 @@ class Recurring(Callback):
     _seen = 0
 
     def act(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """What is done; it is asked more than once for the same images seen."""
+        """Do the callback's work; it may be called more than once at the same images seen."""
         raise NotImplementedError
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -89,7 +100,7 @@ class Recurring(Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         n = self.every_n_images
-        # What belongs to the last step comes before the checkpoint of it.
+        # The work of the last step must be done before its checkpoint is written.
         last = trainer.global_step == trainer.max_steps
         if last or (n is not None and pl_module.images_seen // n > self._seen // n):
             self.act(trainer, pl_module)
@@ -105,11 +116,19 @@ class Recurring(Callback):
 
 
 def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Trainer) -> bool:
-    """Whether `figures` are what a callback that monitors one of them waits for.
+    """Whether a callback that monitors a metric should react to an evaluation.
 
-    They may be of another callback that measures. Of the only one they must hold it, unless it is a
-    figure that there is not always, as a mean over modes where none was hit: such an evaluation
-    does not count.
+    Args:
+        monitor: The name of the monitored metric.
+        figures: The metrics that were measured.
+        trainer: The trainer with all callbacks.
+
+    Returns:
+        True if `figures` contain the metric. If they do not and several callbacks measure, False,
+        since another one may measure it. If only one does, False if the metric is one of its own
+        that was not defined this time (such as a mean over modes if none was covered), so that the
+        evaluation does not count. Otherwise True: the metric is one of the training itself, or
+        does not exist, which the caller then reports.
     """
     measuring = [c for c in trainer.callbacks if isinstance(c, Measures)]  # type: ignore[attr-defined]
     if monitor in figures or len(measuring) != 1:
@@ -118,14 +137,14 @@ def is_due(monitor: str | None, figures: Mapping[str, float], trainer: pl.Traine
 
 
 class Measures(Callback):
-    """A callback that logs figures at times of its own, which need not be the end of an epoch."""
+    """A callback that measures metrics, not necessarily at the end of an epoch."""
 
     def figures(self) -> set[str] | None:
-        """The names of its figures; None where they are not known before it measures."""
+        """Return the names of its metrics; None if they are not known before it measures."""
         return None
 
     def report(self, trainer: pl.Trainer, pl_module: Any, figures: dict[str, float]) -> None:
-        """Log `figures` of the generator as it is; callbacks that have `on_figures` are told."""
+        """Log metrics of the current generator, and pass them to every callback's `on_figures`."""
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in figures.items()})
         row = {**figures, "images_seen": pl_module.images_seen, "epoch": trainer.current_epoch}
         for logger in trainer.loggers:
@@ -137,7 +156,7 @@ class Measures(Callback):
 
 
 def may_log(callback: pl.Callback) -> bool:
-    """Whether a callback may log figures whose names nobody knows before."""
+    """Whether a callback may log metrics whose names are not known in advance."""
     module = type(callback).__module__
     if module.startswith("pytorch_lightning."):
         return isinstance(callback, LOGGING)
@@ -145,34 +164,35 @@ def may_log(callback: pl.Callback) -> bool:
 
 
 def check_watched(callbacks: Sequence[pl.Callback], logged: set[str] | None) -> None:
-    """Refuse a figure to wait for that nothing will measure, before the data are loaded.
+    """Reject a monitored metric that nothing will measure, before the data are loaded.
 
     Args:
-        logged: what the training itself logs; None where that is not known before.
+        callbacks: All callbacks.
+        logged: The metrics that the training itself logs; None if they are not known in advance.
 
     Raises:
-        ZooError: all that will be measured is known, and the figure is none of it.
+        ZooError: The names of all metrics are known, and the monitored one is not among them.
     """
     sets = [logged, *(c.figures() for c in callbacks if isinstance(c, Measures))]
     if None in sets or any(map(may_log, callbacks)):
         return
-    known = sorted(set().union(*(names or () for names in sets)))
+    measured = sorted(set().union(*(names or () for names in sets)))
     for callback in callbacks:
         watched = callback.watched() if isinstance(callback, Callback) else {}
         for option, figure in watched.items():
-            if figure not in known:
+            if figure not in measured:
                 raise ZooError(
-                    f"{option}={figure} is not measured.{suggest(figure, known)} Measured are: "
-                    f"{listing(known)}; the figures of a metric with callbacks=evaluate and "
+                    f"{option}={figure} is not measured.{suggest(figure, measured)} This training "
+                    f"measures: {listing(measured)}; add a metric with callbacks=evaluate and "
                     "'callbacks.evaluate.metrics=[NAME]'"
                 )
 
 
 def check_directions(callbacks: Sequence[pl.Callback]) -> None:
-    """Refuse to keep the worst checkpoint, or to wait for worse figures, before data are loaded.
+    """Reject callbacks that monitor a metric in the wrong direction, before the data are loaded.
 
     Raises:
-        ZooError: `mode=min` of a figure that is better the higher it is.
+        ZooError: A callback has `mode=min` for a metric of which higher values are better.
     """
     for callback in callbacks:
         if not isinstance(callback, Callback) or getattr(callback, "mode", "") != "min":
@@ -180,8 +200,8 @@ def check_directions(callbacks: Sequence[pl.Callback]) -> None:
         for option, figure in callback.watched().items():
             if figure in LOGGED:
                 continue
-            from zoo.metrics.choice import is_better_higher  # seconds of scientific libraries
+            from zoo.metrics.choice import is_better_higher  # takes seconds to import
 
             if is_better_higher(figure):
                 right = f"{option.rpartition('.')[0]}.mode=max"
-                raise ZooError(f"{option}={figure} is better the higher it is: set {right}.")
+                raise ZooError(f"{option}={figure}: higher values are better, so set {right}.")

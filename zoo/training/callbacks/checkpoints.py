@@ -1,4 +1,4 @@
-"""Checkpoints by images seen, written atomically; the last one, also on Ctrl-C."""
+"""Checkpoints by images seen, written atomically, and a last one when the training is stopped."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from zoo.training.callbacks.logs import log_checkpoint
 from zoo.training.window import NonFiniteError
 
 _VOTE_EVERY = 10
-"""Steps between two questions to all processes whether one was told to stop."""
+"""How many steps apart all processes agree on whether one of them has been told to stop."""
 
 STOPPING = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-    if hasattr(signal, name)  # not everywhere
+    if hasattr(signal, name)  # Windows does not have all of them
 )
 """Signals that end a training with a checkpoint."""
 
@@ -39,23 +39,25 @@ STOPPING = tuple(
 class Checkpoints(Callback, pl.callbacks.Checkpoint):
     """Writes `checkpoints/last.ckpt`, `images_NNNNNNNNN.ckpt` every n images, and `best.ckpt`.
 
-    `previous.ckpt` is the last one before: resuming takes it where `last.ckpt` is damaged or lost.
+    `previous.ckpt` is the one before `last.ckpt`; a run resumes from it if `last.ckpt` is damaged
+    or missing.
 
-    Ctrl-C lets the running step end, writes `last.ckpt` and stops, so that the run can be resumed
-    to the same weights that it would have reached. A second Ctrl-C stops at once. So do the signals
-    with which batch systems and containers end a program (SIGTERM), with which SLURM warns of the
-    end (SIGUSR1), and that a closed terminal sends (SIGHUP).
+    Ctrl-C finishes the current step, writes `last.ckpt` and stops; a second Ctrl-C stops at once. A
+    run resumed from this checkpoint reaches the same weights as if it had not been stopped. SIGTERM
+    (sent by batch systems and containers), SIGUSR1 (by SLURM, shortly before the end of a job) and
+    SIGHUP (by a terminal that is closed) have the same effect as the first Ctrl-C.
 
     Args:
-        folder: the run's folder.
-        every_n_images: keep a numbered checkpoint whenever n more images were seen; null for none.
-        every_n_epochs: renew `last.ckpt` every n epochs, and always at the end.
-        monitor: a logged metric, for instance `fid`; null for no `best.ckpt`.
-        mode: whether a low or a high value of `monitor` is better.
+        folder: The run's folder.
+        every_n_images: Keep a numbered checkpoint whenever n more images have been seen; null for
+            none.
+        every_n_epochs: Write `last.ckpt` every n epochs, and always at the end.
+        monitor: The logged metric that determines `best.ckpt`, for instance `fid`; null for none.
+        mode: Whether low or high values of `monitor` are better.
 
     Attributes:
-        last: the newest checkpoint.
-        stopped_by: the signal that told the process to stop.
+        last: The path of the newest checkpoint.
+        stopped_by: The signal that told the process to stop; None if there was none.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
 
     @property
     def previous(self) -> Path:
-        """The one before, which resuming takes where the last one is damaged or lost."""
+        """The path of the checkpoint before the last one."""
         return self.folder / "previous.ckpt"
 
     def watched(self) -> dict[str, str]:
@@ -98,10 +100,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         return {"best_score": self.best_score, "monitor": self.monitor, "mode": self.mode}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        kept = (self.folder / "best.ckpt").is_file()  # not so in a new folder
+        has_best = (self.folder / "best.ckpt").is_file()  # not if the run resumes in a new folder
         before = [state_dict.get("monitor", self.monitor), state_dict.get("mode", self.mode)]
         best = held_to(float, state_dict["best_score"])
-        if kept and before == [self.monitor, self.mode]:
+        if has_best and before == [self.monitor, self.mode]:
             self.best_score = best
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -110,7 +112,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         self._terminals = [number for number in (1, 2) if os.isatty(number)]
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
                     self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
@@ -120,14 +122,14 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
             return
         self.stopped_by = signal.Signals(number)
         if number == getattr(signal, "SIGHUP", None):
-            # The terminal has gone: writing to it would fail before the checkpoint is written.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
+            # The terminal is gone, so that printing would fail before the checkpoint is written.
+            null = os.open(os.devnull, os.O_WRONLY)
             for terminal in self._terminals:
-                os.dup2(nowhere, terminal)
-            os.close(nowhere)
+                os.dup2(null, terminal)
+            os.close(null)
         if number == signal.SIGINT:
-            # Not print, which might be interrupted in the middle of itself.
-            os.write(2, b"\nfinishing the step; Ctrl-C again stops at once\n")
+            # Not `print`, which this handler may have interrupted.
+            os.write(2, b"\nfinishing the step; press Ctrl-C again to stop at once\n")
 
     def _release(self) -> None:
         for number, handler in self._handlers.items():
@@ -149,8 +151,8 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
             self._give_to_loggers(trainer, pl_module)
             raise KeyboardInterrupt
         if trainer.should_stop or trainer.global_step == trainer.max_steps:
-            # Now rather than at the end, when Lightning has closed the epoch: a longer run goes on
-            # in the middle of this one.
+            # Here, not at the end of the training, when Lightning has closed the epoch: a longer
+            # run can then resume in the middle of the epoch.
             self.save(trainer, pl_module)
 
     def _told_to_stop(self, trainer: pl.Trainer, batch_idx: int) -> bool:
@@ -161,8 +163,8 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         return trainer.strategy.reduce_boolean_decision(self.stopped_by is not None, all=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        known = self.monitor in trainer.callback_metrics
-        if self.monitor is not None and (known or not _logged_later(trainer)):
+        measured = self.monitor in trainer.callback_metrics
+        if self.monitor is not None and (measured or not _logged_later(trainer)):
             self.save_if_best(trainer, pl_module)
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self.save(trainer, pl_module)
@@ -173,10 +175,10 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         self._give_to_loggers(trainer, pl_module)
 
     def _give_to_loggers(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Give the best and the last checkpoint to loggers that were asked to keep some."""
+        """Pass the best and the last checkpoint to loggers that keep checkpoints."""
         best = self.folder / "best.ckpt"
         if trainer.is_global_zero:
-            if best.is_file() and math.isfinite(self.best_score):  # else an earlier monitor's
+            if best.is_file() and math.isfinite(self.best_score):  # not that of another monitor
                 facts = {str(self.monitor): self.best_score}
                 log_checkpoint(trainer, best, ["best"], facts, final=True)
             log_checkpoint(trainer, self.last, ["latest"], _facts(pl_module), final=True)
@@ -185,36 +187,37 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         self._release()
 
     def on_figures(self, trainer: pl.Trainer, pl_module: Any, figures: Mapping[str, float]) -> None:
-        """Called when a callback has logged figures at a time of its own."""
+        """Update `best.ckpt` after a callback has measured."""
         if is_due(self.monitor, figures, trainer):
             self.save_if_best(trainer, pl_module)
 
     def save_if_best(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write `best.ckpt` if the monitored metric is better than ever before.
 
-        It is asked at the end of every epoch, and by whoever measures at another time.
+        This is called at the end of every epoch, and whenever a callback has measured.
         """
         if self.monitor is None:
             return
         if self.monitor not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
+            logged = ", ".join(sorted(trainer.callback_metrics))
             raise ZooError(
-                f"callbacks.checkpoints.monitor={self.monitor} is not logged; logged are: {known}."
+                f"callbacks.checkpoints.monitor={self.monitor} is not logged; this training logs: "
+                f"{logged}."
             )
         score = float(trainer.callback_metrics[self.monitor])
         better = score < self.best_score if self.mode == "min" else score > self.best_score
-        # Of several processes one decides for all: they save together, and clocks differ.
+        # The first process decides for all: they save together, but their timings may differ.
         better, score = trainer.strategy.broadcast((better, score))
         if better:
             self.best_score = score
             self.save(trainer, pl_module, self.folder / "best.ckpt")
 
     def save(self, trainer: pl.Trainer, pl_module: Any, path: Path | None = None) -> None:
-        """Write the state as it is now to `path` and to `last.ckpt`, replacing them in one go.
+        """Write the current state to `path`, if given, and to `last.ckpt`; both are replaced whole.
 
         Raises:
-            NonFiniteError: losses or weights are not finite; the files then stay as they are.
-            ZooError: the folder cannot be written.
+            NonFiniteError: Losses or weights are not finite; the files are then left unchanged.
+            ZooError: The files cannot be written.
         """
         pl_module.check_finite()
         if path is None and self._written == pl_module.images_seen:
@@ -224,7 +227,7 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
         temporary = self.folder / ".writing.ckpt.tmp"
         copy = None if path is None else path.with_name(f".{path.name}.tmp")
         try:
-            # On every process, as Lightning wants it; with the optimizers.
+            # Lightning needs this call on every process. The checkpoint includes the optimizers.
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
                 if path is not None and copy is not None:
@@ -238,14 +241,14 @@ class Checkpoints(Callback, pl.callbacks.Checkpoint):
                 with contextlib.suppress(OSError):
                     if partial is not None:
                         partial.unlink()
-            before = " The one written before it is untouched." if self.last.is_file() else ""
+            hint = " The previous checkpoint is unchanged." if self.last.is_file() else ""
             raise OwnError(
-                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{before}"
+                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}.{hint}"
             ) from error
 
 
 def _facts(pl_module: Any) -> dict[str, Any]:
-    """What a logger keeps beside a checkpoint."""
+    """Return the metadata that loggers store with a checkpoint."""
     described = pl_module.describe()
     return {
         "images_seen": described["images_seen"],
@@ -257,15 +260,15 @@ def _facts(pl_module: Any) -> dict[str, Any]:
 
 
 def _logged_later(trainer: pl.Trainer) -> bool:
-    """Whether a callback may log figures at times that need not be the end of this epoch."""
+    """Whether a callback may log metrics at other times than the end of an epoch."""
     return any(isinstance(c, Measures) or may_log(c) for c in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def check_weights(gan: Any) -> None:
-    """Refuse weights that no training recovers from, which would spoil a checkpoint.
+    """Reject weights from which no training recovers, before they get into a checkpoint.
 
     Raises:
-        NonFiniteError: a weight is NaN or infinite.
+        NonFiniteError: A weight is NaN or infinite.
     """
     for kind in ("generator", "discriminator"):
         network = getattr(gan, kind)

@@ -1,4 +1,4 @@
-"""What goes wrong in a running training, said in words with what to try."""
+"""Diagnostics of a running training: trouble is reported with advice on what to try."""
 
 from __future__ import annotations
 
@@ -27,29 +27,31 @@ from zoo.training.passes import packs_of
 from zoo.training.terms import named
 
 PROBE = 64
-"""Images of each kind that are looked at."""
+"""The number of real and of generated images in a probe."""
 READ = 500
-"""Images whose classes are read."""
+"""The number of generated images that are classified at a time."""
 READ_OF_MANY = 2000
-"""Images read where there are more than `MAX_CLASSES` modes, as in Stacked-MNIST."""
+"""The number classified if there are more than `MAX_CLASSES` modes, as in Stacked-MNIST."""
 MATURE = 10
-"""Times `after_images` after which every class should occur; before, those seen once."""
+"""Every class is expected after this many times `after_images`; before, only those seen once."""
 
 
 @callback("diagnostics")
 class Diagnose(Callback):
     """Looks for a saturated D, a collapsing or diverging G, idle penalties and lost modes.
 
-    Each kind is told at most once per epoch: printed, and kept in `diagnostics.json` in the run's
-    folder. The probe leaves weights, buffers and random numbers as they were.
+    Each kind of trouble is reported at most once per epoch: it is printed, and written to
+    `diagnostics.json` in the run's folder. The checks do not change weights, buffers or the state
+    of random number generators.
 
     Args:
-        folder: the run's folder.
-        every_n_steps: look after every n-th step, and at the end of each epoch.
-        after_images: real images seen before the first look, since every GAN starts badly.
+        folder: The run's folder.
+        every_n_steps: Check after every n-th step, and at the end of each epoch.
+        after_images: The number of real images seen before the first check, since every GAN starts
+            badly.
 
     Attributes:
-        found: everything that was reported.
+        found: All findings so far.
     """
 
     def __init__(
@@ -78,15 +80,15 @@ class Diagnose(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         findings = [symptoms.Finding(**f) for f in state_dict["findings"]]
-        for found in findings:
-            held_to(int, found.epoch)
-            held_to(str, found.kind)
-            held_to(str, found.sentence)
+        for finding in findings:
+            held_to(int, finding.epoch)
+            held_to(str, finding.kind)
+            held_to(str, finding.sentence)
         self.found.findings = findings
         seen = state_dict["modes_seen"]
         self._modes_seen = None if seen is None else held_to(Tensor, seen)
         self._most_modes = held_to(int, state_dict["most_modes"])
-        for name, norms in self._norms.items():  # which older checkpoints have not
+        for name, norms in self._norms.items():  # not in older checkpoints
             norms.extend(held_to(float, n) for n in state_dict.get("norms", {}).get(name, ()))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -103,28 +105,28 @@ class Diagnose(Callback):
     ) -> None:
         self._last = batch
         if (batch_idx + 1) % self.every_n_steps == 0:
-            self._look(trainer, pl_module, batch)
+            self._probe(trainer, pl_module, batch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self._last is not None:
-            self._look(trainer, pl_module, self._last)
+            self._probe(trainer, pl_module, self._last)
             self._report(trainer, "modes", self._modes(pl_module))
         self._last = None
 
-    def _look(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
-        # All processes look, for batch norm may be of all of them; the first one tells.
+    def _probe(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
+        # On all processes, since batch norm may be synchronized; only the first one reports.
         if pl_module.images_seen < self.after_images:
             return
         images, labels = pair(batch)
         probe = PROBE - PROBE % packs_of(pl_module.regularizers)
         real = images[:probe] if images.is_floating_point() else to_float(images[:probe])
         y = None if labels is None else labels[:probe]
-        given = y if pl_module.generator.num_classes else None
-        judged = y if pl_module.discriminator.num_classes else None
+        y_g = y if pl_module.generator.num_classes else None
+        y_d = y if pl_module.discriminator.num_classes else None
         with _untouched(pl_module.generator), _untouched(pl_module.discriminator):
-            fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), given)
-            of_real, of_fake = (
-                pl_module.discriminate(x.to(fake.dtype), judged).scores for x in (real, fake)
+            fake = pl_module.generator(pl_module.generator.sample_latent(len(real)), y_g)
+            real_scores, fake_scores = (
+                pl_module.discriminate(x.to(fake.dtype), y_d).scores for x in (real, fake)
             )
         report = self._report
         regularizers = named(list(pl_module.regularizers))
@@ -136,14 +138,14 @@ class Diagnose(Callback):
         batch_size = getattr(trainer.datamodule, "batch_size", len(images))  # type: ignore[attr-defined]
         start = symptoms.start_gamma(real.shape[-2:], batch_size)
         head = getattr(pl_module.discriminator, "head", None)
-        if not getattr(head, "replaces_loss", False):  # else the loss says nothing of D
-            with forked_random():  # a loss may draw its margins
+        if not getattr(head, "replaces_loss", False):  # otherwise, the loss is not used
+            with forked_random():  # some losses draw random numbers
                 saturated = symptoms.discriminator_saturated(
-                    pl_module.loss, of_real, of_fake, strengths, start
+                    pl_module.loss, real_scores, fake_scores, strengths, start
                 )
             report(trainer, "D", saturated)
-        blinding = strengths if symptoms.blind(of_real, of_fake) else None
-        collapsed = symptoms.generator_collapsed(fake, real, given, blinding, start)
+        blinding = strengths if symptoms.blind(real_scores, fake_scores) else None
+        collapsed = symptoms.generator_collapsed(fake, real, y_g, blinding, start)
         report(trainer, "G", collapsed)
         ran_away = symptoms.images_ran_away(fake, real, strengths, start)
         report(trainer, "images", ran_away)
@@ -157,7 +159,7 @@ class Diagnose(Callback):
                 report(trainer, name, regularizer.diagnose(pl_module.shown[name]))
 
     def _modes(self, pl_module: Any) -> str | None:
-        """Classes that a sample of all of them does not hold, or no longer."""
+        """Check whether generated images lack classes that they should have, or had before."""
         if self._reader is None or pl_module.images_seen < self.after_images:
             return None
         counts = self._count(pl_module.generator, self._reader)
@@ -175,7 +177,7 @@ class Diagnose(Callback):
         return symptoms.modes_lost(counts, names, None if mature else before)
 
     def _count(self, generator: Any, reader: Features) -> Tensor:
-        """Images read as each mode, (K,), of a generator asked for all of its classes."""
+        """Count the generated images classified as each mode, (K,), with labels drawn evenly."""
         modes = reader.classes_of(generator.channels)
         counts = torch.zeros(modes, dtype=torch.int64)
         with _untouched(generator):
@@ -208,9 +210,12 @@ class Diagnose(Callback):
 
 @contextmanager
 def _untouched(network: nn.Module) -> Iterator[None]:
-    """Without gradients, in training mode; buffers, mode and random numbers are restored after."""
+    """Return a context without gradients in which the network is in training mode.
+
+    Its buffers, its mode and the state of the random number generators are restored afterwards.
+    """
     was_training = network.training
-    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    saved = [(buffer, buffer.clone()) for buffer in network.buffers()]
     network.train()
     try:
         with torch.no_grad(), forked_random():
@@ -218,5 +223,5 @@ def _untouched(network: nn.Module) -> Iterator[None]:
     finally:
         network.train(was_training)
         with torch.no_grad():
-            for buffer, value in kept:
+            for buffer, value in saved:
                 buffer.copy_(value)

@@ -1,4 +1,4 @@
-"""The end of a training whose figures get no better."""
+"""Early stopping: ending a training whose metric does not improve any more."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from zoo.training.callbacks.base import Callback, Measures, held_to, is_due
 
 @callback("early_stopping")
 class EarlyStopping(Callback):
-    """Ends a training once a figure has got no better for `patience` evaluations.
+    """Ends a training once a metric has not improved for `patience` evaluations.
 
-    Lightning's own looks once an epoch; this one looks whenever `callbacks.evaluate` (or another
-    callback that measures) has measured, also in the middle of an epoch. With
-    `callbacks.checkpoints.monitor` on the same figure `best.ckpt` is the best of the training.
+    Lightning's own early stopping checks once per epoch. This callback checks after each evaluation
+    by `callbacks.evaluate` (or another callback that measures), even in the middle of an epoch. If
+    `callbacks.checkpoints.monitor` names the same metric, `best.ckpt` is the best checkpoint of the
+    training.
 
     Args:
-        monitor: a figure that is measured, for instance `fid`.
-        mode: whether a low or a high value of `monitor` is better.
-        patience: evaluations without a better value, after which the training ends.
-        min_delta: by how much a value has to be better than the best one to count.
+        monitor: The metric to monitor, for instance `fid`.
+        mode: Whether low or high values of `monitor` are better.
+        patience: The number of evaluations without improvement after which the training ends.
+        min_delta: The smallest change in the metric that counts as an improvement.
 
     Attributes:
-        best: the best value so far.
-        waited: evaluations since.
+        best: The best value so far.
+        waited: The number of evaluations since.
     """
 
     needs_figures = True
@@ -62,19 +63,19 @@ class EarlyStopping(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if not any(isinstance(c, Measures) for c in trainer.callbacks):  # type: ignore[attr-defined]
             raise ZooError(
-                "callbacks.early_stopping needs figures, and nothing measures them: take "
-                "callbacks=early_stopping, which brings callbacks.evaluate along."
+                "callbacks.early_stopping needs metrics, but no callback measures any: use "
+                "callbacks=early_stopping, which includes callbacks.evaluate."
             )
 
     def on_figures(self, trainer: pl.Trainer, pl_module: Any, figures: Mapping[str, float]) -> None:
-        """Called when a callback has measured."""
+        """Check the metrics that a callback has just measured."""
         if not is_due(self.monitor, figures, trainer):
             return
         if self.monitor not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
+            logged = ", ".join(sorted(trainer.callback_metrics))
             raise ZooError(
-                f"callbacks.early_stopping.monitor={self.monitor} is not measured; there are: "
-                f"{known}."
+                f"callbacks.early_stopping.monitor={self.monitor} is not measured; this training "
+                f"measures: {logged}."
             )
         value = float(trainer.callback_metrics[self.monitor])
         gain = self.best - value if self.mode == "min" else value - self.best
@@ -86,7 +87,7 @@ class EarlyStopping(Callback):
             trainer.should_stop = True
             if trainer.is_global_zero:
                 print(
-                    f"\nnote: the training ends early, for {self.monitor} has been no better than "
+                    f"\nnote: the training ends early, since {self.monitor} has not improved on "
                     f"{self.best:.4g} in {self.waited} evaluations "
                     "(callbacks.early_stopping.patience)."
                 )

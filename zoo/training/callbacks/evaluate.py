@@ -1,4 +1,4 @@
-"""Figures during training: every n images, logged, with their protocol, for the best checkpoint."""
+"""Evaluating the generator during training, with metrics logged and stored with their protocol."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from zoo.training.callbacks.logs import log_table
 
 @callback("evaluate")
 class Evaluate(Recurring, Measures):
-    """Scores the generator while it is trained, as `task=evaluate` does afterwards.
+    """Evaluates the generator during training, as `task=evaluate` does afterwards.
 
-    The figures are logged under their names (`fid`, `precision`, ...) and written to
-    `evaluations/` in the run's folder; `callbacks.checkpoints.monitor=fid` keeps the best
-    checkpoint by them. Training's random numbers are left as they were.
+    The metrics are logged under their names (`fid`, `precision`, ...) and written to `evaluations/`
+    in the run's folder. With `callbacks.checkpoints.monitor=fid`, they determine the best
+    checkpoint. The random numbers of the training are not affected.
 
     Args:
-        folder: the run's folder.
-        every_n_images: evaluate whenever n more real images were seen; null for no such rhythm.
-        every_n_epochs: evaluate at the end of every n-th epoch; null for no such rhythm.
-        metrics: names, one with options as `{name: kid, subsets: 50}`; null takes those that make
-            sense.
-        features: name of the feature network; null takes the one for the data set.
-        n: generated images: fewer are faster, and give a higher FID.
-        split: of the data set, to compare with.
-        seed: of latents, labels and subsets, the same every time.
-        batch_size: images generated and looked at together.
+        folder: The run's folder.
+        every_n_images: Evaluate whenever n more real images have been seen; null not to.
+        every_n_epochs: Evaluate at the end of every n-th epoch; null not to.
+        metrics: The names of the metrics, or with options, `{name: kid, subsets: 50}`; null for
+            those that suit the data set.
+        features: The name of the feature network; null for the one that suits the data set.
+        n: The number of generated images. Fewer are faster, but give a higher FID.
+        split: The split of the data set to compare with.
+        seed: The seed of latents, labels and subsets, the same for each evaluation.
+        batch_size: The number of images generated at a time.
 
     Attributes:
-        last: the newest result.
+        last: The newest result.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Evaluate(Recurring, Measures):
         return {"figures": figures, "protocol": self.folder}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        # on every process, so that they fail together where something is missing
+        # On every process, so that all of them fail together if something is missing.
         with forked_random():
             self._reference = reference_of(trainer.datamodule, self.split)  # type: ignore[attr-defined]
             name = self.features or default_features(self._reference)
@@ -102,7 +102,7 @@ class Evaluate(Recurring, Measures):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_train_end(trainer, pl_module)
-        if trainer.is_global_zero:  # all evaluations, those before a resume too
+        if trainer.is_global_zero:  # a table of all evaluations, including those before a resume
             results = read_results(
                 sorted(f for f in self.folder.glob("images_*.json") if f.stem[7:].isdigit())
             )
@@ -113,7 +113,7 @@ class Evaluate(Recurring, Measures):
             log_table(trainer.loggers, "figures", rows, trainer.global_step)
 
     def evaluate(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Score the generator as it is now; nothing is done twice for the same images seen."""
+        """Evaluate the current generator, unless this has been done at the same images seen."""
         seen = pl_module.images_seen
         if seen == self._evaluated:
             return

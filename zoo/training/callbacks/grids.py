@@ -1,4 +1,4 @@
-"""Grids of what a generator makes of latents that stay the same."""
+"""Grids of generated images, always made from the same latents."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from zoo.inference.images import grid
 from zoo.training.callbacks.base import evaluation_mode
 
 MOST = 10_000
-"""Pictures of a grid, which are made together."""
+"""The most images in a grid, since all of them are generated in one batch."""
 
 
 class FixedGrid:
-    """Draws a grid of the same latents each time; a conditional GAN gets a column per class.
+    """Draws grids of images made from the same latents; a conditional GAN gets a column per class.
 
     Args:
-        name: of the callback, for sentences.
-        rows: rows of the grid.
-        columns: columns of an unconditional grid.
-        max_classes: columns of a conditional one at most.
-        seed: of the latents.
-        scale: whole factor by which pixels are repeated; None shows small images at 64 pixels.
+        name: The name of the callback, for messages.
+        rows: The number of rows.
+        columns: The number of columns of an unconditional grid.
+        max_classes: The largest number of columns of a conditional grid.
+        seed: The seed of the latents.
+        scale: The integer factor by which images are enlarged; None enlarges small ones to 64
+            pixels.
 
     Raises:
-        ZooError: the grid is too large.
+        ZooError: The grid is too large.
     """
 
     def __init__(
@@ -45,22 +46,25 @@ class FixedGrid:
         if rows * max(columns, max_classes) > MOST:
             raise ZooError(
                 f"callbacks.{name}: rows={rows} by columns={columns} (max_classes={max_classes}) "
-                f"are more than {MOST:,} pictures."
+                f"are more than {MOST:,} images."
             )
         self.rows, self.columns, self.max_classes = rows, columns, max_classes
         self.seed, self.scale = seed, scale
 
     def draw(self, pl_module: Any) -> Image.Image:
-        """The grid of what the generator makes now, with the names of the classes above it."""
+        """Draw a grid of images from the current generator, with the classes' names above it."""
         images, labels = self._sample(pl_module)
         names = pl_module.data.get("class_names") or list(map(str, range(self.max_classes)))
         columns = self.columns if labels is None else len(labels) // self.rows
-        heads = [names[i] for i in labels[:columns].tolist()] if labels is not None else []
+        headings = [names[i] for i in labels[:columns].tolist()] if labels is not None else []
         modes = modes_of(pl_module.data)
-        return grid(images, columns, heads=heads, scale=self.scale, modes=modes)
+        return grid(images, columns, heads=headings, scale=self.scale, modes=modes)
 
     def _sample(self, pl_module: Any) -> tuple[Tensor, Tensor | None]:
-        """Images from the averaged generator, in eval mode; training's randomness is untouched."""
+        """Return images of the averaged generator and their labels.
+
+        The random numbers of the training are not affected.
+        """
         network = pl_module.sampled_generator
         labels = None
         number = self.rows * self.columns
@@ -70,9 +74,9 @@ class FixedGrid:
             number = len(labels)
         random = torch.Generator().manual_seed(self.seed)
         z = network.sample_latent(number, generator=random)
-        if labels is not None:  # one latent a row: classes differ, the style stays
+        if labels is not None:  # one latent per row, so that only the class changes along it
             z = z[: self.rows].repeat_interleave(number // self.rows, 0)
-        # Some networks draw noise inside.
+        # Some networks draw noise in their forward pass.
         with evaluation_mode(network), torch.no_grad(), forked_random():
             torch.manual_seed(self.seed)
             images = network(z, labels)

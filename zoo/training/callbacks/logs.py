@@ -1,7 +1,7 @@
-"""What callbacks give to those loggers that take it: pictures, files, tables, checkpoints.
+"""Passing images, files, tables and checkpoints to the loggers that support them.
 
-What a logger cannot take, because its server is not reached or its disk is full, is lost to its log
-and not to the training, which goes on with a warning: the files lie in the run's folder.
+If a logger fails, because its server cannot be reached or a disk is full, the training continues
+with a warning. Only that log is incomplete: the files themselves are in the run's folder.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from zoo.core.errors import ZooWarning
 
 
 @contextmanager
-def _not_ending_the_training(logger: Any, what: str) -> Iterator[None]:
+def _warn_on_failure(logger: Any, item: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # of a client library, which may raise anything
+    except Exception as error:  # client libraries may raise anything
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(
-            f"{type(logger).__name__} did not take {what} ({reason}).", ZooWarning, stacklevel=3
+            f"{type(logger).__name__} could not log {item} ({reason}).", ZooWarning, stacklevel=3
         )
 
 
 def log_picture(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
-    """Give a picture to every logger that takes some."""
+    """Log an image to every logger that supports images."""
     for logger in trainer.loggers:
-        with _not_ending_the_training(logger, f"the picture {name!r}"):
+        with _warn_on_failure(logger, f"the image {name!r}"):
             if hasattr(logger, "log_image"):
                 logger.log_image(name, [picture], step=trainer.global_step)
             elif isinstance(logger, pl.loggers.TensorBoardLogger):  # Lightning's own
@@ -42,35 +42,39 @@ def log_picture(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
 
 
 def log_file(trainer: pl.Trainer, name: str, file: Path) -> None:
-    """Give a finished file to every logger that keeps some."""
+    """Log a finished file to every logger that stores files."""
     for logger in trainer.loggers:
         if hasattr(logger, "log_file"):
-            with _not_ending_the_training(logger, file.name):
+            with _warn_on_failure(logger, file.name):
                 logger.log_file(name, file, trainer.global_step)
 
 
 def log_table(loggers: list[Any], name: str, rows: list[dict[str, Any]], step: int) -> None:
-    """Give a table to every logger that keeps some; an empty cell where a row has no such value."""
+    """Log a table to every logger that supports tables; values missing in a row are None."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for logger in loggers:
         if hasattr(logger, "log_table"):
             data = [[row.get(column) for column in columns] for row in rows]
-            with _not_ending_the_training(logger, f"the table {name!r}"):
+            with _warn_on_failure(logger, f"the table {name!r}"):
                 logger.log_table(name, columns, data, step=step)
 
 
 def log_checkpoint(
     trainer: pl.Trainer, file: Path, aliases: list[str], facts: dict[str, Any], final: bool
 ) -> None:
-    """Give a checkpoint to every logger that was asked to keep some.
+    """Pass a checkpoint to every logger that was configured to store checkpoints.
 
     Args:
-        facts: that are kept beside it.
-        final: it is the last or the best of the training; others are for those that keep all.
+        trainer: The trainer with the loggers.
+        file: The checkpoint.
+        aliases: Its names in the logger, for instance `best`.
+        facts: Metadata to store with it.
+        final: Whether it is the last or the best checkpoint of the training; any others go only to
+            loggers that store all checkpoints.
     """
     loggers: list[Any] = trainer.loggers
     for logger in loggers:
         keeps = getattr(logger, "keeps_models", False)
         if keeps and (final or keeps == "all"):
-            with _not_ending_the_training(logger, file.name):
+            with _warn_on_failure(logger, file.name):
                 logger.log_checkpoint(file, aliases, facts)

@@ -1,4 +1,4 @@
-"""A table of the networks' layers with their parameters."""
+"""A table of the networks' layers and the numbers of their parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from zoo.training.callbacks.base import Callback
 
 @callback("model_summary")
 class ModelSummary(Callback):
-    """Prints a table of all layers with their parameters, and keeps it as `model.txt`.
+    """Prints a table of all layers with their numbers of parameters, and saves it as `model.txt`.
 
     Args:
-        folder: the run's folder.
-        max_depth: layers inside layers that have rows of their own: 1 for the networks alone, -1
-            for all.
+        folder: The run's folder.
+        max_depth: The depth of nested layers that get rows of their own: 1 for the networks only,
+            -1 for all layers.
     """
 
     def __init__(self, folder: str, max_depth: Annotated[int, at_least(-1)] = 2) -> None:

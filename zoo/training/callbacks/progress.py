@@ -1,4 +1,4 @@
-"""The progress bar: both losses and images per second, renewed a few times a second."""
+"""The progress bar, which shows both losses and the images per second."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from zoo.training.callbacks.base import Callback, bar_texts
 
 @callback("progress")
 class Progress(Callback, pl.callbacks.TQDMProgressBar):
-    """Lightning's bar with `D`, `G` and `images/s`, renewed by the clock.
+    """Lightning's progress bar with `D`, `G` and `images/s`, updated at fixed time intervals.
 
-    A bar renewed every n steps would either cost a fast step half its time or look dead in a slow
-    one. In a file or a pipe, where every renewal stays, it is renewed at most every 10 s.
+    A bar updated every n steps would either take half the time of fast steps or seem to hang during
+    slow ones. In a file or a pipe, where every update adds a line, there are at least 10 seconds
+    between updates.
 
     Args:
-        every_seconds: the time between two renewals.
+        every_seconds: The time between two updates.
     """
 
     def __init__(self, every_seconds: Annotated[float, at_least(0)] = 0.25) -> None:
@@ -35,8 +36,8 @@ class Progress(Callback, pl.callbacks.TQDMProgressBar):
         super().on_train_start(*arguments)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        with contextlib.suppress(TypeError):  # there is none yet
-            self.train_progress_bar.close()  # so that what is told begins a line of its own
+        with contextlib.suppress(TypeError):  # there is no bar yet
+            self.train_progress_bar.close()  # so that the error message starts on a new line
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

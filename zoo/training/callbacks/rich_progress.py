@@ -1,4 +1,4 @@
-"""The progress bar of the package `rich`, in the place of the plain one."""
+"""A progress bar of the package `rich`, instead of the plain one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from zoo.training.lightning_internals import RichBar
 
 @callback("rich_progress")
 class RichProgress(Callback, RichBar):
-    """A coloured bar with `D`, `G` and `images/s`, renewed once a second; needs the package rich.
+    """A colored progress bar with `D`, `G` and `images/s`, updated once per second; needs `rich`.
 
-    It takes the place of `callbacks.progress`: of several bars the last one chosen is shown.
+    It replaces `callbacks.progress`: if several progress bars are chosen, the last one is shown.
 
     Args:
-        leave: keep the bar of each epoch in the terminal.
+        leave: Whether to keep the bar of each epoch in the terminal.
     """
 
     def __init__(self, leave: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Grids of samples during training, from latents that stay the same."""
+"""Grids of samples during training, always made from the same latents."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from zoo.training.callbacks.logs import log_picture
 
 @callback("samples")
 class SampleGrid(Recurring):
-    """Writes `samples/images_NNNNNNNNN.png`, of the same latents each time: one sees them form.
+    """Writes grids of samples from the same latents each time, `samples/images_NNNNNNNNN.png`.
 
-    A conditional GAN gets a column per class (the first `max_classes`), in order and named.
+    A conditional GAN gets one column per class, with its name, for the first `max_classes` classes.
 
     Args:
-        folder: the run's folder.
-        every_n_epochs: a grid at the end of every n-th epoch, and always at the start and the end
-            of a training; where one is continued there is one already.
-        every_n_images: a grid whenever n more real images were seen; null for none.
-        rows: rows of the grid.
-        columns: columns of an unconditional grid.
-        max_classes: columns of a conditional one at most.
-        seed: of the latents.
+        folder: The run's folder.
+        every_n_epochs: Write a grid at the end of every n-th epoch, and always at the start (unless
+            the run resumes and has grids already) and at the end of the training.
+        every_n_images: Write a grid whenever n more real images have been seen; null not to.
+        rows: The number of rows.
+        columns: The number of columns of an unconditional grid.
+        max_classes: The largest number of columns of a conditional grid.
+        seed: The seed of the latents.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SampleGrid(Recurring):
 
     @rank_zero_only
     def write(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write a grid of what the generator makes now, and give it to loggers of images."""
+        """Write a grid of images from the current generator, and log it."""
         path = self.folder / f"images_{pl_module.images_seen:09d}.png"
         if path == self.last:
             return

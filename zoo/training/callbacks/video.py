@@ -1,4 +1,4 @@
-"""A video of the training: the same latents, from noise to pictures."""
+"""A video of the training: how images of the same latents develop from noise."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ from zoo.training.callbacks.grids import FixedGrid
 from zoo.training.callbacks.logs import log_file
 
 _LINE = 18
-"""Pixels below a grid, for the words."""
+"""The height in pixels of the caption below a grid."""
 FASTEST = 50
-"""Frames a second that are shown of a video, as browsers do."""
+"""The highest frame rate of a video; browsers do not show more frames per second."""
 FRAMES_MEMORY = 2**29
-"""Bytes that the frames of a video take while it is written."""
+"""The most bytes that the frames of a video may take in memory while it is written."""
 
 
 @callback("video")
 class Video(Callback):
-    """Writes `video.gif` (or WebP, MP4) at the end: pictures of the same latents form.
+    """Writes `video.gif` (or WebP, MP4) at the end: how images of the same latents develop.
 
-    A frame is taken whenever `growth` times as many real images were seen as at the one before, for
-    most happens early: about 25 frames for ten times as many images. They are kept as PNG in
-    `video/`, so that a training that is continued has one video from its start to its end. Of more
-    than can be shown in its time, 50 a second, or held in 512 MB, it takes some at even distances.
+    Since most changes happen early, a frame is taken whenever the number of real images seen has
+    grown by the factor `growth`: about 25 frames for ten times as many images. Frames are stored as
+    PNG files in `video/`, so that a resumed training gets one video from its start to its end. If
+    there are more frames than fit into the video's length at 50 per second, or into 512 MB of
+    memory, evenly spaced ones are used.
 
     Args:
-        folder: the run's folder.
-        every_n_images: take a frame whenever n more real images were seen; null for the growing
-            distance.
-        growth: the factor between the images seen of two frames.
-        first: real images seen at the first frame after the start, from which the distance grows.
-        seconds: length of the video; its last frame stays for two more.
-        format: `gif`, `webp` (a third of the size), or `mp4` where `ffmpeg` is installed.
-        rows: rows of the grid.
-        columns: columns of an unconditional grid.
-        max_classes: columns of a conditional one at most.
-        scale: whole factor by which pixels are repeated; null shows small images at 64 pixels.
-        seed: of the latents.
+        folder: The run's folder.
+        every_n_images: Take a frame whenever n more real images have been seen; null for intervals
+            that grow by `growth`.
+        growth: The ratio of the images seen at two successive frames.
+        first: The number of real images seen at the first frame after the start.
+        seconds: The length of the video; its last frame stays for two more seconds.
+        format: `gif`, `webp` (a third of the size), or `mp4` (needs `ffmpeg`).
+        rows: The number of rows of the grid.
+        columns: The number of columns of an unconditional grid.
+        max_classes: The largest number of columns of a conditional grid.
+        scale: The integer factor by which images are enlarged; null enlarges small ones to 64
+            pixels.
+        seed: The seed of the latents.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Video(Callback):
         scale: Annotated[int, at_least(1)] | None = None,
         seed: int = 0,
     ) -> None:
-        if format == "mp4":  # now rather than at the end
+        if format == "mp4":  # fail now rather than at the end
             find_ffmpeg()
         self.grid = FixedGrid("video", rows, columns, max_classes, seed, scale)
         self.frames = Path(folder) / "video"
@@ -80,8 +82,8 @@ class Video(Callback):
         seen = pl_module.images_seen
         if trainer.is_global_zero:
             for frame in self.frames.glob("images_*.png"):
-                place = frame.stem.removeprefix("images_")
-                if not place.isdecimal() or int(place) > seen:  # which are trained again
+                number = frame.stem.removeprefix("images_")
+                if not number.isdecimal() or int(number) > seen:  # will be taken again
                     frame.unlink()
         if not seen:
             self.take(pl_module)
@@ -99,62 +101,63 @@ class Video(Callback):
         self.write(trainer)
 
     def _next(self, seen: int) -> float:
-        """Images seen at the frame that follows; the same wherever a training is continued."""
+        """Return the images seen at the next frame, which does not depend on when a run resumed."""
         if self.every_n_images is not None:
             return (seen // self.every_n_images + 1) * self.every_n_images
         if seen < self.first:
             return float(self.first)
         passed = math.floor(math.log(seen / self.first) / math.log(self.growth))
         due = self.first * self.growth ** (passed + 1)
-        return due if due > seen else due * self.growth  # where the logarithm was rounded
+        return due if due > seen else due * self.growth  # in case the logarithm was rounded down
 
     @rank_zero_only
     def take(self, pl_module: Any) -> None:
-        """Keep a frame of what the generator makes now."""
+        """Store a frame of images from the current generator."""
         seen = pl_module.images_seen
         picture = with_line(self.grid.draw(pl_module), f"{seen:,} images seen")
         write_png(picture, self.frames / f"images_{seen:012d}.png")
 
     @rank_zero_only
     def write(self, trainer: pl.Trainer) -> None:
-        """Make the video of the frames there are, and give it to loggers that keep files."""
+        """Write the video of all stored frames, and log it."""
         files = sorted(self.frames.glob("images_*.png"))
         kinds = {file: kind for file in files if (kind := _kind(file)) is not None}
-        # A grid of other rows or another scale, from before a resume, is no frame of this one.
+        # Frames of another size, from before the run resumed with other options, are left out.
         (width, height), mode = newest = list(kinds.values())[-1]
         files = [file for file, kind in kinds.items() if kind == newest]
-        room = FRAMES_MEMORY // (width * height * len(mode))
-        pictures = [_read(file) for file in spread(files, min(int(FASTEST * self.seconds), room))]
-        fps = max(1.0, len(pictures) / self.seconds)
-        pictures += pictures[-1:] * round(2 * fps)
-        write_animation(pictures, self.file, fps)
+        fitting = FRAMES_MEMORY // (width * height * len(mode))
+        chosen = spread(files, min(int(FASTEST * self.seconds), fitting))
+        frames = [_read(file) for file in chosen]
+        fps = max(1.0, len(frames) / self.seconds)
+        frames += frames[-1:] * round(2 * fps)
+        write_animation(frames, self.file, fps)
         log_file(trainer, "video", self.file)
 
 
 def with_line(picture: Image.Image, words: str) -> Image.Image:
-    """A picture with a line of words below it."""
+    """Return a copy of a picture with a line of text below it."""
     white, black = (255, 0) if picture.mode == "L" else ((255, 255, 255), (0, 0, 0))
     canvas = Image.new(picture.mode, (picture.width, picture.height + _LINE), white)
     canvas.paste(picture)
     font = ImageFont.load_default(size=12)
-    place = (picture.width - 6, picture.height + _LINE // 2)
-    ImageDraw.Draw(canvas).text(place, words, fill=black, font=font, anchor="rm")
+    position = (picture.width - 6, picture.height + _LINE // 2)
+    ImageDraw.Draw(canvas).text(position, words, fill=black, font=font, anchor="rm")
     return canvas
 
 
 def spread(files: list[Path], most: int) -> list[Path]:
-    """At most `most` of the frames, evenly spaced, always with the last one."""
+    """Choose at most `most` of the files, evenly spaced and including the last one."""
     count = min(len(files), max(1, most))
     return [files[(i + 1) * len(files) // count - 1] for i in range(count)]
 
 
 def _kind(file: Path) -> tuple[tuple[int, int], str] | None:
-    """Size and mode of a picture, of which no more is read; None of a damaged one."""
+    """Return the size and mode of an image file; None if it is damaged."""
     try:
         with Image.open(file, formats=["PNG"]) as picture:
             picture.verify()
             return picture.size, picture.mode
-    except Exception:  # every kind of damage has an error of its own
+    except Exception:  # depends on the damage
         return None
 
 
