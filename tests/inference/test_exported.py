@@ -179,7 +179,7 @@ def _with_metadata(file, path, text):
 
 def test_descriptions_that_are_damaged_are_one_sentence(exported, tmp_path):
     file = exported / "generator.onnx"
-    with pytest.raises(ZooError, match=r"a\.onnx is damaged or no onnx file"):
+    with pytest.raises(ZooError, match=r"a\.onnx is damaged or not a valid onnx file"):
         zoo.load(_with_metadata(file, tmp_path / "a.onnx", "{no json"))
     info = zoo.load(file).info
     for wrong in (None, "32", True, 0):

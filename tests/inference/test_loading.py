@@ -205,7 +205,7 @@ def test_descriptions_that_cannot_be_followed(ckpt, tmp_path):
         (lambda c: c.update(state_dict=[1]), "not a dictionary of tensors"),
         (lambda c: c.update(state_dict=None), "not a dictionary of tensors"),
         (lambda c: c.update(state_dict={1: torch.zeros(1)}), "not a dictionary of tensors"),
-        (lambda c: c["state_dict"].update(more=[1]), "more .* no tensor"),
+        (lambda c: c["state_dict"].update(more=[1]), "more .* not a tensor"),
         (weight(lambda w: w.to_sparse()), "sparse or has no values"),
         (weight(lambda w: w.to("meta")), "sparse or has no values"),
         (weight(lambda w: w[:1].clone().expand_as(w)), "more memory than the file"),

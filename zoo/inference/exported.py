@@ -103,9 +103,11 @@ def open_exported(file: Path) -> tuple[dict[str, Any], Generator]:
         info = json.loads(text) if text else None
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        raise ZooError(f"{file} is damaged or not a {file.suffix[1:]} file ({reason}).") from error
+        raise ZooError(
+            f"{file} is damaged or not a valid {file.suffix[1:]} file ({reason})."
+        ) from error
     if not text:
-        raise ZooError(f"{file} is a {file.suffix[1:]} file, but not of this zoo.")
+        raise ZooError(f"{file} is a valid {file.suffix[1:]} file, but not of this zoo.")
     info = check_info(info, file)
     # Old files do not name their prior, but they support truncation only if it is normal.
     has_prior = info["latent"] is not None if "latent" in info else "truncation" in inputs
