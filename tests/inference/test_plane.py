@@ -128,7 +128,7 @@ def test_explore_of_points_draws_them_over_the_modes(points_ckpt, tmp_path):
             rings = near(np.asarray(picture), MODE)
         assert len(rings) > 8 * 40, name
     assert (tmp_path / "tsne.png").stat().st_size > 10_000
-    assert "as they lie in the plane" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "at their places in the plane" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_samples_of_points_are_one_picture_and_a_table(points_ckpt, tmp_path):

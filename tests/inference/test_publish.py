@@ -224,7 +224,7 @@ def test_publish_errors(model, tmp_path):
         ({"ckpt": ckpt, "repo": "file:"}, "names no folder"),
         ({"ckpt": ckpt, "repo": f"file:{tmp_path / 'project'}"}, "has no model card of the zoo"),
         ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "x.json")}, "cannot be read"),
-        ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "no.json")}, "no result"),
+        ({"ckpt": ckpt, "repo": "a/b", "evaluation": str(tmp_path / "no.json")}, "not a result"),
     ]:
         with pytest.raises(ZooError, match=message):
             Publish(**options)(tmp_path)
