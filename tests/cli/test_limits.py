@@ -21,10 +21,10 @@ from zoo.inference.files import read
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("datamodule.batch_size=1000000000", "more than the .* GB that can be had on this machine"),
+        ("datamodule.batch_size=1000000000", "more than the .* GB now available on this machine"),
         (
             "datamodule.image_size=1152921504606846976",
-            "more than the .* GB that can be had on this machine",
+            "more than the .* GB now available on this machine",
         ),
         ("model.d_steps=1000000000", "for each of 1,000,000,000 updates takes .* more than the"),
         ("callbacks.samples.rows=1000000000", "more than 10,000 images"),
