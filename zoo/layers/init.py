@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from zoo.layers.spectral_norm import SpectralNorm
@@ -32,11 +33,26 @@ def dcgan_init(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+@torch.no_grad()
+def orthogonal(weight: Tensor, gain: float = 1.0) -> None:
+    """Redraw a weight as a random orthogonal matrix times `gain`, as `nn.init.orthogonal_` does.
+
+    The random numbers are factorized in float64. In float32, LAPACK's results differ between
+    processors, and with them the losses of a training from the same seed.
+    """
+    rows = len(weight)
+    drawn = torch.empty(rows, weight.numel() // rows, dtype=weight.dtype, device=weight.device)
+    drawn = drawn.normal_().double()
+    q, r = torch.linalg.qr(drawn.t() if rows < drawn.shape[1] else drawn)
+    q = q * r.diagonal().sign()
+    weight.copy_((gain * (q.t() if rows < drawn.shape[1] else q)).reshape(weight.shape))
+
+
 def orthogonal_init(module: nn.Module, gain: float) -> None:
     """Initialise convolutions and linear layers orthogonally, times `gain`, with zero biases."""
     for layer in module.modules():
         if isinstance(layer, (*CONVS, nn.Linear)):
-            nn.init.orthogonal_(layer.weight, gain)
+            orthogonal(layer.weight, gain)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -52,7 +68,7 @@ def initialise(network: nn.Module, init: Init) -> None:
     """
     if init == "xavier":
         return
-    redraw(network, nn.init.orthogonal_ if init == "orthogonal" else _normal)
+    redraw(network, orthogonal if init == "orthogonal" else _normal)
 
 
 def _normal(weight: Tensor) -> None:

@@ -15,7 +15,7 @@ from zoo.contracts.sizes import ImageSize, check_image_size, height_width
 from zoo.contracts.update import Update
 from zoo.core.distributed import process_count
 from zoo.layers.cutmix import cutmix_masks, mix
-from zoo.layers.init import redraw
+from zoo.layers.init import orthogonal, redraw
 from zoo.layers.linear import Conv2d, Embedding, Linear
 from zoo.layers.patches import PatchScore
 from zoo.layers.resnet import DiscriminatorBlock
@@ -93,9 +93,9 @@ class UNetDiscriminator(Discriminator):
         self.up = nn.ModuleList(UpBlock(a, b) for a, b in zip(inputs, outputs, strict=True))
         self.score = Linear(widths[-1], 1, spectral_norm=True)
         self.embedding = Embedding(num_classes, widths[-1], True) if num_classes else None
-        redraw(self, nn.init.orthogonal_)
+        redraw(self, orthogonal)
         self.pixels = PatchScore(nn.Conv2d(base_channels, 1, 1), num_classes, spectral_norm=True)
-        redraw(self.pixels, nn.init.orthogonal_)
+        redraw(self.pixels, orthogonal)
         # Unused, as in the authors' network; kept so that parameter counts and weights match.
         self.linear = nn.Linear(base_channels, 1).requires_grad_(False)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))

@@ -11,7 +11,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.core.errors import ZooError
 from zoo.layers.biggan import GeneratorBody, generator_widths
-from zoo.layers.init import initialise
+from zoo.layers.init import initialise, orthogonal
 from zoo.layers.shapes import check_labels, common_halvings, one_hot
 from zoo.registry import at_least, generator
 
@@ -77,7 +77,7 @@ class BigGANGenerator(Generator):
         self.embedding = None
         if num_classes and shared_dim:
             self.embedding = nn.Embedding(num_classes, shared_dim)
-            nn.init.orthogonal_(self.embedding.weight)
+            orthogonal(self.embedding.weight)
         chunk = latent_dim // self.chunks
         self.body = GeneratorBody(
             (height, width),

@@ -13,7 +13,7 @@ from zoo.contracts.sizes import ImageSize, check_image_size
 from zoo.layers.attention import SelfAttention2d, attention_place
 from zoo.layers.biggan import NORM_EPS, attention_side, generator_widths
 from zoo.layers.biggan_deep import DeepGeneratorBlock
-from zoo.layers.init import initialise
+from zoo.layers.init import initialise, orthogonal
 from zoo.layers.linear import Conv2d, Linear
 from zoo.layers.shapes import check_labels, common_halvings, to_map
 from zoo.registry import at_least, generator
@@ -71,7 +71,7 @@ class BigGANDeepGenerator(Generator):
         if num_classes:
             condition_dim += shared_dim
             self.embedding = nn.Embedding(num_classes, shared_dim)
-            nn.init.orthogonal_(self.embedding.weight)
+            orthogonal(self.embedding.weight)
         self.project = Linear(condition_dim, height * width * widths[0], spectral_norm=True)
         self.blocks = nn.ModuleList()
         for i in range(doublings):
