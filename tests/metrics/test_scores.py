@@ -230,7 +230,7 @@ def test_lpips_is_that_of_torchmetrics() -> None:
 
 
 def test_weights_of_lpips_are_the_published_ones(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match=r"metric lpips_diversity: there is no file of weights a\.p"):
+    with pytest.raises(ZooError, match=r"metric lpips_diversity: there is no weight file a\.p"):
         load_lpips("metric lpips_diversity", "a.pth")
     other = tmp_path / "alexnet-owt-7be5be79.pth"
     torch.save({}, other)
