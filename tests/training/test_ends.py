@@ -69,6 +69,6 @@ def test_the_advice_after_an_end_that_lies_behind_leads_on(tmp_path, capsys, end
     assert train(tmp_path, f"resume={tmp_path}", f"trainer.{end}") == {}
     told = capsys.readouterr().out.splitlines()[-1]
     assert "nothing left to train" in told
-    more = told.partition("add ")[2].removesuffix(" to go on.").split()
+    more = told.partition("add ")[2].removesuffix(" to train longer.").split()
     train(tmp_path, f"resume={tmp_path}", *more)
     assert read(tmp_path)["zoo"]["step"] > 30
