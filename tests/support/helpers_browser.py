@@ -128,7 +128,8 @@ class Page:
 
     def downloaded(self, name):
         file = self.driver.downloads / name
-        until(file.exists, f"the downloaded {name}")
+        # Chromium reserves the name by an empty file until the download is whole.
+        until(lambda: file.exists() and file.stat().st_size > 0, f"the downloaded {name}")
         data = file.read_bytes()
         file.unlink()
         return data
