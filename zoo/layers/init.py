@@ -43,9 +43,10 @@ def orthogonal(weight: Tensor, gain: float = 1.0) -> None:
     rows = len(weight)
     drawn = torch.empty(rows, weight.numel() // rows, dtype=weight.dtype, device=weight.device)
     drawn = drawn.normal_().double()
-    q, r = torch.linalg.qr(drawn.t() if rows < drawn.shape[1] else drawn)
+    wide = rows < drawn.shape[1]
+    q, r = torch.linalg.qr(drawn.t() if wide else drawn)
     q = q * r.diagonal().sign()
-    weight.copy_((gain * (q.t() if rows < drawn.shape[1] else q)).reshape(weight.shape))
+    weight.copy_((gain * (q.t() if wide else q)).reshape(weight.shape))
 
 
 def orthogonal_init(module: nn.Module, gain: float) -> None:
