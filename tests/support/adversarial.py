@@ -130,14 +130,14 @@ def networks(d_norm=False, g_norm=True):
     return TinyGenerator(g_norm), TinyDiscriminator(d_norm)
 
 
-def make_step(g, d, loss, regularizers=(), **options):
+def make_step(g, d, loss, regularizers=(), lr=1e-3, **options):
     made = registry.create("loss", loss) if isinstance(loss, str) else loss
     return AdversarialStep(
         g,
         d,
         made,
-        adam(g.parameters(), 1e-3, BETAS, eps=EPS),
-        adam(d.parameters(), 1e-3, BETAS, eps=EPS),
+        adam(g.parameters(), lr, BETAS, eps=EPS),
+        adam(d.parameters(), lr, BETAS, eps=EPS),
         regularizers=[*made.regularizers(), *regularizers],
         **options,
     )

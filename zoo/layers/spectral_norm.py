@@ -17,7 +17,7 @@ class SpectralNorm(nn.Module):
 
     The singular vectors `u` and `v` are buffers, updated by one power iteration per call in
     training and by none in eval mode. Gradients flow through sigma = u^T W v, not through u and v.
-    The estimate is computed in fp32, regardless of autocast.
+    The estimate is computed in fp32, or in fp64 for such a weight, regardless of autocast.
 
     Args:
         weight: the weight to normalise, of any shape with the outputs first.
@@ -30,7 +30,8 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor, eps: float = 1e-12) -> None:
         super().__init__()
         self.eps = eps
-        matrix = weight.detach().flatten(1).float()
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        matrix = weight.detach().flatten(1).to(wide)
         self.register_buffer("u", F.normalize(torch.randn(len(matrix)).to(matrix), dim=0, eps=eps))
         self.register_buffer("v", torch.zeros_like(matrix[0]))
         # On the meta device there are no numbers, and thousands of operations would take seconds.
