@@ -31,7 +31,7 @@ import zoo.registry as registry
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
-from zoo.layers.attention import twice_differentiable
+from zoo.layers.derivatives import twice_differentiable
 from zoo.training.terms import metric_name, own_losses
 
 NETWORKS = ("generator", "discriminator")

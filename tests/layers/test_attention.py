@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import zoo
 from zoo.core.errors import ZooError
 from zoo.inference.export import TOLERANCE, export
-from zoo.layers.attention import SelfAttention2d, attend, twice_differentiable
+from zoo.layers.attention import SelfAttention2d, attend
+from zoo.layers.derivatives import twice_differentiable
 from zoo.layers.weights import DerivedWeight
 from zoo.training.optimizers import adam
 from zoo.training.step import AdversarialStep

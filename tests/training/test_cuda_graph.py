@@ -163,7 +163,7 @@ def graphed_pair(card: str) -> list[tuple[Any, Any]]:
             augmentations=[registry.create("augmentation", "diffaugment")],
             ema=EMA(g, half_life=50),
             d_steps=2,
-            # A captured step holds it in float32; these networks would amplify a difference of 5e-8.
+            # Exact in float32, as a captured step holds it: the networks would amplify 5e-8.
             lr=2**-10,
         )
         made.append((step, GraphedStep(step) if graphed else step))

@@ -14,7 +14,7 @@ from zoo.contracts.regularizer import Pass
 from zoo.core.errors import ZooError
 from zoo.core.torch_internals import BatchNorm
 from zoo.inference.describe import is_spec
-from zoo.layers.attention import twice_differentiable
+from zoo.layers.derivatives import twice_differentiable
 from zoo.layers.shapes import pack
 from zoo.registry import REGISTRY, remake
 

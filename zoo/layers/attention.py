@@ -6,12 +6,10 @@ Paper: Zhang et al. (2019), arXiv:1805.08318.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.core.errors import ZooError, listing
 from zoo.layers.linear import Conv2d
@@ -71,11 +69,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
     with torch.autocast("cpu", enabled=False):
         inputs = (query.float(), key.float(), value.float())
         return F.scaled_dot_product_attention(*inputs, scale=scale).to(dtype)
-
-
-def twice_differentiable() -> AbstractContextManager[None]:
-    """Return a context in which attention has a second derivative, as gradient penalties need."""
-    return sdpa_kernel(SDPBackend.MATH)
 
 
 def _positions(maps: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.layers.grouped import grouped_conv2d
+from zoo.layers.convolution import grouped_conv2d
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
+from zoo.layers.convolution import grouped_conv2d
 from zoo.layers.equalized import LRELU_GAIN, LRELU_SLOPE, clamp_half
-from zoo.layers.grouped import grouped_conv2d
 
 
 def design_lowpass(

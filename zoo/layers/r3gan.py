@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.core.errors import ZooError
-from zoo.layers.grouped import GroupedConv2d
+from zoo.layers.convolution import GroupedConv2d
 
 BLOCKS = 2  # number of blocks per map
 FULL_MAPS = 4  # number of maps of `base_channels`, after which each has half as many channels

@@ -29,7 +29,7 @@ from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, full_precision, widen
 from zoo.core.errors import ZooError, at_least, listing
-from zoo.layers.attention import twice_differentiable
+from zoo.layers.derivatives import twice_differentiable
 from zoo.layers.randoms import SameRandoms
 from zoo.layers.shapes import check_packs
 from zoo.registry.signature import held_to_signature

@@ -13,7 +13,7 @@ from zoo.contracts.head import HeadFactory
 from zoo.contracts.sizes import check_image_size
 from zoo.core.errors import ZooError, suggest
 from zoo.core.torch_internals import BatchNorm
-from zoo.layers.attention import twice_differentiable
+from zoo.layers.derivatives import twice_differentiable
 from zoo.registry import at_least, discriminator
 
 # For smaller images the deepest map of most backbones (1/32 of the image) would vanish.
