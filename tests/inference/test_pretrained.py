@@ -19,7 +19,7 @@ NAMES = sorted(p.name for p in FOLDER.iterdir() if p.is_dir())
 CONDITIONAL = [name for name in NAMES if zoo.load(name).num_classes]
 CLASSIFIED = [name for name in CONDITIONAL if name in zoo.list_parts("features")]
 """Those for whose classes the zoo has a classifier."""
-MEASURED = {"cifar10": 0.61}
+MEASURED = {"cifar10": 0.79}
 """Where a card has its figures in other features; of real images 0.82 are read right."""
 
 
