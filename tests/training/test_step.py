@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from adversarial import (
+    CLASSES,
     PlainLoop,
     assert_same,
     batch,
@@ -90,6 +91,24 @@ def test_compiled_equals_eager(loss):
     assert_same(steps[0].discriminator, steps[1].discriminator)
     assert "r1" in steps[1].compile_note
     assert steps[0].compile_note == ""
+    torch.compiler.reset()
+
+
+def test_a_compiled_step_leaves_the_pass_of_g_to_a_penalty_on_its_slope():
+    sizes = {"image_size": 8, "channels": 2, "num_classes": CLASSES, "latent_dim": 8}
+    values = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        g = registry.create("generator", "stylegan2", base=64, max_channels=8, style_dim=8, **sizes)
+        penalty = [registry.create("regularizer", "path_length")]
+        step = make_step(
+            g, networks()[1], "bce", penalty, compile=compile, compile_backend="aot_eager"
+        )
+        torch.manual_seed(1)
+        values.append(step(*batch(0), 0))
+    assert "path_length" in values[0]
+    torch.testing.assert_close(*values)
+    assert "path_length" in step.compile_note
     torch.compiler.reset()
 
 

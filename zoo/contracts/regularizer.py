@@ -29,8 +29,8 @@ class Regularizer(nn.Module):
 
     Attributes:
         sides: The updates in which `forward`, `weights` and `after_update` are called.
-        per_sample: Whether it differentiates the score of each image separately. This needs a
-            double backward pass, and a network without batch statistics.
+        per_sample: Whether it differentiates each image, or its score, separately. This needs a
+            double backward pass, and in D a network without batch statistics.
         differentiates: The images ("real", "fake") whose gradient it takes in the step's own pass
             of D. The step makes them differentiable, so that no extra pass is needed.
         repeats: The images ("real", "fake") that it shows to D a second time, modified but under

@@ -133,11 +133,13 @@ class AdversarialStep:
         self.compile_note = ""
         if compile:
             compiled = functools.partial(torch.compile, backend=compile_backend, dynamic=False)
-            if not self.passes.moves_latents:  # these differentiate the pass of G twice
+            eager = [name for name, r in self.regularizers.items() if r.per_sample]
+            # These differentiate the pass of G twice.
+            of_g = [n for n in eager if self.regularizers[n].sides == ("generator",)]
+            if not (of_g or self.passes.moves_latents):
                 self.passes.synthesize = compiled(self.passes.synthesize)
             self._d_loss = compiled(self.discriminator_loss)
             self._g_loss = compiled(self.generator_loss)
-            eager = [name for name, r in self.regularizers.items() if r.per_sample]
             if eager:
                 self.compile_note = (
                     "torch.compile does not support the double backward pass that "

@@ -33,6 +33,7 @@ class PathLength(Regularizer):
     """
 
     sides = ("generator",)
+    per_sample = True
 
     average: Tensor
 
