@@ -84,6 +84,16 @@ def test_what_follows_may_work_in_place_and_a_single_map_is_left_to_torch():
     torch.testing.assert_close(slope, right)
 
 
+def test_maps_without_numbers():
+    """timm's networks are tried on the meta device."""
+    layer = torch.nn.Conv2d(2, 3, 3, device="meta")
+    x = torch.randn(1, 2, 6, 6, device="meta", requires_grad=True)
+    with twice_differentiable():
+        (slope,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+    slope.sum().backward()
+    assert slope.shape == x.shape
+
+
 def test_frozen_weights_and_fixed_images_cost_nothing():
     layer = torch.nn.Conv2d(2, 3, 3).requires_grad_(False)
     x = torch.randn(1, 2, 6, 6)

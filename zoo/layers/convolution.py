@@ -8,6 +8,7 @@ own, which autograd skips as long as a penalty differentiates with respect to im
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -125,7 +126,7 @@ class _OfInput(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         (weight,) = ctx.saved_tensors
-        with torch.autocast(gradient.device.type, enabled=False):  # it would convert them anew
+        with _without_autocast(gradient):  # which would convert the tensors anew
             of_x = ctx.geometry.adjoint(gradient, weight, ctx.sides)
         return of_x, None, gradient if ctx.needs_input_grad[2] else None, None, None
 
@@ -184,15 +185,22 @@ def _pair(numbers: Any) -> Pair:
 
 def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """Convolve in the data type that autocast gives to convolutions."""
-    device = x.device.type
-    if not torch.is_autocast_enabled(device):
-        return conv2d(x, weight, bias, geometry)
-    dtype = torch.get_autocast_dtype(device)
-    if x.dtype != torch.float64:  # which autocast leaves alone
+    if _autocasts(x) and x.dtype != torch.float64:  # which autocast leaves alone
+        dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    with torch.autocast(device, enabled=False):
+    with _without_autocast(x):
         return conv2d(x, weight, bias, geometry)
+
+
+def _autocasts(x: Tensor) -> bool:
+    """Whether autocast is on for the device of x; it does not know all, such as `meta`."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    return torch.autocast(x.device.type, enabled=False) if _autocasts(x) else nullcontext()
 
 
 class GroupedConv2d(nn.Conv2d):
