@@ -194,9 +194,8 @@ def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
 
 
 def _autocasts(x: Tensor) -> bool:
-    """Whether autocast is on for the device of x; it does not know all, such as `meta`."""
-    device = x.device.type
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    """Whether autocast is on for the device of x; it does not know the device `meta`."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
