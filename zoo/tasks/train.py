@@ -25,7 +25,7 @@ from zoo.registry import idle_when, task
 from zoo.tasks.announce import announce
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import count_from_here, given_ends, longer, reach_back, set_ends
+from zoo.training.ends import EPOCHS, count_from_here, given_ends, longer, reach_back, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -320,7 +320,8 @@ def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
 
 def _print_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
     """Say that the checkpoint has reached the end of its training, and how to train longer."""
-    ends = listing(f"trainer.{k}={v}" for k, v in given_ends(config["trainer"]).items())
+    limits = given_ends(config["trainer"]) or {"max_epochs": EPOCHS}
+    ends = listing(f"trainer.{k}={v}" for k, v in limits.items())
     print(
         f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
         f"so there is nothing left to train: add {_longer(trainer, gan, config)} to train longer."
