@@ -24,7 +24,7 @@ import torch
 from benchmarks.measure import ROOT, child, machine, machines_in_words, resident
 from zoo.cli.store import store_parts
 from zoo.training.build import build_data, build_gan, describe_data
-from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
+from zoo.training.trainer import add_loggers, make_callbacks, make_loggers, make_trainer
 
 SETTINGS = (
     "model/generator=mlp", "model/discriminator=mlp", "model.generator.width=32",
@@ -104,8 +104,8 @@ def train(steps: int) -> list[dict[str, float]]:
         data.images_per_step = gan.d_steps * data.batch_size
         tenths = Tenths(steps, folder)
         callbacks = [tenths, *make_callbacks(config["callbacks"], folder)]
-        loggers = make_loggers(config["logger"], folder, config)
-        trainer = make_trainer(config["trainer"], callbacks, loggers, folder, data)
+        trainer = make_trainer(config["trainer"], callbacks, folder, data)
+        add_loggers(trainer, make_loggers(config["logger"], folder, config))
         trainer.fit(gan, datamodule=data)
     return tenths.rows
 

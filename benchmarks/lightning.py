@@ -28,7 +28,7 @@ from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
 from zoo.training.build import build_gan
 from zoo.training.step import AdversarialStep
-from zoo.training.trainer import make_callbacks, make_loggers, make_trainer
+from zoo.training.trainer import add_loggers, make_callbacks, make_loggers, make_trainer
 
 EPOCH = 60_000
 """The number of images over which the time of an epoch's end is spread, as in MNIST."""
@@ -173,8 +173,9 @@ def make_run(
     gan = build_gan(config["model"], data)
     data.images_per_step = data.batch_size
     callbacks = [*make_callbacks(config["callbacks"], folder), *callbacks]
-    loggers = make_loggers(config["logger"], folder, config)
-    return make_trainer(config["trainer"], callbacks, loggers, folder, data), gan
+    trainer = make_trainer(config["trainer"], callbacks, folder, data)
+    add_loggers(trainer, make_loggers(config["logger"], folder, config))
+    return trainer, gan
 
 
 def measure(card: Card, batch_size: int, rounds: int, bf16: bool = False) -> Run:

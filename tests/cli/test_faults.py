@@ -182,6 +182,11 @@ def test_last_is_the_newest_run_here(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ZooError, match=r"ckpt=last: there is no training below .* ckpt=mnist"):
         name_newest(["task=sample", "ckpt=last"])
+    with pytest.raises(ZooError, match=r"such as model\.start=mnist$"):
+        name_newest(["model.start=last"])
+    for arguments in (["resume=last"], ["ckpt=last"]):  # a model to sample from is no training
+        with pytest.raises(ZooError, match=r"no training below .*; start one with [^,]+$"):
+            name_newest(arguments)
     for i, name in enumerate(["outputs/train/b", "outputs/sweep/x/0", "outputs/train/a"]):
         file = tmp_path / name / "checkpoints" / "last.ckpt"
         file.parent.mkdir(parents=True)

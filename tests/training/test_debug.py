@@ -73,7 +73,7 @@ def test_options_of_callbacks_that_are_not_chosen_are_told_without_a_preset():
 def test_a_misspelt_option_of_the_trainer_is_told_by_all_that_it_has(tmp_path):
     data: Any = SimpleNamespace()
     with pytest.raises(ZooError, match="Did you mean 'ends_from_here'"):
-        make_trainer({"ends_from_hear": True}, [], [], tmp_path, data)
+        make_trainer({"ends_from_hear": True}, [], tmp_path, data)
 
 
 def test_the_users_own_settings_hold_over_a_preset():

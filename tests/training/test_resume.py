@@ -12,6 +12,7 @@ import torch
 from helpers_train import TINY, assert_same_training, configure, read, start, train, wait_until
 
 from zoo.cli.jobs import run_task
+from zoo.cli.resume import open_training
 from zoo.core.errors import ZooError
 from zoo.training.callbacks.checkpoints import Checkpoints
 
@@ -209,6 +210,31 @@ def test_a_finished_run_says_so(whole, capsys):
     assert "has reached its end (trainer.max_steps=25) after 400 images" in text
     assert "trainer.max_steps=50" in text
     assert_same_training(read(whole), content)
+
+
+def test_a_run_that_has_finished_without_limits_names_the_default_one(tmp_path, capsys):
+    train(tmp_path, "datamodule.train_val_test_split=[16,2,2]")
+    assert train(tmp_path, f"resume={tmp_path}") == {}
+    text = capsys.readouterr().out.splitlines()[-1]
+    assert "has reached its end (trainer.max_epochs=12) after 192 images" in text
+
+
+def test_only_what_can_be_resumed_is_offered(tmp_path, monkeypatch):
+    """No generators, which come with the zoo or were exported."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("run/checkpoints/last.ckpt", "mnist.safetensors"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for path, words in {
+        "mnis": "there is no checkpoint at 'mnis'. Most similar: run/checkpoints/last.ckpt.",
+        ".": "previous.ckpt). Most similar: run/checkpoints/last.ckpt.",
+        "": "an empty name is not a checkpoint: give a file or a run's folder.",
+        "fashion_mnist": "fashion_mnist holds a generator to sample from, but no training",
+    }.items():
+        with pytest.raises(ZooError) as caught:
+            open_training(path)
+        assert words in str(caught.value)
+        assert "Models that come" not in str(caught.value)
 
 
 def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):

@@ -133,8 +133,33 @@ def test_what_cannot_work_is_refused_in_words(tmp_path, override, words):
         pytest.skip("this machine has the device that is asked for")
     given = [o for o in TINY if o != "trainer.accelerator=cpu" or "trainer=" not in override]
     with pytest.raises(ZooError, match=words) as caught:
-        train(tmp_path, *given, override, tiny=False)
+        train(tmp_path / "run", *given, override, tiny=False)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_is_refused_at_its_start_leaves_nothing(tmp_path):
+    """Not even the samples and the log of before the first step, but what was there before."""
+    given = ("+callback=early_stopping", "callbacks.early_stopping.monitor=loss_g")
+    with pytest.raises(ZooError, match="no callback measures any"):
+        train(tmp_path / "run", *given)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "mine").mkdir(parents=True)
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(ZooError, match="no callback measures any"):
+        train(tmp_path / "mine", *given)
+    assert (tmp_path / "mine" / "notes.txt").exists()
+
+
+def test_a_resumed_training_that_is_refused_leaves_its_log_as_it_is(tmp_path):
+    train(tmp_path, "trainer.max_steps=8")
+    log = tmp_path / "csv" / "version_0" / "metrics.csv"
+    with log.open("a") as file:
+        file.write(log.read_text().splitlines()[-1].replace(",8", ",12") + "\n")
+    before = log.read_bytes()
+    with pytest.raises(ZooError, match="needs an Apple GPU"):
+        train(tmp_path, f"resume={tmp_path}", "trainer.accelerator=mps", "trainer.max_steps=16")
+    assert log.read_bytes() == before
 
 
 def test_gpus_0_is_the_processor(tmp_path):
@@ -146,7 +171,7 @@ def test_gpus_0_is_the_processor(tmp_path):
 def test_gpus_0_keeps_the_processes_of_the_preset(tmp_path):
     data = zoo.create("datamodule", "mnist_subset")
     settings = {"gpus": 0, "accelerator": "auto", "devices": 2, "strategy": "ddp"}
-    trainer = make_trainer(settings, [], [], tmp_path, data)
+    trainer = make_trainer(settings, [], tmp_path, data)
     assert trainer.num_devices == trainer.world_size == 2
     assert trainer.strategy.root_device.type == "cpu"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from zoo.core.errors import ZooError, shown
 from zoo.core.launch import is_first
 from zoo.core.tables import labelled
 from zoo.registry import REGISTRY, create
+
+_HYDRAS = ".hydra"
+"""The folder within a run's folder in which Hydra writes the configuration."""
 
 
 def try_task(config: DictConfig, out: Path, overrides: list[str]) -> dict[str, Any]:
@@ -108,11 +112,35 @@ def run_without_folder(config: DictConfig) -> None:
     run_checked(bare, Path(str(config.hydra.run.dir)), list(config.hydra.overrides.task))
 
 
+@contextlib.contextmanager
+def emptied_unless(begun: Callable[[], bool], folder: Path) -> Iterator[None]:
+    """Empty a folder that was new if a task fails before it has begun its work.
+
+    What is in the folder by then, such as the beginning of a log, is of no use.
+
+    Args:
+        begun: whether the task has begun its work, asked when it fails.
+        folder: the folder of the run, in which only what Hydra wrote is kept.
+    """
+    was_new = not folder.exists() or _is_unused(folder)
+    try:
+        yield
+    except BaseException:  # including KeyboardInterrupt
+        if was_new and is_first() and not begun():
+            for entry in [e for e in folder.iterdir() if e.name != _HYDRAS]:
+                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
+        raise
+
+
+def _is_unused(folder: Path) -> bool:
+    return {p.name for p in folder.iterdir()} <= {_HYDRAS}
+
+
 def remove_unused(folder: Path) -> None:
     """Remove the folder of a task that wrote nothing, and parents that this leaves empty."""
     with contextlib.suppress(OSError):
-        if {p.name for p in folder.iterdir()} <= {".hydra"}:
-            shutil.rmtree(folder / ".hydra", ignore_errors=True)
+        if _is_unused(folder):
+            shutil.rmtree(folder / _HYDRAS, ignore_errors=True)
             here = Path.cwd()
             for empty in (folder, *folder.parents[:2]):
                 if here.is_relative_to(empty.absolute()):  # keep the working directory

@@ -29,9 +29,11 @@ def name_newest(arguments: list[str]) -> list[str]:
                 continue
             run = newest_run(Path.cwd())
             if run is None:
+                resumes = key == "resume" or (value_of(arguments, "task") or "train") == "train"
+                other = f", or use a model that comes with the zoo, such as {key}=mnist"
                 raise ZooError(
                     f"{key}=last: there is no training below {Path.cwd()}; start one with "
-                    f"{program()}, or use a model that comes with the zoo, such as ckpt=mnist"
+                    f"{program()}{'' if resumes and key != 'model.start' else other}"
                 )
             print(printable(f"note: {key}=last is {run}"))
             replaced[i] = f"{key}={quote(str(run))}"

@@ -19,7 +19,7 @@ from zoo.cli.hydra_internals import argument_parser
 from zoo.cli.program import program
 from zoo.cli.sentences import composition_sentence, grammar_sentence, omegaconf_sentence
 from zoo.cli.validation import validate
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 from zoo.registry.kinds import SECTIONS as KIND_SECTIONS
@@ -157,6 +157,7 @@ def check(arguments: list[str], config_dir: Path, only_prints: bool = False) -> 
             if not only_prints:
                 task = validate(config)
                 _check_used(task, given.overrides)
+                _check_read(config, task, overrides)
                 _check_folder(config, task, given.multirun)
     return None if given.multirun else config
 
@@ -304,8 +305,23 @@ def _check_used(task: str, overrides: list[str]) -> None:
         instead = task_class.instead.get(first, "")
         raise ZooError(
             f"{override}: task={task} does not use {first}{instead and f' ({instead})'}, so leave "
-            f"it out. Its options: {listing(p.name for p in part.parameters)}."
+            f"it out. Options of task={task}: {listing(p.name for p in part.parameters)}."
         )
+
+
+def _check_read(config: DictConfig, task: str, overrides: list[str]) -> None:
+    """Refuse an override that adds an option which nothing reads, such as `+sed=3`."""
+    options = [p.name for p in REGISTRY.get("task", task).parameters]
+    known = {*SECTIONS, *options, "task", "task_name", "debug", "hydra"}
+    for override in overrides:
+        name = re.split(r"[./@=]", override.lstrip("+"))[0]
+        if not override.startswith("+") or name in known or name not in config:
+            continue
+        if not re.search(rf"\$\{{{re.escape(name)}\b", OmegaConf.to_yaml(config)):
+            raise ZooError(
+                f"{override}: nothing reads an option {name!r}.{suggest(name, sorted(known))} "
+                f"Options of task={task}: {listing(options)}."
+            )
 
 
 def _check_null(overrides: list[str]) -> None:

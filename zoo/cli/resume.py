@@ -110,7 +110,7 @@ def open_training(path: str) -> tuple[Path, dict[str, Any]]:
     from zoo.inference.files import read
     from zoo.inference.locate import locate
 
-    file = locate(path).absolute()
+    file = locate(path, to_resume=True).absolute()
     previous = file.with_name("previous.ckpt")
     try:
         info, _ = read(file)
@@ -121,7 +121,7 @@ def open_training(path: str) -> tuple[Path, dict[str, Any]]:
         print(f"note: {error} The checkpoint before it, {previous.name}, is used instead.")
     if file.suffix != ".ckpt" or "step" not in info:
         raise ZooError(
-            f"{file} holds a generator to sample from, but no training to resume: give a run's "
+            f"{path} holds a generator to sample from, but no training to resume: give a run's "
             "folder or one of its checkpoints, or another task, for example task=sample"
         )
     return file, info

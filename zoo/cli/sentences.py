@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from pathlib import Path
@@ -96,7 +97,8 @@ def _elsewhere(name: str, config_dir: Path) -> str:
 
 
 ALL_GROUPS = (
-    *GROUPS.values(), "trainer", "logger", "callbacks", "experiment", "hparams_search",
+    *GROUPS.values(), "trainer", "logger", "callbacks", *SECTIONS, "experiment", "hparams_search",
+    "debug",
 )  # fmt: skip
 """The groups from which a user can choose, without Hydra's own."""
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging")
@@ -129,15 +131,29 @@ def _no_key(key: str, overrides: list[str]) -> str:
         addition = shlex.quote(f"+{key}={value_of(overrides, key) or '…'}")
         return f"{key} is an option of Lightning's; add it with a plus sign: {addition}"
     keys = [str(k) for k in node if not str(k).startswith("_")]
-    place = parent or "the configuration"
-    further = ""
-    if parent == "trainer" or str(node.get("_target_", "")).startswith(_LIGHTNINGS):
-        further = f" Add further options of Lightning's with a plus sign: +{key}=… ."
+    place = _called(parent, node) if parent else "the configuration"
     hint = _as_group(key, overrides) or (
         _of_others(parent, name) if parent else _at_top(name, config)
     )
-    hint = hint or suggest(name, keys) or _to_choose(parent, name)
-    return f"{place} has no option {name!r}.{hint} It has: {listing(keys)}.{further}"
+    hint = hint or suggest(name, keys) or _to_choose(parent, name) or _of_lightning(parent, name)
+    further = ""
+    if not hint and str(node.get("_target_", "")).startswith(_LIGHTNINGS):
+        further = f" Add further options of Lightning's with a plus sign: +{key}=… ."
+    return f"{place} has no option {name!r}.{hint} Options of {place}: {listing(keys)}.{further}"
+
+
+def _called(place: str, node: Any) -> str:
+    """Name a place in the configuration, with the part that is chosen there: `model.loss (bce)`."""
+    target = node.get("_target_")
+    chosen = next((part.name for part in REGISTRY.parts() if part.target == target), None)
+    return place if chosen is None or place.endswith(f".{chosen}") else f"{place} ({chosen})"
+
+
+def _of_lightning(parent: str, name: str) -> str:
+    """Suggest an option of Lightning's trainer, which has to be added with a plus sign."""
+    names = [p.name for p in TRAINER_PARAMETERS] if parent == "trainer" else []
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean +trainer.{near[0]}=…, an option of Lightning's?" if near else ""
 
 
 def _to_choose(section: str, name: str) -> str:
@@ -181,7 +197,7 @@ def _at_top(name: str, config: Any) -> str:
     same = [option for option in inside if option.rpartition(".")[2] == name]
     if same:
         return f" Did you mean {' or '.join(map(repr, same[:3]))}?"
-    near = [*map(str, config), *ALL_GROUPS]
+    near = [key for key in (*map(str, config), *ALL_GROUPS) if key != name]
     return _of_others("", name) or suggest(name, near) or suggest(name, inside)
 
 
@@ -195,12 +211,12 @@ def _leaves(options: Any, place: str = "") -> list[str]:
 
 
 def _of_others(parent: str, name: str) -> str:
-    """Return `" It is an option of task=sample."` if other choices of the group have the option."""
+    """Return `" 'n' is an option of task=sample."` if other choices of the group have it."""
     group = parent.replace(".", "/") or GROUPS["task"]
     kind = next((k for k, g in GROUPS.items() if g == group), None)
     parts = REGISTRY.parts(kind) if kind else []
     owners = [f"{group}={p.name}" for p in parts if name in {option.name for option in p.options}]
-    return f" It is an option of {listing(owners)}." if owners else ""
+    return f" {name!r} is an option of {listing(owners)}." if owners else ""
 
 
 def _first_unknown(key: str, config: Any) -> tuple[str, str, Any]:

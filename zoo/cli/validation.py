@@ -16,7 +16,7 @@ from zoo.core.errors import ZooError, listing, suggest
 from zoo.registry import REGISTRY, Part
 from zoo.registry.kinds import GROUPS, KINDS, SECTIONS
 from zoo.registry.places import ROOT
-from zoo.registry.signature import NotReadable, Parameter, check_idle, convert, from_source
+from zoo.registry.signature import NotReadable, Parameter, check_idle, convert_option, from_source
 from zoo.training.options import TRAINER_PARAMETERS, TRAINER_REFUSED, model_parameters
 from zoo.training.trainer import ALLOWED
 
@@ -223,7 +223,8 @@ def _check_node(
     for key, value in node.items():
         if key not in known:
             raise ZooError(
-                f"{name} has no option {key!r}.{suggest(key, known)} It has: {listing(options)}."
+                f"{name} has no option {key!r}.{suggest(key, known)} "
+                f"Options of {name}: {listing(options)}."
             )
         _check(value, known[key], f"{place}.{key}")
     for option in options:
@@ -236,7 +237,7 @@ def _check(value: Any, option: Parameter, key: str) -> None:
     """Check that a value is not missing and has the type of its option."""
     if isinstance(value, str) and value == "???":
         raise ZooError(f"{key} is missing: give it as {key}=…")
-    convert(value, option.type, key)
+    convert_option(value, option, key, key)
 
 
 def _check_part(node: Any, section: str, place: str) -> bool:

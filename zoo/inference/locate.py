@@ -25,18 +25,22 @@ def pretrained_names() -> list[str]:
     return sorted(p.parent.name for p in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
 
 
-def locate(path: str | os.PathLike[str]) -> Path:
+def locate(path: str | os.PathLike[str], to_resume: bool = False) -> Path:
     """Return the file that `load` reads for a path, a run's folder or a name.
+
+    Args:
+        path: the path or name.
+        to_resume: whether a training is to be resumed, for which error messages name only
+            checkpoints, and no generators without a training.
 
     Raises:
         ZooError: there is none; the message names similar ones.
     """
     text = os.fspath(path)
+    names = [] if to_resume else pretrained_names()
     if not text:  # Path would take it for the current folder
-        raise ZooError(
-            "an empty name is not a checkpoint: give a file, a run's folder, or one of "
-            f"{listing(pretrained_names())}."
-        )
+        others = f", a run's folder, or one of {listing(names)}" if names else " or a run's folder"
+        raise ZooError(f"an empty name is not a checkpoint: give a file{others}.")
     if text.startswith("hf:"):
         from zoo.inference.hub import fetch
 
@@ -55,13 +59,15 @@ def locate(path: str | os.PathLike[str]) -> Path:
         for inside in (*_LAST, WEIGHTS_NAME):
             if (file / inside).is_file():
                 return file / inside
+        places = listing(_LAST if to_resume else (*_LAST, WEIGHTS_NAME))
         raise ZooError(
-            f"the folder {file} holds no checkpoint (looked for {listing(_LAST)} and "
-            f"{WEIGHTS_NAME}).{_nearest(file)}"
+            f"the folder {file} holds no checkpoint (looked for {places})."
+            f"{_nearest(file, to_resume)}"
         )
+    shipped = f" Models that come with the zoo: {listing(names)}." if names else ""
     raise ZooError(
-        f"there is no checkpoint at {text!r}.{suggest(text, pretrained_names())}{_nearest(file)} "
-        f"Models that come with the zoo: {listing(pretrained_names())}."
+        f"there is no checkpoint at {text!r}.{suggest(text, names)}{_nearest(file, to_resume)}"
+        f"{shipped}"
     )
 
 
@@ -108,8 +114,14 @@ def _ends(path: str) -> str:
     return path if len(path) <= _COMPARED else path[:half] + path[-half:]
 
 
-def _nearest(missing: Path) -> str:
-    """Return a sentence with the checkpoints whose paths are most similar to a missing one."""
+def _nearest(missing: Path, to_resume: bool) -> str:
+    """Return a sentence with the checkpoints whose paths are most similar to a missing one.
+
+    Args:
+        missing: the path at which there is no checkpoint.
+        to_resume: whether to leave out files without a training.
+    """
+    suffixes = (".ckpt",) if to_resume else (".ckpt", ".safetensors")
     folder = missing.absolute()
     while not folder.is_dir():
         folder = folder.parent
@@ -120,7 +132,7 @@ def _nearest(missing: Path) -> str:
         skipped = (".", "tests", "node_modules", "site-packages")
         ends = depth >= 5 or Path(where) == _OTHER_WEIGHTS
         folders[:] = [] if ends else sorted(f for f in folders if not f.startswith(skipped))
-        weights = [f for f in files if f.endswith((".ckpt", ".safetensors"))]
+        weights = [f for f in files if f.endswith(suffixes)]
         checkpoints += [os.path.join(where, f) for f in weights]
         visited += 1 + len(files)
         if visited > 5000:  # searching a whole disk would take minutes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import os
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from zoo.registry.annotations import (
     vocabulary,
 )
 from zoo.registry.kinds import OPTIONLESS
+from zoo.registry.wording import article, bare, example, lists_strings, literals
 
 REQUIRED = inspect.Parameter.empty
 T = TypeVar("T", bound=type)
@@ -222,6 +222,21 @@ def convert(value: Any, kind: Any, place: str, is_live: bool = False) -> Any:
     return value
 
 
+def convert_option(value: Any, option: Parameter, place: str, name: str) -> Any:
+    """Convert a value of an option, as `convert` does, with an example in the error message.
+
+    Args:
+        place: what error messages call the value.
+        name: the option in the example, as the user writes it.
+    """
+    try:
+        return convert(value, option.type, place)
+    except OutOfRange:
+        raise
+    except ZooError as error:
+        raise ZooError(f"{error}{example(option.type, option.default, name)}") from None
+
+
 _LISTS = (list, tuple, Sequence)
 
 
@@ -231,7 +246,7 @@ def _convert_union(value: Any, kind: Any, place: str, is_live: bool) -> Any:
     if value is None and type(None) in args:
         return None
     choices = [a for a in args if a is not type(None)]
-    exact = [a for a in choices if _bare(a) is type(value)]
+    exact = [a for a in choices if bare(a) is type(value)]
     out_of_range: ZooError | None = None
     for choice in [*exact, *choices]:
         try:
@@ -259,23 +274,12 @@ def _unfit(value: Any, kind: Any, place: str) -> ZooError:
         if not isinstance(value, str):
             text = " ".join(text.split())
         shown = f"={text if len(text) <= 200 else f'{text[:199]}…'} is"
-        hint = suggest(text, _literals(kind))
-        if isinstance(value, str) and _lists_strings(kind):
+        hint = suggest(text, literals(kind))
+        if isinstance(value, str) and lists_strings(kind):
             hint = hint or f" Did you mean {place}=[{text}]?"
     else:
         shown, hint = f" is a {type(value).__name__} and", ""
-    return ZooError(f"{place}{shown} not {_article(kind)}.{hint}")
-
-
-def _lists_strings(kind: Any) -> bool:
-    """Whether a type is a list that may contain strings, or a union with one."""
-    plain, _ = ranges_of(kind)
-    if get_origin(plain) in (Union, types.UnionType):
-        return any(map(_lists_strings, get_args(plain)))
-    if get_origin(plain) is not list:
-        return False
-    (item,) = get_args(plain)
-    return str in (get_args(item) or (item,))
+    return ZooError(f"{place}{shown} not {article(kind)}.{hint}")
 
 
 def check_inside(value: Any, kind: Any, place: str) -> None:
@@ -287,9 +291,9 @@ def check_inside(value: Any, kind: Any, place: str) -> None:
         OutOfRange: a number is outside its range; the message names `place` and the range.
         ZooError: a value is not a choice; the message names `place` and the choices.
     """
-    choices = _literals(kind)
+    choices = literals(kind)
     if isinstance(value, str | int) and choices and not _may_be(value, kind):
-        raise ZooError(f"{place}={value} is not {_article(kind)}.{suggest(str(value), choices)}")
+        raise ZooError(f"{place}={value} is not {article(kind)}.{suggest(str(value), choices)}")
     plain, ranges = ranges_of(kind)
     if isinstance(value, Real) and any(value not in r for r in ranges):
         words = " and ".join(r.words for r in ranges)
@@ -302,33 +306,8 @@ def check_inside(value: Any, kind: Any, place: str) -> None:
             check_inside(item, get_args(plain)[1], f"{place}.{name}")
     elif get_origin(plain) in (Union, types.UnionType):
         for choice in get_args(plain):
-            if _bare(choice) in (type(value), float):
+            if bare(choice) in (type(value), float):
                 check_inside(value, choice, place)
-
-
-def _bare(kind: Any) -> Any:
-    """Return the class of a type: `int` for `Annotated[int, …]`, `list` for `list[int]`."""
-    plain, _ = ranges_of(kind)
-    return get_origin(plain) or plain
-
-
-def _article(kind: Any) -> str:
-    """Name a type with its article, for error messages: `an integer or null`."""
-    kind, _ = ranges_of(kind)
-    if get_origin(kind) is Literal:
-        return f"one of {listing(get_args(kind))}"
-    if get_origin(kind) in (Union, types.UnionType):
-        return " or ".join(map(_article, get_args(kind)))
-    nouns = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
-    nouns |= {list: "a list", dict: "a mapping", type(None): "null"}
-    if get_origin(kind) is os.PathLike:
-        return "a path"
-    if get_origin(kind) in (dict, Mapping):
-        of = get_args(kind)[1]
-        return "a mapping" if of is Any else f"a mapping of {type_name(of)}"
-    if get_origin(kind) in (list, Sequence):
-        return f"a list of {type_name(get_args(kind)[0])}"
-    return nouns.get(kind, f"of type {type_name(kind)}")
 
 
 def _may_be(value: str | int, kind: Any) -> bool:
@@ -338,20 +317,10 @@ def _may_be(value: str | int, kind: Any) -> bool:
         return any(_may_be(value, a) for a in get_args(kind))
     if get_origin(kind) is Literal:
         return value in get_args(kind)
-    bare = _bare(kind)
-    if bare is float:
+    plain = bare(kind)
+    if plain is float:
         return not isinstance(value, str)
-    return bare is Any or isinstance(value, bare)
-
-
-def _literals(kind: Any) -> tuple[Any, ...]:
-    """Return the literal values, mostly strings, that a type has as its choices."""
-    kind, _ = ranges_of(kind)
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    if get_origin(kind) in (Union, types.UnionType):
-        return tuple(w for a in get_args(kind) for w in _literals(a))
-    return ()
+    return plain is Any or isinstance(value, plain)
 
 
 def check_idle(parameters: Iterable[Parameter], given: Mapping[str, Any], place: str) -> None:
@@ -392,9 +361,9 @@ def bind(parameters: tuple[Parameter, ...], options: dict[str, Any], place: str)
         if name not in known:
             raise ZooError(
                 f"{place} has no option {name!r}.{suggest(name, known)} "
-                f"It has: {listing(map(str, parameters))}."
+                f"Options of {place}: {listing(map(str, parameters))}."
             )
     missing = [p.name for p in parameters if p.required and p.name not in options]
     if missing:
         raise ZooError(f"{place} needs {listing(missing)}.")
-    return {n: convert(v, known[n].type, f"{place}: {n}") for n, v in options.items()}
+    return {n: convert_option(v, known[n], f"{place}: {n}", n) for n, v in options.items()}

@@ -13,17 +13,19 @@ from typing import Annotated, Any, Literal
 
 from zoo.cli.ended import failures_explained
 from zoo.cli.grammar import argument
+from zoo.cli.jobs import emptied_unless
 from zoo.cli.lock import locked
 from zoo.cli.program import program
 from zoo.cli.settings import settings_of
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import remove_partials, write_text
-from zoo.core.errors import ZooError, at_least, between, listing, printable, shown
+from zoo.core.errors import ZooError, at_least, between, listing, shown
 from zoo.core.launch import is_first
 from zoo.registry import idle_when, task
+from zoo.tasks.announce import announce
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import count_from_here, given_ends, longer, reach_back, set_ends
+from zoo.training.ends import EPOCHS, count_from_here, given_ends, longer, reach_back, set_ends
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -70,6 +72,7 @@ class Train(Task):
         self.max_rollbacks = max_rollbacks
         self._rollbacks = 0
         self._last: Path | None = None  # the path of the newest checkpoint, which may not exist yet
+        self._begun = False  # whether a step has been trained
 
     def run(self, run: Run) -> dict[str, Any]:
         """Train to the end, with rollbacks if necessary, and return the summary."""
@@ -83,7 +86,11 @@ class Train(Task):
             keep_memory()  # has an effect only before torch is imported
         run = replace(run, config=copy.deepcopy(run.config))  # because a rollback changes it
         self._count_ends(run.config["trainer"])
-        with locked(run.folder), Watch(self._how_to_resume) as watch:
+        with (
+            emptied_unless(lambda: self._begun, run.folder),
+            locked(run.folder),
+            Watch(self._how_to_resume) as watch,
+        ):
             if is_first():
                 remove_partials(run.folder)
             while True:
@@ -98,7 +105,7 @@ class Train(Task):
 
         from zoo.training.profile import take_profile
         from zoo.training.resuming import epochs_of
-        from zoo.training.trainer import make_loggers, make_trainer
+        from zoo.training.trainer import add_loggers, make_loggers, make_trainer
         from zoo.training.window import NonFiniteError
 
         config, out = run.config, run.folder
@@ -112,16 +119,15 @@ class Train(Task):
             resumed = (resumed[0], resumed[0])  # keep the log's last row: no training replaces it
         if checkpoint is not None:
             reach_back(settings, epochs_of(checkpoint))
+        trainer = make_trainer(settings, callbacks, out, data)
+        # After the trainer, so that one which is refused changes no log, nor one on a server.
         loggers = make_loggers(config.get("logger"), out, config, resumed)
-        trainer = make_trainer(settings, callbacks, loggers, out, data)
+        add_loggers(trainer, loggers)
         watch.add(trainer)
         if self._rollbacks:
             self._log_rollback(loggers, resumed, config)
         elif trainer.is_global_zero:
-            notes = [*data.notes, *gan.notes]
-            for note in [*notes, *_new_folder_notes(checkpoint, out), *_debug_notes(config)]:
-                print(f"note: {printable(note)}")
-            print(printable(_headline(gan, data, trainer, out)), flush=True)
+            announce(gan, data, trainer, config, checkpoint, out)
         try:
             with failures_explained(trainer, gan, data, watch, self._how_to_resume):
                 fit(trainer, gan, data, checkpoint)
@@ -132,6 +138,8 @@ class Train(Task):
             if not trainer.is_global_zero:  # all processes stop, and the first one prints the error
                 sys.exit(0)
             raise self._diverged(error) from error
+        finally:
+            self._begun |= gan.trained_steps > 0
         if not trainer.is_global_zero:
             return {}
         if table := take_profile(out):
@@ -287,7 +295,7 @@ class Train(Task):
             lines["log"] = listing(shown(folder) for folder in logs)
         for logger in trainer.loggers:
             if hasattr(logger, "summary"):
-                lines |= logger.summary() or {}  # Lightning's dummy logger returns None
+                lines |= logger.summary()
         if (run.folder / PROFILE).is_file():
             lines["profile"] = shown(run.folder / PROFILE)
         if "checkpoint" in lines:
@@ -312,7 +320,8 @@ def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
 
 def _print_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
     """Say that the checkpoint has reached the end of its training, and how to train longer."""
-    ends = listing(f"trainer.{k}={v}" for k, v in given_ends(config["trainer"]).items())
+    limits = given_ends(config["trainer"]) or {"max_epochs": EPOCHS}
+    ends = listing(f"trainer.{k}={v}" for k, v in limits.items())
     print(
         f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
         f"so there is nothing left to train: add {_longer(trainer, gan, config)} to train longer."
@@ -335,40 +344,11 @@ def _comparable(current: Any, old: Any) -> Any:
     return current
 
 
-def _new_folder_notes(checkpoint: Path | None, out: Path) -> list[str]:
-    """A note if a training is resumed in another folder than its own."""
-    if checkpoint is None:
-        return []
-    run = checkpoint.parent.parent
-    if run.resolve() == out.resolve() or not (run / ".hydra").is_dir():
-        return []
-    return [f"{shown(checkpoint)} is resumed in {shown(out)}; {shown(run)} stays unchanged."]
-
-
-def _debug_notes(config: dict[str, Any]) -> list[str]:
-    """A note if a preset of `debug` writes no checkpoint."""
-    if not config.get("debug") or (config.get("callbacks") or {}).get("checkpoints"):
-        return []
-    return [
-        f"debug={config['debug']} writes no checkpoint, so you cannot resume this training or "
-        "sample from it."
-    ]
-
-
 def _classes_of(data: dict[str, Any]) -> str:
     """Name a data set and its classes, for an error message."""
     names = data.get("class_names") or []
     first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
     return f"{data.get('name')} ({len(names)} classes: {first})"
-
-
-def _classes(data: Any) -> str:
-    """Return ` in 3 classes (cat, dog, fox)` for the headline, or nothing without classes."""
-    names = data.class_names
-    if not names:
-        return ""
-    shown = ", ".join([*names[:10], *(["…"] if len(names) > 10 else [])])
-    return f" in {len(names)} class{'es' if len(names) > 1 else ''} ({shown})"
 
 
 def _short(spec: Any) -> str:
@@ -378,22 +358,3 @@ def _short(spec: Any) -> str:
     if isinstance(spec, str):
         return spec
     return listing(map(in_words, spec)) if isinstance(spec, list) else in_words(spec)
-
-
-def _headline(gan: Any, data: Any, trainer: Any, out: Path) -> str:
-    """Summarize networks, loss, data and device in the sentence printed before the training."""
-
-    def count(network: Any) -> str:
-        return f"{sum(p.numel() for p in network.parameters()):,}"
-
-    spec = gan.describe()
-    return (
-        f"{spec['generator']['name']} ({count(gan.generator)} parameters) against "
-        f"{spec['discriminator']['name']} ({count(gan.discriminator)}) under "
-        f"{spec['loss']['name']}, {'conditional' if gan.generator.num_classes else 'unconditional'}"
-        f", on {data.size('train'):,} images of {data.name}{_classes(data)} at "
-        f"{data.channels}×"
-        f"{data.height}×{data.width}; {trainer.strategy.root_device.type}"
-        f"{f' × {trainer.world_size}' if trainer.world_size > 1 else ''}, "
-        f"{trainer.precision}; all files go to {shown(out)}"
-    )

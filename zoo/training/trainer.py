@@ -161,16 +161,15 @@ def _check_stays_here(node: dict[str, Any] | None, preset: str) -> None:
 def make_trainer(
     settings: dict[str, Any],
     callbacks: list[Any],
-    loggers: list[Any],
     out: Path,
     data: DataModule,
 ) -> pl.Trainer:
-    """Create a `pl.Trainer`.
+    """Create a `pl.Trainer` without loggers, which `add_loggers` gives it.
 
     Args:
         settings: The section `trainer` of the configuration. The zoo's own options are applied
             here; all others are passed on to `pl.Trainer`.
-        callbacks, loggers: The callbacks and loggers.
+        callbacks: The callbacks.
         out: The run's folder.
         data: The data module.
 
@@ -213,12 +212,18 @@ def make_trainer(
         return pl.Trainer(
             **settings,
             callbacks=callbacks,
-            logger=loggers or False,
+            logger=False,
             plugins=plugins,
             default_root_dir=str(out),
         )
     except Exception as error:
         raise ZooError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def add_loggers(trainer: pl.Trainer, loggers: list[Any]) -> None:
+    """Let a trainer log to `loggers`, except for one with `fast_dev_run`, which does not log."""
+    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        trainer.loggers = loggers
 
 
 def _set_matmul_precision(precision: str | None) -> None:
