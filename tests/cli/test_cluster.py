@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.cli.failures import error_sentence
 from zoo.core.errors import ZooError
 from zoo.registry import create
 
@@ -142,3 +143,12 @@ def test_a_database_whose_driver_is_not_installed(tmp_path, monkeypatch):
         ZooError, match=r"//me:\*\*\*@127\.0\.0\.1/search needs .* psycopg2?, which"
     ):
         task(tmp_path)
+
+
+def test_a_launcher_without_a_cluster_says_so_in_a_sentence():
+    errors = pytest.importorskip("submitit.core.utils")
+    told = error_sentence(errors.FailedJobError("sbatch: error: no cluster here\n  Traceback: …"))
+    assert told == (
+        "the launcher could not run the sweep's jobs: sbatch: error: no cluster here (The folder "
+        ".submitit of the sweep has what they printed.)"
+    )

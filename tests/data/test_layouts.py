@@ -208,7 +208,7 @@ def test_every_kind_that_is_left_out_is_told(tmp_path):
         (folder / name).write_text("x")
     data = folder_data(folder, tmp_path)
     data.setup()
-    told = "2 files ending in .heic, 1 in no ending, 1 in .txt"
+    told = "2 files ending in .heic, 1 without an ending, 1 in .txt"
     assert any(told in note for note in data.notes), data.notes
     (folder / "a.png").unlink()
     with pytest.raises(ZooError, match=r"no picture .* It has 2 files ending in \.heic"):

@@ -230,12 +230,19 @@ def test_damaged_and_foreign_exported_files(tmp_path):
         zoo.load(tmp_path / "a.safetensors")
 
 
-def test_without_the_extra_the_sentence_names_the_command(model, tmp_path):
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        (["onnxscript"], "onnxscript, which is"),
+        (["onnx", "onnxscript"], "onnx, onnxscript, which are"),
+    ],
+)
+def test_without_the_extra_the_sentence_names_the_command(model, tmp_path, missing, words):
     code = (
-        "import sys; sys.modules['onnxscript'] = None\n"
+        f"import sys; sys.modules |= dict.fromkeys({missing!r})\n"
         "import zoo; from pathlib import Path; from zoo.inference.export import export\n"
         f"export(zoo.load({str(model.file)!r}), Path({str(tmp_path / 'a.onnx')!r}), 'onnx')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "needs onnxscript, which is not installed: pip install 'gan-zoo[export]'" in done.stderr
+    assert f"needs {words} not installed: pip install 'gan-zoo[export]'" in done.stderr

@@ -127,6 +127,12 @@ def error_sentence(error: Exception) -> str:
             "builds: install both from one index, for example pip install --force-reinstall torch "
             "torchvision --index-url https://download.pytorch.org/whl/cpu."
         )
+    if type(error).__module__.partition(".")[0] == "submitit":  # of which the first line says most
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return (
+            f"the launcher could not run the sweep's jobs: {first.strip()} (The folder .submitit "
+            "of the sweep has what they printed.)"
+        )
     return (
         f"{type(error).__name__}: {' '.join(str(error).split())} (This is a bug or an unexpected "
         "input; run the same command with debug=traceback to see where it happens.)"

@@ -25,9 +25,8 @@ def require(extra: str, what: str, *modules: str) -> None:
         except ImportError:
             missing.append(module)
     if missing:
-        raise ZooError(
-            f"{what} needs {listing(missing)}, which is not installed: {command(extra)}."
-        )
+        which = "which is" if len(missing) == 1 else "which are"
+        raise ZooError(f"{what} needs {listing(missing)}, {which} not installed: {command(extra)}.")
 
 
 def command(extra: str) -> str:

@@ -141,9 +141,14 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
 def in_words(others: Counter[str]) -> str:
     """Describe the files that `find_pictures` counted: `3 files ending in .heic, 1 in .txt`."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    phrases = [f"{count} in {suffix or 'no ending'}" for suffix, count in counts]
-    files = "file" if counts[0][1] == 1 else "files"
-    return listing([phrases[0].replace(" in ", f" {files} ending in ", 1), *phrases[1:]])
+    phrases = []
+    for i, (suffix, count) in enumerate(counts):
+        files = "" if i else f" file{'s' if count > 1 else ''}"
+        ending = (
+            " without an ending" if not suffix else f" in {suffix}" if i else f" ending in {suffix}"
+        )
+        phrases.append(f"{count}{files}{ending}")
+    return listing(phrases)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -103,7 +103,7 @@ def test_a_feature_is_a_mean_of_pixels():
     assert vectors.tolist() == [[1, 0, 0, 0]] * 2
     assert logits is None
 """,
-        "{program} task=evaluate ckpt=mnist features={name}",
+        "{program} task=evaluate ckpt=mnist dataset=mnist_subset features={name}",
     ),
     "metric": templates(
         "metric",
@@ -147,7 +147,7 @@ def test_value_on_known_features():
     assert zoo.create("metric", "$name")(data) == {"$name": pytest.approx(5.0)}
     assert zoo.create("metric", "$name", power=1.0)(data) == {"$name": pytest.approx(7.0)}
 """,
-        "{program} task=evaluate ckpt=mnist 'metrics=[{name}]'",
+        "{program} task=evaluate ckpt=mnist dataset=mnist_subset 'metrics=[{name}]'",
     ),
     "sampler": templates(
         "sampler",
