@@ -82,6 +82,15 @@ def public_name(file: Path) -> str:
     return str(Path(*whole.parts[-within:]))
 
 
+def without_discriminator(file: Path, use: str) -> str:
+    """Return the error message that a file has no discriminator, which `use` needs."""
+    return (
+        f"{use} needs the discriminator, but {public_name(file)} holds only the generator, like "
+        "all published and exported files: use a .ckpt file of a training, or its run's folder "
+        "(ckpt=RUN)."
+    )
+
+
 def without_folders(text: str, file: Path) -> str:
     """Shorten the paths in a sentence about `file`, so that it shows no folders of this machine."""
     text = text.replace(str(file), public_name(file)).replace(f"{Path.cwd()}{os.sep}", "")
