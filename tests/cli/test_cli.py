@@ -149,7 +149,7 @@ def test_a_sweep_goes_on_after_a_failure_and_tells_it(tmp_path):
     ("error", "code", "sentence"),
     [
         (ZooError("wrong."), 1, "error: wrong.\n"),
-        (KeyboardInterrupt(), 130, "error: stopped by Ctrl-C.\n"),
+        (KeyboardInterrupt(), 130, "stopped by Ctrl-C; run the same command to start again.\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
         (RuntimeError("a\nb"), 1, "error: RuntimeError: a b (This is a bug or an unexpected"),
         (
@@ -236,4 +236,4 @@ def test_whoever_stops_it_reads_no_traceback(stop, code, preset, monkeypatch, ca
         cli.main(run)
     assert end.value.code == code
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: stopped by ")
+    assert line.startswith("stopped by ")

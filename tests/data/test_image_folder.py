@@ -97,7 +97,7 @@ def test_folder_is_found_from_here_and_from_data_dir(folder, tmp_path, monkeypat
 
 
 def test_missing_and_empty_folders(tmp_path):
-    with pytest.raises(ZooError, match=f"no folder of pictures {tmp_path / 'nowhere'}"):
+    with pytest.raises(ZooError, match=f"no folder of pictures {tmp_path / 'nowhere'}: name one"):
         folder_data(tmp_path / "nowhere", tmp_path).prepare_data()
     data = folder_data(Path("no/where"), tmp_path, data_dir=str(tmp_path))
     with pytest.raises(ZooError, match=f"pictures no/where, neither here nor in {tmp_path}: name"):

@@ -173,8 +173,10 @@ def test_damaged_files_of_labels(tmp_path, text, reason):
 
 def test_labels_that_are_no_file(tmp_path):
     folder = lay_out(tmp_path / "d", NAMES)
-    with pytest.raises(ZooError, match=r"labels=folder is not a \.csv or \.json file"):
+    with pytest.raises(ZooError, match=r"labels=folder is not a \.csv or .*, neither here nor in"):
         folder_data(folder, tmp_path, labels="folder").setup()
+    with pytest.raises(ZooError, match=r"labels=/no/file\.csv is not .*\.json file; other choices"):
+        folder_data(folder, tmp_path, labels="/no/file.csv").setup()
 
 
 def test_a_flat_folder_has_no_labels(tmp_path):

@@ -248,7 +248,7 @@ def test_a_search_that_is_stopped_tells_how_it_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "resume=search/0 (continue the search with the same command with hydra.run.dir=" in told
+    assert "resume=search/0 (continue the search with the same command and hydra.run.dir=" in told
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ def test_networks_that_look_at_pictures_are_no_nearest_generators():
     assert "metrics" not in str(told.value)
 
 
+def test_weights_that_a_model_of_the_zoo_does_not_hold_are_told_by_its_name():
+    with pytest.raises(ZooError, match=r"^weights=raw: mnist holds no raw weights, only ema\.$"):
+        zoo.load("mnist", weights="raw")
+
+
 def test_empty_folder(tmp_path):
     with pytest.raises(ZooError, match=r"holds no checkpoint.*checkpoints/last\.ckpt"):
         zoo.load(tmp_path)

@@ -51,8 +51,12 @@ def test_refined_images_score_higher(file):
 
 
 def test_files_without_a_discriminator_and_contradictions_are_told(file, tmp_path):
-    with pytest.raises(ZooError, match=r"^mnist holds only the generator, .*\.ckpt file of a"):
+    with pytest.raises(ZooError, match=r"^refine=drs needs .*, but mnist holds .*ckpt=RUN"):
         zoo.load("mnist").sample(2, refine="drs")
+    with pytest.raises(ZooError, match=r"^refine=mh needs the discriminator, but mnist holds only"):
+        zoo.load("mnist").refiner({"name": "mh", "steps": 3})
+    with pytest.raises(ZooError, match=r"^a score needs the discriminator, but mnist holds only"):
+        zoo.load("mnist").scores(torch.zeros(2, 1, 32, 32))
     model = zoo.load(file)
     with pytest.raises(ZooError, match=r"truncation=0.5 changes the distribution of the images"):
         model.sample(2, truncation=0.5, refine="drs")

@@ -54,7 +54,7 @@ def test_weights_ema_by_default_and_raw_on_request(ckpt, plain_ckpt):
     for key, value in raw.items():
         assert torch.equal(value, state[f"generator.{key}"])
         assert torch.equal(ema[key], state[f"ema_generator.{key}"])
-    with pytest.raises(ZooError, match="no ema weights: it has raw"):
+    with pytest.raises(ZooError, match="holds no ema weights, only raw"):
         zoo.load(plain_ckpt, weights="ema")
 
 
@@ -215,7 +215,7 @@ def test_sample_task_writes_pictures_and_a_grid(ckpt, tmp_path):
     assert single.mode == "L"
     assert list(single.get_flattened_data()) == expected.flatten().tolist()
     assert summary["grid"] == tmp_path / "grid.png"
-    assert summary["pictures"] == 4
+    assert summary["images"] == 4
 
 
 def test_sample_task_with_all_labels_seeds_and_an_unconditional_rgb_model(

@@ -138,7 +138,7 @@ def test_killed_and_interrupted_runs_continue_to_the_same_weights(tmp_path):
     assert processes[0].returncode == -signal.SIGKILL
     assert processes[1].returncode == 130
     told = errors.splitlines()[-1]
-    assert told.startswith("error: stopped by Ctrl-C; resume with: python ")
+    assert told.startswith("stopped by Ctrl-C; resume with: python ")
     assert told.endswith(" resume=stopped")
     assert "Traceback" not in output + errors
     steps = [read(folder)["zoo"]["step"] for folder in (killed, stopped)]

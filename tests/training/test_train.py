@@ -31,17 +31,17 @@ def test_a_run_ends_with_the_places_and_the_commands_to_go_on(tmp_path, monkeypa
     summary = train(tmp_path / "run", "trainer.max_images=70", "model.conditional=true")
     text = capsys.readouterr().out
     assert summary["trained"].startswith("80 images")  # five whole batches
-    assert summary["pictures"] == "run/samples/images_000000080.png"
+    assert summary["images"] == "run/samples/images_000000080.png"
     assert summary["checkpoint"] == "run/checkpoints/last.ckpt"
     assert summary["log"] == "run/csv/version_0"
     assert summary["sample"] == "python -m zoo task=sample ckpt=run n=64 label=5"
-    assert summary["continue"] == "python -m zoo resume=run trainer.max_images=160"
+    assert summary["resume"] == "python -m zoo resume=run trainer.max_images=160"
     assert {"loss_d", "loss_g", "images_per_second"} <= summary.keys()
-    for place in ("pictures", "checkpoint", "log"):
+    for place in ("images", "checkpoint", "log"):
         assert (tmp_path / summary[place]).exists()
     assert text.startswith("mlp (")
     assert "all files go to run\n" in text
-    more = continue_run(shlex.split(summary["continue"])[3:])
+    more = continue_run(shlex.split(summary["resume"])[3:])
     trained = train(tmp_path / "run", *more)["trained"]
     assert re.fullmatch(r"80 images in \d+ s, 160 in total", trained)
 
@@ -51,11 +51,11 @@ def test_commands_take_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     summary = train(tmp_path / "it's (my) run", "trainer.max_steps=1")
     assert summary["checkpoint"] == "it's (my) run/checkpoints/last.ckpt"
-    for label, key in {"sample": "ckpt", "continue": "resume"}.items():
+    for label, key in {"sample": "ckpt", "resume": "resume"}.items():
         (given,) = [o for o in shlex.split(summary[label]) if o.startswith(f"{key}=")]
         parsed = OverridesParser.create().parse_override(given)
         assert parsed.value() == "it's (my) run"
-    (file,) = [o for o in continue_run(shlex.split(summary["continue"])[3:]) if "resume=" in o]
+    (file,) = [o for o in continue_run(shlex.split(summary["resume"])[3:]) if "resume=" in o]
     assert value_of([file], "resume") == str(tmp_path / "it's (my) run/checkpoints/last.ckpt")
 
 
@@ -77,7 +77,7 @@ def test_nothing_but_the_program_itself_speaks(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    labels = {"mlp", "trained", "pictures", "checkpoint", "log", "sample", "continue"}
+    labels = {"mlp", "trained", "images", "checkpoint", "log", "sample", "resume"}
     assert {line.split()[0] for line in done.stdout.splitlines()} == labels | {
         "loss_d",
         "loss_g",
@@ -248,7 +248,7 @@ def test_nothing_but_the_training_itself(tmp_path):
     off = normalise(["logger=null", "callbacks=null"])
     summary = train(tmp_path, *given, *off, "trainer.max_steps=2", tiny=False)
     assert summary["trained"].startswith("32 images")
-    assert not {"checkpoint", "pictures", "log", "sample", "continue"} & summary.keys()
+    assert not {"checkpoint", "images", "log", "sample", "resume"} & summary.keys()
     assert not list(tmp_path.iterdir())
 
 

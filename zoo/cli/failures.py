@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import TextIO
+from typing import Any, TextIO
 
 from zoo.cli.grammar import value_of
 from zoo.core.environment import environment
@@ -33,19 +34,28 @@ _full = False  # whether to show tracebacks
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised when a signal ends a training.
+    """Raised when a signal ends the program.
 
     Args:
         number: the number of the signal.
         resume: the command that resumes the training; empty if no checkpoint was written.
+
+    Attributes:
+        onward: what the message says about going on from there.
     """
 
     def __init__(self, number: int, resume: str = "") -> None:
+        super().__init__(number, resume)
         name = signal.Signals(number).name
+        self.number = number
+        self.resume = resume
         self.code = 130 if name == "SIGINT" else 143
-        what = _SIGNALS.get(name, "stopped by Ctrl-C")
+        self.what = _SIGNALS.get(name, "stopped by Ctrl-C")
         how = "the training is saved, resume it with" if name in _SIGNALS else "resume with"
-        super().__init__(f"{what}; {how}: {resume}" if resume else f"{what}.")
+        self.onward = f"{how}: {resume}" if resume else "run the same command to start again."
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.onward}"
 
 
 def _presets() -> set[str]:
@@ -62,6 +72,8 @@ def shows_tracebacks() -> bool:
 def exit_with_sentence() -> Iterator[None]:
     """Print an error as one sentence and exit with code 1, or with 130 or 143 after a signal.
 
+    A signal that would end the program without a word raises `Stopped`.
+
     With `debug=…`, the traceback is printed too.
     """
     global _full
@@ -70,12 +82,15 @@ def exit_with_sentence() -> Iterator[None]:
     try:
         # HYDRA_FULL_ERROR=1 makes Hydra raise exceptions instead of printing them. The processes of
         # a DDP training inherit it, so a second variable passes on the user's choice.
-        with environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}), _plain_warnings():
+        with (
+            environment(HYDRA_FULL_ERROR="1", **{FULL_ERROR: str(int(_full))}),
+            _plain_warnings(),
+            _signals_raised(),
+        ):
             yield
-    except Stopped as stopped:  # deliberate, so a traceback would not help
-        _end(str(stopped), stopped.code)
-    except KeyboardInterrupt:
-        _end("stopped by Ctrl-C.", 130)
+    except KeyboardInterrupt as error:  # deliberate: neither an error nor worth a traceback
+        stopped = as_stopped(error)
+        _end(str(stopped) if is_first() else "", stopped.code)
     except BrokenPipeError:  # the reader has exited, as in `run.py --help | head`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     except Exception as error:
@@ -85,6 +100,36 @@ def exit_with_sentence() -> Iterator[None]:
         if shared and not _full:  # every process raises it, and the first one prints it
             sys.exit(1)
         _fail(f"process {rank()}: {error_sentence(error)}")
+
+
+def as_stopped(error: KeyboardInterrupt) -> Stopped:
+    """Return an interrupt as one that says how to go on."""
+    return error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Raise `Stopped` on the signals that end a program, except on those that are ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
+        if os.getpid() == process:
+            raise Stopped(number)
+        os.kill(os.getpid(), number)  # a forked worker, which has inherited this function
+
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    handled = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]
+    try:
+        for number in handled:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -144,11 +189,12 @@ def _fail(sentence: str) -> None:
     if _full:
         with contextlib.suppress(OSError):
             traceback.print_exc()
-    _end(sentence, 1)
+    _end(f"error: {sentence}", 1)
 
 
-def _end(sentence: str, code: int) -> None:
-    """Print an error and exit."""
-    with contextlib.suppress(OSError):  # the terminal may be closed
-        print(f"error: {sentence}", file=sys.stderr, flush=True)
+def _end(message: str, code: int) -> None:
+    """Print a message, if there is one, and exit."""
+    if message:
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            print(message, file=sys.stderr, flush=True)
     sys.exit(code)

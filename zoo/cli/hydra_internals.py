@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,26 @@ def share_config_store() -> None:
     singleton that copies every node it returns.
     """
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+@functools.cache
+def jobs_of_sweep() -> list[list[str]]:
+    """Return a list that every sweep fills with the overrides of its runs, in their order.
+
+    Hydra's plugins must have been loaded, which replaces their classes.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    jobs: list[list[str]] = []
+    split = BasicSweeper.split_arguments
+
+    def remember(overrides: Any, max_batch_size: int | None) -> list[list[list[str]]]:
+        batches = split(overrides, max_batch_size)
+        jobs[:] = [job for batch in batches for job in batch]
+        return batches
+
+    BasicSweeper.split_arguments = staticmethod(remember)  # type: ignore[method-assign]
+    return jobs
 
 
 def run_composed(config: DictConfig, function: Callable[[DictConfig], Any]) -> None:

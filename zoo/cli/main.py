@@ -16,14 +16,15 @@ import hydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from zoo.cli.failures import exit_with_sentence
-from zoo.cli.hydra_internals import run_composed
+from zoo.cli.failures import Stopped, as_stopped, exit_with_sentence
+from zoo.cli.hydra_internals import jobs_of_sweep, run_composed
 from zoo.cli.jobs import run_checked, run_without_folder, try_task, writes_files
 from zoo.cli.newest import name_newest
 from zoo.cli.overrides import check, collect_space, flags, normalise
 from zoo.cli.program import program
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
+from zoo.cli.unstarted import commands
 from zoo.core.errors import ZooError
 from zoo.core.streams import open_closed_streams
 from zoo.core.version import __version__
@@ -65,6 +66,7 @@ def main(run: Callable[[], Any] | None = None) -> None:
         if run is not None:
             run()
         elif prints or config is None or config.hydra.mode == RunMode.MULTIRUN:
+            jobs_of_sweep()
             _with_hydra()()
         elif writes_files(config):
             run_composed(config, run_job)
@@ -105,7 +107,22 @@ def run_job(config: DictConfig) -> None:
             _errors.append(error)
         return
     print(f"\nrun {job.job.num}: {' '.join(job.overrides.task)}")
-    summary = try_task(config, out, list(job.overrides.task))
+    try:
+        summary = try_task(config, out, list(job.overrides.task))
+    except KeyboardInterrupt as error:
+        raise _with_rest(as_stopped(error), job.job.num) from None
     if "error" in summary:  # the sweep continues; its table says which run failed, and why
         _failures.append(summary["error"])
         print(f"error: run {job.job.num}: {summary['error']}", file=sys.stderr)
+
+
+def _with_rest(stopped: Stopped, number: int) -> Stopped:
+    """Add the commands for what is left of a sweep that was stopped in one of its runs."""
+    jobs = jobs_of_sweep()
+    first = number + 1 if stopped.resume else number
+    if left := len(jobs[first:]):
+        lines = "\n  ".join(commands(jobs, first, sys.argv[1:]))
+        what = "runs of the sweep are left: start them" if left > 1 else "run is left: start it"
+        rest = f"{left} {what} with\n  {lines}"
+        stopped.onward = f"{stopped.onward}\n{rest}" if stopped.resume else rest
+    return stopped

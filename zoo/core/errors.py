@@ -30,6 +30,14 @@ def shown(path: str | Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
+def not_found(path: str | Path, folder: str | Path) -> str:
+    """Return `", neither here nor in FOLDER"` for a path that was looked for in both places.
+
+    It is empty for an absolute path, which is nowhere else.
+    """
+    return "" if Path(path).expanduser().is_absolute() else f", neither here nor in {folder}"
+
+
 class ZooError(Exception):
     """The error for wrong input; its message says what was wrong, where, and what would be right.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, not_found
 from zoo.core.foreign import read_text
 from zoo.data.layout import DATASET_JSON, FILES, folders_of, labels_in, unreadable_labels
 from zoo.data.sources.base import MOST_LABELS, Source
@@ -106,8 +106,8 @@ def _label_file(source: Source, labels: str) -> tuple[str, str | None]:
         raise unreadable_labels(file, error) from error
     if text is None and labels != "auto":
         raise ZooError(
-            f"datamodule.labels={labels} is not a .csv or .json file, neither here nor in "
-            f"{source.place}; other choices are auto, folders and none."
+            f"datamodule.labels={labels} is not a .csv or .json file"
+            f"{not_found(labels, source.place)}; other choices are auto, folders and none."
         )
     return file, text
 

@@ -34,10 +34,10 @@ from zoo.inference.latents import (
     parse_labels,
     standing_statistics,
 )
-from zoo.inference.locate import locate, pretrained_names, public_name
+from zoo.inference.locate import locate, pretrained_names, without_discriminator
 from zoo.inference.project import Projection, project
 from zoo.inference.rebuild import Weights, choose_weights, latent_of, network_of
-from zoo.inference.refine import Choice, Refiner, create_sampler
+from zoo.inference.refine import Choice, Refiner, create_sampler, in_words
 from zoo.inference.scores import as_trained, scores_of
 from zoo.inference.truncation import check_truncation, images_of
 from zoo.registry.calls import held_to_annotations
@@ -257,7 +257,7 @@ class LoadedGenerator:
         return Refiner(
             sampler,
             self.generator,
-            self.discriminator(),
+            self.discriminator(f"refine={in_words(sampler).partition(' ')[0]}"),
             self.info.get("loss"),
             lambda: self.dataset(cache.data_dir()),
             seed,
@@ -336,17 +336,17 @@ class LoadedGenerator:
         if standing_statistics(self.generator, forwards, batch, seed):
             self.batch_norm = f"standing ({forwards} passes of up to {batch} images, seed {seed})"
 
-    def discriminator(self) -> Discriminator:
+    def discriminator(self, use: str = "this") -> Discriminator:
         """Return the discriminator from the same training, in eval mode on the same device.
+
+        Args:
+            use: what the error message says needs it.
 
         Raises:
             ZooError: the file has no discriminator, or its part is not installed.
         """
         if not self._state:
-            raise ZooError(
-                f"{public_name(self.file)} holds only the generator, like all published and "
-                "exported files; use a .ckpt file of a training, or its run's folder."
-            )
+            raise ZooError(without_discriminator(self.file, use))
         state, prefix = self._state, "discriminator."
         network = network_of("discriminator", self.info, state, prefix, self.file)
         return network.to(self.device).eval()
@@ -391,7 +391,7 @@ class LoadedGenerator:
             Scores on the CPU: (N,), or (N, K) of a discriminator that scores patches, or one per
             complete pack of a discriminator that sees packs of images.
         """
-        network = self.discriminator()
+        network = self.discriminator("a score")
         packs = network.channels // self.generator.channels
         outputs = as_trained(network, self.info.get("regularizers"), self.info.get("loss"))
         return scores_of(network, outputs, images, labels, packs, batch_size, batch_statistics)

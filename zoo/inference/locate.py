@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, listing, shown, suggest
 from zoo.inference.files import WEIGHTS_NAME
 
 _LAST = ("checkpoints/last.ckpt", "last.ckpt", "checkpoints/previous.ckpt", "previous.ckpt")
@@ -71,6 +71,11 @@ def locate(path: str | os.PathLike[str], to_resume: bool = False) -> Path:
     )
 
 
+def called(file: Path) -> str:
+    """Return how an error message calls a network's file: by its name if it came with the zoo."""
+    return file.parent.name if file.parent.parent == PRETRAINED else shown(file)
+
+
 def public_name(file: Path) -> str:
     """Return the name of a network's file for a page or report, without this machine's folders."""
     if file.parent.parent == PRETRAINED:
@@ -80,6 +85,15 @@ def public_name(file: Path) -> str:
         return str(whole.relative_to(Path.cwd()))
     within = 3 if whole.parent.name == "checkpoints" else 1
     return str(Path(*whole.parts[-within:]))
+
+
+def without_discriminator(file: Path, use: str) -> str:
+    """Return the error message that a file has no discriminator, which `use` needs."""
+    return (
+        f"{use} needs the discriminator, but {called(file)} holds only the generator, like all "
+        "published and exported files: use a .ckpt file of a training, or its run's folder "
+        "(ckpt=RUN)."
+    )
 
 
 def without_folders(text: str, file: Path) -> str:

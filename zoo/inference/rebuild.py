@@ -20,10 +20,11 @@ from torch.nn.modules.module import (
 )
 
 from zoo.contracts.latent import Latent
-from zoo.core.errors import ZooError, listing
+from zoo.core.errors import ZooError
 from zoo.core.random import forked_random
 from zoo.core.tensors import SHARED
 from zoo.inference.describe import is_spec
+from zoo.inference.locate import called
 from zoo.layers.product import route_products
 from zoo.registry import factory, remake
 
@@ -263,5 +264,7 @@ def choose_weights(info: dict[str, Any], weights: Weights | None, file: Path) ->
     if "weights" in info:  # an exported file holds one kind
         available = [info["weights"]]
     if weights is not None and weights not in available:
-        raise ZooError(f"{file} holds no {weights} weights: it has {listing(available)}.")
+        raise ZooError(
+            f"weights={weights}: {called(file)} holds no {weights} weights, only {available[0]}."
+        )
     return weights or available[0]

@@ -127,7 +127,7 @@ class Explore(Task):
             sections,
             [{"figures": _headed(r), "protocol": r.protocol.in_words()} for r in results],
         )
-        summary: dict[str, Any] = {"model": repr(model), "pictures": out, "report": path}
+        summary: dict[str, Any] = {"model": repr(model), "images": out, "report": path}
         if left_out:
             summary["left out"] = "; ".join(left_out)
         return summary

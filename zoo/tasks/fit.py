@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.failures import Stopped
+from zoo.cli.failures import Stopped, as_stopped
 from zoo.cli.grammar import argument
 from zoo.cli.program import program
 from zoo.core.errors import ZooError, listing, shown
@@ -48,7 +47,7 @@ def fit(trainer: Any, gan: Any, data: Any, checkpoint: Path | None) -> None:
     except SystemExit as error:
         number = keeper.stopped_by if keeper is not None else None
         if number is None and isinstance(error.__context__, KeyboardInterrupt):
-            number = signal.SIGINT  # no callback has recorded it
+            number = as_stopped(error.__context__).number  # no callback has recorded it
         if not trainer.is_global_zero:
             sys.stdout.flush()
             os._exit(130)  # the first process prints the message, and must not be waited for

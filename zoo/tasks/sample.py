@@ -160,7 +160,7 @@ class Sample(Task):
                     grid_images.append(image)
         rows: list[str] = []
         columns = None
-        summary: dict[str, Any] = {"pictures": len(z)}
+        summary: dict[str, Any] = {"images": len(z)}
         if y is not None and self.label is not None:
             class_names = [model.class_names[c] for c in y.unique_consecutive().tolist()]
             summary["classes"] = textwrap.shorten(", ".join(class_names), 100, placeholder=" …")

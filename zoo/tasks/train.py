@@ -315,7 +315,7 @@ def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
         names = gan.data.get("class_names") or range(gan.generator.num_classes)
         name = str(list(names)[:6][-1])
         sample += f" label={name}" if name.isdecimal() else f" {argument('label', name)}"
-    return {"sample": sample, "continue": f"{program()} {argument('resume', folder)} {longer}"}
+    return {"sample": sample, "resume": f"{program()} {argument('resume', folder)} {longer}"}
 
 
 def _print_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:

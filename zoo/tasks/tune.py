@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.cli.failures import Stopped
+from zoo.cli.failures import as_stopped
 from zoo.cli.grammar import argument, key_of, override_parser
 from zoo.cli.lock import locked
 from zoo.cli.program import program
@@ -139,12 +139,13 @@ class Tune(Task):
             except _NoSuchMetricError:  # other trials would not have it either
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 raise
-            except Stopped as stopped:  # its message says only how to resume this one training
-                again = "the same command"
+            except KeyboardInterrupt as error:
+                stopped = as_stopped(error)  # which says only how to resume this one training
+                again = "continue the search with the same command"
                 if self.storage is None:
-                    again += f" with {argument('hydra.run.dir', shown(run.folder))}"
-                stopped.args = (f"{stopped} (continue the search with {again})",)
-                raise
+                    again += f" and {argument('hydra.run.dir', shown(run.folder))}"
+                stopped.onward = f"{stopped.onward} ({again})" if stopped.resume else again
+                raise stopped from None
             state = optuna.trial.TrialState.FAIL if value is None else None
             study.tell(trial, value, state=state)
         return self._summary(study, run.folder)

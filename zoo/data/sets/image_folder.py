@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.core import cache
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, not_found
 from zoo.data.base import SPLITS, DataModule, Rows, Split, fixed_order
 from zoo.data.classes import classes_of
 from zoo.data.layout import in_order, splits_of
@@ -151,8 +151,8 @@ class ImageFolder(DataModule):
                 raise
             if self.folder:
                 raise ZooError(
-                    f"There is no folder of pictures {self.folder}, neither here nor in "
-                    f"{self.data_dir}: name one with datamodule.folder=PATH"
+                    f"There is no folder of pictures {self.folder}"
+                    f"{not_found(self.folder, self.data_dir)}: name one with datamodule.folder=PATH"
                 ) from error
             raise ZooError(
                 "datamodule image_folder needs datamodule.folder=… (a folder of pictures, a .zip, "

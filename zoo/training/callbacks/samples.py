@@ -49,7 +49,7 @@ class SampleGrid(Recurring):
         self.last: Path | None = None
 
     def summary(self) -> dict[str, Any]:
-        return {} if self.last is None else {"pictures": self.last}
+        return {} if self.last is None else {"images": self.last}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_train_start(trainer, pl_module)
