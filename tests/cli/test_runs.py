@@ -100,5 +100,5 @@ def test_a_task_of_a_plugin_derives_from_the_base(monkeypatch, tmp_path):
     )
     monkeypatch.setenv("ZOO_PLUGINS", str(tmp_path))
     monkeypatch.setattr("zoo.registry.registry.REGISTRY", Registry())
-    with pytest.raises(zoo.ZooError, match=r"returns a Old, which must derive from zoo\.Task\."):
+    with pytest.raises(zoo.ZooError, match=r"returns an Old, which must derive from zoo\.Task\."):
         zoo.create("task", "old")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.core.errors import LONGEST_SENTENCE, ZooError
+from zoo.core.errors import LONGEST_SENTENCE, ZooError, with_article
 
 ZOO = Path(__file__).parents[2] / "zoo"
 HINT = re.compile(r"[a-z_][\w.]*=[^\s,;:()]*[^\s,;:().…]\.(?=\s|$)")
@@ -86,3 +86,19 @@ def test_warnings_are_the_zoos_own_which_the_command_line_prints_without_code():
     assert len(calls) > 10
     kinds = {(file.name, *map(ast.unparse, node.args[1:])) for file, node in calls}
     assert kinds == {(file.name, "ZooWarning") for file, _ in calls}
+
+
+def test_articles_go_by_the_word():
+    words = {"Old": "an", "augmentation": "an", "int": "an", "URL": "a", "Unet": "an", "UNet": "a",
+             "uint8": "a", "unit": "a", "tuple": "a", "ndarray": "a"}  # fmt: skip
+    assert {word: with_article(word).partition(" ")[0] for word in words} == words
+
+
+def test_no_article_stands_before_a_word_that_is_filled_in():
+    found = [
+        (file.name, text)
+        for file in sorted(ZOO.rglob("*.py"))
+        for text in sentences(ast.parse(file.read_text("utf-8")))
+        if re.search(r"\b[Aa]n? \{\}", text)
+    ]
+    assert found == []

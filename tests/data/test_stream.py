@@ -168,15 +168,45 @@ def test_what_is_measured_against_comes_from_the_cache(tmp_path, shards):
     assert set(batches(data, 5)[0]) == set(range(20))
 
 
-def test_deep_pictures_need_a_range(tmp_path):
+def deep_png(value: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(file, "png")
-    with webdataset.TarWriter(str(tmp_path / "a.tar")) as sink:
-        sink.write({"__key__": "0", "png": file.getvalue()})
+    Image.fromarray(np.full((8, 8), value, np.uint16)).save(file, "png")
+    return file.getvalue()
+
+
+def shard(file: Path, *pictures: bytes) -> Path:
+    with webdataset.TarWriter(str(file)) as sink:
+        for key, picture in enumerate(pictures):
+            sink.write({"__key__": str(key), "png": picture})
+    return file
+
+
+def test_deep_pictures_need_a_range(tmp_path):
+    place = shard(tmp_path / "a.tar", deep_png(1000))
     with pytest.raises(ZooError, match=r"more than 8 bits.*value_range=\[0,65535\]$"):
-        of(tmp_path / "a.tar").setup()
-    data = of(tmp_path / "a.tar", channels=1, value_range=[0, 2000], batch_size=1)
+        of(place).setup()
+    data = of(place, channels=1, value_range=[0, 2000], batch_size=1)
     assert next(iter(data.train_dataloader()))[0].unique().item() in (127, 128)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_deep_picture_behind_others_is_refused_when_it_is_read(tmp_path, on_error):
+    """It would be scaled from its own range, and not as another one with the same values is."""
+    place = shard(tmp_path / "a.tar", png(10), deep_png(1000), png(20))
+    data = of(place, channels=1, batch_size=1, on_error=on_error)
+    data.setup()
+    with pytest.raises(ZooError, match=r"a\.tar/1\.png has more than 8 bits.*,65535\]$"):
+        next(iter(data.train_dataloader()))
+    with pytest.raises(ZooError, match=r"a\.tar/1\.png has more than 8 bits.*,65535\]$"):
+        data.split("train")  # which metrics compare with
+
+
+def test_a_range_leaves_pictures_of_8_bits_as_they_are(tmp_path):
+    place = shard(tmp_path / "a.tar", png(10), deep_png(1000), deep_png(2000))
+    data = of(place, channels=1, value_range=[0, 2000], batch_size=3, flip=False)
+    images = next(iter(data.train_dataloader()))[0]
+    darkest = sorted(image.min().item() for image in images)
+    assert darkest in ([10, 127, 255], [10, 128, 255])
 
 
 def test_a_folder_of_pictures_is_for_image_folder(tmp_path):

@@ -17,7 +17,7 @@ from typing import Any
 
 from zoo.core.atomic import write_once
 from zoo.core.cache import cache_dir
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.registry import REGISTRY
 from zoo.registry.kinds import GROUPS, KINDS
 
@@ -128,7 +128,9 @@ def _check_plain(value: Any, file: Path, count: list[int], depth: int = 0, key: 
                 "evaluated, so it is not resumed."
             )
     elif value is not None and type(value) not in (bool, int, float):
-        raise ZooError(f"{file} has a {type(value).__name__} as {key}, which is not a plain value.")
+        raise ZooError(
+            f"{file} has {with_article(type(value).__name__)} as {key}, which is not a plain value."
+        )
 
 
 def is_own(settings: dict[str, Any]) -> bool:

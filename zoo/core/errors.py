@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ def shown(path: str | Path) -> str:
     path = Path(path)
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def with_article(word: str) -> str:
+    """Return a word, such as the name of a class, with its article: `an Old`, `a UNet`."""
+    vowel = re.match(r"[aeioAEIO]|[uU](?!int|ni|[A-Z])", word)
+    return f"{'an' if vowel else 'a'} {word}"
 
 
 def not_found(path: str | Path, folder: str | Path) -> str:

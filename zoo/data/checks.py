@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.core.faults import smaller_batch
 from zoo.core.memory import usable_memory
 
@@ -80,8 +80,8 @@ def check_batch(
     """
     if not isinstance(images, Tensor):
         raise ZooError(
-            f"{called} holds a {type(images).__name__} instead of a tensor of images: a loader "
-            "yields images (N, C, H, W), or pairs of images and labels."
+            f"{called} holds {with_article(type(images).__name__)} instead of a tensor of images: "
+            "a loader yields images (N, C, H, W), or pairs of images and labels."
         )
     shape = tuple(images.shape)
     if shape[1:] != (channels, *size) or not len(images):

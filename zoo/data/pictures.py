@@ -30,6 +30,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """The formats that belong to `SUFFIXES`. Files of other formats are refused whatever their name, as
 Pillow passes some formats to other programs, such as EPS to Ghostscript, which executes them."""
 ARCHIVES = (".zip", ".npz", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+JPEG = b"\xff\xd8\xff"
+"""The first bytes of a JPEG."""
 MODES = {1: "L", 3: "RGB"}
 SMALL_JPEG = 64 * 1024
 """The size in bytes up to which simplejpeg decodes JPEGs of equal dimensions in one go, which is
@@ -268,7 +270,7 @@ def _small_jpegs(pictures: Sequence[Content], channels: int) -> Tensor | None:
     contents = []
     for picture in pictures:
         content = _beginning(picture)
-        is_jpeg = content is not None and content.startswith(b"\xff\xd8\xff")
+        is_jpeg = content is not None and content.startswith(JPEG)
         if content is None or not is_jpeg or len(content) > SMALL_JPEG or not _is_upright(content):
             return None
         contents.append(content)

@@ -112,8 +112,8 @@ class StreamLoader(EndlessLoader):
         shape: the shape of an image, (C, H, W).
         on_error: what to do about a picture that cannot be read: "raise" an error, or "skip" it
             and use another picture of its window in its place.
-        value_range: the values of black and white in pictures of more than 8 bits; None takes
-            each picture's own range.
+        value_range: the values of black and white in pictures of more than 8 bits; None if
+            `source` takes none of them.
         batch_size, steps, flip, position, repeated: see `EndlessLoader`.
     """
 

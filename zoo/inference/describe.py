@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 
 FORMAT = 1
 """The version of the description's format; it increases when older versions cannot read it."""
@@ -95,11 +95,15 @@ def _check_part(part: str, spec: Any, file: Path) -> None:
     if spec is None:
         return
     if not is_spec(spec):
-        raise ZooError(f"{file} has a {part} in its description without its name or its options.")
+        raise ZooError(
+            f"{file} has {with_article(part)} in its description without its name or its options."
+        )
     check_numbers(spec["options"], part, file)
     head = spec.get("head")
     if any(len(s["name"]) > LONGEST for s in (spec, head) if is_spec(s)):
-        raise ZooError(f"{file} has the name of a {part} in its description that is too long.")
+        raise ZooError(
+            f"{file} has the name of {with_article(part)} in its description that is too long."
+        )
     if head is not None and not is_spec(head):
         raise ZooError(
             f"{file} has a head of the {part} in its description without its name or its options."

@@ -20,7 +20,7 @@ from torch.nn.modules.module import (
 )
 
 from zoo.contracts.latent import Latent
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.core.random import forked_random
 from zoo.core.tensors import SHARED
 from zoo.inference.describe import is_spec
@@ -155,7 +155,7 @@ def _rebuild(kind: str, info: dict[str, Any], file: Path) -> Any:
     """Create a network of a checkpoint through the registry, with its prior."""
     spec = info.get(kind)
     if not is_spec(spec):
-        raise ZooError(f"{file} does not describe a {kind}.")
+        raise ZooError(f"{file} does not describe {with_article(kind)}.")
     assert spec is not None
     options = dict(spec["options"])
     head = spec.get("head")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.layers.fir import FIR
 from zoo.layers.product import linear
 from zoo.layers.weights import DerivedWeight
@@ -142,6 +142,6 @@ def equalize(layer: nn.Module) -> nn.Module:
     if isinstance(layer, nn.Embedding):
         return EqualizedEmbedding(layer.num_embeddings, layer.embedding_dim)
     raise ZooError(
-        f"a head wraps a {type(layer).__name__}, but only nn.Linear and nn.Embedding have an "
-        "equalised form."
+        f"a head wraps {with_article(type(layer).__name__)}, but only nn.Linear and nn.Embedding "
+        "have an equalised form."
     )

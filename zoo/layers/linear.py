@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.layers.product import linear
 from zoo.layers.weights import DerivedWeight
 
@@ -145,8 +145,8 @@ def head_wrap(spectral_norm: bool) -> Callable[[nn.Module], nn.Module]:
         if isinstance(layer, nn.Embedding):
             return Embedding(layer.num_embeddings, layer.embedding_dim, spectral_norm)
         raise ZooError(
-            f"a head wraps a {type(layer).__name__}, but only nn.Linear and nn.Embedding can be "
-            "spectral-normalised in a head."
+            f"a head wraps {with_article(type(layer).__name__)}, but only nn.Linear and "
+            "nn.Embedding can be spectral-normalised in a head."
         )
 
     return wrap

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError, ZooWarning
+from zoo.core.errors import ZooError, ZooWarning, with_article
 from zoo.data.checks import check_batch
 from zoo.data.pixels import stored
 from zoo.metrics.comparison import Reference
@@ -36,8 +36,8 @@ def loader_reference(
     labels: list[Tensor] = []
     if not isinstance(batches, Iterable):
         raise ZooError(
-            f"data is a {type(batches).__name__}: pass a folder, the name of a data set, or a "
-            "loader."
+            f"data is {with_article(type(batches).__name__)}: pass a folder, the name of a data "
+            "set, or a loader."
         )
     for number, batch in enumerate(batches, start=1):
         pair = isinstance(batch, list | tuple)

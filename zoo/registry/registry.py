@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from zoo.core.errors import ZooError, ZooWarning, listing, suggest
+from zoo.core.errors import ZooError, ZooWarning, listing, suggest, with_article
 from zoo.registry.calls import held_to_annotations
 from zoo.registry.hooks import misspelt, root_of
 from zoo.registry.importing import import_module, place_of, reason_of
@@ -218,7 +218,9 @@ def decorator(kind: str) -> Callable[[str], Callable[[T], T]]:
         return register
 
     named.__name__ = named.__qualname__ = kind
-    named.__doc__ = f"Register a {kind} under `name`; its signature becomes its configuration."
+    named.__doc__ = (
+        f"Register {with_article(kind)} under `name`; its signature becomes its configuration."
+    )
     return named
 
 
@@ -330,8 +332,8 @@ def _make(part: Part, options: dict[str, Any]) -> Any:
     base = KINDS[part.kind].base
     if base and root_of(type(made), base) is None:
         raise ZooError(
-            f"{part.kind} {part.name!r} in {part.source} returns a {type(made).__name__}, which "
-            f"must derive from zoo.{base}."
+            f"{part.kind} {part.name!r} in {part.source} returns "
+            f"{with_article(type(made).__name__)}, which must derive from zoo.{base}."
         )
     return made
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from zoo.core.errors import OutOfRange, ZooError, in_words, listing, suggest
+from zoo.core.errors import OutOfRange, ZooError, in_words, listing, suggest, with_article
 from zoo.registry.annotations import (
     MARKS,
     TYPES,
@@ -278,7 +278,7 @@ def _unfit(value: Any, kind: Any, place: str) -> ZooError:
         if isinstance(value, str) and lists_strings(kind):
             hint = hint or f" Did you mean {place}=[{text}]?"
     else:
-        shown, hint = f" is a {type(value).__name__} and", ""
+        shown, hint = f" is {with_article(type(value).__name__)} and", ""
     return ZooError(f"{place}{shown} not {article(kind)}.{hint}")
 
 

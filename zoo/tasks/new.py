@@ -13,7 +13,7 @@ from typing import Any
 from zoo.cli.program import program
 from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_text
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.registry import REGISTRY, check_kind, task
 from zoo.registry.places import INSTALLED, own_folders
 
@@ -87,8 +87,8 @@ class New(Task):
         for part in REGISTRY.parts(self.kind):
             if part.name == self.name:
                 raise ZooError(
-                    f"there already is a {self.kind} {self.name!r} ({part.file or part.source}): "
-                    "choose another name=… ."
+                    f"there already is {with_article(self.kind)} {self.name!r} "
+                    f"({part.file or part.source}): choose another name=… ."
                 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo.contracts.outputs import GeneratorOutput
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, with_article
 from zoo.layers.shapes import check_packs
 
 Batch = tuple[Tensor, Tensor | None]
@@ -30,8 +30,8 @@ def pair(batch: object) -> tuple[Any, Any]:
     if isinstance(batch, list | tuple) and batch:
         return batch[0], batch[-1] if len(batch) > 1 else None
     raise ZooError(
-        f"the loader yields a {type(batch).__name__} as a batch: it must yield images "
-        "(N, C, H, W), or pairs of images and labels."
+        f"the loader yields {with_article(type(batch).__name__)} as a batch: it must yield "
+        "images (N, C, H, W), or pairs of images and labels."
     )
 
 

@@ -10,7 +10,6 @@ from zoo.core.errors import ZooError
 from zoo.core.sizes import height_width
 from zoo.data.base import SPLITS, Rows, Split
 from zoo.data.loader import EndlessLoader
-from zoo.data.pictures import deep_span
 from zoo.data.sets.image_folder import ImageFolder
 from zoo.data.sources.base import Part
 from zoo.data.sources.shards import Shards
@@ -38,7 +37,8 @@ class WebDataset(ImageFolder):
             or "skip" it and train on another picture in its place.
         cache_dir, cache_limit_gb: the cache for pictures that metrics compare with, see
             `image_folder`.
-        value_range: the values that become black and white in pictures of more than 8 bits.
+        value_range: the values that become black and white in pictures of more than 8 bits, which
+            are refused without it.
 
     Paper: Aizman, Maltby, Breuel (2019), arXiv:2001.01858.
     """
@@ -81,8 +81,8 @@ class WebDataset(ImageFolder):
         """Find the positions of all pictures in the shards.
 
         Raises:
-            ZooError: shards are missing or damaged, pictures have no class, or pictures of more
-                than 8 bits need the option `value_range`.
+            ZooError: shards are missing or damaged, pictures have no class, or the first picture
+                of a shard has more than 8 bits, for which `value_range` must be set.
         """
         if self._rows_of:
             return
@@ -94,14 +94,10 @@ class WebDataset(ImageFolder):
         self.source = source
         rows = [row for row, has_label in enumerate(labelled) if has_label]
         self._rows_of = self._divide(source.place, rows, splits)
-        first = [group[0] for group in source.groups if len(group)]
-        deep = [content for content in source.contents(first) if deep_span(content) is not None]
-        if deep and self.value_range is None:
-            raise ZooError(
-                f"{source.place} has pictures of more than 8 bits, and shards are not searched "
-                "for their range before training: set the values of black and white with, for "
-                "instance, datamodule.value_range=[0,65535]"
-            )
+        source.takes_deep = self.value_range is not None
+        # The first picture of each shard is checked before training, the others when they are read.
+        for _ in source.contents([group[0] for group in source.groups if len(group)]):
+            pass
 
     def size(self, split: Split) -> int:
         self._prepare(split)

@@ -19,7 +19,7 @@ from zoo.core.cache import cache_dir
 from zoo.core.errors import ZooError, ZooWarning
 from zoo.core.foreign import read_text
 from zoo.data.layout import LABEL_COLUMNS, class_name
-from zoo.data.pictures import SUFFIXES, Content, Picture
+from zoo.data.pictures import JPEG, SUFFIXES, Content, Picture, deep_span
 from zoo.data.sources.base import MOST_BYTES, Source
 
 VERSION = 1
@@ -77,6 +77,8 @@ class Shards(Source):
 
     Attributes:
         groups: the rows of each shard.
+        takes_deep: whether pictures may have more than 8 bits. If not, reading one raises a
+            `ZooError`: pictures that are read one by one have no range in common.
 
     Raises:
         ZooError: a shard is missing, compressed or not a tar file, or the shards have no pictures.
@@ -91,6 +93,7 @@ class Shards(Source):
         self.samples: list[Sample] = []
         self.file_of: list[int] = []
         self.groups: list[range] = []
+        self.takes_deep = True
         pictures = []
         index = _Index(place)
         for number, file in enumerate(self.files):
@@ -126,10 +129,22 @@ class Shards(Source):
                     yield ValueError(f"it claims to be {sample.size / 1e6:,.0f} MB large")
                     continue
                 opened.seek(sample.offset)
-                yield opened.read(sample.size)
+                content = opened.read(sample.size)
+                if not self.takes_deep:
+                    self._check_depth(row, content)
+                yield content
         finally:
             if opened is not None:
                 opened.close()
+
+    def _check_depth(self, row: int, content: bytes) -> None:
+        if content.startswith(JPEG) or deep_span(content) is None:
+            return
+        raise ZooError(
+            f"{self.name_of(row)} has more than 8 bits, and shards are not searched for the range "
+            "of such pictures before training: set the values of black and white with, for "
+            "instance, datamodule.value_range=[0,65535]"
+        )
 
 
 class _Index:

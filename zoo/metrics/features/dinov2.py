@@ -16,7 +16,7 @@ from zoo.metrics.features.base import Features, as_rgb
 from zoo.registry import features
 
 URL = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/dinov2_vit{size}14_pretrain.pth"
-GIVEN = "features_weights=PATH, or 'metrics=[{name: fd_dinov2, weights: PATH}]'"
+GIVEN = "features_weights=PATH to task=evaluate, or 'metrics=[{name: fd_dinov2, weights: PATH}]'"
 SIDE = 224
 PATCHES = SIDE // 14
 TRAINED_PATCHES = 37

@@ -14,6 +14,9 @@ from zoo.layers.pretrained import file_hash, read_weights, weights_file
 from zoo.metrics.features.base import Features, as_rgb, offline_choices
 from zoo.registry import features
 
+_WHO = "features=inception"
+"""The beginning of error messages. The path of the weights may come from several options."""
+
 
 @features("inception")
 class InceptionFeatures(Features):
@@ -38,10 +41,10 @@ class InceptionFeatures(Features):
 
         path = Path(weights).expanduser() if weights else _downloaded()
         if not path.is_file():
-            raise ZooError(f"features_weights={path}: there is no such file.")
+            raise ZooError(f"{_WHO}: there is no weight file {path}.")
         # torch-fidelity unpickles without restrictions, so it gets a copy of what was read safely.
         harmless = io.BytesIO()
-        torch.save(read_weights(path, f"features_weights={path}"), harmless)
+        torch.save(read_weights(path, _WHO), harmless)
         harmless.seek(0)
         try:
             self.network = FeatureExtractorInceptionV3(
@@ -49,8 +52,7 @@ class InceptionFeatures(Features):
             )
         except RuntimeError as error:
             raise ZooError(
-                f"features_weights={path} does not hold the weights of torch-fidelity's "
-                "Inception-v3."
+                f"{_WHO}: {path} does not hold the weights of torch-fidelity's Inception-v3."
             ) from error
         self.name = "inception"
         self.weights_hash = file_hash(path)
@@ -67,9 +69,9 @@ def _downloaded() -> Path:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return weights_file(
-        "features=inception",
+        _WHO,
         URL_INCEPTION_V3,
         "6726825d",
-        option="features_weights=PATH",
+        option="features_weights=PATH to task=evaluate",
         otherwise=f"; {offline_choices()}",
     )

@@ -70,7 +70,7 @@ def timm_network(
         )
     weights = os.path.expanduser(weights) if weights else None
     if weights and not Path(weights).is_file():
-        raise ZooError(f"features_weights={weights}: there is no such file.")
+        raise ZooError(f"features={part}: there is no weight file {weights}.")
     options: dict[str, Any] = {"img_size": resolution} if resolution else {}
     download = pretrained and not weights
     try:
@@ -102,13 +102,12 @@ def _seeded(
         raise
     except Exception as error:  # timm, huggingface_hub and httpx raise errors of their own types
         if weights:
-            problem = f"features_weights={weights} does not fit {model}"
+            problem = f"features={part}: {weights} does not fit {model}"
         elif pretrained:
             problem = (
                 f"features={part} cannot get the weights of {model} (model.safetensors of "
-                f"https://huggingface.co/timm): set features_weights=PATH, or choose another model "
-                "with features=timm/NAME; "
-                f"{offline_choices()}"
+                f"https://huggingface.co/timm): give features_weights=PATH to task=evaluate, or "
+                f"choose another model with features=timm/NAME; {offline_choices()}"
             )
         else:
             problem = f"features={part} with model={model} cannot be built"

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from zoo.core.errors import ZooError, listing, suggest
+from zoo.core.errors import ZooError, listing, suggest, with_article
 from zoo.training.lightning_internals import LOGGING
 from zoo.training.terms import LOGGED
 
@@ -72,7 +72,8 @@ def held_to(kind: type, value: Any) -> Any:
     whole = kind is float and isinstance(value, int)
     if isinstance(value, bool) or not (whole or isinstance(value, kind)):
         raise ValueError(
-            f"a callback's state has a {type(value).__name__} instead of a {kind.__name__}"
+            f"a callback's state has {with_article(type(value).__name__)} instead of "
+            f"{with_article(kind.__name__)}"
         )
     return value
 
