@@ -35,7 +35,12 @@ def models_text(width: int = 120) -> str:
     lines = ["MODELS   ckpt=NAME"]
     for name, what in rows:
         head = f"  {name:<{name_width}}  "
-        lines += textwrap.wrap(what, width, initial_indent=head, subsequent_indent=" " * len(head))
+        lines += textwrap.wrap(
+            *(what, width),
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)
 
 
