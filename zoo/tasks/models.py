@@ -36,7 +36,8 @@ def models_text(width: int = 120) -> str:
     for name, what in rows:
         head = f"  {name:<{name_width}}  "
         lines += textwrap.wrap(
-            *(what, width),
+            what,
+            width,
             initial_indent=head,
             subsequent_indent=" " * len(head),
             break_on_hyphens=False,
