@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
 from zoo.layers.moving import share_of_piece
+from zoo.layers.precision import full_precision
 
 
 class Discriminate(Protocol):
@@ -126,13 +127,6 @@ def widen(tensor: Tensor) -> Tensor:
 def image_scores(scores: Tensor) -> Tensor:
     """Reduce scores (M, ...) to one per image, (M,), by averaging those of each image."""
     return scores if scores.dim() == 1 else scores.flatten(1).mean(1)
-
-
-def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which autocast is disabled."""
-    if torch.is_autocast_enabled(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
 
 
 def _input_gradient(scores: Tensor, images: Tensor) -> Tensor:

@@ -143,14 +143,12 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
 def in_words(others: Counter[str]) -> str:
     """Describe the files that `find_pictures` counted: `3 files ending in .heic, 1 in .txt`."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    phrases = []
-    for i, (suffix, count) in enumerate(counts):
-        files = "" if i else f" file{'s' if count > 1 else ''}"
-        ending = (
-            " without an ending" if not suffix else f" in {suffix}" if i else f" ending in {suffix}"
-        )
-        phrases.append(f"{count}{files}{ending}")
-    return listing(phrases)
+    endings = [f"in {suffix}" if suffix else "without an ending" for suffix, _ in counts]
+    phrases = [f"{count} {ending}" for (_, count), ending in zip(counts, endings, strict=True)]
+    suffix, count = counts[0]
+    files = "file" if count == 1 else "files"
+    first = f"{count} {files} {'ending ' if suffix else ''}{endings[0]}"
+    return listing([first, *phrases[1:]])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -8,12 +8,13 @@ own, which autograd skips as long as a penalty differentiates with respect to im
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from zoo.layers.precision import autocasts, full_precision
 
 Pair = tuple[int, int]
 """One number for rows and one for columns."""
@@ -126,7 +127,7 @@ class _OfInput(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         (weight,) = ctx.saved_tensors
-        with _without_autocast(gradient):  # which would convert the tensors anew
+        with full_precision(gradient.device):  # which would convert the tensors anew
             of_x = ctx.geometry.adjoint(gradient, weight, ctx.sides)
         return of_x, None, gradient if ctx.needs_input_grad[2] else None, None, None
 
@@ -185,21 +186,12 @@ def _pair(numbers: Any) -> Pair:
 
 def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """Convolve in the data type that autocast gives to convolutions."""
-    if _autocasts(x) and x.dtype != torch.float64:  # which autocast leaves alone
+    if autocasts(x.device) and x.dtype != torch.float64:  # which autocast leaves alone
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    with _without_autocast(x):
+    with full_precision(x.device):
         return conv2d(x, weight, bias, geometry)
-
-
-def _autocasts(x: Tensor) -> bool:
-    """Whether autocast is on for the device of x; it does not know the device `meta`."""
-    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
-
-
-def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    return torch.autocast(x.device.type, enabled=False) if _autocasts(x) else nullcontext()
 
 
 class GroupedConv2d(nn.Conv2d):

@@ -14,9 +14,10 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import full_precision, widen
+from zoo.contracts.update import widen
 from zoo.core.errors import ZooError
 from zoo.layers.moving import share_into
+from zoo.layers.precision import full_precision
 from zoo.layers.shapes import pack
 from zoo.layers.weights import cached_weights, spectral_layers
 

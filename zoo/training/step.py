@@ -27,9 +27,10 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.loss import Loss
 from zoo.contracts.outputs import DiscriminatorOutput, GeneratorOutput, Side
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, widen
+from zoo.contracts.update import Update, widen
 from zoo.core.errors import ZooError, at_least, listing
 from zoo.layers.derivatives import twice_differentiable
+from zoo.layers.precision import full_precision
 from zoo.layers.randoms import SameRandoms
 from zoo.layers.shapes import check_packs
 from zoo.registry.signature import held_to_signature
@@ -134,9 +135,8 @@ class AdversarialStep:
         if compile:
             compiled = functools.partial(torch.compile, backend=compile_backend, dynamic=False)
             eager = [name for name, r in self.regularizers.items() if r.per_sample]
-            # These differentiate the pass of G twice.
-            of_g = [n for n in eager if self.regularizers[n].sides == ("generator",)]
-            if not (of_g or self.passes.moves_latents):
+            of_g = any(self.regularizers[name].sides == ("generator",) for name in eager)
+            if not (of_g or self.passes.moves_latents):  # these differentiate the pass of G twice
                 self.passes.synthesize = compiled(self.passes.synthesize)
             self._d_loss = compiled(self.discriminator_loss)
             self._g_loss = compiled(self.generator_loss)

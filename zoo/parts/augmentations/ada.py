@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from zoo.contracts.update import full_precision, widen
+from zoo.contracts.update import widen
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.layers import ada
+from zoo.layers.precision import full_precision
 from zoo.parts.augmentations.adaptive import AdaptiveAugmentation
 from zoo.registry import above, at_least, augmentation, between, idle_when
 

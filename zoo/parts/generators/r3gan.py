@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from zoo.contracts.generator import Generator
 from zoo.contracts.sizes import ImageSize, check_image_size
-from zoo.contracts.update import full_precision
 from zoo.layers.fir import FIR
+from zoo.layers.precision import full_precision
 from zoo.layers.r3gan import BLOCKS, R3GANBlock, plain_conv, scaled_normal_, stage_widths
 from zoo.layers.shapes import check_labels, common_halvings
 from zoo.registry import at_least, generator

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.contracts.update import full_precision, widen
+from zoo.contracts.update import widen
 from zoo.core.distributed import gather_with_gradient, own_place
+from zoo.layers.precision import full_precision
 
 
 def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, image_scores, widen
+from zoo.contracts.update import Update, image_scores, widen
+from zoo.layers.precision import full_precision
 from zoo.layers.randoms import slopes
 from zoo.registry import above, at_least, at_most, regularizer
 

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import full_precision, widen
+from zoo.contracts.update import widen
 from zoo.core.errors import ZooError
+from zoo.layers.precision import full_precision
 from zoo.registry import regularizer
 
 

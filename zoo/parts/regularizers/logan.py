@@ -11,7 +11,8 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.latent import Latent, without_codes
 from zoo.contracts.regularizer import Pass, Regularizer
-from zoo.contracts.update import Update, full_precision, image_scores, widen
+from zoo.contracts.update import Update, image_scores, widen
+from zoo.layers.precision import full_precision
 from zoo.registry import above, at_least, at_most, regularizer
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision, widen
+from zoo.contracts.update import Update, widen
+from zoo.layers.precision import full_precision
 from zoo.registry import at_least, regularizer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from zoo.contracts.regularizer import Regularizer
-from zoo.contracts.update import Update, full_precision
+from zoo.contracts.update import Update
 from zoo.core.distributed import mean_over_processes
+from zoo.layers.precision import full_precision
 from zoo.registry import above, at_least, at_most, regularizer
 
 
