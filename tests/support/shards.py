@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from adversarial import CLASSES, TinyGenerator
+from one_of_two import one_of_two
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -143,18 +144,14 @@ def trained(case: Case, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
 
 def process(rank: int, path: str, cases: list[Case]) -> None:
     """Run all cases as one of two processes; the first one saves the results."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2
-    )
-    found = {}
-    for case in cases:
-        state = trained(case, rank, 2)
-        for name, value in state.items():
-            if name.startswith("metric"):
-                torch.distributed.all_reduce(value)
-                state[name] = value / 2
-        found[repr(case)] = state
-    if rank == 0:
-        torch.save(found, f"{path}/found.pt")
-    torch.distributed.destroy_process_group()
+    with one_of_two(rank, path):
+        found = {}
+        for case in cases:
+            state = trained(case, rank, 2)
+            for name, value in state.items():
+                if name.startswith("metric"):
+                    torch.distributed.all_reduce(value)
+                    state[name] = value / 2
+            found[repr(case)] = state
+        if rank == 0:
+            torch.save(found, f"{path}/found.pt")
