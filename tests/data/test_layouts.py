@@ -215,6 +215,10 @@ def test_every_kind_that_is_left_out_is_told(tmp_path):
     (folder / "a.png").unlink()
     with pytest.raises(ZooError, match=r"no picture .* It has 2 files ending in \.heic"):
         find_pictures(folder)
+    (folder / "raw").mkdir()
+    (folder / "raw" / "train-images-idx3-ubyte.gz").write_text("x")
+    with pytest.raises(ZooError, match=r"in data_dir/MNIST/raw \(datamodule=mnist\)"):
+        find_pictures(folder)
 
 
 def test_archives_that_are_not_read_are_to_be_unpacked(tmp_path):

@@ -153,7 +153,7 @@ def test_the_gallery_has_the_runs_made_here(tmp_path, monkeypatch):
     ]  # fmt: skip
     near = [tmp_path / "outputs" / run / "checkpoints" / "last.ckpt" for run in runs]
     exhibits = gallery([zoo.load(near[1])], zoo.load, near)
-    ours = ["named last", "2026-11-26 15:18 last", "2026-11-26 15:18 last (2)"]
+    ours = ["named last", "15:18:59 last, 2026-11-26", "15:18:45 last, 2026-11-26"]
     assert [e.name for e in exhibits] == [*ours, *pretrained_names()]
     assert exhibits[1].describe()["file"] == str(near[0].relative_to(tmp_path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -49,6 +50,27 @@ def labelled(values: dict[str, Any]) -> str:
     width = max(map(len, values), default=0)
     lines = (f"{label:<{width}}  {value}" for label, value in values.items())
     return printable("\n".join(lines), "\n")
+
+
+def described(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Return the lines of a list of names with descriptions, wrapped in a column of their own.
+
+    Args:
+        rows: each name and its description.
+        width: the width of the terminal in columns.
+    """
+    indent = max(len(name) for name, _ in rows) + 4
+    lines = []
+    for name, what in rows:
+        head = f"  {name}".ljust(indent)
+        lines += textwrap.wrap(
+            what,
+            max(width, indent + 40),
+            initial_indent=head,
+            subsequent_indent=" " * indent,
+            break_on_hyphens=False,
+        ) or [head.rstrip()]
+    return lines
 
 
 def _cell(value: Any) -> str:

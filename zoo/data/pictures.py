@@ -132,10 +132,15 @@ def find_pictures(root: Path, others: Counter[str] | None = None) -> list[Pictur
                 others[suffix if _is_file(entry) else f"{suffix} (not a file)"] += 1
     if not pictures:
         present = f" It has {in_words(others)}." if others else ""
-        packed = " Name the archive itself, or unpack it." if set(others) & set(ARCHIVES) else ""
+        hint = " Name the archive itself, or unpack it." if set(others) & set(ARCHIVES) else ""
+        if any(root.rglob("*-ubyte*")):
+            hint = (
+                " Files of MNIST's format belong in data_dir/MNIST/raw (datamodule=mnist) or "
+                "data_dir/FashionMNIST/raw (datamodule=fashion_mnist)."
+            )
         raise ZooError(
             f"There is no picture in {root}: it and its sub-folders have no visible files ending "
-            f"in {', '.join(SUFFIXES)}.{present}{packed}"
+            f"in {', '.join(SUFFIXES)}.{present}{hint}"
         )
     return sorted(pictures)
 

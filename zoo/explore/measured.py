@@ -35,8 +35,9 @@ def write_pictures(results: list[Result], out: Path, stems: Sequence[str]) -> di
     summary: dict[str, Any] = {}
     for stem, result in zip(stems, results, strict=True):
         if result.pictures is not None:
-            _write_pairs(result, out / f"{stem.replace('metrics', 'nearest')}.png")
-            files = f"{shown(out)}/nearest*.png"
+            path = out / f"{stem.replace('metrics', 'nearest')}.png"
+            _write_pairs(result, path)
+            files = shown(path) if len(results) == 1 else f"{shown(out)}/nearest*.png"
             summary["nearest"] = f"{files} (generated images above their nearest real images)"
         for gallery, rows in result.galleries.items():
             path = out / f"{stem.replace('metrics', gallery)}.png"

@@ -56,7 +56,8 @@ class ListParts(Task):
             pages += [model_section(), models_page(), presets_page()] if all_kinds else []
         else:
             pages = [text_table(parts, width)]
-            pages += [model_options(width), models_text(width), presets_text()] if all_kinds else []
+            others = (model_options, models_text, presets_text)
+            pages += [text(width) for text in others] if all_kinds else []
         print("\n\n".join(pages))
         return {}
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator
 
-from zoo.core.tables import markdown
+from zoo.core.tables import described, markdown
 from zoo.registry.places import ZOO
 
 PRETRAINED = ZOO / "inference" / "pretrained"
@@ -30,19 +29,7 @@ def models() -> Iterator[tuple[str, str]]:
 
 def models_text(width: int = 120) -> str:
     """Format the section for a terminal with `width` columns."""
-    rows = list(models())
-    name_width = max(len(name) for name, _ in rows)
-    lines = ["MODELS   ckpt=NAME"]
-    for name, what in rows:
-        head = f"  {name:<{name_width}}  "
-        lines += textwrap.wrap(
-            what,
-            width,
-            initial_indent=head,
-            subsequent_indent=" " * len(head),
-            break_on_hyphens=False,
-        )
-    return "\n".join(lines)
+    return "\n".join(["MODELS   ckpt=NAME", *described(list(models()), width)])
 
 
 def models_page() -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from zoo.core.tables import markdown
+from zoo.core.tables import described, markdown
 from zoo.registry.places import CONFIGS, plugin_folders
 
 GROUPS = ("trainer", "logger", "callbacks", "debug")
@@ -68,16 +68,14 @@ def _leaves(node: dict[Any, Any], place: str) -> Iterator[tuple[str, Any]]:
             yield f"{place}{name}", value
 
 
-def presets_text() -> str:
-    """Format a section per group for a terminal."""
+def presets_text(width: int = 120) -> str:
+    """Format a section per group for a terminal with `width` columns."""
     all_presets = list(presets())
-    lines = []
+    sections = []
     for group in GROUPS:
-        own = [p for p in all_presets if p.group == group]
-        width = max(len(p.name) for p in own)
-        lines += ["", f"{group.upper()}   {group}=NAME"]
-        lines += [f"  {p.name:<{width}}  {p.what}".rstrip() for p in own]
-    return "\n".join(lines).lstrip("\n")
+        rows = [(p.name, p.what) for p in all_presets if p.group == group]
+        sections.append([f"{group.upper()}   {group}=NAME", *described(rows, width)])
+    return "\n\n".join("\n".join(lines) for lines in sections)
 
 
 def presets_page() -> str:

@@ -28,7 +28,7 @@ SAMPLES = 5_000
 """The number of latents for principal components, fewer than in reports since the user waits."""
 MOST = 12
 """The most checkpoints of one run."""
-_DEFAULT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d_\d+")
+_DEFAULT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_\d+")
 """The default name of a run's folder, its date and time."""
 
 Load = Callable[[Path], LoadedGenerator]
@@ -157,9 +157,12 @@ def _name(file: Path) -> str:
     if name.startswith("images_") and name[7:].isdecimal():
         return f"after {int(name[7:]):,}"
     run = Path(text).parent.parent.name
+    if not run or file.parent.name != "checkpoints":
+        return name
     if match := _DEFAULT_NAME.fullmatch(run):
-        run = "{} {}:{}".format(*match.groups())
-    return f"{run} {name}" if run and file.parent.name == "checkpoints" else name
+        # The date last: on a narrow card only the beginning is visible, and runs share their day.
+        return "{1}:{2}:{3} {name}, {0}".format(*match.groups(), name=name)
+    return f"{run} {name}"
 
 
 def _unique(names: Iterable[str]) -> list[str]:
