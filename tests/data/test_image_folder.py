@@ -16,8 +16,9 @@ import torch
 from helpers_data import damage, folder_data, make_folder, save, smooth
 
 from zoo.core.errors import ZooError
+from zoo.data.finding import find_pictures
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import decode, find_pictures
+from zoo.data.pictures import decode
 from zoo.data.sources.folder import Folder
 from zoo.registry import create
 

@@ -15,7 +15,8 @@ from helpers_data import GREY, folder_data, lay_out, make_folder, save
 from PIL import Image, features
 
 from zoo.core.errors import ZooError
-from zoo.data.pictures import decode, find_pictures
+from zoo.data.finding import find_pictures
+from zoo.data.pictures import decode
 
 
 def of(data, split):

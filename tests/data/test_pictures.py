@@ -12,7 +12,8 @@ from PIL import Image
 
 from zoo.core.errors import ZooError
 from zoo.data import pictures
-from zoo.data.pictures import decode, decode_into, find_pictures
+from zoo.data.finding import find_pictures
+from zoo.data.pictures import decode, decode_into
 from zoo.data.pixels import resize
 
 

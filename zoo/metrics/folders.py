@@ -13,7 +13,8 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError, ZooWarning, listing, suggest
 from zoo.core.sizes import ImageSize, height_width, plain_size
-from zoo.data.pictures import FORMATS, find_pictures
+from zoo.data.finding import find_pictures
+from zoo.data.pictures import FORMATS
 from zoo.metrics.comparison import Reference
 from zoo.metrics.distances import random_rows
 from zoo.metrics.evaluate import Pictures, reference_of

@@ -12,9 +12,9 @@ from zoo.core import cache
 from zoo.core.errors import ZooError, not_found
 from zoo.data.base import SPLITS, DataModule, Rows, Split, fixed_order
 from zoo.data.classes import classes_of
+from zoo.data.finding import in_words
 from zoo.data.layout import in_order, splits_of
 from zoo.data.picture_cache import PictureCache
-from zoo.data.pictures import in_words
 from zoo.data.sources.base import Source
 from zoo.data.sources.opening import is_source, located, open_source
 from zoo.data.value_range import ValueRange

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from zoo.core.errors import ZooError
+from zoo.data.finding import SUFFIXES, Picture
 from zoo.data.layout import SPLIT_FOLDERS
-from zoo.data.pictures import SUFFIXES, Content, Picture
+from zoo.data.pictures import Content
 from zoo.data.sources.base import Source, check_unpacked
 
 ENCRYPTED = 0x1

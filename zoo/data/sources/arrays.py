@@ -10,7 +10,8 @@ from typing import IO
 import numpy as np
 
 from zoo.core.errors import ZooError, listing
-from zoo.data.pictures import Content, Picture
+from zoo.data.finding import Picture
+from zoo.data.pictures import Content
 from zoo.data.sources.base import LARGE, MOST_BYTES, Source
 
 IMAGES = ("images", "arr_0", "x")

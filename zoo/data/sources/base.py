@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from zoo.data.pictures import Content, Picture
+from zoo.data.finding import Picture
+from zoo.data.pictures import Content
 
 MOST_BYTES = 2**28
 """The most bytes of a file inside an archive; no picture is larger."""

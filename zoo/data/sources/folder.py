@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo.core.foreign import read_text
-from zoo.data.pictures import Content, find_pictures
+from zoo.data.finding import find_pictures
+from zoo.data.pictures import Content
 from zoo.data.sources.base import MOST_LABELS, Source
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from zoo.core.errors import ZooError, listing, suggest
 from zoo.core.extras import require
 from zoo.core.network import reachable
+from zoo.data.finding import Picture
 from zoo.data.layout import LABEL_COLUMNS, SPLIT_FOLDERS
-from zoo.data.pictures import Content, Picture
+from zoo.data.pictures import Content
 from zoo.data.sources.base import Source
 from zoo.data.sources.saved import check_saved
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.data.finding import SUFFIXES
 from zoo.data.layout import FILES
-from zoo.data.pictures import SUFFIXES
 from zoo.data.sources.archive import ZipArchive
 from zoo.data.sources.arrays import Arrays
 from zoo.data.sources.base import Source

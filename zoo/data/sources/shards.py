@@ -18,8 +18,9 @@ from zoo.core.atomic import write_text
 from zoo.core.cache import cache_dir
 from zoo.core.errors import ZooError, ZooWarning
 from zoo.core.foreign import read_text
+from zoo.data.finding import SUFFIXES, Picture
 from zoo.data.layout import LABEL_COLUMNS, class_name
-from zoo.data.pictures import JPEG, SUFFIXES, Content, Picture, deep_span
+from zoo.data.pictures import JPEG, Content, deep_span
 from zoo.data.sources.base import MOST_BYTES, Source
 
 VERSION = 1
