@@ -25,6 +25,7 @@ from zoo.cli.program import program
 from zoo.cli.resume import continue_run
 from zoo.cli.store import CONFIGS, store_parts
 from zoo.cli.unstarted import commands
+from zoo.cli.waiting import sleep_soon
 from zoo.core.errors import ZooError
 from zoo.core.streams import open_closed_streams
 from zoo.core.version import __version__
@@ -44,6 +45,7 @@ def main(run: Callable[[], Any] | None = None) -> None:
     """
     config = None
     open_closed_streams()
+    sleep_soon()  # before torch is imported
     with exit_with_sentence():
         if "--version" in sys.argv[1:]:
             print(f"gan-zoo {__version__}")
