@@ -101,6 +101,7 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
     ("arguments", "words"),
     [
         # groups and choices
+        ("model.regularizer.r1.gamma=3", "No regularizer is chosen; model/regularizer=r1 chooses"),
         ("model/loss=hing", f"no such choice. Did you mean 'hinge'? {LOSSES}"),
         ("model/los=bce", "model/los is not a group of choices. Did you mean 'model/loss'?"),
         ("modl/loss=bce", "logger, callbacks, callback, experiment, hparams_search, debug."),

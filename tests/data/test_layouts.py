@@ -162,6 +162,7 @@ def test_pictures_without_a_label_stop_or_are_left_out(tmp_path):
         ('{"labels": [["00000/a.png", [1, 0]]]}', "neither a whole number nor a name"),
         ('{"labels": [1, 2]}', "cannot be read as labels"),
         ('{"labels": [["other.png", 1]]}', "names none of the 4 pictures"),
+        ('{"labels": [["00000/a.png", null]]}', "names no class"),
         ("[" * 100_000, "cannot be read as labels"),
     ],
 )

@@ -15,7 +15,7 @@ from PIL import Image
 
 import zoo
 from zoo.cli.jobs import run_task
-from zoo.cli.overrides import collect_space
+from zoo.cli.overrides import check, collect_space
 from zoo.cli.store import store_parts
 from zoo.contracts.task import Run
 from zoo.core.errors import ZooError
@@ -30,6 +30,7 @@ from zoo.explore.compare import (
     scores,
 )
 from zoo.metrics.protocol import Protocol, Result
+from zoo.registry.places import CONFIGS
 
 
 def write_run(folder, overrides, summary, samples=True):
@@ -201,6 +202,7 @@ def test_a_search_by_hparams_search_prints_commands_that_train(tmp_path):
     assert config.task.name == "tune"
     summary = run_task(config, folder, noted)
     command = shlex.split((folder / "best.txt").read_text())
+    check(command[2:], CONFIGS)  # as run.py does: the command is not refused
     best, _ = configure(*command[2:])
     again, _ = configure(f"resume={folder / '0'}", "trainer.max_steps=4")
     assert best.task.name == again.task.name == "train"

@@ -163,7 +163,9 @@ def test_what_leaves_this_machine_is_known_from_the_settings(monkeypatch, uri, s
 
 def test_a_log_on_a_server_is_told_by_its_address_without_a_password(tmp_path):
     logger = MLFlowLogger(str(tmp_path), tracking_uri="sqlite:///runs.db")
-    assert logger.summary()["MLflow"].endswith("; mlflow ui --backend-store-uri sqlite:///runs.db")
+    assert logger.summary()["MLflow"].endswith(
+        "; mlflow ui --backend-store-uri sqlite:///runs.db (needs `pip install mlflow`)"
+    )
     logger.uri, logger.is_local = "https://me:secret@tracking.example:5000/a", False
     assert logger.summary()["MLflow"].endswith(" at https://tracking.example:5000/a")
 
@@ -195,7 +197,7 @@ def test_mlflow_has_curves_pictures_tables_checkpoints_and_goes_on_in_its_run(tm
     given = ("logger=mlflow", "logger.mlflow.log_model=true", "tags=[a,b]", *MEASURED)
     summary = train(tmp_path, *given, "+callback=video", "trainer.max_steps=7")
     address = f"sqlite:///{Path('outputs/mlflow.db').absolute()}"
-    assert summary["MLflow"].endswith(address)
+    assert f"mlflow ui --backend-store-uri {address} (" in summary["MLflow"]
     client = MlflowClient(address)
     experiment = client.get_experiment_by_name("gan-zoo")
     (run,) = client.search_runs([experiment.experiment_id])

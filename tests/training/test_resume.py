@@ -219,6 +219,13 @@ def test_a_run_that_has_finished_without_limits_names_the_default_one(tmp_path, 
     assert "has reached its end (trainer.max_epochs=12) after 192 images" in text
 
 
+def test_a_finished_run_names_the_limits_that_it_reached(tmp_path, capsys):
+    train(tmp_path, "trainer.max_steps=2", "trainer.max_epochs=9")
+    capsys.readouterr()
+    assert train(tmp_path, f"resume={tmp_path}") == {}
+    assert "has reached its end (trainer.max_steps=2) after" in capsys.readouterr().out
+
+
 def test_only_what_can_be_resumed_is_offered(tmp_path, monkeypatch):
     """No generators, which come with the zoo or were exported."""
     monkeypatch.chdir(tmp_path)

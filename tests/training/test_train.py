@@ -21,6 +21,7 @@ from zoo.cli.overrides import normalise
 from zoo.cli.resume import continue_run
 from zoo.core.errors import ZooError
 from zoo.explore.compare import read_metrics
+from zoo.parts.generators.mlp import MLPGenerator
 from zoo.registry.places import ROOT
 from zoo.training.trainer import make_trainer
 from zoo.training.window import NonFiniteError
@@ -338,3 +339,17 @@ def test_matmul_precision_is_set_and_a_wrong_one_refused(tmp_path):
     assert torch.backends.cudnn.allow_tf32
     with pytest.raises(ZooError, match="matmul_precision=tf32 is not one of highest, high, medium"):
         train(tmp_path / "wrong", "trainer.max_steps=1", "trainer.matmul_precision=tf32")
+
+
+def test_no_more_images_than_a_batch_are_generated_at_once(tmp_path, monkeypatch):
+    sizes = []
+    forward = MLPGenerator.forward
+
+    def counted(self, z, *given):
+        sizes.append(len(z))
+        return forward(self, z, *given)
+
+    monkeypatch.setattr(MLPGenerator, "forward", counted)
+    train(tmp_path, "datamodule.batch_size=8", "callbacks.samples.rows=3", "trainer.max_steps=2")
+    assert max(sizes) == 8
+    assert sum(sizes) > 3 * 8

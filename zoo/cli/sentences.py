@@ -135,7 +135,9 @@ def _no_key(key: str, overrides: list[str]) -> str:
     hint = _as_group(key, overrides) or (
         _of_others(parent, name) if parent else _at_top(name, config)
     )
-    hint = hint or suggest(name, keys) or _to_choose(parent, name) or _of_lightning(parent, name)
+    hint = (
+        hint or suggest(name, keys) or _to_choose(parent, name, key) or _of_lightning(parent, name)
+    )
     further = ""
     if not hint and str(node.get("_target_", "")).startswith(_LIGHTNINGS):
         further = f" Add further options of Lightning's with a plus sign: +{key}=… ."
@@ -156,12 +158,21 @@ def _of_lightning(parent: str, name: str) -> str:
     return f" Did you mean +trainer.{near[0]}=…, an option of Lightning's?" if near else ""
 
 
-def _to_choose(section: str, name: str) -> str:
-    """Return the override that adds the entry `name`, as a sentence, if it is not chosen."""
+def _to_choose(section: str, name: str, key: str) -> str:
+    """Return the override that adds the entry `name`, as a sentence, if it is not chosen.
+
+    Args:
+        section: the section, such as `callbacks` or `model`.
+        name: the unknown name in it.
+        key: the whole key, which may continue with the name of a part.
+    """
     if section == "callbacks" and name in [part.name for part in REGISTRY.parts("callback")]:
         return f" The override +callback={name} adds it."
     if section == "logger" and name in _choices_of(section):
         return f" The override logger={name} selects it."
+    if (group := f"{section}/{name}") in GROUPS.values():
+        part = key.removeprefix(f"{section}.{name}").lstrip(".").partition(".")[0]
+        return f" No {name} is chosen; {group}={part or 'NAME'} chooses one."
     return ""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,8 @@ class Makers:
 
         run = run_folder(self.model.file)
         if run is None:
-            raise ZooError(f"{self.model.file} is not in the folder checkpoints/ of a run.")
+            file = shown(self.model.file)
+            raise ZooError(f"{file} is not in the folder checkpoints/ of a run.")
         return run
 
     def samples(self) -> tuple[Tensor, Tensor | None]:

@@ -43,6 +43,10 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ZooError: the file is damaged, not from the zoo, of a newer format, or larger than the
             memory.
     """
+    if file.suffix in (".onnx", ".pt2"):
+        raise ZooError(
+            f"{file} is an exported generator: there is no training in it to resume or start from."
+        )
     check_fits(file)
     if file.suffix == ".safetensors":
         return _read_safetensors(file)

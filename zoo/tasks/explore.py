@@ -118,7 +118,7 @@ class Explore(Task):
             except ZooError as error:
                 if isinstance(error, DoesNotApplyError) and self.sections is None:
                     continue
-                left_out.append(f"{name} ({error})")
+                left_out.append(f"{name} ({str(error).removesuffix('.')})")
                 sections.append(makers.missing(name, str(error)))
         path = write_report(
             out / "report.html",

@@ -25,7 +25,15 @@ from zoo.registry import idle_when, task
 from zoo.tasks.announce import announce
 from zoo.tasks.fit import fit, keeper_of, quiet
 from zoo.training.allocator import keep_memory
-from zoo.training.ends import EPOCHS, count_from_here, given_ends, longer, reach_back, set_ends
+from zoo.training.ends import (
+    EPOCHS,
+    count_from_here,
+    given_ends,
+    longer,
+    reach_back,
+    reached,
+    set_ends,
+)  # fmt: skip
 from zoo.training.processes import Watch
 
 _KEPT = (
@@ -52,6 +60,7 @@ class Train(Task):
 
     uses = (
         "datamodule", "model", "trainer", "logger", "callbacks", "experiment", "data_dir", "tags",
+        "hparams_search",  # what it sets beside the search applies to the command of the best run
     )  # fmt: skip
 
     def __init__(
@@ -320,7 +329,9 @@ def _commands(gan: Any, folder: str, longer: str) -> dict[str, str]:
 
 def _print_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[str, Any]) -> None:
     """Say that the checkpoint has reached the end of its training, and how to train longer."""
-    limits = given_ends(config["trainer"]) or {"max_epochs": EPOCHS}
+    settings = config["trainer"]
+    limits = reached(settings, *_trained(trainer, gan)) or given_ends(settings)
+    limits = limits or {"max_epochs": EPOCHS}
     ends = listing(f"trainer.{k}={v}" for k, v in limits.items())
     print(
         f"{shown(checkpoint)} has reached its end ({ends}) after {gan.images_seen:,} images, "
@@ -330,8 +341,13 @@ def _print_nothing_left(checkpoint: Path, gan: Any, trainer: Any, config: dict[s
 
 def _longer(trainer: Any, gan: Any, config: dict[str, Any]) -> str:
     """Return overrides that extend the training beyond its end."""
+    return longer(config["trainer"], *_trained(trainer, gan))
+
+
+def _trained(trainer: Any, gan: Any) -> tuple[int, int, int]:
+    """Return the numbers of epochs, steps and images that the model was trained for."""
     epochs = trainer.fit_loop.epoch_progress.current.processed
-    return longer(config["trainer"], epochs, gan.describe()["step"], gan.images_seen)
+    return epochs, gan.describe()["step"], gan.images_seen
 
 
 def _comparable(current: Any, old: Any) -> Any:

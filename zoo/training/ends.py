@@ -83,12 +83,23 @@ def longer(settings: dict[str, Any], epochs: int, steps: int, images: int) -> st
         epochs, steps, images: What has been trained so far.
     """
     ends, done = _ends_and_done(settings, epochs, steps, images)
-    reached = [n for n in COUNTED if n in ends and ends[n] <= done[n]]
-    if not reached and "max_time" in ends:
+    names = list(reached(settings, epochs, steps, images))
+    if not names and "max_time" in ends:
         return f"+trainer.max_time={_twice(ends['max_time'])}"
     # If no limit is reached, a callback or the user ended the training.
-    reached = reached or [n for n in COUNTED if n in ends] or ["max_epochs"]
-    return " ".join(f"trainer.{n}={2 * max(ends.get(n, 1), done[n], 1)}" for n in reached)
+    names = names or [n for n in COUNTED if n in ends] or ["max_epochs"]
+    return " ".join(f"trainer.{n}={2 * max(ends.get(n, 1), done[n], 1)}" for n in names)
+
+
+def reached(settings: dict[str, Any], epochs: int, steps: int, images: int) -> dict[str, int]:
+    """Return the limits that a training has reached, by name; `max_time` is not among them.
+
+    Args:
+        settings: The trainer's settings, as the user gave them.
+        epochs, steps, images: What has been trained so far.
+    """
+    ends, done = _ends_and_done(settings, epochs, steps, images)
+    return {n: ends[n] for n in COUNTED if n in ends and ends[n] <= done[n]}
 
 
 def _ends_and_done(

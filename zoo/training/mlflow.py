@@ -147,7 +147,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
             server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
             return {"MLflow": f"run {self.run_id} at {server}"}
         viewer = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
-        return {"MLflow": f"run {self.run_id}; {viewer}"}
+        return {"MLflow": f"run {self.run_id}; {viewer} (needs `pip install mlflow`)"}
 
 
 def _fewer_retries() -> contextlib.AbstractContextManager[None]:

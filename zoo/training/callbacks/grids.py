@@ -15,7 +15,7 @@ from zoo.inference.images import grid
 from zoo.training.callbacks.base import evaluation_mode
 
 MOST = 10_000
-"""The most images in a grid, since all of them are generated in one batch."""
+"""The most images in a grid, since all of them are in memory at the same time."""
 
 
 class FixedGrid:
@@ -79,5 +79,8 @@ class FixedGrid:
         # Some networks draw noise in their forward pass.
         with evaluation_mode(network), torch.no_grad(), forked_random():
             torch.manual_seed(self.seed)
-            images = network(z, labels)
+            # Whatever can train on a batch can generate as many images, but maybe not more at once.
+            most = max(1, pl_module.trainer.datamodule.batch_size // pl_module.trainer.world_size)
+            given = (z.split(most),) if labels is None else (z.split(most), labels.split(most))
+            images = torch.cat([network(*some) for some in zip(*given, strict=True)])
         return images, labels
