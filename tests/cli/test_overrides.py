@@ -101,6 +101,9 @@ LOSSES = "Choices: " + ", ".join(p.name for p in REGISTRY.parts("loss")) + "."
     ("arguments", "words"),
     [
         # groups and choices
+        ("hydra.sweeper.n_trials=2", "has no option 'n_trials'. To search with Optuna, use task="),
+        ("hydra.launcher.n_jobs=2", "has no option 'n_jobs'. The launchers with options are"),
+        ("hydra.run.dirr=x", "hydra.run has no option 'dirr'. Did you mean 'dir'? Options"),
         ("model.regularizer.r1.gamma=3", "No regularizer is chosen; model/regularizer=r1 chooses"),
         ("model/loss=hing", f"no such choice. Did you mean 'hinge'? {LOSSES}"),
         ("model/los=bce", "model/los is not a group of choices. Did you mean 'model/loss'?"),

@@ -101,6 +101,12 @@ ALL_GROUPS = (
     "debug",
 )  # fmt: skip
 """The groups from which a user can choose, without Hydra's own."""
+_INSTEAD = {
+    "hydra.sweeper": "To search with Optuna, use task=tune trials=N.",
+    "hydra.launcher": "The launchers with options are hydra/launcher=joblib, submitit_local and "
+    "submitit_slurm.",
+}
+"""What to use instead of options that Hydra's own sweeper and launcher do not have."""
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging")
 
 
@@ -119,10 +125,11 @@ def _no_key(key: str, overrides: list[str]) -> str:
 
     chosen = ("task", "datamodule", "experiment", "model", "trainer", "logger", "callbacks")
     plain = [o for o in overrides if "/" in key_of(o) or key_of(o) in (*chosen, *SECTIONS)]
+    of_hydra = key.startswith("hydra.")  # settings that a configuration has only on request
     try:
-        config = compose("config", overrides=plain)
+        config = compose("config", overrides=plain, return_hydra_config=of_hydra)
     except (HydraException, OmegaConfBaseException):
-        config = compose("config")
+        config = compose("config", return_hydra_config=of_hydra)
     parent, name, node = _first_unknown(key, config)
     if not OmegaConf.is_dict(node):
         hint = _beside_its_name(parent, name, value_of(overrides, key), overrides)
@@ -170,6 +177,8 @@ def _to_choose(section: str, name: str, key: str) -> str:
         return f" The override +callback={name} adds it."
     if section == "logger" and name in _choices_of(section):
         return f" The override logger={name} selects it."
+    if section in _INSTEAD:
+        return f" {_INSTEAD[section]}"
     if (group := f"{section}/{name}") in GROUPS.values():
         part = key.removeprefix(f"{section}.{name}").lstrip(".").partition(".")[0]
         return f" No {name} is chosen; {group}={part or 'NAME'} chooses one."
