@@ -108,22 +108,36 @@ def test_labels_and_truncation_are_inputs(model, onnx_file):
     assert spread[0] > spread[1] > spread[2]
 
 
-def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tmp_path):
+def run_script(folder: Path) -> np.ndarray:
+    """Run the script of export.md beside `generator.onnx`; return the picture that it writes."""
     script = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)[1]
     lines = [line.removeprefix("   ") for line in script.splitlines()]
     assert len([line for line in lines if line.strip() and "import" not in line]) <= 10
-    (tmp_path / "generator.onnx").write_bytes(onnx_file.read_bytes())
     ban = "import sys; sys.modules['torch'] = sys.modules['zoo'] = None\n"
     code = ban + "\n".join(lines)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    return np.asarray(Image.open(folder / "five.png")).astype(int)
+
+
+def test_the_script_of_the_docs_writes_a_five_without_torch(onnx_file, model, tmp_path):
+    (tmp_path / "generator.onnx").write_bytes(onnx_file.read_bytes())
+    written = run_script(tmp_path)
     z = np.random.default_rng(0).standard_normal((1, 12), dtype=np.float32)
     expected = model.generate(truncate(torch.from_numpy(z), 2.0), torch.tensor([5]))
-    written = np.asarray(Image.open(tmp_path / "five.png")).astype(int)
     assert written.shape == (16, 16)
     assert np.abs(written - to_uint8(expected)[0, 0].numpy().astype(int)).max() <= 1
+
+
+def test_the_script_suits_a_model_with_styles_and_without_classes(tmp_path):
+    model = zoo.load(small_checkpoint(tmp_path / "a.ckpt", "stylegan2", 0))
+    export(model, tmp_path / "generator.onnx", "onnx")
+    shape = (1, model.generator.latent_dim)
+    z = torch.from_numpy(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    expected = to_uint8(model.generate(z, truncation=0.7))[0].movedim(0, -1).squeeze()
+    assert np.abs(run_script(tmp_path) - expected.numpy().astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["dcgan", "resnet"])  # one-hot labels, tables of embeddings

@@ -8,6 +8,7 @@ import torch
 import zoo
 import zoo.registry as registry
 from zoo.core.errors import ZooError
+from zoo.training.build import schedules
 from zoo.training.ema import EMA
 from zoo.training.schedules import Schedules
 
@@ -105,3 +106,18 @@ def test_what_may_not_be_is_not_scheduled_either(target, schedule, named):
         Schedules({target: made}, optimizers, ema=ema, parts=parts)
     fine = registry.create("schedule", "constant", value=0.5)
     Schedules({target: fine}, optimizers, ema=ema, parts=parts).prepare(0)
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ({"lr_g": {"name": "cosin"}}, "model.schedules: lr_g: there is no schedule 'cosin'"),
+        (
+            {"r1": {"gamma": {"name": "cosine"}}},
+            "model.schedules: r1.gamma: schedule 'cosine' needs",
+        ),
+    ],
+)
+def test_a_wrong_schedule_is_named_with_its_target(node, words):
+    with pytest.raises(ZooError, match=words):
+        schedules(node)

@@ -178,7 +178,10 @@ def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
             )
         if isinstance(value.get("name"), str):
             options = {str(k): v for k, v in value.items() if k != "name"}
-            by_target[target] = create("schedule", value["name"], **options)
+            try:
+                by_target[target] = create("schedule", value["name"], **options)
+            except ZooError as error:
+                raise ZooError(f"model.schedules: {target}: {error}") from error
         else:
             by_target |= schedules(value, f"{target}.")
     return by_target
