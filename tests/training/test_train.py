@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from helpers_train import TINY, read, train
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,6 +24,7 @@ from zoo.core.errors import ZooError
 from zoo.explore.compare import read_metrics
 from zoo.parts.generators.mlp import MLPGenerator
 from zoo.registry.places import ROOT
+from zoo.training.callbacks.samples import SampleGrid
 from zoo.training.trainer import make_trainer
 from zoo.training.window import NonFiniteError
 
@@ -353,3 +355,14 @@ def test_no_more_images_than_a_batch_are_generated_at_once(tmp_path, monkeypatch
     train(tmp_path, "datamodule.batch_size=8", "callbacks.samples.rows=3", "trainer.max_steps=2")
     assert max(sizes) == 8
     assert sum(sizes) > 3 * 8
+
+
+def test_a_grid_is_drawn_in_a_trainer_of_the_users_with_a_plain_loader(tmp_path):
+    images, labels = torch.rand(16, 1, 8, 8) * 2 - 1, torch.zeros(16, dtype=torch.long)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, labels), 8)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_steps=2, logger=False, callbacks=[SampleGrid(str(tmp_path))],
+        enable_checkpointing=False, enable_progress_bar=False,
+    )  # fmt: skip
+    trainer.fit(zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1), loader)
+    assert list((tmp_path / "samples").glob("*.png"))

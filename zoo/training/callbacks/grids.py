@@ -80,7 +80,11 @@ class FixedGrid:
         with evaluation_mode(network), torch.no_grad(), forked_random():
             torch.manual_seed(self.seed)
             # Whatever can train on a batch can generate as many images, but maybe not more at once.
-            most = max(1, pl_module.trainer.datamodule.batch_size // pl_module.trainer.world_size)
+            trainer = pl_module.trainer
+            batch_size = getattr(
+                trainer.datamodule, "batch_size", number
+            )  # none with plain loaders
+            most = max(1, batch_size // trainer.world_size)
             given = (z.split(most),) if labels is None else (z.split(most), labels.split(most))
             images = torch.cat([network(*some) for some in zip(*given, strict=True)])
         return images, labels
