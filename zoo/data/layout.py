@@ -84,13 +84,12 @@ def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | 
             return None
         wanted = {*names, *(name.rpartition(".")[0] for name in names)}
         labels: dict[str, str | None] = {}
-        first, found = "nothing", False
+        first = "nothing"
         for pair in pairs:
             name = str(pair[0]).replace("\\", "/").removeprefix("./")
             if first == "nothing":
                 first = name[:200]
             # Only wanted names are kept: the file may list millions for a few pictures.
-            found = found or name in wanted
             if name in wanted and labels.setdefault(name, pair[1]) != pair[1]:
                 raise ValueError(
                     f"it has {name[:200]!r} twice, as {labels[name]!r} and as {pair[1]!r}"
@@ -98,11 +97,11 @@ def labels_in(text: str, file: str, names: Sequence[str]) -> list[str | None] | 
     except (ValueError, TypeError, csv.Error, RecursionError) as error:
         raise unreadable_labels(file, error) from error
     classes = [labels.get(name, labels.get(name.rpartition(".")[0])) for name in names]
-    if found and all(label is None for label in classes):
+    if labels and all(label is None for label in classes):
         raise ZooError(
             f"{file} names no class: its second column is empty beside each of the pictures."
         )
-    if not found:
+    if not labels:
         raise ZooError(
             f"{file} names none of the {len(names)} pictures: its first entry is {first!r}, but "
             f"the first picture is {names[0]!r}; paths are relative to the folder of pictures."

@@ -24,6 +24,8 @@ from zoo.inference.describe import check_info
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """The data types of weights in safetensors files."""
+PROGRAMS = (".onnx", ".pt2")
+"""The endings of exported programs, which generate images but have no weights to read."""
 WEIGHTS_NAME = "generator.safetensors"
 """The file of the weights in a published folder, next to `generator.json` with the description."""
 
@@ -43,7 +45,7 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ZooError: the file is damaged, not from the zoo, of a newer format, or larger than the
             memory.
     """
-    if file.suffix in (".onnx", ".pt2"):
+    if file.suffix in PROGRAMS:
         raise ZooError(
             f"{file} is an exported generator: there is no training in it to resume or start from."
         )

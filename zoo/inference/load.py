@@ -24,7 +24,7 @@ from zoo.core.errors import ZooError, ZooWarning, at_least, printable
 from zoo.core.random import forked_random
 from zoo.inference.dataset import dataset_of
 from zoo.inference.device import choose_device
-from zoo.inference.files import DTYPES, read, write_generator
+from zoo.inference.files import DTYPES, PROGRAMS, read, write_generator
 from zoo.inference.latents import (
     Label,
     check_given,
@@ -72,7 +72,7 @@ def load(
     """
     target = choose_device(device)
     file = locate(path)
-    if file.suffix in (".onnx", ".pt2"):
+    if file.suffix in PROGRAMS:
         from zoo.inference.exported import open_exported
 
         info, generator = open_exported(file)
@@ -178,7 +178,7 @@ class LoadedGenerator:
             raise ZooError(
                 f"{file} must end in .safetensors; task=export writes format=onnx and format=pt2"
             )
-        if self.file.suffix in (".onnx", ".pt2"):
+        if self.file.suffix in PROGRAMS:
             raise ZooError(f"{self.file} is an exported program, which has no weights to save.")
         info = {**self.info, "weights": self.weights, "batch_norm": self.batch_norm}
         try:

@@ -33,7 +33,7 @@ from zoo.training.ends import (
     reach_back,
     reached,
     set_ends,
-)  # fmt: skip
+)
 from zoo.training.processes import Watch
 
 _KEPT = (

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.core.errors import ZooError, listing
-from zoo.inference.files import read
+from zoo.inference.files import PROGRAMS, read
 from zoo.inference.locate import locate
 from zoo.inference.rebuild import check_finite
 from zoo.layers.pretrained import tensors_hash
@@ -44,7 +44,7 @@ class Start:
     def __init__(self, source: str | os.PathLike[str]) -> None:
         self.source = os.fspath(source)
         self.file = locate(source)
-        if self.file.suffix in (".onnx", ".pt2"):
+        if self.file.suffix in PROGRAMS:
             raise ZooError(
                 f"model.start={source} is an exported program without weights to start from: use a "
                 "checkpoint or a .safetensors file."
