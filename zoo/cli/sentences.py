@@ -102,7 +102,7 @@ ALL_GROUPS = (
 )  # fmt: skip
 """The groups from which a user can choose, without Hydra's own."""
 _INSTEAD = {
-    "hydra.sweeper": "To search with Optuna, use task=tune trials=N.",
+    "hydra.sweeper": "To search with Optuna, use task=tune (trials=N sets how many).",
     "hydra.launcher": "The launchers with options are hydra/launcher=joblib, submitit_local and "
     "submitit_slurm.",
 }
