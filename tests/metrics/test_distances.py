@@ -16,6 +16,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from zoo.core.errors import TooFewError, ZooError
 from zoo.metrics.distances import (
+    bias_note,
     density_coverage,
     frechet_distance,
     inception_score,
@@ -44,6 +45,24 @@ def test_frechet_distance_of_known_moments() -> None:
 def test_frechet_distance_of_a_set_to_itself_is_not_negative() -> None:
     x = torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
     assert 0 <= frechet_distance(x, x) < 1e-6
+
+
+def test_frechet_distance_of_few_vectors_is_said_to_be_biased() -> None:
+    many = torch.randn(1000, 16, generator=torch.Generator().manual_seed(0))
+    assert "singular" in bias_note("FID", many[:16], many)[0]
+    assert bias_note("FID", many[:64], many) == [
+        "FID of 64 images in 16 dimensions is biased upwards, since a covariance needs more images "
+        "than that."
+    ]
+    assert bias_note("FID", many[:65], many) == bias_note("FID", many, many[:65]) == []
+
+
+def test_bias_of_the_frechet_distance_is_as_its_note_says() -> None:
+    exact = {"mu": np.zeros(16), "sigma": np.eye(16)}
+    generator = torch.Generator().manual_seed(0)
+    sets = torch.randn(50, 400, 16, generator=generator)
+    biases = [frechet_distance(vectors, exact) - 16 / 400 for vectors in sets]  # without the mean's
+    assert np.mean(biases) == pytest.approx(16 * 17 / (4 * 400), rel=0.05)
 
 
 def test_distances_of_given_points() -> None:

@@ -78,16 +78,21 @@ def frechet_distance(generated: Tensor | Moments, reference: Tensor | Moments) -
     return max(distance, 0.0)  # rounding may make the distance of equal sides negative
 
 
-def singular_note(title: str, generated: Tensor, reference: Tensor) -> list[str]:
-    """Return a note about a biased Fréchet distance if one side has at most D vectors (N, D)."""
+def bias_note(title: str, generated: Tensor, reference: Tensor) -> list[str]:
+    """Return a note if a Fréchet distance of vectors (N, D) is strongly biased by small N.
+
+    For equal isotropic distributions, the bias is about D / (4 N) of their total variance.
+    """
     width = generated.shape[1]
     count = min(len(generated), len(reference))
-    if count > width:
-        return []
-    return [
-        f"{title} of {count} images in {width} dimensions: the covariance is singular and the "
-        "value strongly biased; use more images."
-    ]
+    subject = f"{title} of {count} images in {width} dimensions"
+    if count <= width:
+        return [
+            f"{subject}: the covariance is singular and the value strongly biased; use more images."
+        ]
+    if count <= 4 * width:
+        return [f"{subject} is biased upwards, since a covariance needs more images than that."]
+    return []
 
 
 def kernel_distance(

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.distances import (
+    bias_note,
     density_coverage,
     frechet_distance,
     inception_score,
     kernel_distance,
     precision_recall,
     random_rows,
-    singular_note,
 )
 from zoo.metrics.features.base import Features
 from zoo.metrics.scores.base import Metric, logits_of
@@ -35,7 +35,7 @@ class FID(Metric):
         return True
 
     def __call__(self, data: Comparison) -> dict[str, float]:
-        data.notes += singular_note("FID", data.vectors, data.reference_vectors)
+        data.notes += bias_note("FID", data.vectors, data.reference_vectors)
         return {"fid": frechet_distance(data.vectors, data.reference_vectors)}
 
 

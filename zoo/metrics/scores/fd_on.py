@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from zoo.metrics.comparison import Comparison
-from zoo.metrics.distances import frechet_distance, singular_note
+from zoo.metrics.distances import bias_note, frechet_distance
 from zoo.metrics.features.base import Features, create_features
 from zoo.metrics.scores.base import Metric
 
@@ -40,5 +40,5 @@ class FrechetOn(Metric):
         self.prepare()
         assert self._network is not None
         generated, reference = data.vectors_on(self._network.to(data.device))
-        data.notes += singular_note(self.name, generated, reference)
+        data.notes += bias_note(self.name, generated, reference)
         return {self.name: frechet_distance(generated, reference)}
