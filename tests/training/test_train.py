@@ -25,6 +25,7 @@ from zoo.explore.compare import read_metrics
 from zoo.parts.generators.mlp import MLPGenerator
 from zoo.registry.places import ROOT
 from zoo.training.callbacks.samples import SampleGrid
+from zoo.training.lightning_internals import COUNTS_BY_NVML
 from zoo.training.trainer import make_trainer
 from zoo.training.window import NonFiniteError
 
@@ -366,3 +367,12 @@ def test_a_grid_is_drawn_in_a_trainer_of_the_users_with_a_plain_loader(tmp_path)
     )  # fmt: skip
     trainer.fit(zoo.GAN("mlp", "mlp", "bce", image_size=8, channels=1), loader)
     assert list((tmp_path / "samples").glob("*.png"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="GPUs are counted once in use")
+def test_optimizers_do_not_search_for_gpus_at_every_step(tmp_path, monkeypatch):
+    count, counts = torch.cuda.device_count, []
+    monkeypatch.setenv(COUNTS_BY_NVML, "1")  # as Lightning sets it when it is imported
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: counts.append(1) or count())
+    train(tmp_path, "trainer.max_steps=40")
+    assert 1 <= len(counts) < 40

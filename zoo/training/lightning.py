@@ -19,7 +19,12 @@ from torch import Tensor, nn
 from zoo.core.distributed import average_gradients
 from zoo.core.errors import ZooError
 from zoo.training.backend import Backend
-from zoo.training.lightning_internals import RUNNING_HOOK, end_epochs_whole, remember_batch_hooks
+from zoo.training.lightning_internals import (
+    RUNNING_HOOK,
+    count_no_gpus,
+    end_epochs_whole,
+    remember_batch_hooks,
+)
 
 
 class NoProfiler(PassThroughProfiler):
@@ -72,6 +77,7 @@ class LeanModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         remember_batch_hooks(self.trainer)
+        count_no_gpus()
 
 
 class LightningBackend(Backend):

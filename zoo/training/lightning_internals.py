@@ -6,12 +6,17 @@ tests/training/test_lightning_internals.py checks that they still exist and beha
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 RUNNING_HOOK = "_current_fx_name"
 """The attribute in which Lightning stores the name of the running hook, twenty times per step."""
+
+COUNTS_BY_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
+"""The environment variable with which Lightning makes torch count GPUs by NVIDIA's library NVML."""
 
 LOGGING = (pl.callbacks.LearningRateMonitor,)
 """Lightning's callbacks that log metrics which other callbacks may monitor."""
@@ -24,6 +29,17 @@ def remember_batch_hooks(trainer: pl.Trainer) -> None:
     """
     selector: Any = trainer._data_connector._datahook_selector
     selector.get_instance = functools.cache(selector.get_instance)
+
+
+def count_no_gpus() -> None:
+    """Have torch count GPUs without NVML on a machine that has none.
+
+    torch's optimizers count them at every step. Lightning has this done by NVML, which would then
+    be searched for on the disk: 0.2 ms, a twentieth of a small step for both optimizers. NVML
+    allows processes to fork after counting, which matters only where there is a GPU.
+    """
+    if torch.cuda.device_count() == 0:
+        os.environ[COUNTS_BY_NVML] = "0"
 
 
 def end_epochs_whole(trainer: pl.Trainer) -> None:
