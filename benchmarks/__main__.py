@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import allocator, curves, drift, lightning, pipeline, report, scale, startup
+from benchmarks import allocator, alone, curves, drift, lightning, pipeline, report, scale, startup
 from benchmarks.cards import CARDS
 from benchmarks.measure import (
     ROOT,
@@ -27,7 +27,7 @@ from benchmarks.suite import TITLES, Case, cases
 
 LONG = ("drift", "ddp", "allocator", "curves")
 """The parts that quick mode omits."""
-PARTS = (*TITLES, "lightning", "pipeline", "folder", "startup", "memory", "scale", *LONG)
+PARTS = (*TITLES, "lightning", "alone", "pipeline", "folder", "startup", "memory", "scale", *LONG)
 
 
 def main() -> None:
@@ -111,6 +111,8 @@ def other(part: str, device: torch.device, quick: bool, chosen: list[str]) -> di
     """Measure a part other than the comparisons of steps, on the chosen cards if it has any."""
     if part == "lightning":
         return _lightning(device, quick, chosen)
+    if part == "alone":
+        return _alone(device, quick, chosen)
     if part == "pipeline":
         found = {}
         for flip in (False, True):
@@ -155,6 +157,19 @@ def _lightning(device: torch.device, quick: bool, chosen: list[str]) -> dict[str
     if not quick or "mlp_28" in chosen:
         found["no updates, batch 64"] = _rows(lightning.without_updates(64, 3 if quick else 15))
     return found
+
+
+def _alone(device: torch.device, quick: bool, chosen: list[str]) -> dict[str, Any]:
+    return {
+        f"{card}, batch 64{', bf16' * bf16}": {
+            name: {"ms": 1e3 * timing.median, "speedup": timing.speedup(timings["plain"])}
+            for name, timing in timings.items()
+        }
+        for card in chosen
+        if not CARDS[card].heavy
+        for bf16 in ((False, True) if has_bf16(device) else (False,))
+        for timings in [alone.measure(card, 64, 1 if quick else 5, bf16)]
+    }
 
 
 def _rows(run: lightning.Run) -> dict[str, Any]:

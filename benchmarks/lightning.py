@@ -200,6 +200,21 @@ def measure(card: Card, batch_size: int, rounds: int, bf16: bool = False) -> Run
     return clock.run(batch_size)
 
 
+def alone(card: Card, batch_size: int, size: int, rounds: int, bf16: bool = False) -> Timing:
+    """Time steps of `run.py` in a process that does nothing else.
+
+    Args:
+        card: the card.
+        batch_size: the number of images in a batch.
+        size: the number of steps in an epoch.
+        rounds: the number of epochs.
+        bf16: whether to use autocast to bf16.
+    """
+    clock = Clock(size, {})
+    _train(card, batch_size, rounds, [clock], "bf16-mixed" if bf16 else "32-true")
+    return clock.run(batch_size).timings["run.py"]
+
+
 def without_updates(batch_size: int, rounds: int, size: int = 1000) -> Run:
     """Time the training steps of the MLP without updates, and the loading of their batches.
 

@@ -14,6 +14,7 @@ from benchmarks.suite import TITLES
 
 HEADINGS = {
     "lightning": "Through run.py: Lightning, progress bar, log and checkpoints on",
+    "alone": "Through run.py and the plain loop, a process for each",
     "pipeline": "Input from memory, images/s (32×32, batch 64, in [−1, 1])",
     "folder": "Input from a folder of 32×32 JPEGs, images/s",
     "startup": "Start-up",
@@ -95,13 +96,20 @@ def _case_table(chosen: list[dict[str, Any]]) -> list[str]:
 
 
 def _other(part: str, values: dict[str, Any]) -> list[str]:
-    if part == "lightning":
+    if part in ("lightning", "alone"):
         rows = [
             [card, name, f"{row['ms']:,.2f}", f"{row['speedup']:.2f} ×" if row["speedup"] else ""]
             for card, contenders in values.items()
             for name, row in contenders.items()
         ]
         table = _table(["card", "contender", "ms per step", "over plain"], rows)
+        if part == "alone":
+            return [
+                *table,
+                "",
+                "Processes of both take turns. In one process, as above, contenders share the "
+                "caches and the memory that the C library keeps, which changes the time of each.",
+            ]
         return [
             *table,
             "",
