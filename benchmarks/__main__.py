@@ -168,7 +168,7 @@ def _alone(device: torch.device, quick: bool, chosen: list[str]) -> dict[str, An
         for card in chosen
         if not CARDS[card].heavy
         for bf16 in ((False, True) if has_bf16(device) else (False,))
-        for timings in [alone.measure(card, 64, 1 if quick else 5, bf16)]
+        for timings in [alone.measure(card, 64, *((1, bf16, 1) if quick else (5, bf16)))]
     }
 
 

@@ -16,11 +16,12 @@ from zoo.cli.waiting import sleep_soon
 if TYPE_CHECKING:
     from benchmarks.measure import Timing
 
-SECONDS = 5.0
-"""How long a process measures."""
+CONTENDERS = ("plain", "run.py")
 
 
-def measure(card: str, batch_size: int, rounds: int, bf16: bool = False) -> dict[str, Timing]:
+def measure(
+    card: str, batch_size: int, rounds: int, bf16: bool = False, seconds: int = 5
+) -> dict[str, Timing]:
     """Return the seconds per step of `run.py` and the plain loop in each process.
 
     Args:
@@ -28,24 +29,26 @@ def measure(card: str, batch_size: int, rounds: int, bf16: bool = False) -> dict
         batch_size: the number of images in a batch.
         rounds: the number of processes of each contender; they take turns.
         bf16: whether `run.py` uses autocast to bf16.
+        seconds: how long each process measures.
     """
     from benchmarks.measure import Timing, child
 
-    seconds: dict[str, list[float]] = {"plain": [], "run.py": []}
+    found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    options = [card, str(batch_size), "--seconds", str(seconds), *["--bf16"] * bf16]
     for turn in range(rounds):
-        for name in [*seconds] if turn % 2 else [*reversed(seconds)]:
-            command = [sys.executable, "-m", "benchmarks.alone", name, card, str(batch_size)]
-            printed = child([*command, *["--bf16"] * bf16])[2]
-            seconds[name].append(json.loads(printed.splitlines()[-1]))
-    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+        for name in CONTENDERS if turn % 2 else reversed(CONTENDERS):
+            printed = child([sys.executable, "-m", "benchmarks.alone", name, *options])[2]
+            found[name].append(json.loads(printed.splitlines()[-1]))
+    return {name: Timing(tuple(values)) for name, values in found.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alone", description=__doc__)
-    parser.add_argument("contender", choices=("plain", "run.py"))
+    parser.add_argument("contender", choices=CONTENDERS)
     parser.add_argument("card")
     parser.add_argument("batch_size", type=int)
     parser.add_argument("--bf16", action="store_true", help="run.py uses autocast to bf16")
+    parser.add_argument("--seconds", type=int, default=5, help="how long to measure")
     options = parser.parse_args()
     if options.contender == "run.py":
         sleep_soon()  # as run.py does before torch is imported
@@ -58,13 +61,13 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     step = plain(card, options.batch_size, device)["step"]
     if options.contender == "plain":
-        timing = interleaved({"plain": step}, device, rounds=10_000, budget=SECONDS)["plain"]
+        timing = interleaved({"plain": step}, device, 10**6, options.seconds)["plain"]
     else:
         from benchmarks import lightning  # not beside the plain loop, which has no Lightning
 
         step()
         size = iterations_for(timed(step, 1, device), 1.0)
-        timing = lightning.alone(card, options.batch_size, size, round(SECONDS), options.bf16)
+        timing = lightning.alone(card, options.batch_size, size, options.seconds, options.bf16)
     print(json.dumps(timing.median))
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from benchmarks import curves, lightning, measure, report
+from benchmarks import alone, curves, lightning, measure, report
 from benchmarks.cards import CARDS
 from benchmarks.measure import ROOT, Timing, flops, interleaved, machine, peak_memory
 from benchmarks.plain import PENALTIES, PlainLoop
@@ -209,6 +209,14 @@ def test_measuring():
     assert Timing((3.0, 1.0, 2.0)).median == 2
 
 
+def test_run_and_the_plain_loop_are_measured_in_processes_of_their_own():
+    timings = alone.measure("mlp_28", 4, rounds=1, seconds=1)
+    assert [*timings] == ["plain", "run.py"]
+    assert all(1e-4 < timing.median < 1 for timing in timings.values())
+    without = "import benchmarks.cards, sys; assert 'pytorch_lightning' not in sys.modules"
+    measure.child([sys.executable, "-c", without])  # the plain loop shall not pay for Lightning
+
+
 def test_report(tmp_path):
     row = {"ms": 10.0, "images_per_second": 6400.0, "speedup": 1.0, "gflop": 0.5, "rounds": 5}
     row["of_peak"] = 0.5
@@ -219,6 +227,7 @@ def test_report(tmp_path):
         "dates": dict.fromkeys(report.HEADINGS, "2026-11-24"),
         "cases": {"step mlp_28": case | {"rows": {"plain": row, "zoo": row | {"speedup": 1.5}}}},
         "lightning": {"mlp_28": {"plain": {"ms": 9.0, "speedup": 1.0}}},
+        "alone": {"mlp_28": {"run.py": {"ms": 8.0, "speedup": 1.25}}},
         "scale": {"batch": {n: {1: 0.001, 4: 0.002} for n in ("plain", "zoo")},
                   "image_size": {16: 0.002}},
         "memory": {"mlp_28": {"plain": 10.0, "zoo": 9.0}},
@@ -229,6 +238,7 @@ def test_report(tmp_path):
     text = (tmp_path / "cpu.md").read_text(encoding="utf-8")
     assert "| mlp_28, batch 64 | zoo | 10.00 | 6,400 | 1.50 × | 50% | 5 |" in text
     assert "| mlp_28 | 10.00 | 9.00 |" in text
+    assert "| mlp_28 | run.py | 8.00 | 1.25 × |" in text
     assert json.loads((tmp_path / "cpu.json").read_text())["memory"] == found["memory"]
     assert "Measured 2026-11-24. The peak is that of a large matrix product" in text
     assert "| bf16 | 2.000 | 2.000 |" in text
