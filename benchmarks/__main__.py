@@ -15,6 +15,7 @@ from benchmarks import allocator, alone, curves, drift, lightning, pipeline, rep
 from benchmarks.cards import CARDS
 from benchmarks.measure import (
     ROOT,
+    Timing,
     flops,
     has_bf16,
     interleaved,
@@ -160,25 +161,26 @@ def _lightning(device: torch.device, quick: bool, chosen: list[str]) -> dict[str
 
 
 def _alone(device: torch.device, quick: bool, chosen: list[str]) -> dict[str, Any]:
-    return {
-        f"{card}, batch 64{', bf16' * bf16}": {
-            name: {"ms": 1e3 * timing.median, "speedup": timing.speedup(timings["plain"])}
-            for name, timing in timings.items()
-        }
-        for card in chosen
-        if not CARDS[card].heavy
-        for bf16 in ((False, True) if has_bf16(device) else (False,))
-        for timings in [alone.measure(card, 64, *((1, bf16, 1) if quick else (5, bf16)))]
-    }
+    rounds, seconds = (1, 1) if quick else (5, 5)
+    found = {}
+    for card in (name for name in chosen if not CARDS[name].heavy):
+        for bf16 in (False, True) if has_bf16(device) else (False,):
+            timings = alone.measure(card, 64, rounds, bf16, seconds)
+            found[f"{card}, batch 64{', bf16' * bf16}"] = _against_plain(timings)
+    return found
 
 
 def _rows(run: lightning.Run) -> dict[str, Any]:
-    plain = run.timings.get("plain")
-    rows: dict[str, Any] = {
-        name: {"ms": 1e3 * t.median, "speedup": t.speedup(plain) if plain else None}
-        for name, t in run.timings.items()
+    end = {"ms": 1e3 * run.epoch_end, "speedup": None}
+    return {**_against_plain(run.timings), "end of an epoch": end}
+
+
+def _against_plain(timings: dict[str, Timing]) -> dict[str, Any]:
+    plain = timings.get("plain")
+    return {
+        name: {"ms": 1e3 * timing.median, "speedup": timing.speedup(plain) if plain else None}
+        for name, timing in timings.items()
     }
-    return rows | {"end of an epoch": {"ms": 1e3 * run.epoch_end, "speedup": None}}
 
 
 def _megabytes(card: str, device: torch.device, rounds: int) -> dict[str, float]:

@@ -95,7 +95,7 @@ def _kind(name: str, title: str, found: dict[str, Any]) -> list[str]:
     processor = f"{machine['cores']} cores of an {machine['processor']}"
     place = processor if machine["device"] == "cpu" else f"one {machine['device']}"
     parts = [f"**{title}**", _updates(found["cases"])]
-    parts += [_through_run(found["lightning"])] if "lightning" in found else []
+    parts += [_through_run(found)] if "lightning" in found else []
     parts += [_beside(found)] if found.keys() >= BESIDE else []
     parts.append(
         f"Made by `python -m benchmarks` on {place}, torch {machine['torch'].split('+')[0]}, "
@@ -117,19 +117,30 @@ def _updates(cases: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _through_run(lightning: dict[str, Any]) -> str:
+def _through_run(found: dict[str, Any]) -> str:
+    text = (
+        "The same in `run.py`, with Lightning, progress bar, log and checkpoints, for D and G at\n"
+        f"batch 64: {_ratios(found['lightning'])}."
+    )
+    if "alone" in found:
+        text += (
+            "\nWith `run.py` and the plain loop each in a process of its own: "
+            f"{_ratios(found['alone'])}."
+        )
+    return text
+
+
+def _ratios(rows: dict[str, Any]) -> str:
+    """List the speed-ups of `run.py` by card, those in bf16 last."""
     cells: dict[str, list[str]] = {"": [], "bf16": []}
-    for key, row in lightning.items():
+    for key, row in rows.items():
         card, _, rest = key.partition(",")
         if card in NAMES and "run.py" in row:
             cells["bf16" if "bf16" in rest else ""].append(
                 f"{NAMES[card]} {row['run.py']['speedup']:.2f} ×"
             )
     in_bf16 = f"; in bf16 {', '.join(cells['bf16'])}" if cells["bf16"] else ""
-    return (
-        "The same in `run.py`, with Lightning, progress bar, log and checkpoints, for D and G at\n"
-        f"batch 64: {', '.join(cells[''])}{in_bf16}."
-    )
+    return f"{', '.join(cells[''])}{in_bf16}"
 
 
 def _beside(found: dict[str, Any]) -> str:
