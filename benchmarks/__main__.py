@@ -17,7 +17,6 @@ from benchmarks.measure import (
     ROOT,
     Timing,
     flops,
-    has_bf16,
     interleaved,
     kind_of,
     machine,
@@ -25,6 +24,7 @@ from benchmarks.measure import (
     peak_memory,
 )
 from benchmarks.suite import TITLES, Case, cases
+from zoo.core.processor import emulates_bf16
 
 LONG = ("drift", "ddp", "allocator", "curves")
 """The parts that quick mode omits."""
@@ -70,7 +70,7 @@ def main() -> None:
 def run(case: Case, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
     """Time all contenders of a case in turn, after measuring the peak FLOP/s of the machine."""
     peak = {"fp32": peak_flops(device)}
-    if has_bf16(device):
+    if not emulates_bf16(device):
         peak["bf16"] = peak_flops(device, torch.bfloat16)
     functions = {}
     for name, contender in case.contenders(device, options.compiled).items():
@@ -152,7 +152,7 @@ def _lightning(device: torch.device, quick: bool, chosen: list[str]) -> dict[str
             continue
         slow = card.heavy and device.type == "cpu"
         rounds = 3 if quick else 5 if slow else 15
-        for bf16 in (False, True) if has_bf16(device) else (False,):
+        for bf16 in (False,) if emulates_bf16(device) else (False, True):
             run = lightning.measure(card, 64, rounds, bf16)
             found[f"{card.name}, batch 64{', bf16' * bf16}"] = _rows(run)
     if not quick or "mlp_28" in chosen:
@@ -164,7 +164,7 @@ def _alone(device: torch.device, quick: bool, chosen: list[str]) -> dict[str, An
     rounds, seconds = (1, 1) if quick else (5, 5)
     found = {}
     for card in (name for name in chosen if not CARDS[name].heavy):
-        for bf16 in (False, True) if has_bf16(device) else (False,):
+        for bf16 in (False,) if emulates_bf16(device) else (False, True):
             timings = alone.measure(card, 64, rounds, bf16, seconds)
             found[f"{card}, batch 64{', bf16' * bf16}"] = _against_plain(timings)
     return found

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import zoo.registry as registry
 from benchmarks import networks, networks_gat, networks_recent
-from benchmarks.measure import has_bf16
 from benchmarks.plain import PlainLoop
+from zoo.core.processor import emulates_bf16
 from zoo.layers.product import route_products
 from zoo.training.cuda_graph import CudaCapture, GraphedStep, on_side_stream
 from zoo.training.optimizers import adam
@@ -238,13 +238,13 @@ def contenders(device: torch.device, compiled: bool = False) -> dict[str, Conten
         return lambda *args, **kwargs: zoo(*args, **kwargs, **options)
 
     found: dict[str, Contender] = {"plain": plain, "zoo": zoo}
-    if has_bf16(device):
+    if not emulates_bf16(device):
         found["zoo, bf16"] = variant(bf16=True)
     if device.type == "cuda":
         found["zoo, captured"] = variant(graph=True)
         found["zoo, captured, bf16"] = variant(graph=True, bf16=True)
     if compiled:
         found["zoo, compiled"] = variant(compile=True)
-        if has_bf16(device):
+        if not emulates_bf16(device):
             found["zoo, compiled, bf16"] = variant(compile=True, bf16=True)
     return found

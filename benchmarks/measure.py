@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import flop_registry
 
 from zoo.core.errors import ZooError
+from zoo.core.processor import emulates_bf16
 from zoo.core.torch_internals import DispatchMode
 from zoo.layers.product import linear, onednn_has_products
 
@@ -179,14 +180,6 @@ def flops(function: Callable[[], object]) -> int:
     return counter.total
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device supports bf16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    flags = f" {_cpuinfo('flags') or _cpuinfo('Features')} "
-    return any(f" {flag} " in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 def kind_of(device: torch.device) -> str:
     """Return the kind of processor, for each of which there is a report: `cpu-avx2`, `cuda`, …
 
@@ -196,7 +189,7 @@ def kind_of(device: torch.device) -> str:
     if device.type != "cpu":
         return device.type
     vectors = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "-")
-    kind = f"cpu-{vectors}{'-bf16' * has_bf16(device)}"
+    kind = f"cpu-{vectors}{'-bf16' * (not emulates_bf16(device))}"
     maker = MAKERS.get(_cpuinfo("vendor_id"), "")
     return f"{kind}-{maker}" if maker and "avx512" in vectors else kind
 

@@ -193,6 +193,14 @@ def test_bf16_trains_and_stays_finite(tmp_path):
     assert {v.dtype for v in state.values()} <= {torch.float32, torch.int64}
 
 
+@pytest.mark.parametrize("instructions", ["avx2", "avx512_bf16"])
+def test_bf16_is_said_to_be_slow_where_it_is_emulated(tmp_path, monkeypatch, capsys, instructions):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True})
+    train(tmp_path, "trainer.precision=bf16-mixed", "trainer.max_steps=1")
+    is_said = "bf16-mixed is slower than 32-true here" in capsys.readouterr().out
+    assert is_said == (instructions == "avx2")
+
+
 def test_nan_losses_stop_with_part_and_step_and_keep_the_last_good_checkpoint(tmp_path):
     train(tmp_path, "trainer.max_steps=3")
     good = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()

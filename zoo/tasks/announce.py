@@ -21,7 +21,8 @@ def announce(
         checkpoint: the checkpoint to resume; None for a new training.
         out: the run's folder.
     """
-    for note in [*data.notes, *gan.notes, *_new_folder(checkpoint, out), *_debug(config)]:
+    own = [*_new_folder(checkpoint, out), *_debug(config), *_slow(trainer)]
+    for note in [*data.notes, *gan.notes, *own]:
         print(f"note: {printable(note)}")
     print(printable(_headline(gan, data, trainer, out)), flush=True)
 
@@ -43,6 +44,18 @@ def _debug(config: dict[str, Any]) -> list[str]:
     return [
         f"debug={config['debug']} writes no checkpoint, so you cannot resume this training or "
         "sample from it."
+    ]
+
+
+def _slow(trainer: Any) -> list[str]:
+    """A note if the precision makes a training slower rather than faster."""
+    from zoo.core.processor import emulates_bf16
+
+    if trainer.precision != "bf16-mixed" or not emulates_bf16(trainer.strategy.root_device):
+        return []
+    return [
+        "trainer.precision=bf16-mixed is slower than 32-true here, since this device does not "
+        "compute in bf16."
     ]
 
 
