@@ -237,6 +237,24 @@ def test_every_trunk_takes_every_head(part):
         check_head(part, head)
 
 
+@parametrize("discriminator")
+def test_the_first_stage_sees_the_image_and_is_a_part_of_the_trunk(part):
+    """FreezeD freezes it, and would train nothing but the head if it were the whole trunk."""
+    network = build(part, classes_of(part, CLASSES))
+    stages = network.stages()
+    if not stages:  # a trunk that is frozen from the start
+        with pytest.raises(ZooError, match=f"discriminator {part[1]} has no layers to freeze"):
+            registry.create("regularizer", "freeze_d").setup(None, network)
+        return
+    used: list[nn.Module] = []
+    for name, module in network.named_modules():
+        if name and not name.startswith("head.") and [*module.parameters(recurse=False)]:
+            module.register_forward_pre_hook(lambda module, _: used.append(module))
+    network(*inputs(part, BATCH))
+    assert used[0] in [*stages[0].modules()]
+    assert used[-1] not in [*stages[0].modules()]
+
+
 @parametrize("head")
 def test_every_head_fits_a_trunk_with_and_without_spectral_norm(part):
     for trunk in ("mlp", "projection"):

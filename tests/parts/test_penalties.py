@@ -118,6 +118,21 @@ def test_gradient_normalization_reaches_both_networks_by_its_second_derivative()
         wrapper.wrap_discriminator(lambda x, y: said(x.flatten(1)), source, None)
 
 
+def test_gradient_normalization_has_no_huge_slope_where_nothing_reaches_the_score():
+    """As of a ReLU that is dead for an image, before a layer whose bias is still 0."""
+    bias = torch.zeros((), requires_grad=True)
+    images = torch.rand(2, 3, 1, 1)
+    alive = torch.tensor([0.0, 1.0])
+
+    def critic(x, y):
+        return said(bias + alive * x.flatten(1).sum(1))
+
+    scores = make("gradient_normalization").wrap_discriminator(critic, images, None).scores
+    assert scores[0] == 0
+    (slope,) = torch.autograd.grad(scores[0], bias)
+    assert slope == 1
+
+
 # Consistency -------------------------------------------------------------------------------------
 
 

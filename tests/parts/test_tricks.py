@@ -70,8 +70,16 @@ def test_freeze_d_freezes_the_first_stages_only():
     for i, stage in enumerate(stages):
         assert {p.requires_grad for p in stage.parameters()} == {i >= 2}
     assert all(p.requires_grad for p in made.head.parameters())
-    with pytest.raises(ZooError, match=f"more than the {len(stages)}"):
+    wanted = f"stages=99 must be {len(stages)} or less for discriminator dcgan"
+    with pytest.raises(ZooError, match=wanted):
         make("freeze_d", stages=99).setup(None, made)
+
+
+def test_freeze_d_keeps_a_layer_to_train_where_the_trunk_computes_the_scores():
+    made = registry.create("discriminator", "patchgan", image_size=32, channels=1, base_channels=4)
+    with pytest.raises(ZooError, match="stages=8 must be 7 or less for discriminator patchgan"):
+        make("freeze_d", stages=len(made.stages())).setup(None, made)
+    assert all(p.requires_grad for p in made.parameters())
 
 
 def test_logan_vectors():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError, at_least
 from zoo.core.torch_internals import BatchNorm
-from zoo.registry import factory
+from zoo.registry import factory, name_of
 
 
 class Discriminator(nn.Module, ABC):
@@ -71,7 +71,7 @@ class Discriminator(nn.Module, ABC):
         if not self.takes_head:
             if head is not None:
                 raise ZooError(
-                    f"discriminator {type(self).__name__} computes its scores itself and takes no "
+                    f"discriminator {name_of(self)} computes its scores itself and takes no "
                     "head: leave model.head out."
                 )
             return
@@ -164,10 +164,17 @@ class Discriminator(nn.Module, ABC):
     def stages(self) -> list[nn.Module]:
         """Return the trunk's layers that have parameters, in order from the image to the features.
 
-        Fine-tuning freezes the first of them (FreezeD).
+        Fine-tuning freezes the first of them (FreezeD). A trunk that is a single module is taken
+        apart into its own layers, and so is each list or sequence of layers.
         """
+        trunk = [child for name, child in self.named_children() if name != "head"]
+        while len(trunk := _with_parameters(trunk)) == 1 and any(trunk[0].children()):
+            trunk = [*trunk[0].children()]
         stages: list[nn.Module] = []
-        for name, child in self.named_children():
-            if name != "head":
-                stages += child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
-        return [s for s in stages if any(True for _ in s.parameters())]
+        for child in trunk:
+            stages += child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+        return _with_parameters(stages)
+
+
+def _with_parameters(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    return [module for module in modules if any(True for _ in module.parameters())]

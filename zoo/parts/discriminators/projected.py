@@ -94,6 +94,10 @@ class ProjectedDiscriminator(Discriminator):
             for width, side in zip(self.mixing.widths, NOMINAL, strict=True)
         )
 
+    def stages(self) -> list[nn.Module]:
+        """Return nothing: the trunk is frozen from the start."""
+        return []
+
     def _heads_and_maps(self, x: Tensor) -> list[tuple[Any, Tensor]]:
         return list(zip(self.heads, self._maps(x), strict=True))
 

@@ -8,7 +8,7 @@ from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.regularizer import Regularizer
 from zoo.core.errors import ZooError
-from zoo.registry import at_least, regularizer
+from zoo.registry import at_least, name_of, regularizer
 
 
 @regularizer("freeze_d")
@@ -31,10 +31,13 @@ class FreezeD(Regularizer):
 
     def setup(self, generator: Generator, discriminator: Discriminator) -> None:
         stages = discriminator.stages()
-        if self.stages > len(stages):
+        most = len(stages) - (not discriminator.takes_head)  # without a head, the last one scores
+        owner = f"discriminator {name_of(discriminator)}"
+        if most < 1:
+            raise ZooError(f"regularizer freeze_d: {owner} has no layers to freeze.")
+        if self.stages > most:
             raise ZooError(
-                f"regularizer freeze_d: stages={self.stages} is more than the {len(stages)} stages "
-                f"of {type(discriminator).__name__}."
+                f"regularizer freeze_d: stages={self.stages} must be {most} or less for {owner}."
             )
         for stage in stages[: self.stages]:
             stage.requires_grad_(False)

@@ -48,8 +48,9 @@ class GradientNormalization(Regularizer):
                 )
             (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
             norm = torch.linalg.vector_norm(gradient.reshape(len(score), -1), dim=1)
-            # Avoids 0 / 0: a score of 0 with zero gradient stays 0.
-            size = (norm + score.abs()).clamp_min(torch.finfo(score.dtype).tiny)
+            size = norm + score.abs()
+            # Avoids 0 / 0: a score of 0 without a slope, as of a dead ReLU, is not divided.
+            size = torch.where(size > 0, size, 1.0)
             output = DiscriminatorOutput(score / size, output.features, output.extra)
         return output if torch.is_grad_enabled() else _without_graph(output)
 
