@@ -13,6 +13,7 @@ from zoo.contracts.sizes import ImageSize, height_width, plain_size
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError, at_least
 from zoo.layers.truncated_normal import truncate
+from zoo.registry import name_of
 
 
 class Generator(nn.Module, ABC):
@@ -75,7 +76,7 @@ class Generator(nn.Module, ABC):
         num_classes: Annotated[int, at_least(0)] = 0,
     ) -> None:
         super().__init__()
-        at_least(1, f"{type(self).__name__}: ", latent_dim=latent_dim)
+        at_least(1, f"generator {name_of(self)}: ", latent_dim=latent_dim)
         self.image_size = plain_size(image_size)
         self.channels = channels
         self.latent_dim = latent_dim
@@ -136,8 +137,8 @@ class Generator(nn.Module, ABC):
             z = truncate(z, amount)
         else:
             raise ZooError(
-                f"{type(self).__name__} draws its latents from a prior of its own, for which there "
-                "is no default truncation: override `truncate` as well."
+                f"generator {name_of(self)} draws its latents from a prior of its own, for which "
+                "there is no default truncation: override `truncate` as well."
             )
         return self.map(z, y)
 

@@ -14,6 +14,7 @@ from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.sizes import ImageSize
 from zoo.contracts.update import Update
 from zoo.core.errors import ZooError
+from zoo.registry import name_of
 
 HeadFactory = Callable[..., "Head"]
 
@@ -75,7 +76,7 @@ class Head(nn.Module, ABC):
         self.num_classes = trunk.num_classes
         if self.requires_labels and trunk.num_classes < 1:
             raise ZooError(
-                f"head {type(self).__name__} needs labels, but num_classes is {trunk.num_classes}: "
+                f"head {name_of(self)} needs labels, but num_classes is {trunk.num_classes}: "
                 "use a data set with classes and model.conditional=true, or a head without labels"
             )
 

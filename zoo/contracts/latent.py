@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import ZooError, at_least
+from zoo.registry import name_of
 
 
 class Code(NamedTuple):
@@ -40,7 +41,7 @@ class Latent(ABC):
     claims_cuda_graph: ClassVar[bool] = True
 
     def __init__(self, dim: int) -> None:
-        at_least(1, f"{type(self).__name__}: ", latent_dim=dim)
+        at_least(1, f"latent {name_of(self)}: ", latent_dim=dim)
         self.dim = dim
 
     @abstractmethod
@@ -62,7 +63,7 @@ class Latent(ABC):
             ZooError: The log density of this prior has no gradient.
         """
         raise ZooError(
-            f"the log density of {type(self).__name__} latents has no gradient to follow: choose "
+            f"the log density of {name_of(self)} latents has no gradient to follow: choose "
             "another refine=…, or a model with normal latents."
         )
 
@@ -77,7 +78,7 @@ class Latent(ABC):
             ZooError: This prior cannot be truncated.
         """
         raise ZooError(
-            f"latents of {type(self).__name__} cannot be truncated: leave truncation out, or use "
+            f"latents of {name_of(self)} cannot be truncated: leave truncation out, or use "
             "a model with another prior."
         )
 

@@ -12,6 +12,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.outputs import DiscriminatorOutput, Side
 from zoo.contracts.update import Update
 from zoo.core.errors import at_least
+from zoo.registry import name_of
 
 Pass = Callable[[Tensor, Tensor | None], DiscriminatorOutput]
 
@@ -61,7 +62,7 @@ class Regularizer(nn.Module):
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
-        at_least(1, f"{type(self).__name__}: ", every=every)
+        at_least(1, f"regularizer {name_of(self)}: ", every=every)
         self.every = every
 
     def overrides(self, hook: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from zoo.core.errors import at_least
+from zoo.registry import name_of
 
 
 class Schedule(ABC):
@@ -16,7 +17,7 @@ class Schedule(ABC):
     """
 
     def __init__(self, warm_up: int = 0) -> None:
-        at_least(0, f"schedule {type(self).__name__.lower()}: ", warm_up=warm_up)
+        at_least(0, f"schedule {name_of(self)}: ", warm_up=warm_up)
         self.warm_up = warm_up
 
     def __call__(self, images_seen: int) -> float:

@@ -15,6 +15,7 @@ from zoo.inference.dataset import modes_of
 from zoo.inference.images import grid
 from zoo.inference.latents import class_weights_allowed, interpolate, mix_classes
 from zoo.inference.load import LoadedGenerator
+from zoo.registry import name_of
 
 
 def interpolation_grid(
@@ -148,7 +149,7 @@ def _mean_slope(generator: Generator) -> Tensor:
         if not outputs:
             raise ZooError(
                 f"SeFa factorizes the first layer that receives the latent, but "
-                f"{type(generator).__name__} has none."
+                f"generator {name_of(generator)} has none."
             )
         slopes.append((outputs[0][1:] - outputs[0][:1]).T / 0.01)
     return torch.stack(slopes).mean(0).cpu().clone()

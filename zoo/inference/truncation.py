@@ -15,7 +15,7 @@ from zoo.contracts.generator import Generator
 from zoo.contracts.latent import Latent
 from zoo.core.errors import ZooError
 from zoo.inference.exported import ExportedGenerator
-from zoo.registry import create
+from zoo.registry import create, name_of
 
 
 def prior(generator: Generator) -> Latent | None:
@@ -71,8 +71,8 @@ def check_truncation(generator: Generator, truncation: float | None) -> None:
     if latent is not None:
         latent.truncate(torch.zeros(1, latent.dim), truncation)  # raises an error that says why
     raise ZooError(
-        f"truncation={truncation} is a threshold for latents, but {type(generator).__name__} draws "
-        "its latents from a prior of its own: leave truncation out."
+        f"truncation={truncation} is a threshold for latents, but generator {name_of(generator)} "
+        "draws its latents from a prior of its own: leave truncation out."
     )
 
 

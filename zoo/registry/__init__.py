@@ -21,6 +21,7 @@ from zoo.registry.registry import (
     decorator,
     factory,
     list_parts,
+    name_of,
     remake,
     spec_of,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "idle_beside",
     "idle_when",
     "list_parts",
+    "name_of",
     "remake",
     "spec_of",
     *KINDS,

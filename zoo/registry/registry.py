@@ -15,6 +15,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -341,6 +342,20 @@ def _make(part: Part, options: dict[str, Any]) -> Any:
 def spec_of(made: Any) -> dict[str, Any] | None:
     """Return the name and options with which `create` made an object; None for other objects."""
     return getattr(made, "_zoo_spec", None)
+
+
+def name_of(made: Any) -> str:
+    """Return the name of a part: that of its class in the registry, or its class's in snake case.
+
+    Args:
+        made: a part, made by `create` or by its class.
+    """
+    spec = spec_of(made)
+    if spec is not None:
+        return str(spec["name"])
+    target = f"{type(made).__module__}.{type(made).__qualname__}"
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(made).__name__).lower()
+    return next((part.name for part in REGISTRY.parts() if part.target == target), snake)
 
 
 @overload

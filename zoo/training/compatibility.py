@@ -13,7 +13,7 @@ from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.schedule import Schedule
 from zoo.contracts.sizes import size_in_words
 from zoo.core.errors import ZooError, listing
-from zoo.registry import spec_of
+from zoo.registry import name_of
 from zoo.registry.signature import from_callable
 from zoo.training.passes import movers_of, packs_of
 from zoo.training.terms import named
@@ -61,11 +61,11 @@ def check(
     uses_labels = discriminator.requires_labels or head is None or head.requires_labels
     if generator.num_classes and not uses_labels:
         notes.append(
-            f"generator {_name(generator)} takes labels, but head {type(head).__name__} of "
+            f"generator {_name(generator)} takes labels, but head {_name(head)} of "
             f"discriminator {_name(discriminator)} does not use them, so they will have no effect."
         )
     if head is not None and head.replaces_loss:
-        owner = f"head {type(head).__name__} of discriminator {_name(discriminator)}"
+        owner = f"head {_name(head)} of discriminator {_name(discriminator)}"
         weighing = [r for r in regularizers if r.overrides("weights")]
         if weighing:
             notes.append(
@@ -187,7 +187,7 @@ def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularize
     if packs_of(regularizers) > 1 and getattr(head, "reads_each_image", False):
         packing = next(r for r in regularizers if r.packs > 1)
         raise ZooError(
-            f"head {type(head).__name__} of discriminator {_name(discriminator)} needs to see each "
+            f"head {_name(head)} of discriminator {_name(discriminator)} needs to see each "
             f"image on its own, but regularizer {_name(packing)} combines {packing.packs} of them "
             "into one: leave one of the two out."
         )
@@ -209,4 +209,4 @@ def check_scores(discriminator: Discriminator, regularizers: Iterable[Regularize
 
 
 def _name(part: object) -> str:
-    return repr((spec_of(part) or {"name": type(part).__name__})["name"])
+    return repr(name_of(part))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +13,7 @@ from zoo.contracts.head import Head
 from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, image_scores
-from zoo.registry import spec_of
+from zoo.registry import name_of
 
 LOGGED = ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
 """The metrics that every training logs."""
@@ -40,15 +39,13 @@ def own_losses(generator: Generator, discriminator: Discriminator) -> set[str] |
 
 
 def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
-    """Map regularizers by registered name, or else by class name in snake case.
+    """Map regularizers by registered name.
 
     Further regularizers of the same name get a number: `r1`, `r1_2`.
     """
     by_name: dict[str, Regularizer] = {}
     for regularizer in regularizers:
-        spec = spec_of(regularizer)
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(regularizer).__name__).lower()
-        stem = name = spec["name"] if spec else snake
+        stem = name = name_of(regularizer)
         count = 1
         while name in by_name:
             count += 1
