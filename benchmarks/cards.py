@@ -129,13 +129,23 @@ def plain(
     device: torch.device,
     loss: str | None = None,
     penalty: str | None = None,
+    *,
+    tuned: bool = False,
 ) -> Functions:
-    """Return the functions of the plain loop."""
-    g, d = (network.to(device) for network in card.plain())
+    """Return the functions of the plain loop, or of the tuned one."""
+    layout = torch.channels_last if tuned else torch.contiguous_format
+    g, d = (network.to(device, memory_format=layout) for network in card.plain())
     loop = PlainLoop(
-        g, d, loss or card.loss, card.latent_dim, card.lr, card.betas, penalty or card.penalty
+        g,
+        d,
+        loss or card.loss,
+        card.latent_dim,
+        card.lr,
+        card.betas,
+        penalty or card.penalty,
+        tuned=tuned,
     )
-    images = card.images(batch_size, device)
+    images = card.images(batch_size, device).contiguous(memory_format=layout)
     return {
         "step": lambda: loop.step(images),
         "d": lambda: loop.discriminator_update(images),
@@ -237,7 +247,10 @@ def contenders(device: torch.device, compiled: bool = False) -> dict[str, Conten
     def variant(**options: bool) -> Contender:
         return lambda *args, **kwargs: zoo(*args, **kwargs, **options)
 
-    found: dict[str, Contender] = {"plain": plain, "zoo": zoo}
+    def tuned(*args: Any, **kwargs: Any) -> Functions:
+        return plain(*args, **kwargs, tuned=True)
+
+    found: dict[str, Contender] = {"plain": plain, "tuned": tuned, "zoo": zoo}
     if not emulates_bf16(device):
         found["zoo, bf16"] = variant(bf16=True)
     if device.type == "cuda":

@@ -28,6 +28,7 @@ UPDATES = {
     "step gat_32": "GAT (small) 32×32, D and G",
 }
 CONTENDERS = {
+    "tuned": "tuned loop",
     "zoo": "zoo",
     "zoo, bf16": "zoo, bf16",
     "zoo, captured": "zoo, captured",
@@ -70,13 +71,18 @@ def _headline(reports: dict[str, Any]) -> str:
     on_gpu = {name: found for name, found in reports.items() if name == "cuda"}
     others = {name: found for name, found in reports.items() if name != "cuda"}
     text = (
-        "Compared with a plain PyTorch loop on the same networks with the same mathematics, both "
-        f"run in turn, the step\nis {_span(others, 'zoo')} times as fast in fp32 on two cores; "
-        "`run.py` around it keeps most of that."
+        "Compared with a plain PyTorch loop, as in a tutorial, on the same networks with the same "
+        f"mathematics, both run in\nturn, the step is {_span(others, 'zoo')} times as fast in "
+        "fp32 on two cores; `run.py` around it keeps most of that.\nThe tuned loop has what three "
+        "lines change: fused Adam, D frozen in G's update, channels-last memory. Compared\nwith "
+        f"it, the step is {_over_tuned(others)} times as fast."
     )
     if on_gpu:
         span = _span(on_gpu, "zoo, captured")
-        text += f"\nOn a GPU, where it is captured as a CUDA graph, it is {span} times as fast."
+        text += (
+            "\nOn a GPU, where it is captured as a CUDA graph, it is "
+            f"{span} times as fast as the plain loop, which is not."
+        )
     return text
 
 
@@ -87,6 +93,17 @@ def _span(reports: dict[str, Any], contender: str) -> str:
         for case in UPDATES
         if contender in found["cases"].get(case, {}).get("rows", {})
     ]
+    return f"{min(ratios):.1f} to {max(ratios):.1f}"
+
+
+def _over_tuned(reports: dict[str, Any]) -> str:
+    rows = [
+        found["cases"][case]["rows"]
+        for found in reports.values()
+        for case in UPDATES
+        if "tuned" in found["cases"].get(case, {}).get("rows", {})
+    ]
+    ratios = [row["tuned"]["ms"] / row["zoo"]["ms"] for row in rows]
     return f"{min(ratios):.1f} to {max(ratios):.1f}"
 
 

@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for case in cases(quick, device)
         if case.part == part
         for name in case.contenders(device)
-        if name != "plain" and not (quick and name in ("torchgan", "mimicry"))
+        if name != "plain" and not (quick and name in ("tuned", "torchgan", "mimicry"))
     ]
     metafunc.parametrize(("case", "name"), pairs)
 

@@ -103,8 +103,11 @@ PAIRS = [
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("name", "loss", "penalty"), PAIRS)
-def test_the_plain_step_is_the_zoos(name, loss, penalty, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "loss", "penalty", "tuned"),
+    [*((*pair, False) for pair in PAIRS), *((name, None, None, True) for name in CARDS)],
+)
+def test_the_plain_step_is_the_zoos(name, loss, penalty, tuned, monkeypatch):
     """Same losses and same weights: folding, shared spectral norms and channels last included."""
     card = CARDS[name]
     loss = loss or card.loss
@@ -124,7 +127,9 @@ def test_the_plain_step_is_the_zoos(name, loss, penalty, monkeypatch):
         adam(d.parameters(), **options),
         regularizers=[*method.regularizers(), *added],
     )
-    loop = PlainLoop(plain_g, plain_d, loss, card.latent_dim, 1e-2, card.betas, penalty)
+    loop = PlainLoop(
+        plain_g, plain_d, loss, card.latent_dim, 1e-2, card.betas, penalty, tuned=tuned
+    )
     start = []
     for ours, theirs in ((g, plain_g), (d, plain_d)):
         copy_weights(ours, theirs)

@@ -307,7 +307,7 @@ def test_a_loss_that_the_head_replaces_is_noted_and_weights_of_it():
     head = node("head", "multi_hinge")
     gan = build_gan(model("dcgan", "dcgan", "hinge", head=head, **top_k), DATA)
     assert len(gan.notes) == 2
-    assert "'top_k' weights the values of the loss, but head MultiHinge" in gan.notes[0]
+    assert "'top_k' weights the values of the loss, but head 'multi_hinge'" in gan.notes[0]
     assert "replaces loss 'hinge' by losses of its own." in gan.notes[1]
     note = build_gan(model("dcgan", "sn_cnn", "wgan_gp", head=head), DATA).notes[0]
     assert "'wgan_gp' by losses of its own; of that method, only gradient_penalty remains." in note

@@ -88,7 +88,7 @@ def test_a_head_in_the_place_of_the_loss_is_told_and_its_scores_are_taken_as_the
     z, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
     want = discriminator(generator(z, y).clamp(-1, 1), y).double()
     torch.testing.assert_close(refiner.scene.scores(z, y), want)
-    assert "with the head MultiHinge are not a density ratio" in refiner.note
+    assert "with the head multi_hinge are not a density ratio" in refiner.note
     able = [p.name for p in REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))]
     assert "mh" in able
     assert refiner.note.endswith(

@@ -16,7 +16,7 @@ from zoo.data.base import DataModule
 from zoo.data.pixels import to_float
 from zoo.inference.scores import as_trained
 from zoo.inference.truncation import prior
-from zoo.registry import REGISTRY, create_chosen, remake, spec_of
+from zoo.registry import REGISTRY, create_chosen, name_of, remake, spec_of
 
 Choice = str | dict[str, Any]
 """A sampler's name, or its name and options: `{name: mh, steps: 100}`."""
@@ -127,7 +127,7 @@ class Refiner:
         able = REGISTRY.having("sampler", lambda sampler: bool(sampler.calibrates))
         origin = f"the loss {loss['name'] if loss else 'unknown'!r}"
         if self._replaced:
-            origin = f"the head {type(self._discriminator.head).__name__}"
+            origin = f"the head {name_of(self._discriminator.head)}"
         return (
             f"the scores of a discriminator with {origin} are not a density ratio: they are used "
             "unchanged, and the refined images need not be closer to the data; with "

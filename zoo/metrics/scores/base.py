@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.metrics.comparison import Comparison, Reference
 from zoo.metrics.features.base import Features
-from zoo.registry import spec_of
+from zoo.registry import name_of, spec_of
 
 MAX_CLASSES = 100
 """The number of classes up to which figures are reported for each class."""
@@ -58,8 +58,7 @@ class Metric(ABC):
     @property
     def name(self) -> str:
         """The name by which this metric is chosen."""
-        spec = spec_of(self)
-        return type(self).__name__ if spec is None else str(spec["name"])
+        return name_of(self)
 
     def settings(self) -> str:
         """Describe the options for the protocol; by default, those that were set explicitly."""

@@ -14,7 +14,7 @@ from zoo.contracts.outputs import DiscriminatorOutput
 from zoo.contracts.update import Update, widen
 from zoo.core.errors import ZooError
 from zoo.layers.norm import critic_norm
-from zoo.registry import at_least, head
+from zoo.registry import at_least, head, name_of
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -67,7 +67,7 @@ class InfoGAN(Head):
         if trunk.latent is not None and not self.codes:
             raise ZooError(
                 "head infogan reads codes back, but latent "
-                f"{type(trunk.latent).__name__.lower()} has none: choose model/latent=codes"
+                f"{name_of(trunk.latent)} has none: choose model/latent=codes"
             )
         if not self.codes:
             return
