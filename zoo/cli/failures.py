@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from zoo.cli.grammar import value_of
 from zoo.core.environment import environment
 from zoo.core.errors import OwnError, ZooError, ZooWarning, printable
 from zoo.core.faults import is_disk_full
-from zoo.core.launch import is_first, rank
+from zoo.core.launch import is_first, rank, started_by_srun, started_by_torchrun
 from zoo.registry.places import CONFIGS
 
 FULL_ERROR = "ZOO_FULL_ERROR"
@@ -31,6 +32,10 @@ _OTHER_BUILD = "operator torchvision::"
 """Part of torch's error message if torchvision is of another build, such as a CPU wheel with a CUDA
 torch."""
 _full = False  # whether to show tracebacks
+
+
+_FIRST_PRINTS = 5.0
+"""Seconds that the first process of a training has to print an error that all processes raise."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -98,6 +103,8 @@ def exit_with_sentence() -> Iterator[None]:
             _fail(error_sentence(error))
         shared = isinstance(error, ZooError) and not isinstance(error, OwnError)
         if shared and not _full:  # every process raises it, and the first one prints it
+            if started_by_torchrun() or started_by_srun():
+                time.sleep(_FIRST_PRINTS)  # they end all processes once one of them has failed
             sys.exit(1)
         _fail(f"process {rank()}: {error_sentence(error)}")
 

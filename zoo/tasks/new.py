@@ -15,7 +15,7 @@ from zoo.contracts.task import Run, Task
 from zoo.core.atomic import write_text
 from zoo.core.errors import ZooError, with_article
 from zoo.registry import REGISTRY, check_kind, task
-from zoo.registry.places import INSTALLED, own_folders
+from zoo.registry.places import INSTALLED, ROOT, own_folders
 
 
 @task("new")
@@ -62,10 +62,10 @@ class New(Task):
             "plugin": _short(part),
             "its test": _short(test),
             "use it": prefix + templates.use.format(program=program(), **names),
-            # Only a clone has the contract tests and the option --plugin, which selects them.
-            "test it": f"pytest {_short(test)}"
-            if INSTALLED
-            else f"{prefix}pytest --plugin {self.name}",
+            # The contract tests, and the option --plugin that selects them, are those of a clone.
+            "test it": f"{prefix}pytest --plugin {self.name}"
+            if not INSTALLED and Path.cwd() == ROOT
+            else f"pytest {_short(test)}",
         }
 
     def _check_name(self) -> None:

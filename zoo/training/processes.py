@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _EVERY = 0.3
 """Seconds between two checks."""
+_BY_HAND = ("MASTER_ADDR", "NODE_RANK", "OMPI_COMM_WORLD_SIZE", "LSB_JOBID")
+"""Variables of which one is set where a user, MPI or LSF starts the training on each node."""
 _GRACE = 10.0
 """Seconds that a process gets to fail by itself with the error of a collective operation."""
 
@@ -141,24 +143,55 @@ def cluster_environment(settings: dict[str, Any]) -> list[ClusterEnvironment]:
         settings: The trainer's settings.
 
     Raises:
-        ZooError: `srun` started a number of processes that does not match the trainer's settings.
+        ZooError: What was started does not match the trainer's settings: a training alone would
+            wait for others that never come, or each process would train a model of its own.
     """
-    if "SLURM_JOB_ID" not in os.environ or started_by_torchrun():
+    devices, nodes = settings.get("devices", 1), settings.get("num_nodes", 1)
+    is_known = isinstance(devices, int) and devices > 0
+    if started_by_torchrun():
+        if is_known:
+            _check_torchrun(devices, nodes)
+        return []
+    in_job, by_srun = "SLURM_JOB_ID" in os.environ, started_by_srun()
+    if nodes > 1 and not by_srun and not any(name in os.environ for name in _BY_HAND):
+        raise ZooError(
+            f"trainer.num_nodes={nodes} needs a launcher that starts the training on each node: "
+            f"torchrun --nnodes={nodes} --nproc-per-node={devices} …, or srun in a SLURM job."
+        )
+    if not in_job:
         return []
     from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 
-    if not started_by_srun():
+    if not by_srun:
         return [LightningEnvironment()]
-    devices, nodes = settings.get("devices", 1), settings.get("num_nodes", 1)
-    if isinstance(devices, int):
-        started = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "")
-        if started != (f"{devices}(x{nodes})" if nodes > 1 else str(devices)):
-            raise ZooError(
-                f"srun started {os.environ['SLURM_STEP_NUM_TASKS']} processes ({started} on its "
-                f"nodes), but trainer.devices={devices} with trainer.num_nodes={nodes} needs "
-                f"{devices * nodes}: call srun --nodes={nodes} --ntasks-per-node={devices}, or set "
-                "trainer.devices and trainer.num_nodes to match srun."
-            )
+    if is_known:
+        _check_srun(devices, nodes)
         # Lightning needs this variable, which srun sets only if it is called with that option.
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(devices))
     return [SLURMEnvironment(auto_requeue=False)]
+
+
+def _check_torchrun(devices: int, nodes: int) -> None:
+    started, here = os.environ["WORLD_SIZE"], os.environ["LOCAL_WORLD_SIZE"]
+    if (int(here), int(started)) != (devices, devices * nodes):
+        raise ZooError(
+            f"torchrun started {started} processes ({here} on this node), but "
+            f"{_wanted(devices, nodes)}: call torchrun --nnodes={nodes} "
+            f"--nproc-per-node={devices}, or set trainer=ddp, trainer.devices and "
+            "+trainer.num_nodes to match torchrun."
+        )
+
+
+def _check_srun(devices: int, nodes: int) -> None:
+    started = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "")
+    if started != (f"{devices}(x{nodes})" if nodes > 1 else str(devices)):
+        raise ZooError(
+            f"srun started {os.environ['SLURM_STEP_NUM_TASKS']} processes ({started} on its "
+            f"nodes), but {_wanted(devices, nodes)}: call srun --nodes={nodes} "
+            f"--ntasks-per-node={devices}, or set trainer.devices and trainer.num_nodes to match "
+            "srun."
+        )
+
+
+def _wanted(devices: int, nodes: int) -> str:
+    return f"trainer.devices={devices} with trainer.num_nodes={nodes} needs {devices * nodes}"
