@@ -98,6 +98,12 @@ def test_a_learning_rate_is_corrected_for_the_lazy_penalty_of_its_side(tmp_path)
     assert of_d["lr"] == pytest.approx(3e-3 * 4 / 5)
 
 
+def test_betas_are_corrected_for_the_lazy_penalty_of_their_side(tmp_path):
+    of_g, of_d = scheduled(tmp_path, beta1=(0.2, 0.6), beta2=(0.9, 0.98))
+    assert of_g["betas"] == pytest.approx((0.4, 0.94))
+    assert of_d["betas"] == pytest.approx((0.4 ** (4 / 5), 0.94 ** (4 / 5)))
+
+
 WRONG = [  # target, schedule, what the sentence names
     ("lr_g", {"name": "linear", "start": 2e-4, "end": -1.0, "images": 100}, "lr_g=-1.0 .* 0 or"),
     ("beta1", {"name": "constant", "value": -0.5}, "beta1=-0.5 .* 0 or more and below 1"),
