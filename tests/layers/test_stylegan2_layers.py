@@ -188,6 +188,12 @@ def test_minibatch_standard_deviation_group_by_group():
         torch.testing.assert_close(out[i, 2], spread.expand(3, 4))
 
 
+def test_minibatch_standard_deviation_of_equal_images_is_the_root_of_eps():
+    x = torch.randn(1, 2, 3, 4).expand(4, -1, -1, -1)
+    out = MinibatchStandardDeviation(2)(x)
+    torch.testing.assert_close(out[:, 2], torch.full((4, 3, 4), 1e-4), atol=0, rtol=1e-5)
+
+
 def test_groups_divide_the_batch():
     sizes = [(64, 32), (8, 4), (5, 4), (6, 4), (2, 4), (1, 4), (61, 32)]
     assert [group_size(*s) for s in sizes] == [32, 4, 5, 3, 2, 1, 61]

@@ -280,7 +280,7 @@ def update_of(real_scores, n=64, fake=None, real=None) -> Update:
 def test_p_follows_the_sign_of_the_reals_scores(name):
     augment = make(name)
     sure, unsure = update_of([3.0, 2.0, 0.1, 1.0, -1.0] * 2), update_of([1.0, -1.0])
-    step = 64 * 4 / 500_000  # r = 0.6 exactly is no reason to move
+    step = 64 * 4 / 500_000
     for _ in range(3):
         augment.observe(update_of([1.0]))
         assert augment.p.item() == 0
@@ -297,10 +297,11 @@ def test_p_follows_the_sign_of_the_reals_scores(name):
     for _ in range(3):
         fast.observe(update_of([1.0]))
     assert fast.p.item() == pytest.approx(3)  # no ceiling
-    fixed = make(name, p=0.2, adaptive=False)
-    for _ in range(fixed.interval):
-        fixed.observe(sure)
-    assert fixed.p.item() == pytest.approx(0.2)
+    content, fixed = make(name, p=0.2), make(name, p=0.2, adaptive=False)
+    for _ in range(content.interval):  # r = 0.6 exactly is no reason to move
+        content.observe(sure)
+        fixed.observe(update_of([1.0]))
+    assert content.p.item() == fixed.p.item() == pytest.approx(0.2)
 
 
 def test_the_controller_is_resumed():

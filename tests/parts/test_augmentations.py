@@ -75,6 +75,19 @@ def test_cutout_zeroes_one_square_of_half_the_side(images):
     assert cut.flatten(1).unique(dim=0).shape[0] > 30
 
 
+@pytest.mark.parametrize(("share", "length", "centres"), [(0.5, 8, 17), (0.2, 3, 16)])
+def test_an_odd_cutout_is_centred_on_any_pixel_and_an_even_one_on_any_edge(share, length, centres):
+    torch.manual_seed(0)
+    cut = diffaugment(cutout=share)(torch.ones(2000, 1, 16, 16))[:, 0] == 0
+    starts = (centre - length // 2 for centre in range(centres))
+    want = torch.tensor([[s <= i < s + length for i in range(16)] for s in starts])
+    for seen in (cut.any(2), cut.any(1)):
+        found, counts = seen.unique(dim=0, return_counts=True)
+        assert torch.equal(found, want.unique(dim=0))
+        chance = 1 / centres
+        assert (counts / 2000 - chance).abs().max() < 6 * (chance * (1 - chance) / 2000) ** 0.5
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_whole_policy_is_differentiable_twice_and_seeded(channels):
     augment = registry.create("augmentation", "diffaugment")

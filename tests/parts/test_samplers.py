@@ -174,6 +174,20 @@ def gaussian(slope: float, bend: float) -> zoo.Scene:
     )
 
 
+def test_rejection_remembers_the_best_score_so_far():
+    """It rises from 0 to log 4 in the first round: a score of s then passes below exp(s) / 4."""
+    best = math.log(4)
+    drawn = iter([[0.0, 0.0], [0.1], [-0.1]])
+    uniforms = iter([[0.5, 0.5], [0.3], [0.2]])
+    scene = zoo.Scene(
+        **{**vars(gaussian(1, 0)), "draw": lambda n: torch.tensor(next(drawn)).view(n, 1)}
+    )
+    object.__setattr__(scene, "uniform", lambda n: torch.tensor(next(uniforms)).double().view(n))
+    sampler = zoo.create("sampler", "drs", percentile=None, burn_in=2)
+    kept = sampler(scene, torch.tensor([[best], [0.0]]), None)
+    torch.testing.assert_close(kept, torch.tensor([[best], [-0.1]]))
+
+
 def test_latents_walk_to_the_posterior():
     """p(z) e^s is N(slope / (1 + bend), 1 / (1 + bend)): N(0.5, 1/4) here."""
     scene = gaussian(2.0, 3.0)

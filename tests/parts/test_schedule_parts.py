@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers_train import read, train
 
 import zoo
 import zoo.registry as registry
@@ -78,6 +79,29 @@ def test_a_probability_is_scheduled_or_moves_by_itself(name):
     assert prepared(registry.create("augmentation", name, adaptive=False)) == 0.25
     with pytest.raises(ZooError, match=rf"{name} adapts p by itself, .*\.{name}\.adaptive=false"):
         prepared(registry.create("augmentation", name))
+
+
+def scheduled(out, **targets) -> list[dict]:
+    """Adam's settings in the third update, 32 images in: G's, and D's with R1 in every 4th."""
+    lines = ", ".join(
+        f"{name}: {{name: linear, start: {start}, end: {end}, images: 64}}"
+        for name, (start, end) in targets.items()
+    )
+    lazy = ["model/regularizer=r1", "model.regularizer.r1.every=4"]
+    train(out, *lazy, f"model.schedules={{{lines}}}", "trainer.max_steps=3")
+    return [state["param_groups"][0] for state in read(out)["optimizer_states"]]
+
+
+def test_a_learning_rate_is_corrected_for_the_lazy_penalty_of_its_side(tmp_path):
+    of_g, of_d = scheduled(tmp_path, lr_g=(1e-3, 3e-3), lr_d=(4e-3, 2e-3))
+    assert of_g["lr"] == pytest.approx(2e-3)
+    assert of_d["lr"] == pytest.approx(3e-3 * 4 / 5)
+
+
+def test_betas_are_corrected_for_the_lazy_penalty_of_their_side(tmp_path):
+    of_g, of_d = scheduled(tmp_path, beta1=(0.2, 0.6), beta2=(0.9, 0.98))
+    assert of_g["betas"] == pytest.approx((0.4, 0.94))
+    assert of_d["betas"] == pytest.approx((0.4 ** (4 / 5), 0.94 ** (4 / 5)))
 
 
 WRONG = [  # target, schedule, what the sentence names

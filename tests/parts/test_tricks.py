@@ -107,8 +107,10 @@ def test_logan_moves_a_share_of_the_values():
     z = torch.zeros(1000, 3, dtype=torch.float64)
     critic = PerImage(torch.ones(1, 3, dtype=torch.float64))
     moved = make("logan", share=0.8).latents(z, None, lambda x, y: critic.outputs(x))
-    share = (moved != 0).double().mean().item()
-    assert share == pytest.approx(0.8, abs=6 * (0.16 / 3000) ** 0.5)
+    values = (moved != 0).double()
+    assert values.mean().item() == pytest.approx(0.8, abs=6 * (0.16 / 3000) ** 0.5)
+    mixed = (values.std(1) > 0).double().mean().item()  # each value for itself: 1 - 0.8³ - 0.2³
+    assert mixed == pytest.approx(0.48, abs=6 * (0.2496 / 1000) ** 0.5)
 
 
 @pytest.mark.parametrize("name", ["logan", "zcr"])
