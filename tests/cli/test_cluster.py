@@ -14,6 +14,7 @@ import pytest
 from zoo.cli.failures import error_sentence
 from zoo.core.errors import ZooError
 from zoo.registry import create
+from zoo.training.processes import cluster_environment
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -54,17 +55,43 @@ def test_a_sweep_over_processes_ends_in_one_table(tmp_path, launcher):
     assert "| 1   | 0.0002 |" in table
 
 
-def test_torchrun_trains_one_model_with_two_processes(tmp_path):
+def torchrun(*arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += [f"--master-port={port}", str(ROOT / "run.py"), *TINY[1:], "trainer=ddp"]
-    printed = run([*command, "trainer.accelerator=cpu", "hydra.run.dir=out"], tmp_path)
+    command += [f"--master-port={port}", str(ROOT / "run.py"), *TINY[1:], *arguments]
+    return [*command, "trainer.accelerator=cpu", "hydra.run.dir=out"]
+
+
+def test_torchrun_trains_one_model_with_two_processes(tmp_path):
+    printed = run(torchrun("trainer=ddp"), tmp_path)
     assert printed.count("trained ") == 1
     assert "cpu × 2" in printed
     assert (tmp_path / "out/checkpoints/last.ckpt").is_file()
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_torchrun_is_held_against_the_trainer_in_one_sentence(tmp_path):
+    """Else each process would train a model of its own."""
+    done = subprocess.run(
+        torchrun(), cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 1
+    sentence = "error: torchrun started 2 processes (2 on this node), but trainer.devices=1 with"
+    assert done.stderr.count(sentence) == 1
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_nodes_need_a_launcher(monkeypatch):
+    for name in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(
+        ZooError, match=r"^trainer.num_nodes=2 needs a launcher .*torchrun"
+    ):
+        cluster_environment({"devices": 2, "num_nodes": 2})
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")  # by hand, as Lightning's pages show
+    assert cluster_environment({"devices": 2, "num_nodes": 2}) == []
 
 
 SEARCHER = """

@@ -92,3 +92,10 @@ def test_new_writes_into_a_folder_whose_name_has_a_space(tmp_path):
     folder = tmp_path / "my parts"
     summary = zoo.create("task", "new", kind="loss", name="spaced", folder=str(folder))(tmp_path)
     assert summary["test it"] == f"ZOO_PLUGINS='{folder}' pytest --plugin spaced"
+
+
+def test_elsewhere_than_in_the_clone_pytest_does_not_know_its_options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = str(tmp_path / "plugins")
+    summary = zoo.create("task", "new", kind="loss", name="afar", folder=folder)(tmp_path)
+    assert summary["test it"] == "pytest plugins/test_afar.py"
