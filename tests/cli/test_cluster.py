@@ -86,9 +86,7 @@ def test_torchrun_is_held_against_the_trainer_in_one_sentence(tmp_path):
 def test_nodes_need_a_launcher(monkeypatch):
     for name in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(
-        ZooError, match=r"^trainer.num_nodes=2 needs a launcher .*torchrun"
-    ):
+    with pytest.raises(ZooError, match=r"^trainer.num_nodes=2 needs a launcher .*torchrun"):
         cluster_environment({"devices": 2, "num_nodes": 2})
     monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")  # by hand, as Lightning's pages show
     assert cluster_environment({"devices": 2, "num_nodes": 2}) == []

@@ -198,3 +198,9 @@ def test_figures_of_a_folder_and_a_loader_agree(
         zoo.evaluate(model, data="mnist_subse", **options)
     with pytest.raises(ZooError, match="no images"):
         zoo.evaluate(model, data=[], **options)
+
+
+def test_a_gan_is_saved_as_its_samples_are(tmp_path):
+    gan = zoo.GAN("mlp", "mlp", "hinge", image_size=8, channels=1, num_classes=3)
+    loaded = zoo.load(gan.save(tmp_path / "own.safetensors"))
+    assert torch.equal(loaded.sample(3, label=2, seed=1), gan.sample(3, label=2, seed=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -272,6 +273,13 @@ class GAN(TrainingModule):
         For instance, `gan.sample(16, label=5)`.
         """
         return self.snapshot().sample(n, label, seed, truncation, batch_size)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the current weights to a file that `zoo.load` reads, as `LoadedGenerator.save` does.
+
+        For instance, `gan.save("mine.safetensors")`.
+        """
+        return self.snapshot().save(path)
 
     def snapshot(self) -> LoadedGenerator:
         """Return a copy of the generator, as `zoo.load` would return it from a checkpoint."""

@@ -289,13 +289,15 @@ def _devices(gpus: int) -> dict[str, Any]:
 
 
 def _check_processes(settings: dict[str, Any]) -> None:
-    """Reject far more processes on the CPU than it has cores."""
+    """Reject no processes at all, and far more processes on the CPU than it has cores."""
     import torch
 
     accelerator, devices = settings.get("accelerator", "auto"), settings.get("devices", 1)
     gpus = torch.cuda.is_available() or torch.backends.mps.is_available()
     count = int(devices) if str(devices).isdecimal() else 1
     cores = os.cpu_count() or 1
+    if isinstance(devices, int) and devices < 1 and not (gpus and devices == -1):
+        raise ZooError(f"trainer.devices={devices} must be 1 or more, or -1 for all GPUs.")
     if (accelerator == "cpu" or (accelerator == "auto" and not gpus)) and count > 2 * cores:
         raise ZooError(
             f"trainer.devices={devices} asks for {count} processes, but this machine has {cores} "
