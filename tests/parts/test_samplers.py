@@ -208,7 +208,7 @@ def test_one_step_by_the_vector():
     stepped = zoo.create("sampler", "ddls", rate=0.01, steps=1, noise=0.0)(scene, z, None)
     torch.testing.assert_close(stepped, torch.tensor([[0.499, -0.197, 0.0995]]))
     uniform = zoo.Scene(**{**vars(scene), "latent": zoo.create("latent", "uniform", dim=3)})
-    with pytest.raises(ZooError, match="log density of Uniform latents has no gradient to follow"):
+    with pytest.raises(ZooError, match="log density of uniform latents has no gradient to follow"):
         zoo.create("sampler", "ddls")(uniform, z, None)
 
 

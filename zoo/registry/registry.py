@@ -15,7 +15,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -345,7 +344,7 @@ def spec_of(made: Any) -> dict[str, Any] | None:
 
 
 def name_of(made: Any) -> str:
-    """Return the name of a part: that of its class in the registry, or its class's in snake case.
+    """Return the name under which a part's class is registered, or else the name of the class.
 
     Args:
         made: a part, made by `create` or by its class.
@@ -354,8 +353,8 @@ def name_of(made: Any) -> str:
     if spec is not None:
         return str(spec["name"])
     target = f"{type(made).__module__}.{type(made).__qualname__}"
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(made).__name__).lower()
-    return next((part.name for part in REGISTRY.parts() if part.target == target), snake)
+    registered = (part.name for part in REGISTRY.parts() if part.target == target)
+    return next(registered, type(made).__name__)
 
 
 @overload

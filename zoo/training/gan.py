@@ -275,7 +275,7 @@ class GAN(TrainingModule):
         return self.snapshot().sample(n, label, seed, truncation, batch_size)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the current weights to a file that `zoo.load` reads, as `LoadedGenerator.save` does.
+        """Write the current weights to a file that `load` reads, as `LoadedGenerator.save` does.
 
         For instance, `gan.save("mine.safetensors")`.
         """

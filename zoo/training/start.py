@@ -71,7 +71,8 @@ class Start:
         if not taken:
             raise ZooError(
                 f"model.start={self.source} has no layer whose name and shape match one of this "
-                f"training: its generator is {in_words(self.info['generator'])}."
+                "training: train the same networks with the same options and size; the generator "
+                f"in {self.source} is {in_words(self.info['generator'])}."
             )
 
     def average(self, ema: EMA) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -39,13 +40,14 @@ def own_losses(generator: Generator, discriminator: Discriminator) -> set[str] |
 
 
 def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
-    """Map regularizers by registered name.
+    """Map regularizers by registered name, or else by class name in snake case.
 
     Further regularizers of the same name get a number: `r1`, `r1_2`.
     """
     by_name: dict[str, Regularizer] = {}
     for regularizer in regularizers:
-        stem = name = name_of(regularizer)
+        stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name_of(regularizer)).lower()
+        name = stem
         count = 1
         while name in by_name:
             count += 1
