@@ -158,6 +158,14 @@ def test_the_gallery_has_the_runs_made_here(tmp_path, monkeypatch):
     assert exhibits[1].describe()["file"] == str(near[0].relative_to(tmp_path))
 
 
+def test_the_runs_of_a_sweep_are_named_with_it(tmp_path):
+    for study in ("study", "again"):
+        make_checkpoint(tmp_path / study / "3" / "checkpoints" / "last.ckpt")
+    near = [tmp_path / study / "3" / "checkpoints" / "last.ckpt" for study in ("study", "again")]
+    names = [e.name for e in gallery([zoo.load(near[0])], zoo.load, near)]
+    assert names[:2] == ["run 3 last, study", "run 3 last, again"]
+
+
 def test_a_damaged_model_of_the_gallery_is_told_without_its_folder(tmp_path):
     folder = tmp_path / "blue" / "checkpoints"
     folder.mkdir(parents=True)

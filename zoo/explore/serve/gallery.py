@@ -159,6 +159,8 @@ def _name(file: Path) -> str:
     run = Path(text).parent.parent.name
     if not run or file.parent.name != "checkpoints":
         return name
+    if run.isdecimal():  # of a sweep or a search
+        return f"run {run} {name}, {file.resolve().parents[2].name}"
     if match := _DEFAULT_NAME.fullmatch(run):
         # The date last: on a narrow card only the beginning is visible, and runs share their day.
         return "{1}:{2}:{3} {name}, {0}".format(*match.groups(), name=name)
