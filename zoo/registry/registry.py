@@ -23,7 +23,7 @@ from typing import Any, TypeVar, overload
 
 from zoo.core.errors import ZooError, ZooWarning, listing, suggest, with_article
 from zoo.registry.calls import held_to_annotations
-from zoo.registry.hooks import misspelt, root_of
+from zoo.registry.hooks import misspelt, root_of, unfit
 from zoo.registry.importing import import_module, place_of, reason_of
 from zoo.registry.kinds import KINDS, check_kind
 from zoo.registry.part import DuplicateError, Part
@@ -158,6 +158,11 @@ class Registry:
                 f"used: did you mean {right!r}? (Begin the name of a helper with an underscore.)",
                 ZooWarning,
                 stacklevel=3,
+            )
+        for wrong, right in unfit(live, check_kind(kind).base):
+            raise ZooError(
+                f"{check_kind(kind).called} {name!r} ({part.source}) defines {wrong}, which cannot "
+                f"be called as {right}."
             )
         if isinstance(live, type):
             guard(live, part.parameters, f"{check_kind(kind).called} {name}: ")
