@@ -8,7 +8,7 @@ import torch
 import zoo
 import zoo.registry as registry
 from zoo.core.errors import ZooError
-from zoo.training.build import schedules
+from zoo.training.build import schedules_of
 from zoo.training.ema import EMA
 from zoo.training.schedules import Schedules
 
@@ -120,4 +120,4 @@ def test_what_may_not_be_is_not_scheduled_either(target, schedule, named):
 )
 def test_a_wrong_schedule_is_named_with_its_target(node, words):
     with pytest.raises(ZooError, match=words):
-        schedules(node)
+        schedules_of(node)

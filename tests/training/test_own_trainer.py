@@ -40,3 +40,39 @@ def test_a_precision_of_the_weights_is_refused_before_they_change(precision):
     assert {p.dtype for p in gan.parameters()} == {torch.float32}
     fit(gan, [IMAGES], max_steps=1, precision="bf16-mixed")
     assert gan.sample(2).shape == (2, 1, 8, 8)
+
+
+FALL = {"start": 2e-4, "end": 0.0, "images": 8}
+LINE = {"name": "linear", **FALL}
+MOVING = {"name": "linear", "start": 1.0, "end": 0.0, "images": 8}
+
+
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        {"lr_g": LINE, "regularizer.r1.gamma": MOVING},
+        {"lr_g": LINE, "regularizer": {"r1": {"gamma": MOVING}}},
+        {"lr_g": zoo.create("schedule", "linear", **FALL), "regularizer": {"r1.gamma": MOVING}},
+    ],
+    ids=["dotted", "nested", "objects"],
+)
+def test_schedules_are_given_as_in_the_configuration_or_as_objects(schedules):
+    gan = make(regularizers="r1", schedules=schedules)
+    trainer = fit(gan, [IMAGES] * 2, max_steps=2)
+    assert [*gan.schedules] == ["lr_g", "regularizer.r1.gamma"]
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert gan.regularizers[0].gamma.item() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("schedules", "sentence"),
+    [
+        ({"lr_g": {"name": "linaer"}}, "lr_g: there is no schedule 'linaer'.* 'linear'"),
+        ({"lr_g": {"linear": 5}}, "lr_g.linear=5 is not a schedule; give, for instance"),
+        ({"lr_g": lambda images: 1e-4}, "lr_g=.* is not a schedule; give, for instance"),
+        ({"lr_g": LINE | {"stop": 1}}, "lr_g: schedule 'linear' has no .*'stop'"),
+    ],
+)
+def test_a_wrong_schedule_is_told(schedules, sentence):
+    with pytest.raises(ZooError, match=f"model.schedules.*{sentence}"):
+        make(schedules=schedules)

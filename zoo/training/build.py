@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from zoo.contracts.schedule import Schedule
 from zoo.core.errors import ZooError, listing
 from zoo.registry import REGISTRY, create, list_parts
 from zoo.registry.signature import bind
 from zoo.training.options import model_parameters
 
 if TYPE_CHECKING:
-    from zoo.contracts.schedule import Schedule
     from zoo.data.base import DataModule
     from zoo.training.gan import GAN
 
@@ -104,7 +105,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         regularizers,
         augmentations,
         describe_data(data),
-        schedules(node.get("schedules") or {}),
+        node.get("schedules") or {},
         **bind(model_parameters(), options, "model"),
     )
     if note:
@@ -154,12 +155,12 @@ def _classes(
     return num_classes, note
 
 
-def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
-    """Create the schedules that a config node describes, by target.
+def schedules_of(node: Mapping[Any, Any], prefix: str = "") -> dict[str, Schedule]:
+    """Return the schedules of a config node, or of an argument of `GAN`, by target.
 
     Args:
         node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
-            dotted keys: `{regularizer.r1.gamma: {…}}`.
+            dotted keys: `{regularizer.r1.gamma: {…}}`; a schedule may be an object.
         prefix: A prefix of the targets; used in the recursion.
 
     Raises:
@@ -170,7 +171,10 @@ def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
         target = f"{prefix}{key}"
         if value is None:
             continue
-        if not isinstance(value, dict):
+        if isinstance(value, Schedule):
+            by_target[target] = value
+            continue
+        if not isinstance(value, Mapping):
             raise ZooError(
                 f"model.schedules: {target}={value} is not a schedule; give, for instance, "
                 f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}; the names are "
@@ -183,7 +187,7 @@ def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
             except ZooError as error:
                 raise ZooError(f"model.schedules: {target}: {error}") from error
         else:
-            by_target |= schedules(value, f"{target}.")
+            by_target |= schedules_of(value, f"{target}.")
     return by_target
 
 

@@ -29,6 +29,7 @@ from zoo.registry import idle_beside, idle_when, spec_of
 from zoo.registry.calls import held_to_annotations
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
+from zoo.training.build import schedules_of
 from zoo.training.description import unknown_data
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
@@ -74,7 +75,8 @@ class GAN(TrainingModule):
         data: A description of the data set, stored in the checkpoint for sampling: `name`,
             `image_size`, `channels`, `num_classes`, `class_names`.
         schedules: Settings that change during training: schedules by target (see
-            `zoo.training.schedules.Schedules`).
+            `zoo.training.schedules.Schedules`), as objects or as in the configuration:
+            `{"lr_g": {"name": "linear", "start": 2e-4, "end": 0.0, "images": 100000}}`.
         image_size, channels, num_classes: The shape and the classes of the images, for networks
             given by name. None takes the value of the other network if that is an object, else of
             `data`; `num_classes` is then 0 if neither says otherwise.
@@ -133,7 +135,7 @@ class GAN(TrainingModule):
         regularizers: Sequence[Regularizer | Named] | Regularizer | Named = (),
         augmentations: Sequence[Augmentation | Named] | Augmentation | Named = (),
         data: dict[str, Any] | None = None,
-        schedules: Mapping[str, Schedule] | None = None,
+        schedules: Mapping[str, Schedule | dict[str, Any]] | None = None,
         *,
         image_size: ImageSize | None = None,
         channels: int | None = None,
@@ -195,7 +197,7 @@ class GAN(TrainingModule):
             initial.networks(generator, discriminator)
         pretrained = initial is not None
         self.notes += compatibility.set_up(in_force, generator, discriminator, pretrained)
-        self.schedules = dict(schedules or {})
+        self.schedules = schedules_of(schedules or {})
         compatibility.check_decay(self.schedules, lr_decay)
         compatibility.check_augmentations(changes, self.schedules)
         self.d_steps = d_steps
