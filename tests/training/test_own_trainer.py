@@ -76,3 +76,20 @@ def test_schedules_are_given_as_in_the_configuration_or_as_objects(schedules):
 def test_a_wrong_schedule_is_told(schedules, sentence):
     with pytest.raises(ZooError, match=f"model.schedules.*{sentence}"):
         make(schedules=schedules)
+
+
+def test_two_augmentations_of_one_name_are_scheduled_each_by_its_own():
+    twice = [{"name": "instance_noise"}, {"name": "instance_noise", "sigma": 0.3}]
+    target = "augmentation.instance_noise"
+    gan = make(augmentations=twice, schedules={f"{target}.sigma": MOVING})
+    fit(gan, [IMAGES] * 2, max_steps=2)
+    assert [float(a.sigma) for a in gan.augmentations] == [0.5, 0.3]
+    gan = make(augmentations=twice, schedules={f"{target}_2.sigma": MOVING})
+    fit(gan, [IMAGES] * 2, max_steps=2)
+    assert [float(a.sigma) for a in gan.augmentations] == [0.1, 0.5]
+
+
+def test_the_second_of_two_augmentations_that_changes_nothing_is_named():
+    resting = {"name": "ada", "adaptive": False}
+    with pytest.raises(ZooError, match="augmentation ada_2 changes nothing"):
+        make(augmentations=[resting, resting], schedules={"augmentation.ada.p": MOVING})

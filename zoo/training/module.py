@@ -206,7 +206,7 @@ class TrainingModule(LeanModule):
         auxiliary = own_losses(self.generator, self.discriminator)
         if auxiliary is None:
             return None
-        penalties = named([*self.regularizers])  # type: ignore[list-item]
+        penalties = named([*self.regularizers])  # type: ignore[type-var]
         both = {metric_name(name, "generator") for name in penalties}
         return {*LOGGED, *auxiliary, *penalties, *both}
 
@@ -225,8 +225,8 @@ class TrainingModule(LeanModule):
 
     def schedulable_parts(self) -> dict[str, Any]:
         """Return the parts that may have schedulable options, by the prefix of a target's name."""
-        regularizers = named([*self.regularizers])  # type: ignore[list-item]
-        augmentations = {spec(a)["name"]: a for a in self.augmentations}
+        regularizers = named([*self.regularizers])  # type: ignore[type-var]
+        augmentations = named([*self.augmentations])  # type: ignore[type-var]
         return {
             "loss": self.loss,
             **{f"regularizer.{name}": part for name, part in regularizers.items()},
@@ -335,7 +335,7 @@ class TrainingModule(LeanModule):
 
     def _part_of(self, value: str) -> str:
         """Describe the part that a logged value belongs to, for an error message."""
-        penalties = named([*self.regularizers])  # type: ignore[list-item]
+        penalties = named([*self.regularizers])  # type: ignore[type-var]
         for name in (value, value.removesuffix("_g")):
             if name in penalties:
                 return f"regularizer {name!r}"
