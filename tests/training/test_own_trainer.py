@@ -28,6 +28,10 @@ def fit(gan, batches, **settings):
     return trainer
 
 
+def weights(*networks):
+    return [p.detach().clone() for network in networks for p in network.parameters()]
+
+
 IMAGES = torch.zeros(4, 1, 8, 8)
 
 
@@ -93,3 +97,22 @@ def test_the_second_of_two_augmentations_that_changes_nothing_is_named():
     resting = {"name": "ada", "adaptive": False}
     with pytest.raises(ZooError, match="augmentation ada_2 changes nothing"):
         make(augmentations=[resting, resting], schedules={"augmentation.ada.p": MOVING})
+
+
+def test_lookahead_begins_at_weights_that_a_user_loads():
+    ahead = {"name": "lookahead", "every": 2}
+    gan = make(regularizers=ahead, lr_g=1e-9, lr_d=1e-9)
+    torch.manual_seed(1)
+    own = zoo.create("generator", "mlp", image_size=8, channels=1, latent_dim=100)
+    gan.generator.load_state_dict(own.state_dict())
+    fit(gan, [IMAGES] * 2, max_steps=2)
+    torch.testing.assert_close(weights(gan.generator), weights(own), rtol=0, atol=1e-6)
+
+
+def test_lookahead_keeps_its_slow_weights_when_training_goes_on():
+    gan = make(regularizers={"name": "lookahead", "every": 9})
+    before = weights(gan.generator, gan.discriminator)
+    for _ in range(2):
+        fit(gan, [IMAGES] * 2, max_steps=2)
+        assert not torch.equal(before[0], next(gan.generator.parameters()))
+        torch.testing.assert_close([*gan.regularizers[0].buffers()], before, rtol=0, atol=0)

@@ -157,6 +157,9 @@ class TrainingModule(LeanModule):
         self._counts_images = hasattr(self._datamodule, "images_seen")
         if self.ema is not None:
             self.ema.bind(self.generator)
+        if not self._updates:
+            for regularizer in self.regularizers:
+                regularizer.begin()  # type: ignore[operator]
         self.rates.reset(trainer.optimizers)
         if self.rates.decay != "none":
             self._total_steps = self._planned_steps()
