@@ -116,3 +116,29 @@ def test_lookahead_keeps_its_slow_weights_when_training_goes_on():
         fit(gan, [IMAGES] * 2, max_steps=2)
         assert not torch.equal(before[0], next(gan.generator.parameters()))
         torch.testing.assert_close([*gan.regularizers[0].buffers()], before, rtol=0, atol=0)
+
+
+LABELS = torch.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("head", "batch", "sentence"),
+    [
+        ("projection", (IMAGES, LABELS + 7), "has labels from 7 to 10: .* from 0 to 9"),
+        ("acgan", (IMAGES, LABELS - 1), "has labels from -1 to 2: .* from 0 to 9"),
+        ("multi_hinge", (IMAGES, LABELS * 9), "has labels from 0 to 27: .* from 0 to 9"),
+        ("projection", (IMAGES[..., :7], LABELS), r"has the shape \(4, 1, 8, 7\), but"),
+    ],
+)
+def test_what_is_wrong_with_a_later_batch_is_told_as_for_the_first(head, batch, sentence):
+    gan = make(num_classes=10, head=head)
+    with pytest.raises(ZooError, match=f"^batch 2 of epoch 1 {sentence}"):
+        fit(gan, [(IMAGES, LABELS), batch], max_steps=2)
+
+
+def test_an_error_that_is_not_the_batchs_stays_as_it_is(capsys):
+    gan = make()
+    gan.generator.register_forward_hook(lambda *_: torch.zeros(2) + torch.zeros(3))
+    with pytest.raises(RuntimeError, match="must match the size"):
+        fit(gan, [IMAGES + 0.7], max_steps=1)
+    assert capsys.readouterr().out.count("note: ") == 1

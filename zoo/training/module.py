@@ -258,17 +258,22 @@ class TrainingModule(LeanModule):
         if self.rates.decay != "none":
             self.rates.set_progress(self.trainer.optimizers, self._updates / self._total_steps)
         if not self.trained_steps:
-            self._check_batch(images, labels)
+            note = self._check_batch(images, labels, "the first batch")
+            if note:
+                self._say(note)
         if images.dtype == torch.uint8:
             images = to_float(images)
         images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
         labels = labels if self._conditional else None
         try:
             values = self._step(images, labels, self._updates, self.images_seen)
-        except ValueError as error:
-            if NEEDS_TWO not in str(error):
-                raise
-            raise too_small(len(images), self.accumulate) from error
+        except (IndexError, RuntimeError, ValueError) as error:
+            if NEEDS_TWO in str(error):
+                raise too_small(len(images), self.accumulate) from error
+            if self.device.type == "cpu":  # a GPU cannot be asked any more
+                place = f"batch {batch_idx + 1} of epoch {self.current_epoch + 1}"
+                self._check_batch(*pair(batch), place)
+            raise
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
@@ -283,12 +288,10 @@ class TrainingModule(LeanModule):
         if due or updates == self.trainer.max_steps:
             self._log_window(keep=not due)
 
-    def _check_batch(self, images: Tensor, labels: Tensor | None) -> None:
+    def _check_batch(self, images: Tensor, labels: Tensor | None, called: str) -> str | None:
         g = self.generator
         classes = g.num_classes or self.discriminator.num_classes
-        note = check_batch(images, labels, g.channels, (g.height, g.width), classes)
-        if note:
-            self._say(note)
+        return check_batch(images, labels, g.channels, (g.height, g.width), classes, called)
 
     def on_train_epoch_end(self) -> None:
         self._log_window()
