@@ -72,6 +72,9 @@ def test_freeze_d_freezes_the_first_stages_only():
     assert all(p.requires_grad for p in made.head.parameters())
     with pytest.raises(ZooError, match=f"more than the {len(stages)}"):
         make("freeze_d", stages=99).setup(None, made)
+    made = registry.create("discriminator", "mlp", image_size=8, channels=1, depth=1)
+    with pytest.raises(ZooError, match=r"stages=2 is more than the 1 stage of MLP"):
+        make("freeze_d", stages=2).setup(None, made)
 
 
 def test_logan_vectors():

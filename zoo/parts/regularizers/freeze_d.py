@@ -33,8 +33,8 @@ class FreezeD(Regularizer):
         stages = discriminator.stages()
         if self.stages > len(stages):
             raise ZooError(
-                f"regularizer freeze_d: stages={self.stages} is more than the {len(stages)} stages "
-                f"of {type(discriminator).__name__}."
+                f"regularizer freeze_d: stages={self.stages} is more than the {len(stages)} "
+                f"stage{'s' * (len(stages) != 1)} of {type(discriminator).__name__}."
             )
         for stage in stages[: self.stages]:
             stage.requires_grad_(False)
