@@ -8,9 +8,8 @@ import torch
 import zoo
 import zoo.registry as registry
 from zoo.core.errors import ZooError
-from zoo.training.build import schedules_of
 from zoo.training.ema import EMA
-from zoo.training.schedules import Schedules
+from zoo.training.schedules import Schedules, schedules_of
 
 R3GAN_CIFAR = {  # start, end, and the value after 5e6 of 2e7 images
     "lr": (2e-4, 5e-5, 1.780330e-4),

@@ -29,13 +29,13 @@ from zoo.registry import idle_beside, idle_when, spec_of
 from zoo.registry.calls import held_to_annotations
 from zoo.registry.spec import source, spec
 from zoo.training import compatibility
-from zoo.training.build import schedules_of
 from zoo.training.description import unknown_data
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
 from zoo.training.module import TrainingModule
 from zoo.training.networks import made_part, make_networks
 from zoo.training.optimizers import HAS_BETAS
+from zoo.training.schedules import schedules_of
 from zoo.training.start import Start
 from zoo.training.window import NonFiniteError
 
