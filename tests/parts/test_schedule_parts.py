@@ -9,9 +9,8 @@ from helpers_train import read, train
 import zoo
 import zoo.registry as registry
 from zoo.core.errors import ZooError
-from zoo.training.build import schedules
 from zoo.training.ema import EMA
-from zoo.training.schedules import Schedules
+from zoo.training.schedules import Schedules, schedules_of
 
 R3GAN_CIFAR = {  # start, end, and the value after 5e6 of 2e7 images
     "lr": (2e-4, 5e-5, 1.780330e-4),
@@ -144,4 +143,4 @@ def test_what_may_not_be_is_not_scheduled_either(target, schedule, named):
 )
 def test_a_wrong_schedule_is_named_with_its_target(node, words):
     with pytest.raises(ZooError, match=words):
-        schedules(node)
+        schedules_of(node)

@@ -73,6 +73,9 @@ def test_freeze_d_freezes_the_first_stages_only():
     wanted = f"stages=99 must be {len(stages)} or less for discriminator dcgan"
     with pytest.raises(ZooError, match=wanted):
         make("freeze_d", stages=99).setup(None, made)
+    made = registry.create("discriminator", "mlp", image_size=8, channels=1, depth=1)
+    with pytest.raises(ZooError, match="stages=2 must be 1 or less for discriminator mlp"):
+        make("freeze_d", stages=2).setup(None, made)
 
 
 def test_freeze_d_keeps_a_layer_to_train_where_the_trunk_computes_the_scores():

@@ -258,6 +258,8 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
             run_task(config, tmp_path / "out", given)
     with pytest.raises(ZooError, match=r"with another loss, bce .* requested, hinge"):
         train(tmp_path / "out", f"resume={whole}", "model/loss=hinge")
+    with pytest.raises(ZooError, match=r"with other regularizers, \(none\), than the ones .*, r1 "):
+        train(tmp_path / "out", f"resume={whole}", "model/regularizer=r1")
     with pytest.raises(ZooError, match=r"another generator, mlp .*width=8.*width=9"):
         train(tmp_path / "out", f"resume={whole}", "model.generator.width=9")
     with pytest.raises(ZooError, match=r"another optimizer, adam, .* requested, rmsprop"):
@@ -266,7 +268,7 @@ def test_what_cannot_be_continued_is_told_in_one_sentence(whole, tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("name", "other", r"other \(10 classes: "), ("class_names", ["a"], r".* \(1 classes: a\)")],
+    [("name", "other", r"other \(10 classes: "), ("class_names", ["a"], r".* \(1 class: a\)")],
 )
 def test_another_data_set_is_refused(whole, tmp_path, key, value, words):
     content = read(whole)

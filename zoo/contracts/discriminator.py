@@ -167,9 +167,9 @@ class Discriminator(nn.Module, ABC):
         Fine-tuning freezes the first of them (FreezeD). A trunk that is a single module is taken
         apart into its own layers, and so is each list or sequence of layers.
         """
-        trunk = [child for name, child in self.named_children() if name != "head"]
-        while len(trunk := _with_parameters(trunk)) == 1 and any(trunk[0].children()):
-            trunk = [*trunk[0].children()]
+        trunk = _with_parameters(c for name, c in self.named_children() if name != "head")
+        while len(trunk) == 1 and (inner := _with_parameters(trunk[0].children())):
+            trunk = inner
         stages: list[nn.Module] = []
         for child in trunk:
             stages += child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]

@@ -84,6 +84,12 @@ class Regularizer(nn.Module):
         It may be called more than once; only the first call has an effect.
         """
 
+    def begin(self) -> None:
+        """Take note of the networks' weights before the first update of a training.
+
+        A user may have loaded weights since `setup`. It is not called when a training resumes.
+        """
+
     def forward(self, update: Update) -> Tensor | None:
         """Return the penalty, a scalar, from what the update already computed; None for none."""
         return None

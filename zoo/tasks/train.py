@@ -224,9 +224,11 @@ class Train(Task):
             )
         for kind in _KEPT:
             if kind in info and info[kind] != _comparable(current[kind], info[kind]):
+                several = isinstance(info[kind], list)
                 raise ZooError(
-                    f"{file} was trained with another {kind}, {_short(info[kind])}, than the one "
-                    f"requested, {_short(current[kind])}: leave model settings out to resume it."
+                    f"{file} was trained with {'other' if several else 'another'} {kind}, "
+                    f"{_short(info[kind])}, than the one{'s' * several} requested, "
+                    f"{_short(current[kind])}: leave model settings out to resume it."
                 )
         if file.parent.parent.resolve() != out.resolve():
             return file, None
@@ -364,7 +366,7 @@ def _classes_of(data: dict[str, Any]) -> str:
     """Name a data set and its classes, for an error message."""
     names = data.get("class_names") or []
     first = listing([*names[:5], *(["…"] if len(names) > 5 else [])])
-    return f"{data.get('name')} ({len(names)} classes: {first})"
+    return f"{data.get('name')} ({len(names)} class{'es' * (len(names) != 1)}: {first})"
 
 
 def _short(spec: Any) -> str:

@@ -10,7 +10,6 @@ from zoo.registry.signature import bind
 from zoo.training.options import model_parameters
 
 if TYPE_CHECKING:
-    from zoo.contracts.schedule import Schedule
     from zoo.data.base import DataModule
     from zoo.training.gan import GAN
 
@@ -104,7 +103,7 @@ def build_gan(node: dict[str, Any], data: DataModule) -> GAN:
         regularizers,
         augmentations,
         describe_data(data),
-        schedules(node.get("schedules") or {}),
+        node.get("schedules") or {},
         **bind(model_parameters(), options, "model"),
     )
     if note:
@@ -152,39 +151,6 @@ def _classes(
         subject = listing(in_need) if in_need else "model.conditional=true"
         raise ZooError(f"{subject} needs labels, but {reason}")
     return num_classes, note
-
-
-def schedules(node: dict[str, Any], prefix: str = "") -> dict[str, Schedule]:
-    """Create the schedules that a config node describes, by target.
-
-    Args:
-        node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
-            dotted keys: `{regularizer.r1.gamma: {…}}`.
-        prefix: A prefix of the targets; used in the recursion.
-
-    Raises:
-        ZooError: An entry is not a schedule, or has an unknown name or option.
-    """
-    by_target: dict[str, Schedule] = {}
-    for key, value in node.items():
-        target = f"{prefix}{key}"
-        if value is None:
-            continue
-        if not isinstance(value, dict):
-            raise ZooError(
-                f"model.schedules: {target}={value} is not a schedule; give, for instance, "
-                f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}; the names are "
-                f"{listing(list_parts('schedule'))}."
-            )
-        if isinstance(value.get("name"), str):
-            options = {str(k): v for k, v in value.items() if k != "name"}
-            try:
-                by_target[target] = create("schedule", value["name"], **options)
-            except ZooError as error:
-                raise ZooError(f"model.schedules: {target}: {error}") from error
-        else:
-            by_target |= schedules(value, f"{target}.")
-    return by_target
 
 
 def _create(kind: str, node: Any, **filled: Any) -> Any:

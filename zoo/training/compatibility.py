@@ -156,8 +156,7 @@ def check_augmentations(augmentations: Iterable[Augmentation], schedules: Iterab
         ZooError: There is such an augmentation.
     """
     scheduled = [name.rpartition(".")[0] for name in schedules]
-    for augmentation in augmentations:
-        name = _name(augmentation).strip("'")
+    for name, augmentation in named(augmentations).items():
         if not augmentation.acts and f"augmentation.{name}" not in scheduled:
             raise ZooError(
                 f"augmentation {name} changes nothing as configured: set its strength, schedule it "

@@ -36,6 +36,7 @@ from zoo.training.learning_rates import LearningRates
 from zoo.training.module import TrainingModule
 from zoo.training.networks import made_part, make_networks
 from zoo.training.optimizers import HAS_BETAS
+from zoo.training.schedules import schedules_of
 from zoo.training.start import Start
 from zoo.training.window import NonFiniteError
 
@@ -75,7 +76,8 @@ class GAN(TrainingModule):
         data: A description of the data set, stored in the checkpoint for sampling: `name`,
             `image_size`, `channels`, `num_classes`, `class_names`.
         schedules: Settings that change during training: schedules by target (see
-            `zoo.training.schedules.Schedules`).
+            `zoo.training.schedules.Schedules`), as objects or as in the configuration:
+            `{"lr_g": {"name": "linear", "start": 2e-4, "end": 0.0, "images": 100000}}`.
         image_size, channels, num_classes: The shape and the classes of the images, for networks
             given by name. None takes the value of the other network if that is an object, else of
             `data`; `num_classes` is then 0 if neither says otherwise.
@@ -134,7 +136,7 @@ class GAN(TrainingModule):
         regularizers: Sequence[Regularizer | Named] | Regularizer | Named = (),
         augmentations: Sequence[Augmentation | Named] | Augmentation | Named = (),
         data: dict[str, Any] | None = None,
-        schedules: Mapping[str, Schedule] | None = None,
+        schedules: Mapping[str, Schedule | dict[str, Any]] | None = None,
         *,
         image_size: ImageSize | None = None,
         channels: int | None = None,
@@ -196,7 +198,7 @@ class GAN(TrainingModule):
             initial.networks(generator, discriminator)
         pretrained = initial is not None
         self.notes += compatibility.set_up(in_force, generator, discriminator, pretrained)
-        self.schedules = dict(schedules or {})
+        self.schedules = schedules_of(schedules or {})
         compatibility.check_decay(self.schedules, lr_decay)
         compatibility.check_augmentations(changes, self.schedules)
         self.d_steps = d_steps

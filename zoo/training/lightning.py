@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
 from zoo.core.distributed import average_gradients
-from zoo.core.errors import ZooError
+from zoo.core.errors import ZooError, listing
 from zoo.training.backend import Backend
 from zoo.training.lightning_internals import (
     RUNNING_HOOK,
@@ -25,6 +25,8 @@ from zoo.training.lightning_internals import (
     end_epochs_whole,
     remember_batch_hooks,
 )
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class NoProfiler(PassThroughProfiler):
@@ -148,4 +150,17 @@ def check_strategy(trainer: pl.Trainer) -> None:
         raise ZooError(
             f"trainer.strategy: {type(trainer.strategy).__name__} is not supported for GAN "
             "training; use auto for one device or ddp for several."
+        )
+
+
+def check_precision(precision: str) -> None:
+    """Reject precisions in which the weights would not be kept in 32 bits.
+
+    Raises:
+        ZooError: The precision is none of `PRECISIONS`.
+    """
+    if precision not in (*PRECISIONS, "32"):
+        raise ZooError(
+            f"trainer.precision={precision} is not one of {listing(PRECISIONS)}; in all of these, "
+            "weights are kept, and penalties computed, in 32 bits."
         )

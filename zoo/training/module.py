@@ -25,7 +25,7 @@ from zoo.training.batches import check_pieces, pair, slices_of_step, too_small
 from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
-from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
+from zoo.training.lightning import LeanModule, LightningBackend, check_precision, check_strategy
 from zoo.training.optimizers import maker
 from zoo.training.passes import packs_of
 from zoo.training.resuming import (
@@ -112,6 +112,7 @@ class TrainingModule(LeanModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
+        check_precision(str(self.trainer.precision))  # before the weights are converted to it
         data = self._datamodule
         if hasattr(data, "d_steps"):  # a data module of the zoo, which yields whole steps
             data.d_steps = self.batches_per_step
@@ -156,6 +157,9 @@ class TrainingModule(LeanModule):
         self._counts_images = hasattr(self._datamodule, "images_seen")
         if self.ema is not None:
             self.ema.bind(self.generator)
+        if not self._updates:
+            for regularizer in self.regularizers:
+                regularizer.begin()  # type: ignore[operator]
         self.rates.reset(trainer.optimizers)
         if self.rates.decay != "none":
             self._total_steps = self._planned_steps()
@@ -205,7 +209,7 @@ class TrainingModule(LeanModule):
         auxiliary = own_losses(self.generator, self.discriminator)
         if auxiliary is None:
             return None
-        penalties = named([*self.regularizers])  # type: ignore[list-item]
+        penalties = named([*self.regularizers])  # type: ignore[type-var]
         both = {metric_name(name, "generator") for name in penalties}
         return {*LOGGED, *auxiliary, *penalties, *both}
 
@@ -224,8 +228,8 @@ class TrainingModule(LeanModule):
 
     def schedulable_parts(self) -> dict[str, Any]:
         """Return the parts that may have schedulable options, by the prefix of a target's name."""
-        regularizers = named([*self.regularizers])  # type: ignore[list-item]
-        augmentations = {spec(a)["name"]: a for a in self.augmentations}
+        regularizers = named([*self.regularizers])  # type: ignore[type-var]
+        augmentations = named([*self.augmentations])  # type: ignore[type-var]
         return {
             "loss": self.loss,
             **{f"regularizer.{name}": part for name, part in regularizers.items()},
@@ -254,17 +258,22 @@ class TrainingModule(LeanModule):
         if self.rates.decay != "none":
             self.rates.set_progress(self.trainer.optimizers, self._updates / self._total_steps)
         if not self.trained_steps:
-            self._check_batch(images, labels)
+            note = self._check_batch(images, labels, "the first batch")
+            if note:
+                self._say(note)
         if images.dtype == torch.uint8:
             images = to_float(images)
         images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
         labels = labels if self._conditional else None
         try:
             values = self._step(images, labels, self._updates, self.images_seen)
-        except ValueError as error:
-            if NEEDS_TWO not in str(error):
-                raise
-            raise too_small(len(images), self.accumulate) from error
+        except (IndexError, RuntimeError, ValueError) as error:
+            if NEEDS_TWO in str(error):
+                raise too_small(len(images), self.accumulate) from error
+            if self.device.type == "cpu":  # a GPU cannot be asked any more
+                place = f"batch {batch_idx + 1} of epoch {self.current_epoch + 1}"
+                self._check_batch(*pair(batch), place)
+            raise
         self._window.add(values)
         updates = self._updates = self._updates + 1
         self.trained_steps += 1
@@ -279,12 +288,10 @@ class TrainingModule(LeanModule):
         if due or updates == self.trainer.max_steps:
             self._log_window(keep=not due)
 
-    def _check_batch(self, images: Tensor, labels: Tensor | None) -> None:
+    def _check_batch(self, images: Tensor, labels: Tensor | None, called: str) -> str | None:
         g = self.generator
         classes = g.num_classes or self.discriminator.num_classes
-        note = check_batch(images, labels, g.channels, (g.height, g.width), classes)
-        if note:
-            self._say(note)
+        return check_batch(images, labels, g.channels, (g.height, g.width), classes, called)
 
     def on_train_epoch_end(self) -> None:
         self._log_window()
@@ -334,7 +341,7 @@ class TrainingModule(LeanModule):
 
     def _part_of(self, value: str) -> str:
         """Describe the part that a logged value belongs to, for an error message."""
-        penalties = named([*self.regularizers])  # type: ignore[list-item]
+        penalties = named([*self.regularizers])  # type: ignore[type-var]
         for name in (value, value.removesuffix("_g")):
             if name in penalties:
                 return f"regularizer {name!r}"

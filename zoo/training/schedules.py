@@ -13,6 +13,7 @@ import torch
 
 from zoo.contracts.schedule import Schedule
 from zoo.core.errors import ZooError, at_least, below, listing, suggest
+from zoo.registry import create, list_parts
 from zoo.registry.signature import check_inside, from_callable
 from zoo.training.device_adam import DeviceAdam
 from zoo.training.ema import EMA
@@ -31,6 +32,42 @@ OWN = {
 """The settings of the training itself that can be scheduled, and their types."""
 _LATE = 10**15
 """A number of images at which every schedule has reached its final value."""
+
+
+def schedules_of(node: Mapping[Any, Any], prefix: str = "") -> dict[str, Schedule]:
+    """Return the schedules of a config node, or of an argument of `GAN`, by target.
+
+    Args:
+        node: `{lr_g: {name: cosine, start: 2e-4, …}, regularizer: {r1: {gamma: {…}}}}`, or with
+            dotted keys: `{regularizer.r1.gamma: {…}}`; a schedule may be an object.
+        prefix: A prefix of the targets; used in the recursion.
+
+    Raises:
+        ZooError: An entry is not a schedule, or has an unknown name or option.
+    """
+    by_target: dict[str, Schedule] = {}
+    for key, value in node.items():
+        target = f"{prefix}{key}"
+        if value is None:
+            continue
+        if isinstance(value, Schedule):
+            by_target[target] = value
+            continue
+        if not isinstance(value, Mapping):
+            raise ZooError(
+                f"model.schedules: {target}={value} is not a schedule; give, for instance, "
+                f"{{name: cosine, start: 2e-4, end: 5e-5, images: 1000000}}; the names are "
+                f"{listing(list_parts('schedule'))}."
+            )
+        if isinstance(value.get("name"), str):
+            options = {str(k): v for k, v in value.items() if k != "name"}
+            try:
+                by_target[target] = create("schedule", value["name"], **options)
+            except ZooError as error:
+                raise ZooError(f"model.schedules: {target}: {error}") from error
+        else:
+            by_target |= schedules_of(value, f"{target}.")
+    return by_target
 
 
 class Schedules:

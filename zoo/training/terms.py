@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from zoo.contracts.augmentation import Augmentation
 from zoo.contracts.discriminator import Discriminator
 from zoo.contracts.generator import Generator
 from zoo.contracts.head import Head
@@ -15,6 +17,8 @@ from zoo.contracts.outputs import Side
 from zoo.contracts.regularizer import Regularizer
 from zoo.contracts.update import Update, image_scores
 from zoo.registry import name_of
+
+Method = TypeVar("Method", Regularizer, Augmentation)
 
 LOGGED = ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
 """The metrics that every training logs."""
@@ -39,20 +43,20 @@ def own_losses(generator: Generator, discriminator: Discriminator) -> set[str] |
     return names
 
 
-def named(regularizers: Sequence[Regularizer]) -> dict[str, Regularizer]:
-    """Map regularizers by registered name, or else by class name in snake case.
+def named(parts: Iterable[Method]) -> dict[str, Method]:
+    """Map regularizers or augmentations by registered name, or else by class name in snake case.
 
-    Further regularizers of the same name get a number: `r1`, `r1_2`.
+    Further parts of the same name get a number: `r1`, `r1_2`.
     """
-    by_name: dict[str, Regularizer] = {}
-    for regularizer in regularizers:
-        stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name_of(regularizer)).lower()
+    by_name: dict[str, Method] = {}
+    for part in parts:
+        stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name_of(part)).lower()
         name = stem
         count = 1
         while name in by_name:
             count += 1
             name = f"{stem}_{count}"
-        by_name[name] = regularizer
+        by_name[name] = part
     return by_name
 
 

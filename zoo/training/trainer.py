@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ALLOWED = ("pytorch_lightning.loggers.", "pytorch_lightning.callbacks.", "zoo.", "zoo_plugins.")
 """The packages from which the classes of loggers and callbacks may come."""
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
@@ -241,13 +240,10 @@ def _set_matmul_precision(precision: str | None) -> None:
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Reject settings for which Lightning has no clear error message, or none at all."""
+    from zoo.training.lightning import PRECISIONS, check_precision
+
     check_ends(settings)
-    precision = str(settings.get("precision", PRECISIONS[0]))
-    if precision not in (*PRECISIONS, "32"):
-        raise ZooError(
-            f"trainer.precision={precision} is not one of {listing(PRECISIONS)}; in all of these, "
-            "weights are kept, and penalties computed, in 32 bits."
-        )
+    check_precision(str(settings.get("precision", PRECISIONS[0])))
     if settings.get("gradient_clip_val"):
         raise ZooError("trainer.gradient_clip_val does not clip a GAN: use model.clip_grad_norm.")
     if settings.get("accumulate_grad_batches", 1) != 1:

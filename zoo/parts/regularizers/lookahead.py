@@ -48,6 +48,9 @@ class Lookahead(Regularizer):
             for i, weight in enumerate(self._fast()):
                 self.register_buffer(f"slow_{i}", weight.detach().clone())
 
+    def begin(self) -> None:
+        torch_internals.copy_(self._slow(), [weight.detach() for weight in self._fast()])
+
     def _fast(self) -> list[Tensor]:
         return [p for network in self._networks for p in network.parameters()]
 
