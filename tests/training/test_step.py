@@ -32,7 +32,7 @@ OWN_PENALTIES = {"wgan_gp": ("gradient_penalty",)}
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_equals_the_plain_loop(loss, d_norm, d_steps):
     if loss == "wgan_gp" and d_norm:
-        with pytest.raises(ZooError, match=r"GradientPenalty.*batch norm"):
+        with pytest.raises(ZooError, match=r"gradient_penalty.*batch norm"):
             make_step(*networks(d_norm), loss)
         return
     g, d = networks(d_norm)

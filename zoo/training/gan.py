@@ -285,7 +285,7 @@ class GAN(TrainingModule):
 
     def snapshot(self) -> LoadedGenerator:
         """Return a copy of the generator, as `zoo.load` would return it from a checkpoint."""
-        network = copy.deepcopy(self.sampled_generator).eval()
+        network = copy.deepcopy(self.sampled_generator).float().eval()
         weights: Literal["ema", "raw"] = "ema" if self.ema is not None else "raw"
         return LoadedGenerator(network, self.describe(), weights, Path("this GAN"))
 

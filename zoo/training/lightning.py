@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from zoo.training.lightning_internals import (
 )
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+DOUBLE = "64-true"
+"""A precision for exact comparisons, in a user's own trainer."""
 
 
 class NoProfiler(PassThroughProfiler):
@@ -75,6 +78,8 @@ class LeanModule(pl.LightningModule):
             super().__setattr__(name, value)
 
     def setup(self, stage: str) -> None:
+        # Before the weights are converted to it.
+        check_precision(str(self.trainer.precision), (*PRECISIONS, DOUBLE))
         end_epochs_whole(self.trainer)
 
     def on_train_start(self) -> None:
@@ -153,14 +158,14 @@ def check_strategy(trainer: pl.Trainer) -> None:
         )
 
 
-def check_precision(precision: str) -> None:
-    """Reject precisions in which the weights would not be kept in 32 bits.
+def check_precision(precision: str, choices: Sequence[str] = PRECISIONS) -> None:
+    """Reject precisions in which the weights would be kept in fewer than 32 bits.
 
     Raises:
-        ZooError: The precision is none of `PRECISIONS`.
+        ZooError: The precision is none of the choices.
     """
-    if precision not in (*PRECISIONS, "32"):
+    if precision not in (*choices, "32"):
         raise ZooError(
-            f"trainer.precision={precision} is not one of {listing(PRECISIONS)}; in all of these, "
-            "weights are kept, and penalties computed, in 32 bits."
+            f"trainer.precision={precision} is not one of {listing(choices)}; in all of these, "
+            "weights are kept, and penalties computed, in 32 bits or more."
         )

@@ -25,7 +25,7 @@ from zoo.training.batches import check_pieces, pair, slices_of_step, too_small
 from zoo.training.cuda_graph import GraphedStep, obstacle
 from zoo.training.ema import EMA
 from zoo.training.learning_rates import LearningRates
-from zoo.training.lightning import LeanModule, LightningBackend, check_precision, check_strategy
+from zoo.training.lightning import LeanModule, LightningBackend, check_strategy
 from zoo.training.optimizers import maker
 from zoo.training.passes import packs_of
 from zoo.training.resuming import (
@@ -112,7 +112,6 @@ class TrainingModule(LeanModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        check_precision(str(self.trainer.precision))  # before the weights are converted to it
         data = self._datamodule
         if hasattr(data, "d_steps"):  # a data module of the zoo, which yields whole steps
             data.d_steps = self.batches_per_step
